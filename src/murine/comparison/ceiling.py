@@ -1,0 +1,112 @@
+"""Noise ceilings, typed by the scale of the score they belong to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from murine.comparison.inference import Counts, interval, pair_weights
+from murine.cortex.reliability import spearman_brown
+from murine.errors import MurineError
+
+SCALES = ("r", "r2", "tau-a")
+
+
+@dataclass(frozen=True, eq=False)
+class Ceiling:
+    """The best score that noise in the data allows, for one or more sites.
+
+    A score that correlates a prediction with noisy data cannot be expected to exceed the square root of the reliability of these data
+    (scale ``r``); its square cannot exceed the reliability itself (scale ``r2``). Mixing the two up inflates or deflates
+    every ceiled score, so a ceiling knows its scale and is refused by scores of another.
+
+    Attributes
+    ----------
+    value
+        (n_sites,); 0 where the reliability is not above zero: nothing can be said there.
+    draws
+        (n_draws, n_sites): the ceiling under resampled stimuli, paired with the draws of the scores.
+    scale
+        One of ``SCALES``.
+    """
+
+    value: Float[np.ndarray, " n_sites"]
+    draws: Float[np.ndarray, "n_draws n_sites"]
+    scale: str
+
+    @classmethod
+    def from_reliability(
+        cls,
+        reliability: Float[np.ndarray, " n_sites"],
+        draws: Float[np.ndarray, "n_draws n_sites"],
+        scale: str,
+    ) -> Ceiling:
+        """Turn the reliability of the data into the ceiling of a score on ``scale``.
+
+        ``r``: sqrt(reliability). ``r2``: the reliability. ``tau-a``: 2 / pi * asin(r), Greiner's relation, exact for
+        bivariate normal dissimilarities and an approximation otherwise.
+        """
+        if scale not in SCALES:
+            raise MurineError(f"no ceiling of scale {scale!r} is known; scales are {', '.join(SCALES)}.")
+
+        def convert(x: np.ndarray) -> np.ndarray:
+            x = np.where(np.isnan(x), 0, np.clip(x, 0, 1))
+            if scale == "r2":
+                return x
+            return np.sqrt(x) if scale == "r" else 2 / np.pi * np.arcsin(np.sqrt(x))
+
+        return cls(convert(reliability), convert(draws), scale)
+
+    def interval(self) -> tuple[Float[np.ndarray, " n_sites"], Float[np.ndarray, " n_sites"]]:
+        return interval(self.draws)
+
+    def apply(
+        self,
+        scores: Float[np.ndarray, "n_layers n_sites"],
+        draws: Float[np.ndarray, "n_draws n_layers n_sites"],
+        scale: str,
+    ) -> tuple[Float[np.ndarray, "n_layers n_sites"], Float[np.ndarray, "n_draws n_layers n_sites"]]:
+        """Divide scores and their draws by the ceiling, draw by draw, so that both uncertainties are carried.
+
+        Values above 1 are kept. NaN where the ceiling is zero.
+
+        Raises
+        ------
+        MurineError
+            If the scores are on another scale than the ceiling.
+        """
+        if scale != self.scale:
+            raise MurineError(f"a ceiling of scale {self.scale!r} cannot be applied to scores of scale {scale!r}.")
+        value = np.where(self.value > 0, self.value, np.nan)
+        spread = np.where(self.draws > 0, self.draws, np.nan)
+        return scores / value, draws / spread[:, None]
+
+
+def halves_reliability(
+    first: Float[np.ndarray, "n_splits n_pairs"],
+    second: Float[np.ndarray, "n_splits n_pairs"],
+    counts: Counts,
+) -> tuple[float, Float[np.ndarray, " n_draws"]]:
+    """Mean Pearson correlation between the RDMs of two halves of the data, over splits, and its bootstrap draws.
+
+    ``first[s]`` and ``second[s]`` are the RDM vectors of the two halves in split s. Give ranks for a ceiling of rank correlations.
+    """
+
+    def correlate(weights: np.ndarray) -> np.ndarray:
+        weights = weights / weights.sum(axis=1, keepdims=True)
+        a, b = (v - v.mean(axis=1, keepdims=True) for v in (first, second))
+        a, b = (v / np.sqrt((v**2).mean(axis=1, keepdims=True)) for v in (a, b))
+        mean_a, mean_b, square_a, square_b, product = (weights @ v.T for v in (a, b, a**2, b**2, a * b))
+        r = (product - mean_a * mean_b) / np.sqrt((square_a - mean_a**2) * (square_b - mean_b**2))
+        return np.asarray(r.mean(axis=1))
+
+    n_pairs = first.shape[1]
+    value = correlate(np.ones((1, n_pairs)))[0]
+    return float(value), correlate(pair_weights(counts))
+
+
+def full_reliability(half: np.ndarray) -> np.ndarray:
+    """Spearman-Brown: the reliability of all repetitions from that of a half."""
+    return spearman_brown(half)

@@ -1,0 +1,206 @@
+"""Targets: the RDMs of cortical sites, with the halves that tell how reliable they are, ready to be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.stats import rankdata
+
+from murine.comparison.ceiling import Ceiling, full_reliability, halves_reliability
+from murine.comparison.inference import Counts
+from murine.comparison.rdm import kernel_rdm, upper, zscore
+from murine.cortex.rdms import NeuralRDMs
+from murine.cortex.recording import Recording, Site
+from murine.cortex.reliability import random_halves
+from murine.errors import MurineError
+from murine.networks.kernel import LayerKernel
+
+#: The parts of the data a score can be computed on. A layer chosen on ``odd`` repetitions is scored on ``even`` ones.
+SPLITS = ("all", "odd", "even")
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """RDMs of one or more sites for a common set of stimuli, in the order of their ids.
+
+    Attributes
+    ----------
+    rdms
+        By split: (n_sites, n_stimuli, n_stimuli). Only ``all`` for data without single trials.
+    halves
+        (n_sites, 2, n_splits, n_pairs) float32: RDM vectors of random halves of the repetitions; None for data without single
+        trials.
+    given_reliability
+        (n_sites, 2): mean and standard error, where the data brought them; NaN else.
+    n_neuroids
+        Neurons per site; 0 where not known.
+    left_out
+        Ids of neurons that could not be used, by reason.
+    """
+
+    name: str
+    digest: str
+    sites: tuple[Site, ...]
+    stimulus_ids: tuple[str, ...]
+    rdms: dict[str, Float[np.ndarray, "n_sites n_stimuli n_stimuli"]]
+    halves: Float[np.ndarray, "n_sites 2 n_splits n_pairs"] | None
+    given_reliability: Float[np.ndarray, "n_sites 2"]
+    n_neuroids: tuple[int, ...]
+    n_repetitions: int
+    left_out: dict[str, tuple[str, ...]]
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(split for split in SPLITS if split in self.rdms)
+
+    def select(self, stimuli: Int[np.ndarray, " n_chosen"]) -> Targets:
+        """Return the targets for some of the stimuli (positions)."""
+        n = len(self.stimulus_ids)
+        position = np.zeros((n, n), np.intp)
+        rows, columns = np.triu_indices(n, 1)
+        position[rows, columns] = position[columns, rows] = np.arange(len(rows))
+        pairs = upper(position[np.ix_(stimuli, stimuli)])
+        return Targets(
+            self.name,
+            self.digest,
+            self.sites,
+            tuple(self.stimulus_ids[i] for i in stimuli),
+            {split: rdms[:, stimuli][:, :, stimuli] for split, rdms in self.rdms.items()},
+            None if self.halves is None else self.halves[..., pairs],
+            self.given_reliability,
+            self.n_neuroids,
+            self.n_repetitions,
+            self.left_out,
+        )
+
+    def ceiling(self, scale: str, counts: Counts, split: str = "all", *, ranks: bool = False, seed: int = 0) -> Ceiling:
+        """The ceiling of a score on ``scale`` against the RDMs of a split, with draws paired with ``counts``.
+
+        From single trials: the mean correlation of the RDMs of random halves (of their ranks with ``ranks``), which is the
+        reliability of an odd or even half, and by Spearman-Brown that of all repetitions. From given reliabilities: their
+        value, with normal draws of their standard error.
+        """
+        reliability = np.empty(len(self.sites))
+        draws = np.empty((len(counts), len(self.sites)))
+        generator = np.random.default_rng([seed, len(self.sites)])
+        for s in range(len(self.sites)):
+            if self.halves is None:
+                mean, sem = self.given_reliability[s]
+                reliability[s], draws[:, s] = mean, mean + sem * generator.standard_normal(len(counts))
+                continue
+            halves = rankdata(self.halves[s], axis=-1).astype(np.float32) if ranks else self.halves[s]
+            half, half_draws = halves_reliability(halves[0], halves[1], counts)
+            if split == "all":
+                reliability[s], draws[:, s] = full_reliability(np.array(half)), full_reliability(half_draws)
+            else:
+                reliability[s], draws[:, s] = half, half_draws
+        return Ceiling.from_reliability(reliability, draws, scale)
+
+
+def targets_of(
+    data: Recording | NeuralRDMs,
+    by: Sequence[str] = ("area",),
+    *,
+    normalise: str = "zscore",
+    n_splits: int = 100,
+    seed: int = 0,
+) -> Targets:
+    """Prepare cortical data for representational comparison.
+
+    Parameters
+    ----------
+    data
+        A recording (RDMs are Pearson distances between the population responses to every two stimuli) or given matrices.
+    by
+        Coordinates that make up a site, for a recording.
+    normalise
+        ``zscore``: each neuron is standardised over stimuli first, so that all count alike; ``none``: as they are, so that the
+        most active ones dominate (Conwell et al. 2021 take ``numpy.corrcoef`` of the plain responses).
+    n_splits, seed
+        Random halvings of the repetitions for the ceiling.
+
+    Raises
+    ------
+    MurineError
+        Fewer than two repetitions, no usable neuron, unknown coordinate or normalisation.
+    """
+    if normalise not in ("zscore", "none"):
+        raise MurineError(f"normalise is {normalise!r}; expected 'zscore' or 'none'.")
+    order = np.argsort(np.asarray(data.stimulus_ids))
+    ids = tuple(data.stimulus_ids[i] for i in order)
+    if isinstance(data, NeuralRDMs):
+        given = np.stack([data.reliability, data.reliability_sem], axis=1)
+        rdms = {"all": data.matrices[:, order][:, :, order]}
+        unknown = (0,) * len(data.sites)
+        return Targets(data.name, data.digest, data.sites, ids, rdms, None, given, unknown, 0, {})
+
+    if data.n_repetitions < 2:
+        raise MurineError(
+            f"{data.name!r} has {data.n_repetitions} repetition of each stimulus; ceilings and the choice of a layer "
+            "need at least 2."
+        )
+    usable, left_out = data.usable()
+    groups = usable.sites(*by)
+    first = random_halves(usable.n_repetitions, n_splits, seed)
+    odd = np.arange(usable.n_repetitions) % 2 == 0  # the 1st, 3rd, 5th ... repetition
+    parts = np.concatenate([first, ~first, [np.ones_like(odd), odd, ~odd]])
+
+    def rdm(responses: np.ndarray) -> np.ndarray:
+        patterns = (zscore(responses) if normalise == "zscore" else responses).T
+        return kernel_rdm(LayerKernel.of(np.ascontiguousarray(patterns)))
+
+    found: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+    halves = np.empty((len(groups), 2, n_splits, len(ids) * (len(ids) - 1) // 2), np.float32)
+    for s, members in enumerate(groups.values()):
+        means = _means(usable.responses[members][:, order], parts)
+        for k in range(2 * n_splits):
+            halves[s, k // n_splits, k % n_splits] = upper(rdm(means[k]))
+        for k, split in enumerate(SPLITS):
+            found[split].append(rdm(means[2 * n_splits + k]))
+    _refuse_undefined(data.name, list(groups), found)
+    return Targets(
+        data.name,
+        data.digest,
+        tuple(groups),
+        ids,
+        {split: np.stack(rdms) for split, rdms in found.items()},
+        halves,
+        np.full((len(groups), 2), np.nan),
+        tuple(len(members) for members in groups.values()),
+        data.n_repetitions,
+        left_out,
+    )
+
+
+def _means(
+    trials: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"], parts: np.ndarray
+) -> Float[np.ndarray, "n_parts n_neuroids n_stimuli"]:
+    """Mean responses over each part of the repetitions; where a part has no trial, the mean over all stands in.
+
+    The stand-in makes halves of a neuron with a single valid trial of some stimulus agree there; it is needed only for recordings with
+    many missing trials.
+    """
+    flat = trials.reshape(-1, trials.shape[2]).astype(np.float64)
+    selection = parts.T.astype(np.float64)
+    valid = np.isfinite(flat)
+    if valid.all():
+        means = flat @ (selection / selection.sum(axis=0))
+    else:
+        filled = np.where(valid, flat, 0)
+        count = valid @ selection
+        overall = filled.sum(axis=1, keepdims=True) / valid.sum(axis=1, keepdims=True)
+        means = np.where(count > 0, filled @ selection / np.maximum(count, 1), overall)
+    return np.ascontiguousarray(means.T).reshape(len(parts), *trials.shape[:2])
+
+
+def _refuse_undefined(name: str, sites: Sequence[Site], found: dict[str, list[np.ndarray]]) -> None:
+    for split, rdms in found.items():
+        for site, rdm in zip(sites, rdms, strict=True):
+            if np.isnan(rdm).any():
+                raise MurineError(
+                    f"the RDM of {name!r} at {site.name!r} ({split} repetitions) is not defined: all its neurons respond "
+                    "alike to some stimulus. Use more neurons a site, or normalise='none'."
+                )

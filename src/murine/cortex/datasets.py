@@ -1,0 +1,162 @@
+"""The cortical data sets murine knows by name, each with the images that were shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from murine.cortex.rdms import NeuralRDMs
+from murine.cortex.recording import Recording, Site
+from murine.errors import MurineError
+from murine.registry import Registry
+from murine.stimuli import StimulusSet, read_npz
+
+Cortex = tuple[StimulusSet, Recording | NeuralRDMs]
+
+#: Names to functions that load a data set from the folder of data (which built-in simulations ignore).
+datasets: Registry[Callable[[Path | None], Cortex]] = Registry("dataset")
+
+#: First scene of each group of natural scenes of one real resolution, in order.
+SCENE_GROUPS = ((0, "enlarged fourfold"), (59, "full resolution"), (102, "enlarged"))
+
+
+def data_folder(root: Path | None = None) -> Path:
+    """Find the folder of data: ``root``, else ``$MURINE_SHARED``, else ``../shared``; itself or its subfolder ``data``."""
+    given = root or Path(os.environ.get("MURINE_SHARED", "../shared"))
+    for folder in (given / "data", given):
+        if (folder / "allen_natural_scenes").is_dir():
+            return folder
+    raise MurineError(
+        f"found no data in {str(given)!r}: expected a folder that holds allen_natural_scenes/. Give it with --data "
+        "FOLDER or the environment variable MURINE_SHARED; `murine demo` and `--against simulated` need none."
+    )
+
+
+def read_table(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Read a csv file; a missing, broken or incomplete one is a MurineError."""
+    try:
+        table = pd.read_csv(file)
+    except FileNotFoundError:
+        raise MurineError(f"there is no file {str(file)!r}.") from None
+    except (OSError, ValueError) as error:
+        raise MurineError(f"{str(file)!r} is no readable csv table ({error}).") from error
+    missing = [c for c in columns if c not in table]
+    if missing:
+        raise MurineError(f"{str(file)!r} has no column {', '.join(missing)}; it has {', '.join(table.columns)}.")
+    return table
+
+
+def natural_scenes(root: Path | None = None) -> StimulusSet:
+    """The 118 natural scenes of the Allen Brain Observatory, 231 x 295, with the group of real resolution as ``groups``.
+
+    Scenes 0-58 are fourfold enlargements of animal photographs, 59-101 have full resolution (mostly plants), 102-117 are
+    enlarged: content goes with resolution, so scores within the first two groups are told beside the overall one.
+    """
+    scenes = StimulusSet.from_folder(data_folder(root) / "allen_natural_scenes" / "scenes")
+    expected = tuple(f"scene_{i:03d}" for i in range(118))
+    if scenes.ids != expected:
+        missing = sorted(set(expected) - set(scenes.ids))
+        raise MurineError(f"the folder of natural scenes is not complete; missing: {', '.join(missing) or 'none'}.")
+    starts = np.array([start for start, _ in SCENE_GROUPS])
+    which = np.searchsorted(starts, np.arange(118), side="right") - 1
+    return StimulusSet(scenes.images, scenes.ids, tuple(SCENE_GROUPS[g][1] for g in which), "natural scenes")
+
+
+@datasets.register("allen-neuropixels")
+def allen_neuropixels(root: Path | None = None, min_bins: int = 6) -> Cortex:
+    """Spike rates (spikes/s) of single trials: Allen Neuropixels Visual Coding, 118 scenes, about 50 repetitions.
+
+    Units of six areas that the source selected for reliability. Arrays whose analysis window is shorter than ``min_bins`` bins of
+    10 ms are left out. Repetitions a mouse did not see are NaN. Coordinates of the neurons: neuroid_id, area, layer
+    ('' where not assigned), depth (relative cortical depth, 0 surface to 1 white matter, NaN where not assigned), cre_line,
+    cell_class (unknown), session_id, donor, sex, mean_rate_hz, time_to_first_spike_s, n_bins, window_first_bin, tier.
+    """
+    folder = data_folder(root) / "allen_neuropixels_natural_scenes"
+    arrays = read_table(folder / "arrays.csv", ("area", "specimen_id", "n_bins", "n_trials", "tier"))
+    units = read_table(folder / "units.csv", ("area", "specimen_id", "unit_row", "unit_id", "cortical_layer"))
+    sessions = read_table(folder / "sessions.csv", ("specimen_id", "session_id", "cre_line", "sex"))
+    scenes = natural_scenes(root)
+    arrays = arrays[arrays.n_bins >= min_bins]
+    if arrays.empty:
+        raise MurineError(f"no array of {str(folder)!r} has a window of at least {min_bins} bins.")
+    n_repetitions = int(arrays.n_trials.max())
+    rates, tables = [], []
+    counts: dict[str, dict[str, np.ndarray]] = {}
+    for array in arrays.itertuples():
+        area, specimen = str(array.area), int(array.specimen_id)
+        if area not in counts:
+            counts[area] = read_npz(folder / f"counts_{area}.npz")
+        trials = counts[area].get(f"counts_{specimen}")
+        members = units[(units.area == area) & (units.specimen_id == specimen)].sort_values("unit_row")
+        if trials is None or trials.ndim != 3 or trials.shape[:2] != (len(members), scenes.n_stimuli):
+            shape = None if trials is None else trials.shape
+            raise MurineError(
+                f"counts_{area}.npz holds {shape} for mouse {specimen}; units.csv and the scenes ask for "
+                f"({len(members)}, {scenes.n_stimuli}, trials)."
+            )
+        padded = np.full((*trials.shape[:2], n_repetitions), np.nan, np.float32)
+        padded[:, :, : trials.shape[2]] = trials.astype(np.float32) * np.float32(100 / array.n_bins)
+        rates.append(padded)
+        tables.append(members)
+    table = pd.concat(tables, ignore_index=True)
+    about_arrays = arrays[["area", "specimen_id", "session_id", "n_bins", "window_first_bin", "tier"]]
+    about_mice = sessions[["specimen_id", "cre_line", "sex"]]
+    table = table.merge(about_arrays, how="left", on=["area", "specimen_id"])
+    table = table.merge(about_mice, how="left", on="specimen_id")
+    known = table.unit_id.notna() & (table.unit_id.fillna(0) > 0)
+    place = table.specimen_id.astype(str) + "-" + table.area + "-" + table.unit_row.astype(str)
+    cortical_layer = table.cortical_layer.fillna(0).astype(int)
+    assigned = cortical_layer > 0
+    layer = cortical_layer.astype(str).where(assigned, "").replace("2", "2/3")
+    neuroid = {
+        "neuroid_id": table.unit_id.fillna(0).astype(np.int64).astype(str).where(known, place),
+        "area": table.area,
+        "layer": layer,
+        "depth": table.cortical_depth.where(assigned),
+        "cre_line": table.cre_line,
+        "cell_class": np.full(len(table), "unknown"),
+        "session_id": table.session_id.fillna(0).astype(np.int64).astype(str),
+        "donor": table.specimen_id.astype(str),
+        "sex": table.sex,
+        "mean_rate_hz": table.mean_rate_hz,
+        "time_to_first_spike_s": table.time_to_first_spike_flash_s,
+        "n_bins": table.n_bins,
+        "window_first_bin": table.window_first_bin,
+        "tier": table.tier,
+    }
+    stimulus = {"stimulus_id": np.array(scenes.ids), "group": np.array(scenes.groups)}
+    recording = Recording.from_arrays(np.concatenate(rates), neuroid, stimulus, name="allen-neuropixels")
+    return scenes, recording
+
+
+@datasets.register("allen-2p")
+def allen_2p(root: Path | None = None) -> Cortex:
+    """21 dissimilarity matrices (area x layer) of two-photon responses to the 118 scenes, with their reliabilities.
+
+    1 - the correlation matrices of Conwell et al. 2021. Their row 118, the blank screen, is left out: it has no image. The
+    published split-half reliabilities are taken as reliabilities of these matrices.
+    """
+    folder = data_folder(root) / "allen_2p_rdms"
+    scenes = natural_scenes(root)
+    similarity = read_npz(folder / "similarity_upper.npz")
+    ceilings = read_table(folder / "noise_ceiling.csv", ("area", "layer", "mean", "sem"))
+    n_conditions = scenes.n_stimuli + 1
+    rows, columns = np.triu_indices(n_conditions, 1)
+    matrices, sites, reliability = [], [], []
+    for row in ceilings.itertuples():
+        key = f"{row.area}_{row.layer}"
+        values = similarity.get(key)
+        if values is None or values.shape != rows.shape:
+            raise MurineError(f"similarity_upper.npz should hold {rows.shape} values for {key!r}.")
+        matrix = np.zeros((n_conditions, n_conditions))
+        matrix[rows, columns] = matrix[columns, rows] = 1 - values.astype(np.float64)
+        matrices.append(matrix[:-1, :-1])
+        layer = str(row.layer).removeprefix("layer").replace("23", "2/3")
+        sites.append(Site.of({"area": str(row.area), "layer": layer}))
+        reliability.append((row.mean, row.sem))
+    mean, sem = np.array(reliability, dtype=np.float64).T
+    return scenes, NeuralRDMs(np.stack(matrices), tuple(sites), scenes.ids, mean, sem, "allen-2p")

@@ -1,0 +1,315 @@
+"""Recording: labelled single-trial responses of many neurons to a set of stimuli."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+
+from murine.errors import MurineError, nearest, some
+
+log = logging.getLogger(__name__)
+
+Halves = tuple[Float[np.ndarray, "n_neuroids n_stimuli"], Float[np.ndarray, "n_neuroids n_stimuli"]]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A named group of neurons: what a network is compared with.
+
+    Attributes
+    ----------
+    name
+        For example ``VISp`` or ``VISp 2/3``.
+    labels
+        The coordinate values that its neurons share, for example ``{"area": "VISp", "layer": "2/3"}``.
+    """
+
+    name: str
+    labels: Mapping[str, str] = field(hash=False)
+
+    @classmethod
+    def of(cls, labels: Mapping[str, str]) -> Site:
+        return cls(" ".join(labels.values()), dict(labels))
+
+
+class Recording:
+    """Single-trial responses with labels.
+
+    Parameters
+    ----------
+    dataset
+        Holds ``responses`` with dimensions ``neuroid, stimulus, repetition`` (a missing trial is NaN) and 1-D
+        coordinates along them. ``neuroid_id`` and ``stimulus_id`` are required and must be unique; of the others ``area`` is
+        always there ('' where unknown). `Recording.from_arrays` builds one.
+    name
+        What the data are called in tables; no part of the digest.
+    """
+
+    def __init__(self, dataset: xr.Dataset, name: str = "recording") -> None:
+        self.dataset = dataset
+        self.name = name
+        if "responses" not in dataset or set(dataset["responses"].dims) != {
+            "neuroid",
+            "stimulus",
+            "repetition",
+        }:
+            raise MurineError(
+                f"{name!r} needs a variable 'responses' with dimensions neuroid, stimulus, repetition; found "
+                f"{ {str(k): v.dims for k, v in dataset.data_vars.items()} }."
+            )
+        for dimension in ("neuroid", "stimulus"):
+            key = f"{dimension}_id"
+            if key not in dataset.coords:
+                raise MurineError(
+                    f"{name!r} has no coordinate {key!r}: responses without labels cannot be matched."
+                )
+            values = dataset[key].values.astype(str)
+            if len(set(values)) != len(values):
+                unique, counts = np.unique(values, return_counts=True)
+                raise MurineError(
+                    f"{key} must be unique in {name!r}; repeated: {some(unique[counts > 1])}."
+                )
+
+    @classmethod
+    def from_arrays(
+        cls,
+        responses: ArrayLike,
+        neuroid: Mapping[str, ArrayLike],
+        stimulus: Mapping[str, ArrayLike],
+        *,
+        name: str = "recording",
+    ) -> Recording:
+        """Label an array of responses.
+
+        Parameters
+        ----------
+        responses
+            (n_neuroids, n_stimuli, n_repetitions), any real number; a missing trial is NaN. Kept as float32.
+        neuroid
+            Coordinates of the neurons, each of length n_neuroids; ``neuroid_id`` is required, usual ones are ``area, layer,
+            depth_um, cre_line, cell_class, session_id, donor``.
+        stimulus
+            Coordinates of the stimuli, each of length n_stimuli; ``stimulus_id`` is required.
+        """
+        array = np.asarray(responses)
+        if array.ndim != 3 or not (np.issubdtype(array.dtype, np.number) and np.isrealobj(array)):
+            raise MurineError(
+                f"responses of {name!r} have shape {array.shape} and dtype {array.dtype}; expected real numbers "
+                "(n_neuroids, n_stimuli, n_repetitions)."
+            )
+        coords: dict[str, tuple[str, Any]] = {}
+        for dimension, size, given in (("neuroid", array.shape[0], neuroid), ("stimulus", array.shape[1], stimulus)):
+            for key, values in given.items():
+                column = np.asarray(values)
+                if column.shape != (size,):
+                    raise MurineError(
+                        f"coordinate {key!r} of {name!r} has shape {column.shape}; expected ({size},), one value "
+                        f"per {dimension}."
+                    )
+                if key.endswith("_id") or column.dtype.kind in "OUS":
+                    column = column.astype(str)
+                coords[key] = (dimension, column)
+        coords.setdefault("area", ("neuroid", np.full(array.shape[0], "")))
+        coords["repetition"] = ("repetition", np.arange(array.shape[2]))
+        data = (("neuroid", "stimulus", "repetition"), array.astype(np.float32, copy=False))
+        return cls(xr.Dataset({"responses": data}, coords=coords), name)
+
+    @classmethod
+    def read(cls, file: str | Path) -> Recording:
+        """Open a NetCDF file written by `write`; responses are read when needed."""
+        path = Path(file)
+        if not path.is_file():
+            raise MurineError(f"there is no file {str(file)!r}; expected a recording written by Recording.write.")
+        try:
+            dataset = xr.open_dataset(path, engine="h5netcdf")
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise MurineError(
+                f"{str(file)!r} is no readable NetCDF file ({error}); it may be truncated."
+            ) from error
+        return cls(dataset, path.stem)
+
+    def write(self, file: str | Path) -> None:
+        """Write to a NetCDF-4 file (compressed), under a temporary name first."""
+        path = Path(file)
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            encoding = {"responses": {"zlib": True, "complevel": 4}}
+            self.dataset.to_netcdf(partial, engine="h5netcdf", encoding=encoding)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def __repr__(self) -> str:
+        areas = pd.Series(self["area"]).value_counts().to_dict()
+        return (
+            f"<Recording {self.name}: {self.n_neuroids} neuroids x {self.n_stimuli} stimuli x "
+            f"{self.n_repetitions} repetitions; {areas}>"
+        )
+
+    def __getitem__(self, coordinate: str) -> np.ndarray:
+        """Return a coordinate as an array; an unknown one raises with the nearest names."""
+        if coordinate not in self.dataset.coords:
+            known = [str(c) for c in self.dataset.coords]
+            raise MurineError(
+                f"{self.name!r} has no coordinate {coordinate!r}{nearest(coordinate, known) or '.'} "
+                f"It has {', '.join(known)}."
+            )
+        return np.asarray(self.dataset[coordinate].values)
+
+    @property
+    def n_neuroids(self) -> int:
+        return int(self.dataset.sizes["neuroid"])
+
+    @property
+    def n_stimuli(self) -> int:
+        return int(self.dataset.sizes["stimulus"])
+
+    @property
+    def n_repetitions(self) -> int:
+        return int(self.dataset.sizes["repetition"])
+
+    @property
+    def stimulus_ids(self) -> tuple[str, ...]:
+        return tuple(self["stimulus_id"].astype(str))
+
+    @cached_property
+    def responses(self) -> Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]:
+        """The single trials; NaN where there was none."""
+        return np.asarray(self.dataset["responses"].transpose("neuroid", "stimulus", "repetition").values)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of ids, area labels and responses, sorted by id: the order of neurons and stimuli does not count."""
+        neuroids = np.argsort(self["neuroid_id"].astype(str))
+        stimuli = np.argsort(np.asarray(self.stimulus_ids))
+        total = hashlib.sha256()
+        for key, order in (("neuroid_id", neuroids), ("area", neuroids), ("stimulus_id", stimuli)):
+            total.update("\0".join(self[key].astype(str)[order]).encode())
+        for i in neuroids:
+            total.update(np.ascontiguousarray(self.responses[i][stimuli]).tobytes())
+        return total.hexdigest()
+
+    def _take(self, **indexers: Any) -> Recording:
+        return Recording(self.dataset.isel(indexers), self.name)
+
+    def select(
+        self, *, min_reliability: float | None = None, stimuli: Sequence[str] | None = None, **labels: object
+    ) -> Recording:
+        """Return the neurons (and stimuli) that meet every condition.
+
+        Parameters
+        ----------
+        min_reliability
+            Keep neurons whose split-half reliability (Spearman-Brown, 100 splits, seed 0) is at least this; those whose
+            reliability is not defined are left out. A coordinate ``reliability`` is used where there is one.
+        stimuli
+            Ids to keep, in this order.
+        labels
+            A coordinate of the neurons and a value or list of values: ``area="VISp"``, ``layer=["4", "5"]``.
+
+        Raises
+        ------
+        MurineError
+            If a coordinate or value does not exist, or nothing is left.
+        """
+        keep = np.ones(self.n_neuroids, dtype=bool)
+        for key, wanted in labels.items():
+            values = self[key].astype(str)
+            if values.shape != (self.n_neuroids,):
+                raise MurineError(f"{key!r} is no coordinate of the neurons of {self.name!r}.")
+            several = isinstance(wanted, (list, tuple, set, frozenset, np.ndarray))
+            options = [str(w) for w in wanted] if several else [str(wanted)]  # type: ignore[attr-defined]
+            for option in options:
+                if option not in values:
+                    known = sorted(set(values))
+                    raise MurineError(
+                        f"no neuron of {self.name!r} has {key} {option!r}{nearest(option, known) or '.'} "
+                        f"Values: {some(known, 30)}."
+                    )
+            keep &= np.isin(values, options)
+        chosen = self if keep.all() else self._take(neuroid=np.flatnonzero(keep))
+        if min_reliability is not None and chosen.n_neuroids:
+            if "reliability" in self.dataset.coords:
+                reliability = chosen["reliability"]
+            else:
+                from murine.cortex.reliability import split_half
+
+                reliability = split_half(chosen.responses)
+            chosen = chosen._take(neuroid=np.flatnonzero(reliability >= min_reliability))
+        if not chosen.n_neuroids:
+            asked = {**labels, **({} if min_reliability is None else {"min_reliability": min_reliability})}
+            raise MurineError(f"no neuron of {self.name!r} meets {asked}.")
+        if stimuli is not None:
+            position = {stimulus: i for i, stimulus in enumerate(self.stimulus_ids)}
+            missing = [stimulus for stimulus in stimuli if stimulus not in position]
+            if missing:
+                raise MurineError(f"{self.name!r} has no responses to {some(missing)}.")
+            chosen = chosen._take(stimulus=[position[stimulus] for stimulus in stimuli])
+        return chosen
+
+    def sites(self, *coordinates: str, min_neuroids: int = 2) -> dict[Site, Int[np.ndarray, " n_members"]]:
+        """Group the neurons by coordinates, for example ``sites("area", "layer")``.
+
+        Returns sites in sorted order with the positions of their neurons. Neurons with an empty label belong to no
+        site; groups of fewer than ``min_neuroids`` are left out.
+        """
+        table = pd.DataFrame({c: self[c].astype(str) for c in coordinates or ("area",)})
+        sites: dict[Site, Int[np.ndarray, " n_members"]] = {}
+        for values, rows in sorted(table.groupby(list(table.columns)).indices.items(), key=lambda kv: str(kv[0])):
+            labels = dict(zip(table.columns, values if isinstance(values, tuple) else (values,), strict=True))
+            if all(labels.values()) and len(rows) >= min_neuroids:
+                sites[Site.of(labels)] = np.asarray(rows)
+        if not sites:
+            raise MurineError(f"{self.name!r} has no group of {min_neuroids} neurons by {', '.join(table.columns)}.")
+        return sites
+
+    def usable(self) -> tuple[Recording, dict[str, tuple[str, ...]]]:
+        """Leave out neurons that cannot be compared, and say which and why.
+
+        A neuron goes if some stimulus has no valid trial for it (NaN or infinite), or if its mean response is the same to
+        every stimulus. Returns the rest and the ids of the others by reason.
+        """
+        means = self.mean()
+        finite = np.isfinite(means).all(axis=1)
+        with np.errstate(invalid="ignore"):
+            varying = np.where(finite, np.ptp(means, axis=1) > 0, True)
+        ids = self["neuroid_id"].astype(str)
+        left_out = {"missing responses": tuple(ids[~finite]), "constant responses": tuple(ids[~varying])}
+        left_out = {reason: names for reason, names in left_out.items() if names}
+        for reason, names in left_out.items():
+            log.warning("%s: %d neurons left out for %s: %s", self.name, len(names), reason, some(names))
+        keep = np.flatnonzero(finite & varying)
+        if not len(keep):
+            raise MurineError(
+                f"no neuron of {self.name!r} can be used: "
+                + "; ".join(f"{len(names)} with {reason}" for reason, names in left_out.items())
+                + "."
+            )
+        return (self if not left_out else self._take(neuroid=keep)), left_out
+
+    def mean(self, repetitions: Sequence[int] | slice = slice(None)) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
+        """Return the mean over repetitions (float64); infinite trials count as missing, NaN where none is left."""
+        trials = self.responses[:, :, repetitions]
+        valid = np.isfinite(trials)
+        count = valid.sum(axis=2)
+        total = np.where(valid, trials, 0).sum(axis=2, dtype=np.float64)
+        return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+    def odd_even(self) -> Halves:
+        """Return the means over the 1st, 3rd, 5th ... and over the 2nd, 4th, 6th ... repetition."""
+        if self.n_repetitions < 2:
+            raise MurineError(
+                f"{self.name!r} has {self.n_repetitions} repetition; halves and ceilings need at least 2."
+            )
+        return self.mean(slice(0, None, 2)), self.mean(slice(1, None, 2))

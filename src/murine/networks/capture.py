@@ -1,0 +1,365 @@
+"""Capture: every module's output from one forward pass, reduced to a kernel as it appears and then dropped."""
+
+from __future__ import annotations
+
+import fnmatch
+import itertools
+import logging
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from murine.errors import MurineError, nearest, some
+from murine.networks.kernel import BLOCK, LayerKernel
+from murine.networks.memory import available_memory
+from murine.progress import Progress, Silent
+
+log = logging.getLogger(__name__)
+
+#: Part of the available memory that one forward pass may plan with.
+MEMORY_SHARE = 0.5
+
+#: What the network's own output is called; its modules are called as in ``named_modules()``.
+OUTPUT = "(output)"
+
+
+@dataclass(frozen=True)
+class CapturedLayer:
+    """One output of one module.
+
+    Attributes
+    ----------
+    name
+        The module's path in ``named_modules()``; ``path:2`` for its second call, ``path[0]`` for a member of a tuple or
+        dictionary.
+    depth
+        Position in the order of execution, 0 (first) to 1 (last).
+    shape
+        Shape of the features of one image.
+    kernel
+        None where the output is flagged as no features at all.
+    flag
+        Why the layer cannot be compared, or ''.
+    same_as
+        Name of an earlier layer with identical output, or ''.
+    """
+
+    name: str
+    depth: float
+    shape: tuple[int, ...]
+    kernel: LayerKernel | None
+    flag: str = ""
+    same_as: str = ""
+
+    @property
+    def n_units(self) -> int:
+        return int(np.prod(self.shape))
+
+
+def capture(
+    module: nn.Module,
+    inputs: Tensor,
+    *,
+    layers: str = "all",
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+) -> list[CapturedLayer]:
+    """Pass images through a network and reduce the output of every module to its kernel.
+
+    A kernel is computed inside the forward hook, before anything can change the features in place, and the features are then dropped:
+    they pile up neither in memory nor on disk. On Linux, `murine.networks.memory.freed_memory_kept` around it saves a quarter of the
+    time.
+
+    Parameters
+    ----------
+    module
+        Any network that accepts ``inputs``; put in evaluation mode meanwhile.
+    inputs
+        (n_stimuli, channels, height, width), on the device of the module; preprocessed.
+    layers
+        ``all`` modules; ``blocks``: top-level modules and the composite members of sequences (residual blocks, transformer blocks);
+        or names with wildcards, separated by commas.
+    batch_size
+        Images that may pass at once, at least 2. By default all, or as many as half the available memory allows. A kernel needs
+        every pair of images together, so with fewer than all, images pass in pairs of groups, several times: slower, the same numbers
+        to float32 rounding.
+
+    Raises
+    ------
+    MurineError
+        If no module matches, the network refuses the input, or memory does not suffice.
+    """
+    n = len(inputs)
+    if batch_size is not None and batch_size < 2:
+        raise MurineError(f"batch size is {batch_size}; at least 2 images must pass together.")
+    names = _choose(module, layers)
+    advance: Callable[[], None] = lambda: None  # noqa: E731
+    with _prepared(module, inputs) as images, torch.no_grad():
+        probe = _Pass(names, 2, {}, advance)
+        probe.run(module, images[:2])
+        if not probe.found:
+            raise MurineError(f"none of the modules {some(names.values())} ran in the forward pass.")
+        size = batch_size or _affordable(probe.peak_bytes // 2, n, images.device)
+        groups = _groups(n, size)
+        passes = [np.concatenate(pair) for pair in itertools.combinations(groups, 2)] or groups
+        if len(passes) > 1:
+            log.info("%d images in %d passes of at most %d", n, len(passes), 2 * len(groups[0]))
+        advance = (progress or Silent()).task("capturing layers", len(passes) * len(probe.found))
+        merged = _Merged(n, list(probe.found))
+        for members in passes:
+            current = _Pass(names, len(members), probe.shapes, advance, merged.space(len(members)))
+            current.run(module, images if len(members) == n else images[torch.as_tensor(members)])
+            merged.add(members, current)
+    return merged.layers()
+
+
+def _choose(module: nn.Module, layers: str) -> dict[nn.Module, str]:
+    """The modules asked for, with their names, the root as OUTPUT."""
+    every = {name or OUTPUT: child for name, child in module.named_modules()}
+    if layers == "all":
+        chosen = set(every)
+    elif layers == "blocks":
+        sequences = [name for name, child in every.items() if isinstance(child, (nn.Sequential, nn.ModuleList))]
+        parents = {"" if name == OUTPUT else name for name in sequences}
+        chosen = {name for name in every if "." not in name}
+        chosen |= {
+            name
+            for name, child in every.items()
+            if name.rpartition(".")[0] in parents and any(True for _ in child.children())
+        }
+    else:
+        patterns = [pattern.strip() for pattern in layers.split(",") if pattern.strip()]
+        chosen = set()
+        for pattern in patterns:
+            matched = fnmatch.filter(every, pattern)
+            if not matched:
+                raise MurineError(
+                    f"no module matches {pattern!r}{nearest(pattern, every) or '.'} The network has {len(every)} modules, "
+                    f"for example {some(every)}. `--layers all` takes every one, `--layers blocks` the larger ones."
+                )
+            chosen |= set(matched)
+    return {child: name for name, child in every.items() if name in chosen}
+
+
+@contextmanager
+def _prepared(module: nn.Module, inputs: Tensor) -> Iterator[Tensor]:
+    """Evaluation mode and the memory format convolutions are fastest in, both undone at the end."""
+    training = {child: child.training for child in module.modules()}
+    channels_last = inputs.dim() == 4 and inputs.device.type == "cpu"
+    images = inputs.clone(memory_format=torch.channels_last) if channels_last else inputs.clone()
+    module.eval()
+    if channels_last:
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    try:
+        yield images
+    finally:
+        for child, mode in training.items():
+            child.training = mode
+        if channels_last:
+            module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+
+
+def _affordable(bytes_per_image: int, n: int, device: torch.device) -> int:
+    """How many images may pass at once."""
+    if device.type == "cuda":
+        memory = torch.cuda.mem_get_info(device)[0]
+    else:
+        memory = available_memory()
+    return max(2, min(n, int(MEMORY_SHARE * memory / max(bytes_per_image, 1))))
+
+
+def _groups(n: int, batch_size: int) -> list[np.ndarray]:
+    """Split n images into one group, or into groups of which any two pass together."""
+    if batch_size >= n:
+        return [np.arange(n)]
+    return np.array_split(np.arange(n), -(-n // (batch_size // 2)))
+
+
+def _tensors(output: object, name: str) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of a module's output: itself, or the members of tuples, lists and mappings."""
+    if isinstance(output, Tensor):
+        yield name, output
+    elif isinstance(output, Mapping):
+        for key, value in output.items():
+            yield from _tensors(value, f"{name}[{key}]")
+    elif isinstance(output, (tuple, list)):
+        for i, value in enumerate(output):
+            yield from _tensors(value, f"{name}[{i}]")
+
+
+@dataclass
+class _Found:
+    shape: tuple[int, ...]
+    kernel: LayerKernel | None = None
+    flag: str = ""
+    same_as: str = ""
+
+
+class _Pass:
+    """One forward pass over ``n`` images with hooks on the chosen modules.
+
+    ``shapes`` are those of a probe pass with two images: comparing them tells which axis counts images. The probe itself has
+    none, and computes no kernels. ``space`` holds an array of zeros for the kernel of each output: what lives on after the pass must not
+    be allocated during it, among the large blocks of the features, whose place could then not be used again.
+    """
+
+    def __init__(
+        self,
+        names: dict[nn.Module, str],
+        n: int,
+        shapes: dict[str, tuple[int, ...]],
+        advance: Callable[[], None],
+        space: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        self.names, self.n, self.probed, self.advance = names, n, shapes, advance
+        self.space = space or {}
+        self.found: dict[str, _Found] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.peak_bytes = 0
+        self._calls: dict[str, int] = {}
+        self._alive: dict[int, tuple[weakref.ref[Tensor], int, str]] = {}
+
+    def run(self, module: nn.Module, images: Tensor) -> None:
+        handles = [child.register_forward_hook(self._hook) for child in self.names]
+        try:
+            module(images)
+        except MurineError:
+            raise
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise MurineError(
+                f"memory does not suffice for {self.n} images at once; give --batch-size {max(2, self.n // 2)} or less."
+            ) from error
+        except Exception as error:
+            if isinstance(error, RuntimeError) and "alloc" in str(error):
+                raise MurineError(
+                    f"memory does not suffice for {self.n} images at once; give --batch-size {max(2, self.n // 2)} or "
+                    "less."
+                ) from error
+            shape = " x ".join(str(size) for size in images.shape[1:])
+            raise MurineError(
+                f"the network does not accept images of {shape} (channels x height x width): "
+                f"{type(error).__name__}: {error}. Give another --input-size, or none for its own."
+            ) from error
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _hook(self, module: nn.Module, args: tuple[object, ...], output: object) -> None:
+        name = self.names[module]
+        self._calls[name] = call = self._calls.get(name, 0) + 1
+        for key, tensor in _tensors(output, name if call == 1 else f"{name}:{call}"):
+            if self.probed:
+                self.found[key] = self._reduce(key, tensor)
+                self.advance()
+            else:
+                self.found[key] = _Found(())
+                taken = sum(t.numel() * t.element_size() for _, t in _tensors(args, ""))
+                # A layer's input and output are alive together, and a shortcut may keep one more.
+                self.peak_bytes = max(self.peak_bytes, 2 * taken + 2 * tensor.numel() * tensor.element_size())
+            self.shapes[key] = tuple(tensor.shape)
+
+    def _reduce(self, key: str, tensor: Tensor) -> _Found:
+        features, shape = self._features(key, tensor)
+        if features is None:
+            return _Found(shape, flag="no axis of images")
+        if features.is_complex():
+            return _Found(shape, flag="complex")
+        known = self._alive.get(tensor.data_ptr())
+        if known and known[0]() is not None and known[1] == tensor._version:
+            earlier = self.found[known[2]]
+            if np.prod(earlier.shape) == np.prod(shape):
+                return _Found(shape, earlier.kernel, earlier.flag, earlier.same_as or known[2])
+        self._alive[tensor.data_ptr()] = (weakref.ref(tensor), tensor._version, key)
+        kernel = _kernel(features, self.space.get(key))
+        return _Found(shape, kernel, kernel.flag)
+
+    def _features(self, key: str, tensor: Tensor) -> tuple[Tensor | None, tuple[int, ...]]:
+        """View or copy a tensor as (n_images, n_units); units may come in any order, the same for all images."""
+        shape = tuple(tensor.shape)
+        probed = self.probed.get(key, ())
+        axes = [
+            axis
+            for axis, (size, small) in enumerate(zip(shape, probed, strict=False))
+            if size * 2 == small * self.n and size != small
+        ]
+        if self.n == 2:
+            axes = [axis for axis, size in enumerate(shape) if size == 2][:1]
+        if len(shape) != len(probed) or not axes:
+            return None, shape
+        axis = axes[0]
+        tensor = tensor.movedim(axis, 0)
+        # Windows of one image (n * k, ...) follow each other.
+        folded = shape[axis] // self.n
+        rest = (*([folded] if folded > 1 else []), *tensor.shape[1:])
+        if folded == 1 and tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
+            tensor = tensor.permute(0, 2, 3, 1)
+        if not tensor.is_complex() and tensor.dtype not in (torch.float32, torch.float64):
+            tensor = tensor.float()
+        return tensor.reshape(self.n, -1), rest
+
+
+def _kernel(features: Tensor, space: np.ndarray | None) -> LayerKernel:
+    if features.device.type == "cpu":
+        return LayerKernel.of(features.numpy(), space)
+    return device_kernel(features)
+
+
+def device_kernel(features: Tensor) -> LayerKernel:
+    """`LayerKernel.of` where the features are: products by blocks in their precision, sums in float64."""
+    n_units = features.shape[1]
+    centre = features.mean(dim=1, keepdim=True)
+    total = torch.zeros(len(features), len(features), dtype=torch.float64, device=features.device)
+    sums = torch.zeros(len(features), dtype=torch.float64, device=features.device)
+    for start in range(0, n_units, BLOCK):
+        block = features[:, start : start + BLOCK] - centre
+        sums += block.sum(dim=1)
+        total += block @ block.T
+    missed = sums / n_units
+    total -= n_units * torch.outer(missed, missed)
+    return LayerKernel(total.cpu().numpy(), (centre[:, 0] + missed).cpu().numpy(), n_units)
+
+
+class _Merged:
+    """Kernels of all images, put together from passes over pairs of groups."""
+
+    def __init__(self, n: int, names: list[str]) -> None:
+        self.n = n
+        self._names = names
+        self._found: dict[str, _Found] = {}
+
+    def space(self, n_members: int) -> Mapping[str, np.ndarray]:
+        """Zeros for the covariances of one pass."""
+        stack = np.zeros((len(self._names), n_members, n_members))
+        return dict(zip(self._names, stack, strict=True))
+
+    def add(self, members: np.ndarray, current: _Pass) -> None:
+        for key, found in current.found.items():
+            if len(members) == self.n or found.kernel is None:
+                self._found.setdefault(key, found)
+                continue
+            if key not in self._found:
+                empty = LayerKernel(np.zeros((self.n, self.n)), np.zeros(self.n), found.kernel.n_units)
+                self._found[key] = replace(found, kernel=empty)
+            whole = self._found[key].kernel
+            if whole is not None:
+                whole.covariance[np.ix_(members, members)] = found.kernel.covariance
+                whole.means[members] = found.kernel.means
+
+    def layers(self) -> list[CapturedLayer]:
+        """All layers in order of execution, identical ones marked."""
+        first: dict[str, str] = {}
+        layers = []
+        last = max(len(self._found) - 1, 1)
+        for i, (name, found) in enumerate(self._found.items()):
+            same_as, flag = found.same_as, found.flag
+            if found.kernel is not None:
+                flag = found.kernel.flag
+                same_as = same_as or first.setdefault(found.kernel.digest, name)
+            same_as = "" if same_as == name else same_as
+            layers.append(CapturedLayer(name, i / last, found.shape, found.kernel, flag, same_as))
+        return layers

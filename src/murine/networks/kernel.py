@@ -1,0 +1,111 @@
+"""LayerKernel: what every linear metric needs to know of a layer, in n x n numbers."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+#: Units that are centred and multiplied at once: enough for BLAS to run at full speed, few enough to stay in cache.
+BLOCK = 4096
+
+#: Units that the means are estimated from.
+SAMPLE = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class LayerKernel:
+    """Second moments of a layer's features between images.
+
+    With X the features, (n_stimuli, n_units), and m their means over units:
+
+    Attributes
+    ----------
+    covariance
+        (n_stimuli, n_stimuli) float64: (X - m)(X - m)', the products of the features less each image's own mean. NaN in the rows
+        of images with features that are not finite.
+    means
+        (n_stimuli,) float64: m, each image's mean over units.
+    n_units
+        Number of units of the layer.
+    """
+
+    covariance: Float[np.ndarray, "n_stimuli n_stimuli"]
+    means: Float[np.ndarray, " n_stimuli"]
+    n_units: int
+
+    @property
+    def n_stimuli(self) -> int:
+        return len(self.means)
+
+    @property
+    def gram(self) -> Float[np.ndarray, "n_stimuli n_stimuli"]:
+        """X X', the plain products between images."""
+        return self.covariance + self.n_units * np.outer(self.means, self.means)
+
+    @cached_property
+    def digest(self) -> str:
+        """Equal for layers with the same features: their numbers agree to the last bit."""
+        parts = (self.covariance.tobytes(), self.means.tobytes(), str(self.n_units).encode())
+        return hashlib.sha256(b"".join(parts)).hexdigest()
+
+    @cached_property
+    def flag(self) -> str:
+        """Why the layer has no correlation between images, or '' where it has.
+
+        One of ``not finite`` (NaN or infinite features), ``one unit``, ``constant within images`` (an image whose units all have one
+        value) and ``same for all images``.
+        """
+        if not (np.isfinite(self.covariance).all() and np.isfinite(self.means).all()):
+            return "not finite"
+        if self.n_units < 2:
+            return "one unit"
+        power = np.diag(self.covariance)
+        # Sums of float32 products: variance below this share of the raw power is rounding.
+        noise = 1e-11 * (power + self.n_units * self.means**2)
+        if (power <= noise).any():
+            return "constant within images"
+        distances = power[:, None] + power[None] - 2 * self.covariance
+        shifts = self.n_units * (self.means[:, None] - self.means[None]) ** 2
+        if (distances + shifts <= 1e-11 * (self.gram.max())).all():
+            return "same for all images"
+        return ""
+
+    def select(self, stimuli: np.ndarray) -> LayerKernel:
+        """Return the kernel of some of the images (positions), in this order."""
+        return LayerKernel(self.covariance[np.ix_(stimuli, stimuli)], self.means[stimuli], self.n_units)
+
+    @classmethod
+    def of(cls, features: np.ndarray, out: np.ndarray | None = None) -> LayerKernel:
+        """Reduce features of shape (n_stimuli, n_units), float32 or float64.
+
+        Products less the product of means would cancel digits where means are large (after a rectification, on bright pixels), so an
+        estimate of each image's mean, from evenly spaced units, is subtracted first, block by block; what it missed is put right
+        at the end. Products of float32 features are taken in float32 by blocks and added up in float64. One pass over the
+        features; extra memory: one block.
+
+        Parameters
+        ----------
+        features
+            NaN or infinite features give NaN in the rows of their images.
+        out
+            (n_stimuli, n_stimuli) float64 array of zeros to put the covariance in.
+        """
+        n_stimuli, n_units = features.shape
+        sample = features[:, :: max(1, n_units // SAMPLE) | 1]  # an odd step does not keep to a few channels
+        centre = sample.mean(axis=1, keepdims=True)
+        covariance = np.zeros((n_stimuli, n_stimuli)) if out is None else out
+        sums = np.zeros(n_stimuli)
+        buffer = np.empty((n_stimuli, min(BLOCK, n_units)), features.dtype)
+        with np.errstate(invalid="ignore", over="ignore"):
+            for start in range(0, n_units, BLOCK):
+                block = features[:, start : start + BLOCK]
+                centred = np.subtract(block, centre, out=buffer[:, : block.shape[1]])
+                sums += centred.sum(axis=1)
+                covariance += centred @ centred.T
+            missed = sums / n_units
+            covariance -= n_units * np.outer(missed, missed)
+        return cls(covariance, centre[:, 0] + missed, n_units)

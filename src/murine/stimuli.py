@@ -1,0 +1,179 @@
+"""Stimulus sets: images with ids and a digest of what is in them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from murine.errors import MurineError, some
+
+
+@dataclass(frozen=True, eq=False)
+class StimulusSet:
+    """Images of one size, each with an id.
+
+    Attributes
+    ----------
+    images
+        uint8 array of shape (n_stimuli, height, width) for grey images or (n_stimuli, height, width, 3) for
+        RGB; 0 is black and 255 white.
+    ids
+        ``n_stimuli`` different names; responses are matched to images by these, never by position.
+    groups
+        Optional label of each stimulus (``n_stimuli`` strings, for example by origin or resolution), or an
+        empty tuple. Scores can be computed within a group.
+    name
+        What the set is called in tables; it is no part of the digest.
+    """
+
+    images: NDArray[np.uint8]
+    ids: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    name: str = "stimuli"
+
+    def __post_init__(self) -> None:
+        images = self.images
+        if images.dtype != np.uint8:
+            raise MurineError(
+                f"the images of {self.name!r} have dtype {images.dtype}; StimulusSet holds uint8. "
+                "StimulusSet.from_arrays converts floats between 0 and 1."
+            )
+        if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[-1] != 3) or 0 in images.shape:
+            raise MurineError(
+                f"the images of {self.name!r} have shape {images.shape}; expected (n_stimuli, height, width) "
+                "or (n_stimuli, height, width, 3)."
+            )
+        for label, values in (("ids", self.ids), ("groups", self.groups)):
+            if len(values) != len(images) and not (label == "groups" and not values):
+                raise MurineError(f"{len(images)} images of {self.name!r} came with {len(values)} {label}.")
+        if len(set(self.ids)) != len(self.ids):
+            twice = sorted({i for i in self.ids if self.ids.count(i) > 1})
+            raise MurineError(f"stimulus ids must differ; these occur more than once: {some(twice)}.")
+
+    @property
+    def n_stimuli(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of ids, pixels and size; the order of the stimuli, groups and name do not count."""
+        total = hashlib.sha256(repr(self.images.shape[1:]).encode())
+        for i in np.argsort(np.asarray(self.ids)):
+            total.update(self.ids[i].encode() + b"\0")
+            total.update(hashlib.sha256(self.images[i].tobytes()).digest())
+        return total.hexdigest()
+
+    def select(self, ids: Sequence[str]) -> StimulusSet:
+        """Return the stimuli with these ids, in this order; an id that is not there raises."""
+        position = {stimulus: i for i, stimulus in enumerate(self.ids)}
+        missing = [stimulus for stimulus in ids if stimulus not in position]
+        if missing:
+            raise MurineError(
+                f"{len(missing)} of {len(ids)} stimuli have no image in {self.name!r}: {some(missing)}. "
+                f"It has {self.n_stimuli}: {some(self.ids, 3)}."
+            )
+        rows = [position[stimulus] for stimulus in ids]
+        groups = tuple(self.groups[i] for i in rows) if self.groups else ()
+        return StimulusSet(self.images[rows], tuple(ids), groups, self.name)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: NDArray[np.generic],
+        ids: Iterable[object] | None = None,
+        *,
+        groups: Iterable[object] = (),
+        name: str = "stimuli",
+    ) -> StimulusSet:
+        """Make a set from an array of images.
+
+        Parameters
+        ----------
+        images
+            (n_stimuli, height, width) or (n_stimuli, height, width, 3); uint8, or floats between 0 and 1 (rounded to 256
+            levels). NaN and values outside are refused.
+        ids
+            One id per image. There is no default: unlabelled images cannot be matched to responses.
+        """
+        images = np.asarray(images)
+        if ids is None:
+            raise MurineError(
+                f"{len(images)} images came without ids. Give ids=..., the names by which responses refer to "
+                "the images."
+            )
+        if np.issubdtype(images.dtype, np.floating):
+            if not (np.isfinite(images).all() and images.min(initial=0) >= 0 and images.max(initial=0) <= 1):
+                raise MurineError(
+                    f"float images of {name!r} must be finite and between 0 and 1; found {images.min():.4g} to "
+                    f"{images.max():.4g}. Divide by the maximum of their scale first."
+                )
+            images = np.rint(images * 255).astype(np.uint8)
+        return cls(images, tuple(str(i) for i in ids), tuple(str(g) for g in groups), name)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_folder(cls, folder: str | Path, pattern: str = "*.png") -> StimulusSet:
+        """Read every image of a folder; the file name without its ending is the id.
+
+        Grey images stay grey; a set with any colour image becomes RGB. Images of different sizes are refused.
+        """
+        from PIL import Image, UnidentifiedImageError
+
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise MurineError(f"there is no folder {str(folder)!r}; expected a folder of images ({pattern}).")
+        files = sorted(folder.glob(pattern))
+        if not files:
+            raise MurineError(f"the folder {str(folder)!r} holds no image that matches {pattern!r}.")
+        read: list[Image.Image] = []
+        for file in files:
+            try:
+                with Image.open(file) as image:
+                    read.append(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
+            except (UnidentifiedImageError, OSError) as error:
+                raise MurineError(f"{str(file)!r} cannot be read as an image ({error}).") from error
+        sizes = [image.size for image in read]
+        common = max(set(sizes), key=sizes.count)
+        others = [
+            f"{f.name} is {w} x {h}" for f, (w, h) in zip(files, sizes, strict=True) if (w, h) != common
+        ]
+        if others:
+            raise MurineError(
+                f"the images of {str(folder)!r} must have one size; most are {common[0]} x {common[1]} "
+                f"(width x height), but {some(others)}."
+            )
+        mode = "RGB" if any(image.mode == "RGB" for image in read) else "L"
+        images = np.stack([np.asarray(image.convert(mode)) for image in read])
+        return cls(images, tuple(f.stem for f in files), name=folder.name)
+
+    @classmethod
+    def from_npz(cls, file: str | Path, *, images: str = "images", ids: str = "ids") -> StimulusSet:
+        """Read a set from an npz file with an array of images and one of ids (no pickles)."""
+        arrays = read_npz(file)
+        for key in (images, ids):
+            if key not in arrays:
+                raise MurineError(f"{str(file)!r} has no array {key!r}; it has {some(arrays)}.")
+        groups = arrays.get("groups", np.array([]))
+        return cls.from_arrays(arrays[images], arrays[ids], groups=groups, name=Path(file).stem)
+
+
+def read_npz(file: str | Path) -> dict[str, NDArray[np.generic]]:
+    """Read all arrays of an npz file without unpickling; a missing, broken or pickled file is a MurineError."""
+    import zipfile
+    import zlib
+
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except FileNotFoundError:
+        raise MurineError(f"there is no file {str(file)!r}.") from None
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise MurineError(
+            f"{str(file)!r} is no readable npz file ({error}). It may be truncated, or hold pickled objects, which "
+            "are never loaded."
+        ) from error
