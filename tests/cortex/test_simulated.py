@@ -68,8 +68,8 @@ def test_measured_reliability_is_the_true_one(cortex, reliability, n_repetitions
     trials = again.recording.responses.astype(np.float64)
     total = trials.mean(axis=2).var(axis=1, ddof=1)
     noise = trials.var(axis=2, ddof=1).mean(axis=1) / n_repetitions
-    # Signal and averaged noise correlate by chance (sd 1 / sqrt(99) over 100 stimuli), and the variance of the
-    # averaged noise is that of a sample (relative sd sqrt(2 / 99)); this is what they make of 1 - noise / total.
+    # Signal and averaged noise correlate by chance (sd 1 / sqrt(99) over 100 stimuli), and the averaged noise
+    # has the variance of a sample (relative sd sqrt(2 / 99)); this is their effect on 1 - noise / total.
     rest = 1 - reliability
     error = rest * np.sqrt(4 * reliability * rest / 99 + 2 * rest**2 / 99)
     for measured in (1 - noise / total, split_half(trials, n_splits=20)):
@@ -93,7 +93,7 @@ def test_noise_is_white_and_gaussian(cortex):
 
 def test_without_noise_every_trial_is_the_truth(cortex):
     perfect = simulate(
-        cortex.stimuli.select(cortex.stimuli.ids[::10]), n_neuroids=8, n_repetitions=3, reliability=1
+        cortex.stimuli.select(cortex.stimuli.ids[::10]), n_neuroids=8, n_repetitions=3, reliability=1.0
     )
     for repetition in range(3):
         np.testing.assert_array_equal(

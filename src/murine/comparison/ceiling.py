@@ -62,26 +62,27 @@ class Ceiling:
     def interval(self) -> tuple[Float[np.ndarray, " n_sites"], Float[np.ndarray, " n_sites"]]:
         return interval(self.draws)
 
-    def apply(
-        self,
-        scores: Float[np.ndarray, "n_layers n_sites"],
-        draws: Float[np.ndarray, "n_draws n_layers n_sites"],
-        scale: str,
-    ) -> tuple[Float[np.ndarray, "n_layers n_sites"], Float[np.ndarray, "n_draws n_layers n_sites"]]:
-        """Divide scores and their draws by the ceiling, draw by draw, so that both uncertainties are carried.
+    def _refuse_other(self, scale: str) -> None:
+        if scale != self.scale:
+            raise MurineError(f"a ceiling of scale {self.scale!r} cannot be applied to scores of scale {scale!r}.")
 
-        Values above 1 are kept. NaN where the ceiling is zero.
+    def apply(self, scores: Float[np.ndarray, "n_layers n_sites"], scale: str) -> Float[np.ndarray, "n_layers n_sites"]:
+        """Divide scores by the ceiling. Values above 1 are kept; NaN where the ceiling is zero.
 
         Raises
         ------
         MurineError
             If the scores are on another scale than the ceiling.
         """
-        if scale != self.scale:
-            raise MurineError(f"a ceiling of scale {self.scale!r} cannot be applied to scores of scale {scale!r}.")
-        value = np.where(self.value > 0, self.value, np.nan)
-        spread = np.where(self.draws > 0, self.draws, np.nan)
-        return scores / value, draws / spread[:, None]
+        self._refuse_other(scale)
+        return scores / np.where(self.value > 0, self.value, np.nan)
+
+    def apply_draws(
+        self, draws: Float[np.ndarray, "n_draws n_layers n_sites"], scale: str
+    ) -> Float[np.ndarray, "n_draws n_layers n_sites"]:
+        """Divide draw by draw (both must come from the same resampled stimuli), so that both uncertainties are carried."""
+        self._refuse_other(scale)
+        return draws / np.where(self.draws > 0, self.draws, np.nan)[:, None]
 
 
 def halves_reliability(

@@ -31,11 +31,14 @@ class Metric(ABC):
     scale
         The scale of its scores; only a ceiling of the same scale may be applied
         (`murine.comparison.ceiling.Ceiling`).
+    on_ranks
+        True where only the order of dissimilarities counts.
     costly_permutations
         True where a permutation test takes seconds per layer and site: it is then run for chosen layers only.
     """
 
     scale: ClassVar[str]
+    on_ranks: ClassVar[bool]
     costly_permutations: ClassVar[bool] = False
 
     @abstractmethod
@@ -92,6 +95,7 @@ class Pearson(_Correlation):
     """Pearson's r of the dissimilarities (the classic RSA of Conwell et al. 2021)."""
 
     scale = "r"
+    on_ranks = False
 
     def resample(self, layers: Vectors, sites: Vectors, counts: Counts) -> Draws:
         # Vectors of length 1 and mean 0 leave little to cancel in the weighted moments, so float32 is good to 1e-6.
@@ -117,6 +121,7 @@ class Spearman(_Correlation):
     """Spearman's rank correlation (ties share their mean rank)."""
 
     scale = "r"
+    on_ranks = True
 
     def _transform(self, vectors: Vectors) -> Vectors:
         ranks: Vectors = rankdata(vectors, axis=1)
@@ -171,6 +176,7 @@ class KendallTauA(Metric):
     """
 
     scale = "tau-a"
+    on_ranks = True
     costly_permutations = True
 
     def score(self, layers: Vectors, sites: Vectors) -> Scores:

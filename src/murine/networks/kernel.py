@@ -100,11 +100,12 @@ class LayerKernel:
         covariance = np.zeros((n_stimuli, n_stimuli)) if out is None else out
         sums = np.zeros(n_stimuli)
         buffer = np.empty((n_stimuli, min(BLOCK, n_units)), features.dtype)
+        ones = np.ones(BLOCK, features.dtype)
         with np.errstate(invalid="ignore", over="ignore"):
             for start in range(0, n_units, BLOCK):
                 block = features[:, start : start + BLOCK]
                 centred = np.subtract(block, centre, out=buffer[:, : block.shape[1]])
-                sums += centred.sum(axis=1)
+                sums += centred @ ones[: block.shape[1]]
                 covariance += centred @ centred.T
             missed = sums / n_units
             covariance -= n_units * np.outer(missed, missed)

@@ -1,0 +1,275 @@
+"""The zoo: names to networks, with weights, preprocessing and where they come from."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import importlib.util
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from murine.errors import MurineError, nearest
+from murine.networks import weights
+from murine.networks.controls import GaborEnergy, NeuRNPixels, Pixels
+from murine.networks.preprocessing import Preprocessing
+from murine.registry import Registry
+
+#: Networks that stand for what any network must beat. They have no weights.
+controls: Registry[Callable[[], nn.Module]] = Registry("control")
+for _name, _control in (("pixels", Pixels), ("gabor", GaborEnergy), ("neurn", NeuRNPixels)):
+    controls.register(_name)(_control)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network ready to be shown images.
+
+    Attributes
+    ----------
+    name
+        As asked for, without weights: a timm name, ``path/to/file.py:factory`` or a control.
+    weights
+        ``pretrained:TAG``, ``random:SEED``, ``file:NAME``, ``own`` (what a factory loads by itself) or ``none`` (controls).
+    role
+        ``trained``, ``random`` or ``control``.
+    digest
+        sha256 over the weights and, for a user's factory, its source file.
+    """
+
+    name: str
+    weights: str
+    role: str
+    module: nn.Module
+    preprocessing: Preprocessing
+    digest: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was asked for: a network's name and its weights, '' for the usual ones."""
+
+    name: str
+    weights: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Choice:
+        """Split ``NAME`` or ``NAME@WEIGHTS``."""
+        name, _, chosen = text.partition("@")
+        if not name:
+            raise MurineError(f"{text!r} names no network; expected NAME or NAME@WEIGHTS.")
+        return cls(name, chosen)
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.weights}" if self.weights else self.name
+
+
+def expand(texts: Sequence[str], weights_of_all: str = "") -> list[Choice]:
+    """Turn names with wildcards into choices, each once, in order.
+
+    Parameters
+    ----------
+    texts
+        ``NAME[@WEIGHTS]``; a timm name or a control may hold wildcards (``resnet1*``).
+    weights_of_all
+        For those that name no weights themselves.
+    """
+    found: dict[Choice, None] = {}
+    for text in texts:
+        choice = Choice.parse(text)
+        names = [choice.name]
+        if any(c in choice.name for c in "*?[") and ".py:" not in choice.name:
+            names = [*fnmatch.filter(controls, choice.name), *_timm_names(choice.name)]
+            if not names:
+                raise MurineError(f"no network matches {choice.name!r}. `murine models '{choice.name}'` searches timm.")
+        for name in names:
+            usual = "" if name in controls else weights_of_all
+            found[Choice(name, choice.weights or usual)] = None
+    return list(found)
+
+
+def load(
+    choice: Choice | str, *, input_size: int | tuple[int, int] | None = None, device: str = "cpu"
+) -> Network:
+    """Build a network with its weights.
+
+    Parameters
+    ----------
+    choice
+        ``NAME[@WEIGHTS]``. NAME: a timm architecture, alone or with its tag (``resnet18.a1_in1k``); a control (``pixels``,
+        ``gabor``, ``neurn``); or ``path/to/file.py:factory``, a function that returns an ``nn.Module``, whose attribute ``default_cfg`` (timm's
+        keys: input_size, mean, std, interpolation) tells the preprocessing. WEIGHTS: ``pretrained`` (the default for timm),
+        ``random:SEED``, or a file (safetensors, or a checkpoint without code).
+    input_size
+        Replaces the network's own; part of the identity, since small inputs fit the mouse better.
+
+    Raises
+    ------
+    MurineError
+        Unknown names, weights that cannot be had or do not fit.
+    """
+    choice = Choice.parse(choice) if isinstance(choice, str) else choice
+    source = b""
+    if ".py:" in choice.name:
+        module, label, source = _from_file(choice)
+    elif choice.name in controls:
+        if choice.weights:
+            raise MurineError(f"the control {choice.name!r} has no weights; ask for {choice.name!r} alone.")
+        module, label = controls[choice.name](), "none"
+    else:
+        module, label = _from_timm(choice, input_size)
+    role = {"none": "control", "random": "random"}.get(label.partition(":")[0], "trained")
+    config: dict[str, Any] = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
+    preprocessing = Preprocessing.from_config(config, input_size)
+    total = hashlib.sha256(source + weights.digest(module).encode()).hexdigest()
+    try:
+        module = module.to(device).eval()
+    except (RuntimeError, AssertionError) as error:
+        raise MurineError(f"the device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
+    return Network(choice.name, label, role, module, preprocessing, total)
+
+
+def twin(choice: Choice, seed: int = 0) -> Choice | None:
+    """The same network with random weights; None for a control or where it is random already."""
+    if choice.name in controls or choice.weights.startswith("random"):
+        return None
+    return Choice(choice.name, f"random:{seed}")
+
+
+def _seed(text: str) -> int | None:
+    """The seed of ``random:SEED``, or None for other weights."""
+    if not text.startswith("random"):
+        return None
+    match = re.fullmatch(r"random:(\d+)", text)
+    if not match:
+        raise MurineError(f"the weights {text!r} are not understood; expected random:SEED, for example random:0.")
+    return int(match[1])
+
+
+def _timm_names(pattern: str = "") -> list[str]:
+    import timm
+
+    names: list[str] = timm.list_models(pattern)
+    return names
+
+
+def _from_timm(choice: Choice, input_size: int | tuple[int, int] | None) -> tuple[nn.Module, str]:
+    import timm
+
+    architecture, _, tag = choice.name.partition(".")
+    if not timm.is_model(architecture):
+        known = [*_timm_names(), *controls]
+        raise MurineError(
+            f"unknown network {choice.name!r}{nearest(choice.name, known) or '.'} `murine models` lists the {len(known)} known; "
+            "your own network is path/to/file.py:factory."
+        )
+    if tag and tag not in (tags := [n.partition(".")[2] for n in timm.list_models(f"{architecture}.*", pretrained=True)]):
+        raise MurineError(f"{architecture} has no weights {tag!r}{nearest(tag, tags) or '.'} Known: {', '.join(tags) or 'none'}.")
+    options: dict[str, Any] = {}
+    config = timm.get_pretrained_cfg(choice.name, allow_unregistered=True)
+    size = (input_size, input_size) if isinstance(input_size, int) else input_size
+    if size and config is not None and config.fixed_input_size and size != config.input_size[-2:]:
+        options["img_size"] = size
+    chosen = choice.weights or "pretrained"
+    seed = _seed(chosen)
+    if seed is not None:
+        with weights.seeded(seed):
+            return _create(choice.name, options), chosen
+    if chosen == "pretrained":
+        return _pretrained(choice.name, options)
+    module = _create(choice.name, options)
+    weights.load_file_into(module, chosen, choice.name)
+    return module, f"file:{Path(chosen).name}"
+
+
+def _create(name: str, options: dict[str, Any], pretrained: bool = False) -> nn.Module:
+    import timm
+
+    try:
+        module: nn.Module = timm.create_model(name, pretrained=pretrained, **options)
+    except (AssertionError, TypeError, ValueError) as error:
+        if not options:
+            raise
+        raise MurineError(f"{name} cannot be built for inputs of {options['img_size']}: {error}.") from error
+    return module
+
+
+def _pretrained(name: str, options: dict[str, Any]) -> tuple[nn.Module, str]:
+    import timm
+
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.has_weights:
+        raise MurineError(f"timm has no pretrained weights for {name!r}; use {name}@random:SEED or {name}@FILE.")
+    try:
+        module = _create(name, options, pretrained=True)
+    except MurineError:
+        raise
+    except Exception as error:  # whatever the hub's client raises: there is no common type
+        where = config.hf_hub_id or config.url or "the hub"
+        raise MurineError(
+            f"the pretrained weights of {name!r} could not be fetched from {where} ({type(error).__name__}). Without a "
+            f"network: {name}@FILE for weights you have (safetensors or a state dict), {name}@random:0 for random ones, or "
+            "a filled Hugging Face cache (HF_HOME)."
+        ) from error
+    tag = (getattr(module, "pretrained_cfg", None) or {}).get("tag", "")
+    return module, f"pretrained:{tag}" if tag else "pretrained"
+
+
+def _from_file(choice: Choice) -> tuple[nn.Module, str, bytes]:
+    """Build a network by a function in a user's Python file."""
+    file_name, _, function = choice.name.rpartition(":")
+    file = Path(file_name)
+    if not file.is_file():
+        raise MurineError(f"there is no file {file_name!r}; expected path/to/file.py:factory.")
+    spec = importlib.util.spec_from_file_location(f"murine_user_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise MurineError(f"{file_name!r} cannot be imported; expected a Python file.")
+    imported = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(imported)
+    except Exception as error:
+        raise MurineError(f"{file_name!r} cannot be imported: {type(error).__name__}: {error}") from error
+    factory = getattr(imported, function, None)
+    if not callable(factory):
+        names = [n for n, value in vars(imported).items() if inspect.isfunction(value) and not n.startswith("_")]
+        raise MurineError(f"{file_name!r} has no function {function!r}{nearest(function, names) or '.'} It has: {', '.join(names)}.")
+    seed = _seed(choice.weights)
+    takes_pretrained = "pretrained" in inspect.signature(factory).parameters
+    try:
+        with weights.seeded(seed or 0):
+            if takes_pretrained and choice.weights not in ("", "pretrained"):
+                module = factory(pretrained=False)
+            else:
+                module = factory()
+            if isinstance(module, nn.Module) and seed is not None and not takes_pretrained:
+                weights.reinitialise(module)
+    except MurineError:
+        raise
+    except Exception as error:
+        raise MurineError(f"{choice.name!r} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise MurineError(f"{choice.name!r} returned {type(module).__name__}; expected a torch.nn.Module.")
+    label = choice.weights if seed is not None else "own"
+    if choice.weights not in ("", "pretrained") and seed is None:
+        weights.load_file_into(module, choice.weights, choice.name)
+        label = f"file:{Path(choice.weights).name}"
+    return module, label, file.read_bytes()
+
+
+def available_device(device: str) -> str:
+    """Resolve ``auto`` to the best device; refuse one that is not there."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        parsed = torch.device(device)
+    except RuntimeError as error:
+        raise MurineError(f"unknown device {device!r}; expected cpu, cuda, cuda:1 ... or auto.") from error
+    if parsed.type == "cuda" and not torch.cuda.is_available():
+        raise MurineError(f"the device {device!r} was asked for, but PyTorch sees no CUDA here; use --device cpu.")
+    return device
