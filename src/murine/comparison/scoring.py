@@ -35,15 +35,15 @@ class Settings:
     seed: int = 0
 
 
-def matched(stimuli: StimulusSet, targets: Targets) -> StimulusSet:
-    """Return the images in the order of the targets; sets that differ are refused."""
-    extra = sorted(set(stimuli.ids) - set(targets.stimulus_ids))
+def matched(stimuli: StimulusSet, stimulus_ids: Sequence[str]) -> StimulusSet:
+    """Return the images that responses refer to, in the order of their ids; sets that differ are refused."""
+    extra = sorted(set(stimuli.ids) - set(stimulus_ids))
     if extra:
         raise MurineError(
-            f"{len(extra)} images of {stimuli.name!r} have no responses in {targets.name!r}: {some(extra)}. Images and responses are "
-            "matched by id; select the images that were shown."
+            f"{len(extra)} of the {stimuli.n_stimuli} images of {stimuli.name!r} have no responses: {some(extra)}. Images and "
+            f"responses are matched by id; the responses are to {some(sorted(stimulus_ids), 3)}."
         )
-    return stimuli.select(targets.stimulus_ids)
+    return stimuli.select(sorted(stimulus_ids))
 
 
 @dataclass(frozen=True, eq=False)

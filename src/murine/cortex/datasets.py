@@ -160,3 +160,50 @@ def allen_2p(root: Path | None = None) -> Cortex:
         reliability.append((row.mean, row.sem))
     mean, sem = np.array(reliability, dtype=np.float64).T
     return scenes, NeuralRDMs(np.stack(matrices), tuple(sites), scenes.ids, mean, sem, "allen-2p")
+
+
+@datasets.register("simulated")
+def simulated(root: Path | None = None) -> Cortex:
+    """A simulated cortex whose truth is known: three areas, two cell classes, 100 images, 20 repetitions. Needs no data."""
+    from murine.cortex.simulated import simulate
+
+    cortex = simulate()
+    return cortex.stimuli, cortex.recording
+
+
+def load_cortex(name: str, *, root: Path | None = None, stimuli: Path | None = None) -> Cortex:
+    """Load a data set by name, or a user's own by file.
+
+    Parameters
+    ----------
+    name
+        A registered name; a recording written by `Recording.write` (``.nc``); or matrices in an ``.npz`` with ``matrices`` (n_sites,
+        n_stimuli, n_stimuli; dissimilarities), ``sites`` (names), ``stimulus_ids`` and, if known, ``reliability`` and ``reliability_sem``.
+    root
+        Folder of data for registered names.
+    stimuli
+        For a user's own data: the images, a folder or an npz file (`StimulusSet.from_folder`, `from_npz`).
+    """
+    if name.endswith((".nc", ".npz")):
+        if stimuli is None:
+            raise MurineError(f"{name!r} came without images; give them with --stimuli FOLDER or FILE.npz.")
+        images = StimulusSet.from_npz(stimuli) if stimuli.suffix == ".npz" else StimulusSet.from_folder(stimuli)
+        return images, Recording.read(name) if name.endswith(".nc") else _read_rdms(Path(name))
+    return datasets[name](root)
+
+
+def _read_rdms(file: Path) -> NeuralRDMs:
+    arrays = read_npz(file)
+    missing = [key for key in ("matrices", "sites", "stimulus_ids") if key not in arrays]
+    if missing:
+        raise MurineError(f"{str(file)!r} has no array {', '.join(missing)}; it has {', '.join(arrays) or 'none'}.")
+    sites = tuple(Site.of({"area": str(site)}) for site in arrays["sites"])
+    unknown = np.full(len(sites), np.nan)
+    return NeuralRDMs(
+        np.asarray(arrays["matrices"], dtype=np.float64),
+        sites,
+        tuple(str(i) for i in arrays["stimulus_ids"]),
+        np.asarray(arrays.get("reliability", unknown), dtype=np.float64),
+        np.asarray(arrays.get("reliability_sem", 0 * unknown), dtype=np.float64),
+        file.stem,
+    )

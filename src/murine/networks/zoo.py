@@ -34,13 +34,13 @@ class Network:
     Attributes
     ----------
     name
-        As asked for, without weights: a timm name, ``path/to/file.py:factory`` or a control.
+        A timm name, ``file.py:factory`` or a control.
     weights
         ``pretrained:TAG``, ``random:SEED``, ``file:NAME``, ``own`` (what a factory loads by itself) or ``none`` (controls).
     role
         ``trained``, ``random`` or ``control``.
     digest
-        sha256 over the weights and, for a user's factory, its source file.
+        sha256 over the name, the modules, the weights and, for a user's factory, its source file.
     """
 
     name: str
@@ -127,12 +127,14 @@ def load(
     role = {"none": "control", "random": "random"}.get(label.partition(":")[0], "trained")
     config: dict[str, Any] = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
     preprocessing = Preprocessing.from_config(config, input_size)
-    total = hashlib.sha256(source + weights.digest(module).encode()).hexdigest()
+    # Weights alone are no identity: controls have none, and two factories may share a file of them.
+    identity = (choice.name.rpartition("/")[2], str(module), weights.digest(module))
+    total = hashlib.sha256("\0".join(identity).encode() + source).hexdigest()
     try:
         module = module.to(device).eval()
     except (RuntimeError, AssertionError) as error:
         raise MurineError(f"the device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
-    return Network(choice.name, label, role, module, preprocessing, total)
+    return Network(identity[0], label, role, module, preprocessing, total)
 
 
 def twin(choice: Choice, seed: int = 0) -> Choice | None:

@@ -1,0 +1,95 @@
+"""Leaderboards: networks ranked by their score over sites, with intervals and bands."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from murine.atlas.store import Atlas
+from murine.comparison.inference import interval, rank_bands
+from murine.errors import MurineError, nearest
+
+#: Sites whose ceiling is lower cannot rank networks (VISrl layer 5 of the two-photon matrices: 0.36) and are left out.
+MIN_CEILING = 0.5
+
+_KEY = ["cortex", "metric", "network", "weights", "role", "input_size", "network_digest"]
+
+
+def leaderboards(
+    atlas: Atlas, *, cortex: str | None = None, metric: str | None = None, min_ceiling: float = MIN_CEILING
+) -> pd.DataFrame:
+    """Rank networks for every cortex and metric in the atlas.
+
+    A network's score is the unweighted mean over sites of the ceiling-normalised score of its chosen layer: the one chosen on odd repetitions,
+    scored on even ones, where there are repetitions (``selection`` is ``nested``), else the naive best (``naive``, optimistic for
+    networks with many layers). Intervals come from bootstrap draws over stimuli that are the same for all networks.
+
+    Parameters
+    ----------
+    cortex, metric
+        Only these.
+    min_ceiling
+        Sites with a lower ceiling, or none, are left out of the mean; where no site has a ceiling, raw scores are ranked.
+
+    Returns
+    -------
+    table
+        One row per network: ``band`` (networks in one band cannot be told apart from its best), ``network, weights, role, input_size,
+        ceiled, ceiled_low, ceiled_high, score`` (raw mean), ``naive`` (ceiled mean of the naive best layers), ``within GROUP`` (raw means of
+        the same layers within groups of stimuli), ``p_max`` (largest p over sites),
+        ``n_sites, n_sites_all, selection, layers`` (the chosen ones), ``task``; sorted by cortex, metric and score.
+    """
+    rows = atlas.query("SELECT * FROM scores WHERE chosen <> ''")
+    for column, wanted in (("cortex", cortex), ("metric", metric)):
+        known = sorted(rows[column].unique())
+        if wanted is not None and wanted not in known:
+            raise MurineError(f"no result has {column} {wanted!r}{nearest(wanted, known) or '.'} There are: {', '.join(known)}.")
+        if wanted is not None:
+            rows = rows[rows[column] == wanted]
+    boards = []
+    for (_, _, _), board in rows.groupby(["cortex", "metric", "cortex_digest"], sort=True):
+        boards.append(_board(board, min_ceiling))
+    return pd.concat(boards, ignore_index=True)
+
+
+def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
+    selection = "nested" if (rows.chosen == "nested").any() else "naive"
+    whole = rows[rows.stimuli == "all"]
+    if whole.ceiling.notna().any():
+        whole = whole[whole.ceiling >= min_ceiling]
+    groups = sorted(set(rows.stimuli) - {"all"})
+    entries, draws = [], []
+    for key, mine in whole.groupby(_KEY, sort=False, dropna=False):
+        own = mine[mine.chosen == selection].sort_values("site")
+        if own.empty:
+            continue
+        spread = np.mean(np.stack(list(own.draws)), axis=0)
+        low, high = interval(spread[:, None])
+        ceiled = own.ceiled.where(own.ceiled.notna(), own.score)
+        naive = mine[mine.chosen == "naive"]
+        same = rows[(rows.network_digest == own.network_digest.iloc[0]) & rows.site.isin(own.site)]
+        same = same[(same.chosen == selection) & (same.input_size == own.input_size.iloc[0])]
+        within = {group: same[same.stimuli == group].score.mean() for group in groups}
+        entries.append(
+            {
+                **dict(zip(_KEY, key, strict=True)),
+                "ceiled": ceiled.mean(),
+                "ceiled_low": low[0],
+                "ceiled_high": high[0],
+                "score": own.score.mean(),
+                "naive": naive.ceiled.where(naive.ceiled.notna(), naive.score).mean(),
+                **{f"within {group}": value for group, value in within.items()},
+                "p_max": own.p_value.max(),
+                "n_sites": own.site.nunique(),
+                "n_sites_all": rows.site.nunique(),
+                "selection": selection,
+                "layers": ", ".join(f"{s}: {layer}" for s, layer in zip(own.site, own.layer, strict=True)),
+                "task": own.task.iloc[0],
+            }
+        )
+        draws.append(spread)
+    board = pd.DataFrame(entries)
+    if board.empty:
+        return board
+    board.insert(0, "band", rank_bands(board.ceiled.to_numpy(), np.stack(draws, axis=1)))
+    return board.sort_values(["ceiled"], ascending=False, kind="stable")

@@ -1,0 +1,205 @@
+"""The atlas: a folder of results that is always whole.
+
+``scores/<digest>.parquet`` holds the rows of a task, ``kernels/<digest>.npz`` the kernels of a network. Files appear only by renaming a
+finished temporary file, so whatever happens, a file that is there is complete.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from murine.atlas.task import CaptureTask, ScoreTask
+from murine.errors import MurineError
+from murine.networks.capture import CapturedLayer
+from murine.networks.kernel import LayerKernel
+from murine.stimuli import read_npz
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+class Atlas:
+    """A folder of results; made when first written to."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def scores_file(self, task: ScoreTask) -> Path:
+        return self.folder / "scores" / f"{task.digest}.parquet"
+
+    def kernels_file(self, task: CaptureTask) -> Path:
+        return self.folder / "kernels" / f"{task.digest}.npz"
+
+    def done(self, task: ScoreTask) -> bool:
+        return self.scores_file(task).exists()
+
+    def write_scores(self, task: ScoreTask, rows: pd.DataFrame, provenance: dict[str, str]) -> None:
+        """Write the rows of a task, with its configuration and where it came from in the file's metadata."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.Table.from_pandas(rows, schema=_schema(), preserve_index=False)
+        about = {
+            "murine.task": task.model_dump_json(),
+            "murine.provenance": json.dumps(provenance, sort_keys=True),
+        }
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
+        with _appearing(self.scores_file(task)) as partial:
+            pq.write_table(table, partial, compression="zstd")
+
+    def write_kernels(self, task: CaptureTask, layers: list[CapturedLayer]) -> None:
+        """Write kernels, the upper triangle of each; layers without one or with identical output only by name."""
+        kept = [layer for layer in layers if layer.kernel is not None and not layer.same_as]
+        n = kept[0].kernel.n_stimuli if kept and kept[0].kernel else 0
+        rows, columns = np.triu_indices(n)
+        kernels = [layer.kernel for layer in kept if layer.kernel is not None]
+        about = [
+            {"name": x.name, "depth": x.depth, "shape": x.shape, "flag": x.flag, "same_as": x.same_as} for x in layers
+        ]
+        with _appearing(self.kernels_file(task)) as partial, partial.open("wb") as file:
+            np.savez(
+                file,
+                layers=np.array(json.dumps(about)),
+                kept=np.array([layer.name for layer in kept], dtype=str),
+                covariance=np.array([kernel.covariance[rows, columns] for kernel in kernels]).reshape(len(kept), -1),
+                means=np.array([kernel.means for kernel in kernels]).reshape(len(kept), n),
+            )
+
+    def read_kernels(self, task: CaptureTask) -> list[CapturedLayer] | None:
+        """Read kernels back; None where there are none."""
+        if not self.kernels_file(task).exists():
+            return None
+        arrays = read_npz(self.kernels_file(task))
+        means = np.asarray(arrays["means"], dtype=np.float64)
+        n = means.shape[1]
+        rows, columns = np.triu_indices(n)
+        about = {entry["name"]: entry for entry in json.loads(str(arrays["layers"]))}
+        kernels: dict[str, LayerKernel] = {}
+        for i, name in enumerate(arrays["kept"].astype(str)):
+            covariance = np.empty((n, n))
+            covariance[rows, columns] = covariance[columns, rows] = arrays["covariance"][i]
+            kernels[str(name)] = LayerKernel(covariance, means[i], int(np.prod(about[str(name)]["shape"])))
+        return [
+            CapturedLayer(**{**entry, "shape": tuple(entry["shape"])}, kernel=kernels.get(entry["same_as"] or name))
+            for name, entry in about.items()
+        ]
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        files = self.folder / "scores" / "*.parquet"
+        if not any(files.parent.glob("*.parquet")):
+            raise MurineError(
+                f"there are no results in {str(self.folder)!r} yet; `murine score NETWORK --atlas {self.folder}` makes some."
+            )
+        connection = duckdb.connect()
+        pattern = str(files).replace("'", "''")
+        try:
+            connection.execute(f"CREATE VIEW scores AS SELECT * FROM read_parquet('{pattern}', union_by_name=true)")
+        except duckdb.Error as error:
+            raise MurineError(f"a file of results cannot be read: {error}") from error
+        return connection
+
+    def query(self, sql: str = "SELECT * FROM scores", parameters: list[Any] | None = None) -> pd.DataFrame:
+        """Answer a question in SQL; the rows are the view ``scores``.
+
+        Raises
+        ------
+        MurineError
+            If there are no results, or DuckDB refuses the question.
+        """
+        import duckdb
+
+        with self._connect() as connection:
+            try:
+                return connection.execute(sql, parameters or []).df()
+            except duckdb.Error as error:
+                raise MurineError(f"the query failed: {error}") from error
+
+    def about(self, digest: str) -> dict[str, Any]:
+        """The configuration and provenance of a result."""
+        import pyarrow.parquet as pq
+
+        file = self.folder / "scores" / f"{digest}.parquet"
+        if not file.exists():
+            raise MurineError(f"there is no result {digest!r} in {str(self.folder)!r}.")
+        metadata = pq.read_schema(file).metadata or {}
+        return {key: json.loads(metadata[f"murine.{key}".encode()]) for key in ("task", "provenance")}
+
+
+def provenance() -> dict[str, str]:
+    """Versions of what computed a result: told, but no part of its identity."""
+    packages = ("murine", "numpy", "scipy", "torch", "timm")
+    return {**{name: version(name) for name in packages}, "python": platform.python_version(), "system": platform.platform()}
+
+
+@contextmanager
+def _appearing(file: Path) -> Iterator[Path]:
+    """Give a temporary name to write under; the file appears whole at the end, or not at all."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, file)
+    except OSError as error:
+        reasons: dict[int | None, str] = {
+            errno.ENOSPC: "the disk is full",
+            errno.EDQUOT: "the quota is used up",
+            errno.EFBIG: "the file would be too large",
+            errno.EACCES: "writing is not allowed",
+            errno.EROFS: "the file system is read-only",
+        }
+        reason = reasons.get(error.errno, str(error))
+        raise MurineError(
+            f"{str(file)!r} could not be written: {reason}. Earlier results are whole; the same command goes on from there."
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+_COLUMNS: dict[str, str] = {
+    **dict.fromkeys(("task", "network", "weights", "role", "network_digest", "input_size"), "string"),
+    **dict.fromkeys(("layer",), "string"),
+    "layer_index": "int32",
+    "depth": "float64",
+    "n_units": "int64",
+    **dict.fromkeys(("same_as", "flag", "cortex", "cortex_digest", "site", "area", "cortical_layer"), "string"),
+    **dict.fromkeys(("n_neuroids", "n_repetitions"), "int32"),
+    **dict.fromkeys(("metric", "scale", "stimuli"), "string"),
+    "n_stimuli": "int32",
+    "split": "string",
+    **dict.fromkeys(("score", "low", "high", "ceiling", "ceiling_low", "ceiling_high"), "float64"),
+    **dict.fromkeys(("ceiled", "ceiled_low", "ceiled_high"), "float64"),
+    "above_ceiling": "bool",
+    "p_value": "float64",
+    "chosen": "string",
+    **dict.fromkeys(("n_bootstraps", "n_permutations", "seed"), "int32"),
+}
+
+
+def _schema() -> Any:
+    """The one schema of rows, so that every file can be read with every other."""
+    import pyarrow as pa
+
+    kinds: dict[str, Callable[[], Any]] = {
+        "string": pa.string,
+        "int32": pa.int32,
+        "int64": pa.int64,
+        "float64": pa.float64,
+        "bool": pa.bool_,
+    }
+    fields = [pa.field(name, kinds[kind]()) for name, kind in _COLUMNS.items()]
+    return pa.schema([*fields, pa.field("draws", pa.list_(pa.float32()))])

@@ -1,0 +1,260 @@
+"""Sweeps: many networks against one cortex, of which only what is missing is computed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import cached_property
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from murine.atlas.store import Atlas, provenance
+from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
+from murine.comparison.rsa import metrics
+from murine.comparison.scoring import Settings, Yardstick, matched, score_layers
+from murine.comparison.targets import Targets, targets_of
+from murine.cortex.datasets import Cortex, load_cortex
+from murine.cortex.recording import Recording
+from murine.errors import MurineError
+from murine.networks import zoo
+from murine.networks.capture import CapturedLayer, capture
+from murine.networks.memory import freed_memory_kept
+from murine.progress import Progress, Silent
+from murine.stimuli import StimulusSet
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything a sweep needs to know besides the networks.
+
+    Attributes
+    ----------
+    cortex
+        Which neurons, grouped how; ``cortex.cortex`` is what `load_cortex` takes.
+    metrics
+        Names in `murine.comparison.rsa.metrics`.
+    layers, input_size
+        As in `capture` and `zoo.load`.
+    settings
+        Bootstrap samples, permutations, seed.
+    data, stimuli
+        Folders, as in `load_cortex`.
+    batch_size, device
+        How the work is done; they cannot change a result.
+    """
+
+    cortex: CortexSettings
+    metrics: tuple[str, ...] = ("rsa-pearson",)
+    layers: str = "all"
+    input_size: int | tuple[int, int] | None = None
+    settings: Settings = Settings()
+    data: Path | None = None
+    stimuli: Path | None = None
+    batch_size: int | None = None
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one network: ``computed``, ``done`` already, or ``failed`` for a reason."""
+
+    choice: zoo.Choice
+    state: Literal["computed", "done", "failed"]
+    tasks: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class Bench:
+    """A cortex with its yardsticks, made when first needed and used for every network."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._yardsticks: dict[str, Yardstick] = {}
+
+    @cached_property
+    def _cortex(self) -> Cortex:
+        stimuli, data = load_cortex(self.plan.cortex.cortex, root=self.plan.data, stimuli=self.plan.stimuli)
+        settings = self.plan.cortex
+        labels: dict[str, list[str]] = {}
+        for key, value in settings.select:
+            labels.setdefault(key, []).append(value)
+        if not isinstance(data, Recording):
+            if labels or settings.min_reliability is not None:
+                raise MurineError(
+                    f"{data.name!r} comes as matrices of whole sites: neurons cannot be selected. Filter the results instead."
+                )
+            return stimuli, data
+        return stimuli, data.select(min_reliability=settings.min_reliability, **labels)
+
+    @property
+    def name(self) -> str:
+        return self._cortex[1].name
+
+    @cached_property
+    def digest(self) -> str:
+        return self._cortex[1].digest
+
+    @cached_property
+    def targets(self) -> Targets:
+        settings = self.plan.cortex
+        return targets_of(
+            self._cortex[1],
+            settings.by,
+            normalise=settings.normalise,
+            n_splits=settings.n_splits,
+            seed=self.plan.settings.seed,
+        )
+
+    @cached_property
+    def stimuli(self) -> StimulusSet:
+        """The images in the order of the targets."""
+        stimuli, data = self._cortex
+        return matched(stimuli, data.stimulus_ids)
+
+    def yardstick(self, metric: str) -> Yardstick:
+        if metric not in self._yardsticks:
+            self._yardsticks[metric] = Yardstick(
+                self.targets, metric, groups=self.stimuli.groups, settings=self.plan.settings
+            )
+        return self._yardsticks[metric]
+
+    def run(self, choice: zoo.Choice, atlas: Atlas, progress: Progress | None = None) -> Outcome:
+        """Score one network by every metric, unless that is done."""
+        plan = self.plan
+        network = zoo.load(choice, input_size=plan.input_size, device=plan.device)
+        capturing = CaptureTask(
+            network_digest=network.digest,
+            preprocessing=network.preprocessing,
+            stimuli_digest=self.stimuli.digest,
+            layers=plan.layers,
+        )
+        tasks = [
+            ScoreTask(
+                network=network.name,
+                weights=network.weights,
+                capture=capturing,
+                cortex=plan.cortex.model_copy(update={"cortex": self.name}),
+                cortex_digest=self.digest,
+                metric=metric,
+                n_bootstraps=plan.settings.n_bootstraps,
+                n_permutations=plan.settings.n_permutations,
+                seed=plan.settings.seed,
+            )
+            for metric in plan.metrics
+        ]
+        missing = [task for task in tasks if not atlas.done(task)]
+        for task in missing:
+            layers = self._layers(network, capturing, atlas, progress)
+            rows = score_layers(layers, self.yardstick(task.metric))
+            atlas.write_scores(task, _identified(rows, task, network), provenance())
+        return Outcome(choice, "computed" if missing else "done", tuple(task.digest for task in tasks))
+
+    def _layers(
+        self, network: zoo.Network, task: CaptureTask, atlas: Atlas, progress: Progress | None
+    ) -> list[CapturedLayer]:
+        """Kernels from the atlas, or from the network."""
+        try:
+            layers = atlas.read_kernels(task)
+        except MurineError as error:
+            log.warning("%s They are captured again.", error)
+            layers = None
+        if layers is None:
+            images = network.preprocessing.apply(self.stimuli).to(self.plan.device)
+            layers = capture(
+                network.module, images, layers=self.plan.layers, batch_size=self.plan.batch_size, progress=progress
+            )
+            atlas.write_kernels(task, layers)
+        return layers
+
+
+def _identified(rows: pd.DataFrame, task: ScoreTask, network: zoo.Network) -> pd.DataFrame:
+    height, width = network.preprocessing.input_size
+    return rows.assign(
+        task=task.digest,
+        network=network.name,
+        weights=network.weights,
+        role=network.role,
+        network_digest=network.digest,
+        input_size=f"{height}x{width}",
+        cortex=task.cortex.cortex,
+        cortex_digest=task.cortex_digest,
+        n_bootstraps=task.n_bootstraps,
+        n_permutations=task.n_permutations,
+        seed=task.seed,
+    )
+
+
+def sweep(
+    choices: Sequence[zoo.Choice],
+    plan: Plan,
+    atlas: Atlas,
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    announce: Callable[[Outcome], None] = lambda outcome: None,
+) -> list[Outcome]:
+    """Score networks, one after the other or in ``jobs`` processes.
+
+    A network that cannot be scored is reported in its outcome; the others go on. What is finished is on disk at once, so a sweep
+    may be stopped at any time and started again.
+
+    Raises
+    ------
+    MurineError
+        If the cortex itself cannot be used, or a metric is unknown.
+    """
+    for metric in plan.metrics:
+        metrics[metric]  # an unknown one raises before any work
+    plan = replace(plan, device=zoo.available_device(plan.device))
+    outcomes = []
+    running = _serial(choices, plan, atlas, progress) if jobs == 1 else _parallel(choices, plan, atlas, jobs)
+    for outcome in running:
+        outcomes.append(outcome)
+        announce(outcome)
+    return outcomes
+
+
+def _serial(
+    choices: Sequence[zoo.Choice], plan: Plan, atlas: Atlas, progress: Progress | None
+) -> Iterator[Outcome]:
+    bench = Bench(plan)
+    _ = bench.digest, bench.stimuli  # a cortex that cannot be used fails the sweep, not each network
+    advance = (progress or Silent()).task("networks", len(choices))
+    with freed_memory_kept():
+        for choice in choices:
+            yield _attempt(bench, choice, atlas, progress)
+            advance()
+
+
+def _attempt(bench: Bench, choice: zoo.Choice, atlas: Atlas, progress: Progress | None) -> Outcome:
+    try:
+        return bench.run(choice, atlas, progress)
+    except MurineError as error:
+        return Outcome(choice, "failed", reason=str(error))
+
+
+def _parallel(choices: Sequence[zoo.Choice], plan: Plan, atlas: Atlas, jobs: int) -> Iterator[Outcome]:
+    jobs = max(1, min(jobs, len(choices)))
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        threads = max(1, (os.cpu_count() or 1) // jobs)
+        shares = [pool.submit(_share, choices[i::jobs], plan, atlas.folder, threads) for i in range(jobs)]
+        for share in as_completed(shares):
+            yield from share.result()
+
+
+def _share(choices: Sequence[zoo.Choice], plan: Plan, folder: Path, threads: int) -> list[Outcome]:
+    """One process's part of a sweep."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(threads)
+    with threadpool_limits(threads):
+        return list(_serial(choices, plan, Atlas(folder), None))

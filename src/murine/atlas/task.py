@@ -1,0 +1,66 @@
+"""Tasks: the identity of a result is its configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from murine.networks.preprocessing import Preprocessing
+
+#: Raised whenever the same configuration would give other numbers: old results then no longer count as done.
+METHOD_VERSION = 1
+
+
+class _Identified(BaseModel):
+    """A frozen record whose canonical form names a file. What cannot change a result is no field of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def digest(self) -> str:
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+class CaptureTask(_Identified):
+    """One network shown one set of stimuli: names a file of kernels."""
+
+    kind: Literal["capture"] = "capture"
+    method: int = METHOD_VERSION
+    network_digest: str
+    preprocessing: Preprocessing
+    stimuli_digest: str
+    layers: str
+
+
+class CortexSettings(_Identified):
+    """Which neurons, grouped how."""
+
+    cortex: str
+    by: tuple[str, ...] = ("area",)
+    select: tuple[tuple[str, str], ...] = ()
+    min_reliability: float | None = None
+    normalise: Literal["zscore", "none"] = "zscore"
+    n_splits: int = 100
+
+
+class ScoreTask(_Identified):
+    """One network against one cortex by one metric: names a file of rows.
+
+    Left out because they cannot change a result: batch size, device, number of processes, folders.
+    """
+
+    kind: Literal["score"] = "score"
+    method: int = METHOD_VERSION
+    network: str
+    weights: str
+    capture: CaptureTask
+    cortex: CortexSettings
+    cortex_digest: str
+    metric: str
+    n_bootstraps: int
+    n_permutations: int
+    seed: int
