@@ -80,6 +80,7 @@ def test_pad_is_numpys(border, before, after):
     np.testing.assert_array_equal(pad(torch.tensor(x), before, after, border), np.pad(x, width, mode=border))
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_pad_refuses_more_than_the_image_can_mirror():
     x = torch.rand(5, 4)
     assert pad(x, 4, 4).shape == (13, 12)
@@ -105,6 +106,7 @@ def test_convolve_is_scipys_correlation(border, stride):
             np.testing.assert_allclose(filtered[i, f], expected[::stride, ::stride], atol=1e-12)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_a_bank_and_images_that_make_no_sense_are_refused():
     for arguments in (([],), ([2.0],), ([4.0], 0)):
         with pytest.raises(MurineError, match="no Gabor bank"):

@@ -58,18 +58,27 @@ def dead_leaves(n: int, size: int = 64, seed: int = 0) -> Scenes:
 def synthetic_scenes(n: int = 100, size: int = 64, seed: int = 0) -> StimulusSet:
     """Return ``n`` grey scenes of ``size`` x ``size`` px: half `photographs`, half `dead_leaves`.
 
-    Ids are ``photo_000 ...`` and ``leaves_000 ...``; groups "photographs" and "dead leaves". With an odd
+    All have one mean and one contrast, as is usual in experiments: responses then tell structure, not how bright a
+    scene is. Ids are ``photo_000 ...`` and ``leaves_000 ...``; groups "photographs" and "dead leaves". With an odd
     ``n`` there is one photograph more.
     """
     if n < 2:
         raise MurineError(f"{n} scenes were asked for; expected at least 2, one of each kind.")
     n_photos, n_leaves = n - n // 2, n // 2
     return StimulusSet(
-        np.concatenate([photographs(n_photos, size, seed), dead_leaves(n_leaves, size, seed)]),
+        _equalised(np.concatenate([photographs(n_photos, size, seed), dead_leaves(n_leaves, size, seed)])),
         (*(f"photo_{i:03d}" for i in range(n_photos)), *(f"leaves_{i:03d}" for i in range(n_leaves))),
         ("photographs",) * n_photos + ("dead leaves",) * n_leaves,
         "synthetic scenes",
     )
+
+
+def _equalised(scenes: Scenes, mean: float = 128, contrast: float = 45) -> Scenes:
+    """Give every scene one mean and one standard deviation (grey levels; what falls outside 0 .. 255 is clipped)."""
+    levels = scenes.astype(np.float64)
+    centred = levels - levels.mean(axis=(1, 2), keepdims=True)
+    scaled = mean + contrast * centred / centred.std(axis=(1, 2), keepdims=True)
+    return np.rint(scaled).clip(0, 255).astype(np.uint8)
 
 
 def _check(n: int, size: int) -> None:

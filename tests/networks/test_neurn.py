@@ -125,6 +125,7 @@ def test_gradient_is_right_and_finite_where_flat():
     assert (flat.grad != 0).any()
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_unusable_input_is_refused():
     with pytest.raises(MurineError, match=r"torch\.uint8; expected floating point"):
         neurn(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 
@@ -16,7 +18,12 @@ _KEY = ["cortex", "metric", "network", "weights", "role", "input_size", "network
 
 
 def leaderboards(
-    atlas: Atlas, *, cortex: str | None = None, metric: str | None = None, min_ceiling: float = MIN_CEILING
+    atlas: Atlas,
+    *,
+    cortex: str | None = None,
+    metric: str | None = None,
+    tasks: Collection[str] | None = None,
+    min_ceiling: float = MIN_CEILING,
 ) -> pd.DataFrame:
     """Rank networks for every cortex and metric in the atlas.
 
@@ -26,8 +33,8 @@ def leaderboards(
 
     Parameters
     ----------
-    cortex, metric
-        Only these.
+    cortex, metric, tasks
+        Only these; tasks by digest.
     min_ceiling
         Sites with a lower ceiling, or none, are left out of the mean; where no site has a ceiling, raw scores are ranked.
 
@@ -46,6 +53,10 @@ def leaderboards(
             raise MurineError(f"no result has {column} {wanted!r}{nearest(wanted, known) or '.'} There are: {', '.join(known)}.")
         if wanted is not None:
             rows = rows[rows[column] == wanted]
+    if tasks is not None:
+        rows = rows[rows.task.isin(list(tasks))]
+    if rows.empty:
+        raise MurineError("no layer has a score: every one is flagged. `murine results --view layers` tells why.")
     boards = []
     for (_, _, _), board in rows.groupby(["cortex", "metric", "cortex_digest"], sort=True):
         boards.append(_board(board, min_ceiling))

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Float
 
 from murine.comparison.inference import Counts, interval, pair_weights
-from murine.cortex.reliability import spearman_brown
 from murine.errors import MurineError
 
 SCALES = ("r", "r2", "tau-a")
@@ -108,6 +107,32 @@ def halves_reliability(
     return float(value), correlate(pair_weights(counts))
 
 
-def full_reliability(half: np.ndarray) -> np.ndarray:
-    """Spearman-Brown: the reliability of all repetitions from that of a half."""
-    return spearman_brown(half)
+def full_reliability(half: np.ndarray, quarter: np.ndarray | None, n_repetitions: int) -> np.ndarray:
+    """The reliability of RDMs made of all repetitions, from that of RDMs made of halves and of quarters of them.
+
+    Spearman-Brown takes the noise in a measurement to shrink with 1/n. In a dissimilarity, products of signal and noise do, but products
+    of noise and noise shrink with 1/n^2, so from halves alone it comes out too low where noise is strong: on a simulated cortex with
+    a true ceiling of 0.73 it said 0.69. With both terms, the ratio of noise to signal variance is u(n) = a / n + b / n^2, and halves and
+    quarters give a and b, neither below zero. Without the second term (``quarter`` None, or b = 0) this is Spearman-Brown.
+
+    Parameters
+    ----------
+    half, quarter
+        Correlation between RDMs of disjoint halves (``n_repetitions // 2`` each) and quarters (``n_repetitions // 4``).
+
+    Returns
+    -------
+    reliability
+        0 where ``half`` is not above zero.
+    """
+    fold = n_repetitions / (n_repetitions // 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        noise = np.where(half > 0, 1 / half - 1, np.inf)
+        second = np.zeros_like(noise)
+        if quarter is not None:
+            fold_quarter = n_repetitions / (n_repetitions // 4)
+            noise_quarter = np.where(quarter > 0, 1 / quarter - 1, np.inf)
+            second = (noise_quarter / fold_quarter - noise / fold) / (fold_quarter - fold)
+            second = np.clip(np.where(np.isnan(second), 0, second), 0, noise / fold**2)
+        first = (noise - second * fold**2) / fold
+        return np.where(np.isfinite(noise), 1 / (1 + first + second), 0.0)

@@ -1,4 +1,4 @@
-"""Targets: the RDMs of cortical sites, with the halves that tell how reliable they are, ready to be compared."""
+"""Targets: the RDMs of cortical sites, with those of parts of the data that tell how reliable they are, ready to be compared."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 
 from murine.comparison.ceiling import Ceiling, full_reliability, halves_reliability
@@ -14,7 +14,6 @@ from murine.comparison.inference import Counts
 from murine.comparison.rdm import kernel_rdm, upper, zscore
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
-from murine.cortex.reliability import random_halves
 from murine.errors import MurineError
 from murine.networks.kernel import LayerKernel
 
@@ -30,9 +29,9 @@ class Targets:
     ----------
     rdms
         By split: (n_sites, n_stimuli, n_stimuli). Only ``all`` for data without single trials.
-    halves
-        (n_sites, 2, n_splits, n_pairs) float32: RDM vectors of random halves of the repetitions; None for data without single
-        trials.
+    parts
+        (n_sites, 4, n_splits, n_pairs) float32: RDM vectors of two random halves and of two random quarters of the repetitions;
+        None for data without single trials. Quarters are NaN with fewer than four repetitions.
     given_reliability
         (n_sites, 2): mean and standard error, where the data brought them; NaN else.
     n_neuroids
@@ -46,7 +45,7 @@ class Targets:
     sites: tuple[Site, ...]
     stimulus_ids: tuple[str, ...]
     rdms: dict[str, Float[np.ndarray, "n_sites n_stimuli n_stimuli"]]
-    halves: Float[np.ndarray, "n_sites 2 n_splits n_pairs"] | None
+    parts: Float[np.ndarray, "n_sites 4 n_splits n_pairs"] | None
     given_reliability: Float[np.ndarray, "n_sites 2"]
     n_neuroids: tuple[int, ...]
     n_repetitions: int
@@ -69,7 +68,7 @@ class Targets:
             self.sites,
             tuple(self.stimulus_ids[i] for i in stimuli),
             {split: rdms[:, stimuli][:, :, stimuli] for split, rdms in self.rdms.items()},
-            None if self.halves is None else self.halves[..., pairs],
+            None if self.parts is None else self.parts[..., pairs],
             self.given_reliability,
             self.n_neuroids,
             self.n_repetitions,
@@ -80,23 +79,29 @@ class Targets:
         """The ceiling of a score on ``scale`` against the RDMs of a split, with draws paired with ``counts``.
 
         From single trials: the mean correlation of the RDMs of random halves (of their ranks with ``ranks``), which is the
-        reliability of an odd or even half, and by Spearman-Brown that of all repetitions. From given reliabilities: their
+        reliability of an odd or even half; that of all repetitions follows by Spearman-Brown with a second term
+        (`murine.comparison.ceiling.full_reliability`). From given reliabilities: their
         value, with normal draws of their standard error.
         """
         reliability = np.empty(len(self.sites))
         draws = np.empty((len(counts), len(self.sites)))
         generator = np.random.default_rng([seed, len(self.sites)])
         for s in range(len(self.sites)):
-            if self.halves is None:
+            if self.parts is None:
                 mean, sem = self.given_reliability[s]
                 reliability[s], draws[:, s] = mean, mean + sem * generator.standard_normal(len(counts))
                 continue
-            halves = rankdata(self.halves[s], axis=-1).astype(np.float32) if ranks else self.halves[s]
-            half, half_draws = halves_reliability(halves[0], halves[1], counts)
-            if split == "all":
-                reliability[s], draws[:, s] = full_reliability(np.array(half)), full_reliability(half_draws)
-            else:
+            parts = rankdata(self.parts[s], axis=-1).astype(np.float32) if ranks else self.parts[s]
+            half, half_draws = halves_reliability(parts[0], parts[1], counts)
+            if split != "all":
                 reliability[s], draws[:, s] = half, half_draws
+                continue
+            quarter, quarter_draws = None, None
+            if self.n_repetitions >= 4:
+                quarter, quarter_draws = halves_reliability(parts[2], parts[3], counts)
+                quarter = np.array(quarter)
+            reliability[s] = full_reliability(np.array(half), quarter, self.n_repetitions)
+            draws[:, s] = full_reliability(half_draws, quarter_draws, self.n_repetitions)
         return Ceiling.from_reliability(reliability, draws, scale)
 
 
@@ -120,7 +125,7 @@ def targets_of(
         ``zscore``: each neuron is standardised over stimuli first, so that all count alike; ``none``: as they are, so that the
         most active ones dominate (Conwell et al. 2021 take ``numpy.corrcoef`` of the plain responses).
     n_splits, seed
-        Random halvings of the repetitions for the ceiling.
+        Random halves and quarters of the repetitions for the ceiling.
 
     Raises
     ------
@@ -144,22 +149,23 @@ def targets_of(
         )
     usable, left_out = data.usable()
     groups = usable.sites(*by)
-    first = random_halves(usable.n_repetitions, n_splits, seed)
-    odd = np.arange(usable.n_repetitions) % 2 == 0  # the 1st, 3rd, 5th ... repetition
-    parts = np.concatenate([first, ~first, [np.ones_like(odd), odd, ~odd]])
+    n = usable.n_repetitions
+    odd = np.arange(n) % 2 == 0  # the 1st, 3rd, 5th ... repetition
+    selections = np.concatenate([*_random_parts(n, n_splits, seed), [np.ones_like(odd), odd, ~odd]])
 
     def rdm(responses: np.ndarray) -> np.ndarray:
         patterns = (zscore(responses) if normalise == "zscore" else responses).T
         return kernel_rdm(LayerKernel.of(np.ascontiguousarray(patterns)))
 
     found: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
-    halves = np.empty((len(groups), 2, n_splits, len(ids) * (len(ids) - 1) // 2), np.float32)
+    parts = np.full((len(groups), 4, n_splits, len(ids) * (len(ids) - 1) // 2), np.nan, np.float32)
+    n_random = len(selections) - len(SPLITS)
     for s, members in enumerate(groups.values()):
-        means = _means(usable.responses[members][:, order], parts)
-        for k in range(2 * n_splits):
-            halves[s, k // n_splits, k % n_splits] = upper(rdm(means[k]))
+        means = _means(usable.responses[members][:, order], selections)
+        for k in range(n_random):
+            parts[s, k // n_splits, k % n_splits] = upper(rdm(means[k]))
         for k, split in enumerate(SPLITS):
-            found[split].append(rdm(means[2 * n_splits + k]))
+            found[split].append(rdm(means[n_random + k]))
     _refuse_undefined(data.name, list(groups), found)
     return Targets(
         data.name,
@@ -167,12 +173,25 @@ def targets_of(
         tuple(groups),
         ids,
         {split: np.stack(rdms) for split, rdms in found.items()},
-        halves,
+        parts,
         np.full((len(groups), 2), np.nan),
         tuple(len(members) for members in groups.values()),
         data.n_repetitions,
         left_out,
     )
+
+
+def _random_parts(n_repetitions: int, n_splits: int, seed: int) -> list[Bool[np.ndarray, "n_splits n_repetitions"]]:
+    """Two disjoint random halves and, with at least four repetitions, two disjoint random quarters.
+
+    Parts of a pair are of equal size: with an odd number, a repetition is left over.
+    """
+    ranks = np.random.default_rng(seed).random((n_splits, n_repetitions)).argsort(axis=1).argsort(axis=1)
+    half, quarter = n_repetitions // 2, n_repetitions // 4
+    bounds = [(0, half), (half, 2 * half)]
+    if quarter:
+        bounds += [(0, quarter), (quarter, 2 * quarter)]
+    return [(ranks >= start) & (ranks < stop) for start, stop in bounds]
 
 
 def _means(

@@ -79,8 +79,8 @@ class Area(nn.Module):
         self.kind = np.where(simple, "simple", "energy")
         parameters = {
             # The drive of simple neurons lies around 0, that of energy neurons above it.
-            "threshold": np.where(inhibitory, -0.2, rng.uniform(-0.1, 0.1, n_neuroids)) + 0.3 * ~simple,
-            "power": np.where(inhibitory, 1.0, rng.uniform(1.2, 2.0, n_neuroids)),
+            "threshold": np.where(inhibitory, -0.2, rng.uniform(-0.3, -0.1, n_neuroids)) + 0.3 * ~simple,
+            "power": np.where(inhibitory, 1.0, rng.uniform(1.0, 1.3, n_neuroids)),
             "gain": np.where(inhibitory, 4.0, 1.0) * rng.lognormal(0, 0.3, n_neuroids),
         }
         for key, values in parameters.items():

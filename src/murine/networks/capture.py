@@ -100,19 +100,22 @@ def capture(
     names = _choose(module, layers)
     advance: Callable[[], None] = lambda: None  # noqa: E731
     with _prepared(module, inputs) as images, torch.no_grad():
-        probe = _Pass(names, 2, {}, advance)
+        probe = _Pass(names, 2, None, advance)
         probe.run(module, images[:2])
         if not probe.found:
             raise MurineError(f"none of the modules {some(names.values())} ran in the forward pass.")
         size = batch_size or _affordable(probe.peak_bytes // 2, n, images.device)
         groups = _groups(n, size)
         passes = [np.concatenate(pair) for pair in itertools.combinations(groups, 2)] or groups
+        if len(passes[0]) == 2 < n:  # as many as were probed: the axis of images would not stand out
+            probe = _Pass(names, 3, None, advance)
+            probe.run(module, images[:3])
         if len(passes) > 1:
             log.info("%d images in %d passes of at most %d", n, len(passes), 2 * len(groups[0]))
         advance = (progress or Silent()).task("capturing layers", len(passes) * len(probe.found))
         merged = _Merged(n, list(probe.found))
         for members in passes:
-            current = _Pass(names, len(members), probe.shapes, advance, merged.space(len(members)))
+            current = _Pass(names, len(members), probe, advance, merged.space(len(members)))
             current.run(module, images if len(members) == n else images[torch.as_tensor(members)])
             merged.add(members, current)
     return merged.layers()
@@ -152,16 +155,17 @@ def _prepared(module: nn.Module, inputs: Tensor) -> Iterator[Tensor]:
     training = {child: child.training for child in module.modules()}
     channels_last = inputs.dim() == 4 and inputs.device.type == "cpu"
     images = inputs.clone(memory_format=torch.channels_last) if channels_last else inputs.clone()
-    module.eval()
-    if channels_last:
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    stored = [(x, x.data) for x in (*module.parameters(), *module.buffers()) if channels_last and x.dim() == 4]
     try:
+        module.eval()
+        for tensor, data in stored:
+            tensor.data = data.contiguous(memory_format=torch.channels_last)
         yield images
     finally:
+        for tensor, data in stored:
+            tensor.data = data
         for child, mode in training.items():
             child.training = mode
-        if channels_last:
-            module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
 
 
 def _affordable(bytes_per_image: int, n: int, device: torch.device) -> int:
@@ -203,8 +207,8 @@ class _Found:
 class _Pass:
     """One forward pass over ``n`` images with hooks on the chosen modules.
 
-    ``shapes`` are those of a probe pass with two images: comparing them tells which axis counts images. The probe itself has
-    none, and computes no kernels. ``space`` holds an array of zeros for the kernel of each output: what lives on after the pass must not
+    ``probe`` is an earlier pass with another number of images: comparing shapes tells which axis counts images. The probe itself
+    has none, and computes no kernels. ``space`` holds an array of zeros for the kernel of each output: what lives on after the pass must not
     be allocated during it, among the large blocks of the features, whose place could then not be used again.
     """
 
@@ -212,11 +216,11 @@ class _Pass:
         self,
         names: dict[nn.Module, str],
         n: int,
-        shapes: dict[str, tuple[int, ...]],
+        probe: _Pass | None,
         advance: Callable[[], None],
         space: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        self.names, self.n, self.probed, self.advance = names, n, shapes, advance
+        self.names, self.n, self.probe, self.advance = names, n, probe, advance
         self.space = space or {}
         self.found: dict[str, _Found] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -253,7 +257,7 @@ class _Pass:
         name = self.names[module]
         self._calls[name] = call = self._calls.get(name, 0) + 1
         for key, tensor in _tensors(output, name if call == 1 else f"{name}:{call}"):
-            if self.probed:
+            if self.probe:
                 self.found[key] = self._reduce(key, tensor)
                 self.advance()
             else:
@@ -269,26 +273,29 @@ class _Pass:
             return _Found(shape, flag="no axis of images")
         if features.is_complex():
             return _Found(shape, flag="complex")
-        known = self._alive.get(tensor.data_ptr())
+        # Without gaps or repeats, as many numbers from the same address are the same numbers.
+        dense = tensor.numel() == 1 + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+        known = self._alive.get(tensor.data_ptr()) if dense else None
         if known and known[0]() is not None and known[1] == tensor._version:
             earlier = self.found[known[2]]
             if np.prod(earlier.shape) == np.prod(shape):
                 return _Found(shape, earlier.kernel, earlier.flag, earlier.same_as or known[2])
-        self._alive[tensor.data_ptr()] = (weakref.ref(tensor), tensor._version, key)
+        if dense:
+            self._alive[tensor.data_ptr()] = (weakref.ref(tensor), tensor._version, key)
         kernel = _kernel(features, self.space.get(key))
         return _Found(shape, kernel, kernel.flag)
 
     def _features(self, key: str, tensor: Tensor) -> tuple[Tensor | None, tuple[int, ...]]:
         """View or copy a tensor as (n_images, n_units); units may come in any order, the same for all images."""
         shape = tuple(tensor.shape)
-        probed = self.probed.get(key, ())
+        probed = self.probe.shapes.get(key, ()) if self.probe else ()
         axes = [
             axis
             for axis, (size, small) in enumerate(zip(shape, probed, strict=False))
-            if size * 2 == small * self.n and size != small
+            if self.probe and size * self.probe.n == small * self.n and size != small
         ]
-        if self.n == 2:
-            axes = [axis for axis, size in enumerate(shape) if size == 2][:1]
+        if self.probe and self.n == self.probe.n:  # there are but two images
+            axes = [axis for axis, size in enumerate(shape) if size == self.n][:1]
         if len(shape) != len(probed) or not axes:
             return None, shape
         axis = axes[0]

@@ -1,0 +1,5 @@
+"""`python -m murine`."""
+
+from murine.cli import main
+
+main()

@@ -1,0 +1,522 @@
+"""The command line. Everything heavy is imported inside the commands: `murine --help` must be quick."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from murine.errors import MurineError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from murine.atlas.sweep import Outcome, Plan
+    from murine.networks.zoo import Choice
+
+app = typer.Typer(
+    name="murine",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="How mouse-like is a deep network, and does making it more mouse-like make it more robust?",
+    epilog="Start with `murine demo`. Every command has `--help` with examples.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="The cortical data sets murine knows by name.")
+app.add_typer(data_app, name="data")
+
+
+class Format(StrEnum):
+    """How results are printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+class View(StrEnum):
+    """Which results."""
+
+    leaderboard = "leaderboard"
+    sites = "sites"
+    layers = "layers"
+
+
+class Normalisation(StrEnum):
+    """What is done to responses before RDMs are made of them."""
+
+    zscore = "zscore"
+    none = "none"
+
+
+AtlasOption = Annotated[Path, typer.Option("--atlas", help="Folder of results; made if missing.")]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="Folder of data (default: $MURINE_SHARED, then ../shared).")
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print the result.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes: results and errors only.")]
+JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes; networks are shared among them.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of resampling, permutations and random halves.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"murine {installed('murine')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line: a `MurineError` becomes one message and exit code 2, Ctrl-C exit code 130."""
+    try:
+        app()
+    except MurineError as error:
+        print(f"murine: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("murine: stopped. What was finished is kept; the same command goes on from there.", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _quieten(quiet: bool) -> None:
+    logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, format="murine: %(message)s")
+
+
+# --------------------------------------------------------------------------------------------------- commands
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the atlas and the report.")] = Path("demo"),
+    jobs: JobsOption = 1,
+    seed: SeedOption = 0,
+    quiet: QuietOption = False,
+) -> None:
+    """Score a few networks against a simulated cortex and write a report: no network, no data, a minute.
+
+    The simulated cortex has three areas whose true responses are known. The network that generates them should reach its noise ceiling; random
+    networks and the controls should not.
+
+    Example: `murine demo --out demo`
+    """
+    from murine.atlas.store import Atlas
+    from murine.studies.demonstration import choices, plan
+
+    _quieten(quiet)
+    atlas = Atlas(out / "atlas")
+    _sweep_and_show(choices(), [plan(seed)], atlas, jobs, Format.table, quiet)
+    _write_report(atlas, out / "report.html", None, None, quiet)
+
+
+@app.command()
+def score(
+    networks: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NETWORK...",
+            help="timm name (wildcards allowed), path/to/file.py:factory, or a control (pixels, gabor, neurn); each "
+            "optionally with @WEIGHTS.",
+        ),
+    ],
+    against: Annotated[
+        str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a .nc or .npz file.")
+    ] = "simulated",
+    weights: Annotated[
+        str, typer.Option("--weights", help="For networks without @WEIGHTS: pretrained, random:SEED or a file.")
+    ] = "",
+    twins: Annotated[int, typer.Option("--twins", min=0, help="Add N random twins of every trained network.")] = 0,
+    no_controls: Annotated[bool, typer.Option("--no-controls", help="Leave pixels, gabor and neurn out.")] = False,
+    input_size: Annotated[
+        list[str] | None,
+        typer.Option("--input-size", help="Pixels (64), HEIGHTxWIDTH or native; may be given several times."),
+    ] = None,
+    layers: Annotated[str, typer.Option("--layers", help="all, blocks, or names with wildcards.")] = "all",
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="rsa-pearson, rsa-spearman, rsa-tau-a; several times for several.")
+    ] = None,
+    by: Annotated[str, typer.Option("--by", help="What makes a site: coordinates with commas, as area,layer.")] = "area",
+    select: Annotated[
+        list[str] | None, typer.Option("--select", help="Neurons with KEY=VALUE (area=VISp); repeat for more values.")
+    ] = None,
+    min_reliability: Annotated[
+        float | None, typer.Option("--min-reliability", help="Neurons with at least this split-half reliability.")
+    ] = None,
+    normalise: Annotated[
+        Normalisation, typer.Option("--normalise", help="Standardise each neuron over stimuli first, or not.")
+    ] = Normalisation.zscore,
+    stimuli: Annotated[
+        Path | None, typer.Option("--stimuli", help="Images of your own data: a folder of PNGs or an npz.")
+    ] = None,
+    data: DataOption = None,
+    atlas: AtlasOption = Path("atlas"),
+    bootstraps: Annotated[int, typer.Option("--bootstraps", min=2, help="Samples of stimuli for intervals.")] = 1000,
+    permutations: Annotated[int, typer.Option("--permutations", min=0, help="Relabellings for p-values.")] = 1000,
+    splits: Annotated[int, typer.Option("--splits", min=1, help="Random halves of repetitions for ceilings.")] = 100,
+    seed: SeedOption = 0,
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 ... or auto.")] = "auto",
+    jobs: JobsOption = 1,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=2, help="Images that pass together (default: all that fit).")
+    ] = None,
+    format: FormatOption = Format.table,
+    quiet: QuietOption = False,
+) -> None:
+    """Score networks against cortex: every layer, every site, with ceilings and intervals.
+
+    Results go into the atlas; what is there already is not computed again. The controls (pixels, Gabor energy, NeuRN of the pixels) are added
+    unless told otherwise.
+
+    Examples:
+
+    `murine score resnet18@random:0 'mobilenetv3_small*@random:0' --input-size 64`
+
+    `murine score examples/trained_networks.py:squeezenet --twins 1 --against allen-neuropixels --input-size 64`
+
+    `murine score resnet50 --against allen-2p --metric rsa-pearson --metric rsa-spearman`
+
+    `murine score net.py:build@weights.safetensors --against mine.nc --stimuli images/`
+    """
+    from murine.atlas.store import Atlas
+    from murine.atlas.sweep import Plan
+    from murine.atlas.task import CortexSettings
+    from murine.comparison.scoring import Settings
+    from murine.networks import zoo
+
+    _quieten(quiet)
+    choices = zoo.expand(networks, weights)
+    twin_choices = (zoo.twin(choice, seed) for choice in choices for seed in range(twins))
+    asked = [*choices, *(choice for choice in twin_choices if choice is not None)]
+    if not no_controls:
+        asked += [zoo.Choice(name) for name in zoo.controls]
+    cortex = CortexSettings(
+        cortex=against,
+        by=tuple(part.strip() for part in by.split(",") if part.strip()),
+        select=_pairs(select or []),
+        min_reliability=min_reliability,
+        normalise=normalise.value,
+        n_splits=splits,
+    )
+    plans = [
+        Plan(
+            cortex,
+            tuple(dict.fromkeys(metric or ["rsa-pearson"])),
+            layers,
+            _size(size),
+            Settings(bootstraps, permutations, seed),
+            data,
+            stimuli,
+            batch_size,
+            device,
+        )
+        for size in dict.fromkeys(input_size or ["native"])
+    ]
+    _sweep_and_show(list(dict.fromkeys(asked)), plans, Atlas(atlas), jobs, format, quiet)
+
+
+@app.command()
+def results(
+    view: Annotated[
+        View,
+        typer.Option("--view", help="leaderboard; sites: the chosen layer of every site; layers: every layer."),
+    ] = View.leaderboard,
+    atlas: AtlasOption = Path("atlas"),
+    network: Annotated[str | None, typer.Option("--network", help="Name, wildcards allowed.")] = None,
+    cortex: Annotated[str | None, typer.Option("--cortex", help="Only this cortex.")] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="Only this metric.")] = None,
+    site: Annotated[str | None, typer.Option("--site", help="Only this site, wildcards allowed.")] = None,
+    layer: Annotated[str | None, typer.Option("--layer", help="Only these layers, wildcards allowed.")] = None,
+    sort: Annotated[str | None, typer.Option("--sort", help="Column; -COLUMN for descending order.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many rows.")] = None,
+    sql: Annotated[str | None, typer.Option("--sql", help="Any DuckDB query over the table `scores`.")] = None,
+    format: FormatOption = Format.table,
+) -> None:
+    """Query the atlas: filters, sorting, SQL.
+
+    Examples:
+
+    `murine results`
+
+    `murine results --view sites --cortex allen-2p --site 'VISp*' --sort -ceiled`
+
+    `murine results --sql "SELECT network, max(score) FROM scores GROUP BY network" --format csv`
+    """
+    from murine.atlas.store import Atlas
+
+    store = Atlas(atlas)
+    if sql is not None:
+        table = store.query(sql)
+    elif view is View.leaderboard:
+        from murine.atlas.leaderboard import leaderboards
+
+        table = leaderboards(store, cortex=cortex, metric=metric)
+    else:
+        which = "chosen <> ''" if view is View.sites else "split = 'all'"
+        table = store.query(f"SELECT * EXCLUDE (draws) FROM scores WHERE {which} ORDER BY network, site, layer_index")
+        for column, wanted in (("cortex", cortex), ("metric", metric)):
+            if wanted is not None:
+                table = table[table[column] == wanted]
+    table = _filtered(table, {"network": network, "site": site, "layer": layer})
+    if sort is not None:
+        column = sort.removeprefix("-")
+        if column not in table:
+            raise MurineError(f"there is no column {column!r}; columns are {', '.join(table.columns)}.")
+        table = table.sort_values(column, ascending=not sort.startswith("-"), kind="stable")
+    _show(table if limit is None else table.head(limit), format, compact=sql is None)
+
+
+@app.command()
+def report(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")] = Path("murine_report.html"),
+    atlas: AtlasOption = Path("atlas"),
+    cortex: Annotated[str | None, typer.Option("--cortex", help="Only this cortex.")] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="Only this metric.")] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Write one self-contained HTML page that works offline: leaderboard, heat map, depth profiles, provenance.
+
+    Example: `murine report --atlas atlas --out report.html`
+    """
+    from murine.atlas.store import Atlas
+
+    _write_report(Atlas(atlas), out, cortex, metric, quiet)
+
+
+@app.command()
+def models(
+    pattern: Annotated[str, typer.Argument(help="Name with wildcards, as 'resnet*'.")] = "*",
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="List tags of pretrained weights.")] = False,
+    format: FormatOption = Format.table,
+) -> None:
+    """List the networks that can be named: timm's architectures and the controls.
+
+    Examples: `murine models 'resnet1*' --pretrained`, `murine models vit_tiny*`
+    """
+    import fnmatch
+
+    import pandas as pd
+    import timm
+
+    from murine.errors import nearest
+    from murine.networks.zoo import controls
+
+    found = [(name, "control", "") for name in fnmatch.filter(controls, pattern)]
+    for name in timm.list_models(pattern, pretrained=pretrained):
+        config = timm.get_pretrained_cfg(name)
+        size = "x".join(str(side) for side in config.input_size[-2:]) if config else ""
+        found.append((name, "timm", size))
+    if not found:
+        near = nearest(pattern, [*controls, *timm.list_models()])
+        raise MurineError(f"no network matches {pattern!r}{near or '.'}")
+    _show(pd.DataFrame(found, columns=["network", "source", "input_size"]), format)
+
+
+@data_app.command("list")
+def data_list(format: FormatOption = Format.table) -> None:
+    """List the data sets that `--against` knows by name.
+
+    Example: `murine data list`
+    """
+    import pandas as pd
+
+    from murine.cortex.datasets import datasets
+
+    about = [(name, (datasets[name].__doc__ or "").strip().splitlines()[0]) for name in sorted(datasets)]
+    _show(pd.DataFrame(about, columns=["name", "about"]), format)
+
+
+@data_app.command("show")
+def data_show(
+    name: Annotated[str, typer.Argument(help="A name of `murine data list`, or a file.")],
+    by: Annotated[str, typer.Option("--by", help="What makes a site.")] = "area",
+    stimuli: Annotated[Path | None, typer.Option("--stimuli", help="Images of your own data.")] = None,
+    data: DataOption = None,
+    format: FormatOption = Format.table,
+) -> None:
+    """Show the sites of a data set: neurons, repetitions, reliability of neurons and of RDMs.
+
+    Example: `murine data show allen-neuropixels --by area,layer`
+    """
+    import numpy as np
+    import pandas as pd
+
+    from murine.comparison.inference import bootstrap_counts
+    from murine.comparison.targets import targets_of
+    from murine.cortex.datasets import load_cortex
+    from murine.cortex.recording import Recording
+    from murine.cortex.reliability import split_half
+
+    _quieten(False)
+    _, cortex = load_cortex(name, root=data, stimuli=stimuli)
+    coordinates = tuple(part.strip() for part in by.split(","))
+    targets = targets_of(cortex, coordinates)
+    ceiling = targets.ceiling("r", bootstrap_counts(len(targets.stimulus_ids), 1000, 0))
+    low, high = ceiling.interval()
+    table = pd.DataFrame(
+        {
+            "site": [site.name for site in targets.sites],
+            "n_neuroids": targets.n_neuroids,
+            "n_repetitions": targets.n_repetitions,
+            "n_stimuli": len(targets.stimulus_ids),
+            "ceiling": ceiling.value,
+            "ceiling_low": low,
+            "ceiling_high": high,
+        }
+    )
+    if isinstance(cortex, Recording):
+        usable = cortex.usable()[0]
+        reliability = split_half(usable.responses)
+        members = usable.sites(*coordinates).values()
+        table["neuron_reliability_median"] = [float(np.nanmedian(reliability[m])) for m in members]
+    _show(table, format)
+
+
+# ---------------------------------------------------------------------------------------------------- helpers
+
+
+def _pairs(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    for text in texts:
+        if "=" not in text:
+            raise MurineError(f"--select {text!r} is not understood; expected KEY=VALUE, as area=VISp.")
+    return tuple(sorted((text.partition("=")[0], text.partition("=")[2]) for text in texts))
+
+
+def _size(text: str) -> int | tuple[int, int] | None:
+    """``native`` -> None, ``64`` -> 64, ``64x80`` -> (64, 80)."""
+    if text == "native":
+        return None
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise MurineError(f"--input-size {text!r} is not understood; expected 64, 64x80 (height x width) or native.")
+    return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
+
+
+def _sweep_and_show(
+    choices: Sequence[Choice], plans: Sequence[Plan], atlas: Any, jobs: int, format: Format, quiet: bool
+) -> None:
+    """Run sweeps, print the leaderboard of what was asked for, and fail if a network did."""
+    from murine.atlas.leaderboard import leaderboards
+    from murine.atlas.sweep import sweep
+    from murine.progress import progress_bars
+
+    outcomes: list[Outcome] = []
+    with progress_bars(not quiet) as progress:
+        for plan in plans:
+            outcomes += sweep(choices, plan, atlas, jobs=jobs, progress=progress)
+    tasks = {task for outcome in outcomes for task in outcome.tasks}
+    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+    if tasks:
+        _show(leaderboards(atlas, tasks=tasks), format)
+    if not quiet:
+        computed = sum(outcome.state == "computed" for outcome in outcomes)
+        done = sum(outcome.state == "done" for outcome in outcomes)
+        print(
+            f"{computed} computed, {done} done before, {len(failed)} failed; results are in {atlas.folder}", file=sys.stderr
+        )
+    if failed:
+        several = "" if len(outcomes) == 1 else f"{len(failed)} of {len(outcomes)} networks could not be scored:\n"
+        raise MurineError(several + "\n".join(f"{outcome.choice}: {outcome.reason}" for outcome in failed))
+
+
+def _write_report(atlas: Any, out: Path, cortex: str | None, metric: str | None, quiet: bool) -> None:
+    from murine.report.page import write_report
+
+    written = write_report(atlas, out, cortex=cortex, metric=metric)
+    if not quiet:
+        print(f"the report is in {written}", file=sys.stderr)
+
+
+def _filtered(table: pd.DataFrame, patterns: dict[str, str | None]) -> pd.DataFrame:
+    import fnmatch
+
+    for column, pattern in patterns.items():
+        if pattern is None:
+            continue
+        if column not in table:
+            raise MurineError(f"this view has no column {column!r}; `--view sites` or `--view layers` has.")
+        table = table[[fnmatch.fnmatch(str(value), pattern) for value in table[column]]]
+    return table
+
+
+#: Columns a terminal has room for, in order, with what stands above them.
+_COMPACT = {
+    "band": "band",
+    "cortex": "cortex",
+    "metric": "metric",
+    "network": "network",
+    "weights": "weights",
+    "input_size": "input",
+    "site": "site",
+    "layer": "layer",
+    "ceiled": "of ceiling",
+    "score": "score",
+    "naive": "naive best",
+    "p_value": "p",
+    "p_max": "p max",
+    "n_sites": "sites",
+    "selection": "layer choice",
+    "chosen": "chosen",
+    "flag": "flag",
+}
+
+
+def _show(table: pd.DataFrame, format: Format, compact: bool = True) -> None:
+    if format is Format.json:
+        sys.stdout.write(table.to_json(orient="records", double_precision=15) + "\n")
+    elif format is Format.csv:
+        table.to_csv(sys.stdout, index=False)
+    else:
+        _print_table(table, compact)
+
+
+def _print_table(table: pd.DataFrame, compact: bool) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    if table.empty:
+        print("no results")
+        return
+    known = [column for column in _COMPACT if column in table] if compact else []
+    columns = (known + [c for c in table if c.startswith("within ")]) if "network" in known and "score" in known else list(table)
+    same = [c for c in ("cortex", "metric") if c in columns and table[c].nunique() == 1]
+    title = ", ".join(str(table[c].iloc[0]) for c in same) or None
+    columns = [c for c in columns if c not in same]
+    shown = Table(title=title, title_justify="left", pad_edge=False, box=None, header_style="bold")
+    for column in columns:
+        numeric = table[column].dtype.kind in "fiu"
+        shown.add_column(_COMPACT.get(column, column), justify="right" if numeric else "left", overflow="fold")
+    band: object = None
+    for row in table.to_dict(orient="records"):
+        if "band" in row and band is not None and row["band"] != band:
+            shown.add_section()
+        band = row.get("band")
+        shown.add_row(*(escape(_cell(row, column)) for column in columns))
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(shown)
+
+
+def _cell(row: dict[str, Any], column: str) -> str:
+    value = row[column]
+    if isinstance(value, float):
+        if value != value:
+            return "-"
+        text = f"{value:.3f}"
+        low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
+        if low is not None and high is not None:
+            text += f" [{low:.2f}, {high:.2f}]"
+        return text
+    return "" if value is None else str(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""The demonstration: a few networks against the simulated cortex, whose truth is known."""
+
+from __future__ import annotations
+
+
+import numpy as np
+import torch
+from torch import nn
+
+from murine.atlas.sweep import Plan
+from murine.atlas.task import CortexSettings
+from murine.comparison.scoring import Settings
+from murine.cortex.simulated import SimulatedCortex, simulate
+from murine.networks.zoo import Choice, controls
+
+#: Small architectures of different kinds, with random weights: the demonstration must not need a network.
+ARCHITECTURES = ("resnet18", "mobilenetv3_small_100", "vit_tiny_patch16_224", "convnext_atto")
+
+
+class GeneratingModel(nn.Module):
+    """The network that is the simulated cortex: each area is a layer, as it is and standardised.
+
+    Neurons are standardised over stimuli before they are compared, so that all count alike. A network in the same units does so too:
+    ``standardised.AREA`` subtracts each neuron's mean over the simulated scenes and divides by its standard deviation.
+    """
+
+    def __init__(self, cortex: SimulatedCortex) -> None:
+        super().__init__()
+        self.cortex = cortex.model
+        self.pretrained_cfg = cortex.model.pretrained_cfg
+        area = cortex.recording["area"]
+        self.standardised = nn.ModuleDict(
+            {name: _Standardise(cortex.true_responses[area == name]) for name in cortex.model.areas}
+        )
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        responses = self.cortex(images).chunk(len(self.standardised), dim=1)
+        return torch.cat([f(r) for f, r in zip(self.standardised.values(), responses, strict=True)], dim=1)
+
+
+class _Standardise(nn.Module):
+    mean: torch.Tensor
+    sd: torch.Tensor
+
+    def __init__(self, responses: np.ndarray) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(responses.mean(axis=1), dtype=torch.float32))
+        self.register_buffer("sd", torch.tensor(responses.std(axis=1), dtype=torch.float32))
+
+    def forward(self, responses: torch.Tensor) -> torch.Tensor:
+        return (responses - self.mean) / self.sd
+
+
+def generating_model() -> GeneratingModel:
+    """The generating model of ``--against simulated``."""
+    return GeneratingModel(simulate())
+
+
+def choices() -> list[Choice]:
+    """The generating model (through the route of a user's own network), random networks and the controls."""
+    generating = Choice(f"{__file__}:{generating_model.__name__}")
+    random = [Choice(name, f"random:{seed}") for name in ARCHITECTURES for seed in (0, 1)]
+    return [generating, *random, *(Choice(name) for name in controls)]
+
+
+def plan(seed: int = 0) -> Plan:
+    """Against the simulated cortex, at the size of its images."""
+    return Plan(CortexSettings(cortex="simulated"), input_size=64, settings=Settings(seed=seed))
