@@ -89,7 +89,11 @@ def main() -> None:
 
 
 def _quieten(quiet: bool) -> None:
-    logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, format="murine: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("murine: %(message)s"))
+    log = logging.getLogger("murine")
+    log.handlers = [handler]
+    log.setLevel(logging.ERROR if quiet else logging.WARNING)
 
 
 # --------------------------------------------------------------------------------------------------- commands

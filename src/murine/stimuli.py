@@ -134,8 +134,15 @@ class StimulusSet:
         for file in files:
             try:
                 with Image.open(file) as image:
+                    if image.mode[0] in "IF":
+                        raise MurineError(
+                            f"{str(file)!r} has more than 8 bits a pixel (mode {image.mode}); expected 8-bit grey or "
+                            "colour. Convert it first, or give arrays (StimulusSet.from_arrays)."
+                        )
                     read.append(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
-            except (UnidentifiedImageError, OSError) as error:
+            except MurineError:
+                raise
+            except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
                 raise MurineError(f"{str(file)!r} cannot be read as an image ({error}).") from error
         sizes = [image.size for image in read]
         common = max(set(sizes), key=sizes.count)
@@ -168,11 +175,15 @@ def read_npz(file: str | Path) -> dict[str, NDArray[np.generic]]:
     import zlib
 
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        # numpy leaves a file open that it cannot read.
+        with open(file, "rb") as opened, np.load(opened, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except FileNotFoundError:
         raise MurineError(f"there is no file {str(file)!r}.") from None
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        *(OSError, ValueError, EOFError, AttributeError, KeyError, TypeError),
+        *(NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error),
+    ) as error:
         raise MurineError(
             f"{str(file)!r} is no readable npz file ({error}). It may be truncated, or hold pickled objects, which "
             "are never loaded."

@@ -11,7 +11,7 @@ import pandas as pd
 
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
-from murine.errors import MurineError
+from murine.errors import MurineError, some
 from murine.registry import Registry
 from murine.stimuli import StimulusSet, read_npz
 
@@ -39,9 +39,13 @@ def data_folder(root: Path | None = None) -> Path:
 def read_table(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     """Read a csv file; a missing, broken or incomplete one is a MurineError."""
     try:
+        if not file.read_bytes().endswith(b"\n"):
+            raise MurineError(f"{str(file)!r} does not end with a line break: it is truncated.")
         table = pd.read_csv(file)
     except FileNotFoundError:
         raise MurineError(f"there is no file {str(file)!r}.") from None
+    except MurineError:
+        raise
     except (OSError, ValueError) as error:
         raise MurineError(f"{str(file)!r} is no readable csv table ({error}).") from error
     missing = [c for c in columns if c not in table]
@@ -76,10 +80,18 @@ def allen_neuropixels(root: Path | None = None, min_bins: int = 6) -> Cortex:
     cell_class (unknown), session_id, donor, sex, mean_rate_hz, time_to_first_spike_s, n_bins, window_first_bin, tier.
     """
     folder = data_folder(root) / "allen_neuropixels_natural_scenes"
-    arrays = read_table(folder / "arrays.csv", ("area", "specimen_id", "n_bins", "n_trials", "tier"))
-    units = read_table(folder / "units.csv", ("area", "specimen_id", "unit_row", "unit_id", "cortical_layer"))
+    place = ("area", "specimen_id")
+    arrays = read_table(
+        folder / "arrays.csv", (*place, "session_id", "n_trials", "n_bins", "window_first_bin", "tier")
+    )
+    units = read_table(
+        folder / "units.csv",
+        (*place, "unit_row", "unit_id", "cortical_layer", "cortical_depth")
+        + ("time_to_first_spike_flash_s", "mean_rate_hz"),
+    )
     sessions = read_table(folder / "sessions.csv", ("specimen_id", "session_id", "cre_line", "sex"))
     scenes = natural_scenes(root)
+    _refuse_incomplete(folder, arrays, units, sessions)
     arrays = arrays[arrays.n_bins >= min_bins]
     if arrays.empty:
         raise MurineError(f"no array of {str(folder)!r} has a window of at least {min_bins} bins.")
@@ -108,12 +120,12 @@ def allen_neuropixels(root: Path | None = None, min_bins: int = 6) -> Cortex:
     table = table.merge(about_arrays, how="left", on=["area", "specimen_id"])
     table = table.merge(about_mice, how="left", on="specimen_id")
     known = table.unit_id.notna() & (table.unit_id.fillna(0) > 0)
-    place = table.specimen_id.astype(str) + "-" + table.area + "-" + table.unit_row.astype(str)
+    position = table.specimen_id.astype(str) + "-" + table.area + "-" + table.unit_row.astype(str)
     cortical_layer = table.cortical_layer.fillna(0).astype(int)
     assigned = cortical_layer > 0
     layer = cortical_layer.astype(str).where(assigned, "").replace("2", "2/3")
     neuroid = {
-        "neuroid_id": table.unit_id.fillna(0).astype(np.int64).astype(str).where(known, place),
+        "neuroid_id": table.unit_id.fillna(0).astype(np.int64).astype(str).where(known, position),
         "area": table.area,
         "layer": layer,
         "depth": table.cortical_depth.where(assigned),
@@ -131,6 +143,23 @@ def allen_neuropixels(root: Path | None = None, min_bins: int = 6) -> Cortex:
     stimulus = {"stimulus_id": np.array(scenes.ids), "group": np.array(scenes.groups)}
     recording = Recording.from_arrays(np.concatenate(rates), neuroid, stimulus, name="allen-neuropixels")
     return scenes, recording
+
+
+def _refuse_incomplete(folder: Path, arrays: pd.DataFrame, units: pd.DataFrame, sessions: pd.DataFrame) -> None:
+    """The tables name the same arrays and mice; one that was cut off would silently leave some out."""
+    named = [set(zip(t.area.astype(str), t.specimen_id.astype(str), strict=True)) for t in (arrays, units)]
+    odd = named[0] ^ named[1]
+    if odd:
+        raise MurineError(
+            f"arrays.csv and units.csv of {str(folder)!r} do not name the same arrays: {some(sorted(map(' '.join, odd)))}. "
+            "One of them may be truncated."
+        )
+    unknown = sorted(set(arrays.specimen_id) - set(sessions.specimen_id))
+    if unknown or arrays[["n_bins", "n_trials"]].isna().any(axis=None):
+        raise MurineError(
+            f"sessions.csv or arrays.csv of {str(folder)!r} is incomplete, perhaps truncated: no row of sessions for mouse "
+            f"{some(unknown) or '-'}, or arrays without n_bins or n_trials."
+        )
 
 
 @datasets.register("allen-2p")
@@ -158,6 +187,10 @@ def allen_2p(root: Path | None = None) -> Cortex:
         layer = str(row.layer).removeprefix("layer").replace("23", "2/3")
         sites.append(Site.of({"area": str(row.area), "layer": layer}))
         reliability.append((row.mean, row.sem))
+    if len(sites) != len(similarity):
+        raise MurineError(
+            f"noise_ceiling.csv has {len(sites)} rows for {len(similarity)} matrices; it may be truncated."
+        )
     mean, sem = np.array(reliability, dtype=np.float64).T
     return scenes, NeuralRDMs(np.stack(matrices), tuple(sites), scenes.ids, mean, sem, "allen-2p")
 

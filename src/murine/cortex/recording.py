@@ -98,7 +98,7 @@ class Recording:
             (n_neuroids, n_stimuli, n_repetitions), any real number; a missing trial is NaN. Kept as float32.
         neuroid
             Coordinates of the neurons, each of length n_neuroids; ``neuroid_id`` is required, usual ones are ``area, layer,
-            depth_um, cre_line, cell_class, session_id, donor``.
+            depth_um, cre_line, cell_class, session_id, donor``. A missing text becomes ''.
         stimulus
             Coordinates of the stimuli, each of length n_stimuli; ``stimulus_id`` is required.
         """
@@ -118,7 +118,7 @@ class Recording:
                         f"per {dimension}."
                     )
                 if key.endswith("_id") or column.dtype.kind in "OUS":
-                    column = column.astype(str)
+                    column = np.where(pd.isna(column), "", column.astype(str))
                 coords[key] = (dimension, column)
         coords.setdefault("area", ("neuroid", np.full(array.shape[0], "")))
         coords["repetition"] = ("repetition", np.arange(array.shape[2]))
@@ -186,16 +186,24 @@ class Recording:
     @cached_property
     def responses(self) -> Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]:
         """The single trials; NaN where there was none."""
-        return np.asarray(self.dataset["responses"].transpose("neuroid", "stimulus", "repetition").values)
+        try:
+            return np.asarray(self.dataset["responses"].transpose("neuroid", "stimulus", "repetition").values)
+        except (OSError, RuntimeError) as error:
+            raise MurineError(f"the responses of {self.name!r} cannot be read ({error}): the file is damaged.") from error
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of ids, area labels and responses, sorted by id: the order of neurons and stimuli does not count."""
+        """sha256 of ids, labels of the neurons and responses, sorted by id: the order of neurons and stimuli does not count.
+
+        Labels are all coordinates of the neurons but measurements (floats): sites may be made of any of them.
+        """
         neuroids = np.argsort(self["neuroid_id"].astype(str))
         stimuli = np.argsort(np.asarray(self.stimulus_ids))
+        coords = self.dataset.coords.items()
+        labels = sorted(str(key) for key, x in coords if x.dims == ("neuroid",) and x.dtype.kind != "f")
         total = hashlib.sha256()
-        for key, order in (("neuroid_id", neuroids), ("area", neuroids), ("stimulus_id", stimuli)):
-            total.update("\0".join(self[key].astype(str)[order]).encode())
+        for key, order in (*((label, neuroids) for label in labels), ("stimulus_id", stimuli)):
+            total.update("\0".join([key, *self[key].astype(str)[order]]).encode())
         for i in neuroids:
             total.update(np.ascontiguousarray(self.responses[i][stimuli]).tobytes())
         return total.hexdigest()

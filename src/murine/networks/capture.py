@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import itertools
 import logging
+import mmap
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -151,7 +152,10 @@ def _choose(module: nn.Module, layers: str) -> dict[nn.Module, str]:
 
 @contextmanager
 def _prepared(module: nn.Module, inputs: Tensor) -> Iterator[Tensor]:
-    """Evaluation mode and the memory format convolutions are fastest in, both undone at the end."""
+    """Evaluation mode, undone at the end, and a copy of the images in the memory format convolutions are fastest in.
+
+    It is handed on from layer to layer, so the weights need no conversion.
+    """
     training = {child: child.training for child in module.modules()}
     channels_last = inputs.dim() == 4 and inputs.device.type == "cpu"
     images = inputs.clone(memory_format=torch.channels_last) if channels_last else inputs.clone()
@@ -340,9 +344,10 @@ class _Merged:
         self._found: dict[str, _Found] = {}
 
     def space(self, n_members: int) -> Mapping[str, np.ndarray]:
-        """Zeros for the covariances of one pass."""
-        stack = np.zeros((len(self._names), n_members, n_members))
-        return dict(zip(self._names, stack, strict=True))
+        """Zeros for the covariances of one pass, outside the heap that the features come from and go back to."""
+        shape = (len(self._names), n_members, n_members)
+        pages = mmap.mmap(-1, 8 * int(np.prod(shape)))
+        return dict(zip(self._names, np.frombuffer(pages).reshape(shape), strict=True))
 
     def add(self, members: np.ndarray, current: _Pass) -> None:
         for key, found in current.found.items():

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 #: Units that are centred and multiplied at once: enough for BLAS to run at full speed, few enough to stay in cache.
-BLOCK = 4096
+BLOCK = 8192
 
 #: Units that the means are estimated from.
 SAMPLE = 1000
@@ -82,10 +82,10 @@ class LayerKernel:
     def of(cls, features: np.ndarray, out: np.ndarray | None = None) -> LayerKernel:
         """Reduce features of shape (n_stimuli, n_units), float32 or float64.
 
-        Products less the product of means would cancel digits where means are large (after a rectification, on bright pixels), so an
-        estimate of each image's mean, from evenly spaced units, is subtracted first, block by block; what it missed is put right
-        at the end. Products of float32 features are taken in float32 by blocks and added up in float64. One pass over the
-        features; extra memory: one block.
+        Products less the product of means would cancel digits where means are large (on bright pixels, say), so there an estimate of each
+        image's mean, from evenly spaced units, is subtracted first, block by block; what it missed is put right at the end.
+        Products of float32 features are taken in float32 by blocks and added up in float64. One pass over the features; extra
+        memory: one block.
 
         Parameters
         ----------
@@ -96,7 +96,10 @@ class LayerKernel:
         """
         n_stimuli, n_units = features.shape
         sample = features[:, :: max(1, n_units // SAMPLE) | 1]  # an odd step does not keep to a few channels
-        centre = sample.mean(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore", over="ignore"):
+            centre = sample.mean(axis=1, keepdims=True)
+            if (centre**2 <= sample.var(axis=1, keepdims=True)).all():
+                centre = np.zeros_like(centre)  # little to cancel: spare the subtraction
         covariance = np.zeros((n_stimuli, n_stimuli)) if out is None else out
         sums = np.zeros(n_stimuli)
         buffer = np.empty((n_stimuli, min(BLOCK, n_units)), features.dtype)
@@ -104,9 +107,10 @@ class LayerKernel:
         with np.errstate(invalid="ignore", over="ignore"):
             for start in range(0, n_units, BLOCK):
                 block = features[:, start : start + BLOCK]
-                centred = np.subtract(block, centre, out=buffer[:, : block.shape[1]])
-                sums += centred @ ones[: block.shape[1]]
-                covariance += centred @ centred.T
+                if centre.any():
+                    block = np.subtract(block, centre, out=buffer[:, : block.shape[1]])
+                sums += block @ ones[: block.shape[1]]
+                covariance += block @ block.T
             missed = sums / n_units
             covariance -= n_units * np.outer(missed, missed)
         return cls(covariance, centre[:, 0] + missed, n_units)

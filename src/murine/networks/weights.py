@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,13 +75,15 @@ def read_state_dict(file: str | Path) -> dict[str, Tensor]:
             raise MurineError(f"{str(file)!r} is no readable safetensors file; it may be truncated ({error}).") from error
     else:
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of torch, about the format; the message below says it all
+                state = torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             raise MurineError(
                 f"{str(file)!r} holds more than tensors, or is broken; murine never runs code from a file of weights. "
                 "Load it where you trust it and save it with torch.save(model.state_dict(), ...) or as safetensors."
             ) from error
-        except (RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError, ImportError) as error:
+        except Exception as error:  # a damaged file makes torch fail in any way
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise MurineError(
                 f"{str(file)!r} is no readable PyTorch file of weights; it may be truncated ({first})."

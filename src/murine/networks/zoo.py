@@ -7,10 +7,15 @@ import hashlib
 import importlib.util
 import inspect
 import re
-from collections.abc import Callable, Sequence
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from torch import nn
@@ -20,6 +25,9 @@ from murine.networks import weights
 from murine.networks.controls import GaborEnergy, NeuRNPixels, Pixels
 from murine.networks.preprocessing import Preprocessing
 from murine.registry import Registry
+
+#: Seconds to wait for the hub of pretrained weights to answer at all.
+CONNECTION_TIMEOUT = 5.0
 
 #: Networks that stand for what any network must beat. They have no weights.
 controls: Registry[Callable[[], nn.Module]] = Registry("control")
@@ -139,14 +147,14 @@ def load(
 
 def twin(choice: Choice, seed: int = 0) -> Choice | None:
     """The same network with random weights; None for a control or where it is random already."""
-    if choice.name in controls or choice.weights.startswith("random"):
+    if choice.name in controls or _seed(choice.weights) is not None:
         return None
     return Choice(choice.name, f"random:{seed}")
 
 
 def _seed(text: str) -> int | None:
     """The seed of ``random:SEED``, or None for other weights."""
-    if not text.startswith("random"):
+    if text.partition(":")[0] != "random":  # a file may be called random_init.pth
         return None
     match = re.fullmatch(r"random:(\d+)", text)
     if not match:
@@ -209,7 +217,8 @@ def _pretrained(name: str, options: dict[str, Any]) -> tuple[nn.Module, str]:
     if config is None or not config.has_weights:
         raise MurineError(f"timm has no pretrained weights for {name!r}; use {name}@random:SEED or {name}@FILE.")
     try:
-        module = _create(name, options, pretrained=True)
+        with _hub_within_reach():
+            module = _create(name, options, pretrained=True)
     except MurineError:
         raise
     except Exception as error:  # whatever the hub's client raises: there is no common type
@@ -223,6 +232,25 @@ def _pretrained(name: str, options: dict[str, Any]) -> tuple[nn.Module, str]:
     return module, f"pretrained:{tag}" if tag else "pretrained"
 
 
+@contextmanager
+def _hub_within_reach() -> Iterator[None]:
+    """Where the hub cannot be reached, let its client use its cache alone: by itself it would retry for a minute."""
+    from huggingface_hub import constants
+
+    address = urlsplit(constants.ENDPOINT)
+    offline = constants.HF_HUB_OFFLINE
+    if not offline and "https" not in getproxies():
+        port = address.port or (443 if address.scheme == "https" else 80)
+        try:
+            socket.create_connection((address.hostname or "", port), timeout=CONNECTION_TIMEOUT).close()
+        except OSError:
+            constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = offline
+
+
 def _from_file(choice: Choice) -> tuple[nn.Module, str, bytes]:
     """Build a network by a function in a user's Python file."""
     file_name, _, function = choice.name.rpartition(":")
@@ -233,13 +261,16 @@ def _from_file(choice: Choice) -> tuple[nn.Module, str, bytes]:
     if spec is None or spec.loader is None:
         raise MurineError(f"{file_name!r} cannot be imported; expected a Python file.")
     imported = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = imported  # dataclasses look their module up there
     try:
         spec.loader.exec_module(imported)
     except Exception as error:
+        del sys.modules[spec.name]
         raise MurineError(f"{file_name!r} cannot be imported: {type(error).__name__}: {error}") from error
     factory = getattr(imported, function, None)
     if not callable(factory):
-        names = [n for n, value in vars(imported).items() if inspect.isfunction(value) and not n.startswith("_")]
+        own = {n: f for n, f in vars(imported).items() if getattr(f, "__module__", "") == spec.name}
+        names = [n for n, value in own.items() if inspect.isfunction(value) and not n.startswith("_")]
         raise MurineError(f"{file_name!r} has no function {function!r}{nearest(function, names) or '.'} It has: {', '.join(names)}.")
     seed = _seed(choice.weights)
     takes_pretrained = "pretrained" in inspect.signature(factory).parameters

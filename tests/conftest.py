@@ -1,0 +1,62 @@
+"""What every test shares: checked array shapes, one thread, and the folder of real data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import beartype
+import jaxtyping
+import pytest
+from numpy.typing import ArrayLike
+
+# For beartype a tuple of strings is no ArrayLike and an int no float; for numpy and type checkers they are.
+_frozen = getattr(beartype, "FrozenDict", None) or beartype.BeartypeHintOverrides
+checked = beartype.beartype(
+    conf=beartype.BeartypeConf(hint_overrides=_frozen({ArrayLike: object}), is_pep484_tower=True)
+)
+
+# Before murine is imported: every function checks the types, shapes and dtypes in its annotations.
+jaxtyping.install_import_hook("murine", "conftest.checked")
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Switch the checks off, as they are for users, to see what murine itself says to wrong input."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def _find_data() -> Path | None:
+    """``$MURINE_SHARED``, else ``../shared`` beside the repository; itself or its subfolder ``data``."""
+    beside = Path(__file__).resolve().parents[2] / "shared"
+    given = Path(os.environ.get("MURINE_SHARED", beside)).resolve()
+    return next((f for f in (given / "data", given) if (f / "allen_natural_scenes").is_dir()), None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _surroundings() -> Iterator[None]:
+    """One thread, here and in processes that tests start: sums are reproducible. Data found from anywhere."""
+    import scipy.linalg  # noqa: F401 (its thread pool must exist to be limited)
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(1)
+    folder = _find_data()
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
+        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            patch.setenv(variable, "1")
+        if folder is not None:
+            patch.setenv("MURINE_SHARED", str(folder))
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data; tests that need it are skipped where there is none."""
+    folder = _find_data()
+    if folder is None:
+        pytest.skip("needs the folder of real data: set MURINE_SHARED, or put it at ../shared/data")
+    return folder

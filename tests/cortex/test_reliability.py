@@ -1,0 +1,101 @@
+"""Split-half reliability against its definition, one loop at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from murine.cortex.reliability import random_halves, spearman_brown, split_half
+from murine.errors import MurineError
+
+
+def by_loops(responses, n_splits, seed):
+    """The definition: every neuron, every split, with numpy's nanmean and corrcoef."""
+    halves = random_halves(responses.shape[2], n_splits, seed)
+    out = []
+    for trials in responses.astype(np.float64):
+        corrected = []
+        for first in halves:
+            a, b = np.nanmean(trials[:, first], axis=1), np.nanmean(trials[:, ~first], axis=1)
+            r = np.corrcoef(a, b)[0, 1]
+            corrected.append(2 * r / (1 + r))
+        out.append(np.mean(corrected))
+    return np.array(out)
+
+
+def responses(n_repetitions, dtype=np.float64, offset=0.0):
+    rng = np.random.default_rng(n_repetitions)
+    signal, noise = rng.normal(size=(9, 25, 1)), rng.normal(size=(9, 25, n_repetitions))
+    return (offset + 2 * signal + noise).astype(dtype)
+
+
+@pytest.mark.parametrize("n_repetitions", [2, 3, 7, 20])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_equals_a_plain_double_loop(n_repetitions, dtype):
+    data = responses(n_repetitions, dtype)
+    np.testing.assert_allclose(split_half(data, 30, 4), by_loops(data, 30, 4), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("n_repetitions", [6, 9])
+def test_equals_the_loop_with_missing_trials(n_repetitions):
+    data = responses(n_repetitions)
+    rng = np.random.default_rng(1)
+    for neuron in range(0, 9, 2):  # at most one missing of a stimulus, so that every half has some
+        for stimulus in range(0, 25, 3):
+            data[neuron, stimulus, rng.integers(n_repetitions)] = np.nan
+    np.testing.assert_allclose(split_half(data, 30), by_loops(data, 30, 0), atol=1e-12, rtol=0)
+    infinite = np.where(np.isnan(data), np.inf, data)
+    np.testing.assert_array_equal(split_half(infinite, 30), split_half(data, 30))
+
+
+def test_large_offsets_lose_nothing():
+    data = responses(8, offset=1e4)
+    np.testing.assert_allclose(split_half(data, 20), split_half(data - 1e4, 20), atol=1e-9)
+
+
+def test_gain_offset_and_order_do_not_matter():
+    data = responses(10)
+    right = split_half(data)
+    scale = np.linspace(0.5, 3, 9)[:, None, None]
+    np.testing.assert_allclose(split_half(scale * data - 7), right, atol=1e-12)
+    order = np.random.default_rng(0).permutation(25)
+    np.testing.assert_allclose(split_half(data[:, order]), right, atol=1e-12)
+    np.testing.assert_array_equal(split_half(data[::-1]), right[::-1])
+
+
+def test_neurons_that_have_no_reliability_are_nan():
+    data = responses(4)
+    data[0] = 0.1
+    data[1] = 1e6 + 1e-12
+    data[2, 3] = np.nan  # never shown
+    data[3, 3, 1:] = np.nan  # one trial: one half has none
+    reliability = split_half(data)
+    assert np.isnan(reliability[:4]).all()
+    np.testing.assert_allclose(reliability[4:], by_loops(data[4:], 100, 0), atol=1e-12)
+
+
+def test_repeated_trials_have_reliability_one():
+    data = np.repeat(responses(1), 6, axis=2)
+    np.testing.assert_allclose(split_half(data), 1, atol=1e-12)
+
+
+@pytest.mark.parametrize("n_repetitions", [2, 5, 8])
+def test_halves_are_random_halves(n_repetitions):
+    halves = random_halves(n_repetitions, 2000, 3)
+    assert (halves.sum(axis=1) == n_repetitions // 2).all()
+    share = (n_repetitions // 2) / n_repetitions
+    np.testing.assert_allclose(halves.mean(axis=0), share, atol=5 * np.sqrt(share * (1 - share) / 2000))
+    np.testing.assert_array_equal(random_halves(n_repetitions, 2000, 3), halves)
+    assert (random_halves(n_repetitions, 2000, 4) != halves).any()
+    with pytest.raises(MurineError, match="at least 2 repetitions; there is 1"):
+        random_halves(1)
+
+
+def test_spearman_brown():
+    # Variance of signal s and of noise n: a mean of k measurements has reliability s / (s + n / k).
+    s, n = 2.0, 3.0
+    one = np.array([s / (s + n)])
+    for k in (0.5, 2, 3, 10):
+        np.testing.assert_allclose(spearman_brown(one, k), s / (s + n / k))
+    np.testing.assert_array_equal(spearman_brown(np.array([np.nan, -1, 0, 1])), [np.nan, np.nan, 0, 1])
+    assert isinstance(spearman_brown(np.array([0.5]))[0], float)

@@ -1,0 +1,129 @@
+"""Preprocessing against torchvision and Pillow."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from pydantic import ValidationError
+from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize
+
+from murine.errors import MurineError
+from murine.networks.preprocessing import Preprocessing
+from murine.scenes import photographs
+from murine.stimuli import StimulusSet
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+@pytest.fixture(scope="module")
+def grey():
+    scenes = photographs(20, 60)[:, :50]
+    return StimulusSet(scenes, tuple(map(str, range(20))))
+
+
+@pytest.fixture(scope="module")
+def colour(grey):
+    mixed = np.stack([grey.images, grey.images[::-1], 255 - grey.images], axis=-1)
+    return StimulusSet(mixed, grey.ids)
+
+
+def as_tensor(stimuli):
+    images = torch.tensor(stimuli.images).float() / 255
+    return images[:, None].expand(-1, 3, -1, -1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
+@pytest.mark.parametrize("size", [(32, 32), (24, 41), (50, 60), (96, 80), (7, 120)])
+@pytest.mark.parametrize("kind", ["grey", "colour"])
+def test_equals_torchvision(interpolation, size, kind, request):
+    stimuli = request.getfixturevalue(kind)
+    resize = Resize(size, InterpolationMode(interpolation), antialias=interpolation != "nearest")
+    steps = Compose([resize, lambda x: x.clamp(0, 1), Normalize(**IMAGENET)])
+    ours = Preprocessing(input_size=size, interpolation=interpolation, **IMAGENET).apply(stimuli)
+    assert ours.shape == (20, 3, *size)
+    assert ours.dtype == torch.float32
+    torch.testing.assert_close(ours, steps(as_tensor(stimuli)), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("size", [(24, 30), (77, 90)])
+def test_equals_pillow(grey, interpolation, size):
+    ours = Preprocessing(input_size=size, interpolation=interpolation).apply(grey)
+    method = Image.Resampling[interpolation.upper()]
+    for image, result in zip(grey.images, ours, strict=True):
+        single = Image.fromarray(image.astype(np.float32))  # for bytes Pillow rounds between the directions
+        expected = np.asarray(single.resize(size[::-1], method)).clip(0, 255)
+        for channel in result:
+            np.testing.assert_allclose(255 * channel.numpy(), expected, atol=0.01)
+
+
+def test_native_size_is_the_image_itself(colour):
+    ours = Preprocessing(input_size=(50, 60)).apply(colour)
+    np.testing.assert_array_equal(np.rint(255 * ours.permute(0, 2, 3, 1).numpy()), colour.images)
+
+
+def test_bgr_turns_the_channels_before_the_mean_is_taken(colour):
+    values = {"mean": (0.1, 0.2, 0.3), "std": (1.0, 2.0, 4.0)}
+    ours = Preprocessing(input_size=(50, 60), channel_order="BGR", **values).apply(colour)
+    x = as_tensor(colour)
+    expected = torch.stack([x[:, 2] - 0.1, (x[:, 1] - 0.2) / 2, (x[:, 0] - 0.3) / 4], dim=1)
+    torch.testing.assert_close(ours, expected)
+
+
+def test_an_image_does_not_depend_on_the_others(grey):
+    preprocessing = Preprocessing(input_size=(33, 29))
+    whole = preprocessing.apply(grey)
+    for i in (0, 15, 16, 19):
+        alone = preprocessing.apply(grey.select([grey.ids[i]]))
+        torch.testing.assert_close(alone[0], whole[i], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18.a1_in1k", "vit_tiny_patch16_224.augreg_in21k", "inception_v3.tv_in1k"]
+)
+def test_timms_configurations_are_read(name):
+    config = timm.get_pretrained_cfg(name).to_dict()
+    ours = Preprocessing.from_config(config)
+    assert ours.input_size == tuple(config["input_size"][-2:])
+    assert (ours.mean, ours.std) == (tuple(config["mean"]), tuple(config["std"]))
+    assert ours.interpolation == config["interpolation"]
+    assert ours.channel_order == "RGB"
+
+
+def test_the_size_can_be_replaced():
+    config = {"input_size": (3, 200, 100), "interpolation": "random", "channel_order": "BGR", "crop_pct": 0.9}
+    assert Preprocessing.from_config(config).input_size == (200, 100)
+    assert Preprocessing.from_config(config, 64).input_size == (64, 64)
+    assert Preprocessing.from_config(config, (64, 80)).input_size == (64, 80)
+    assert Preprocessing.from_config(config).interpolation == "bilinear"
+    assert Preprocessing.from_config(config).channel_order == "BGR"
+    default = Preprocessing.from_config({})
+    assert (default.input_size, default.mean, default.std) == ((224, 224), (0, 0, 0), (1, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("config", "size"),
+    [
+        ({"interpolation": "lanczos"}, None),
+        ({"mean": (0.5,)}, None),
+        ({"std": ("a", 1, 1)}, None),
+        ({"channel_order": "RBG"}, None),
+        ({}, 0),
+        ({}, (64, -1)),
+        ({}, (64, 64, 64)),
+    ],
+)
+def test_what_cannot_be_done_is_refused(config, size):
+    with pytest.raises(MurineError, match="the network's preprocessing cannot be used"):
+        Preprocessing.from_config(config, size)
+
+
+def test_unknown_settings_and_changes_are_refused():
+    with pytest.raises(ValidationError, match="crop"):
+        Preprocessing(input_size=(8, 8), crop=0.9)
+    preprocessing = Preprocessing(input_size=(8, 8))
+    with pytest.raises(ValidationError, match="frozen"):
+        preprocessing.input_size = (9, 9)
