@@ -84,7 +84,10 @@ def main() -> None:
         print(f"murine: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
-        print("murine: stopped. What was finished is kept; the same command goes on from there.", file=sys.stderr)
+        print(
+            "murine: stopped. What was finished is kept; the same command goes on from there.",
+            file=sys.stderr,
+        )
         raise SystemExit(130) from None
 
 
@@ -108,8 +111,8 @@ def demo(
 ) -> None:
     """Score a few networks against a simulated cortex and write a report: no network, no data, a minute.
 
-    The simulated cortex has three areas whose true responses are known. The network that generates them should reach its noise ceiling; random
-    networks and the controls should not.
+    The simulated cortex has three areas whose true responses are known. The network that generates them should reach
+    its noise ceiling; random networks and the controls should not.
 
     Example: `murine demo --out demo`
     """
@@ -136,7 +139,8 @@ def score(
         str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a .nc or .npz file.")
     ] = "simulated",
     weights: Annotated[
-        str, typer.Option("--weights", help="For networks without @WEIGHTS: pretrained, random:SEED or a file.")
+        str,
+        typer.Option("--weights", help="For networks without @WEIGHTS: pretrained, random:SEED or a file."),
     ] = "",
     twins: Annotated[int, typer.Option("--twins", min=0, help="Add N random twins of every trained network.")] = 0,
     no_controls: Annotated[bool, typer.Option("--no-controls", help="Leave pixels, gabor and neurn out.")] = False,
@@ -146,14 +150,19 @@ def score(
     ] = None,
     layers: Annotated[str, typer.Option("--layers", help="all, blocks, or names with wildcards.")] = "all",
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", help="rsa-pearson, rsa-spearman, rsa-tau-a; several times for several.")
+        list[str] | None,
+        typer.Option("--metric", help="rsa-pearson, rsa-spearman, rsa-tau-a; several times for several."),
     ] = None,
-    by: Annotated[str, typer.Option("--by", help="What makes a site: coordinates with commas, as area,layer.")] = "area",
+    by: Annotated[
+        str, typer.Option("--by", help="What makes a site: coordinates with commas, as area,layer.")
+    ] = "area",
     select: Annotated[
-        list[str] | None, typer.Option("--select", help="Neurons with KEY=VALUE (area=VISp); repeat for more values.")
+        list[str] | None,
+        typer.Option("--select", help="Neurons with KEY=VALUE (area=VISp); repeat for more values."),
     ] = None,
     min_reliability: Annotated[
-        float | None, typer.Option("--min-reliability", help="Neurons with at least this split-half reliability.")
+        float | None,
+        typer.Option("--min-reliability", help="Neurons with at least this split-half reliability."),
     ] = None,
     normalise: Annotated[
         Normalisation, typer.Option("--normalise", help="Standardise each neuron over stimuli first, or not.")
@@ -170,15 +179,16 @@ def score(
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 ... or auto.")] = "auto",
     jobs: JobsOption = 1,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", min=2, help="Images that pass together (default: all that fit).")
+        int | None,
+        typer.Option("--batch-size", min=2, help="Images that pass together (default: all that fit)."),
     ] = None,
     format: FormatOption = Format.table,
     quiet: QuietOption = False,
 ) -> None:
     """Score networks against cortex: every layer, every site, with ceilings and intervals.
 
-    Results go into the atlas; what is there already is not computed again. The controls (pixels, Gabor energy, NeuRN of the pixels) are added
-    unless told otherwise.
+    Results go into the atlas; what is there already is not computed again. The controls (pixels, Gabor energy, NeuRN
+    of the pixels) are added unless told otherwise.
 
     Examples:
 
@@ -424,7 +434,8 @@ def _sweep_and_show(
         computed = sum(outcome.state == "computed" for outcome in outcomes)
         done = sum(outcome.state == "done" for outcome in outcomes)
         print(
-            f"{computed} computed, {done} done before, {len(failed)} failed; results are in {atlas.folder}", file=sys.stderr
+            f"{computed} computed, {done} done before, {len(failed)} failed; results are in {atlas.folder}",
+            file=sys.stderr,
         )
     if failed:
         several = "" if len(outcomes) == 1 else f"{len(failed)} of {len(outcomes)} networks could not be scored:\n"
@@ -491,14 +502,20 @@ def _print_table(table: pd.DataFrame, compact: bool) -> None:
         print("no results")
         return
     known = [column for column in _COMPACT if column in table] if compact else []
-    columns = (known + [c for c in table if c.startswith("within ")]) if "network" in known and "score" in known else list(table)
+    columns = (
+        (known + [c for c in table if c.startswith("within ")])
+        if "network" in known and "score" in known
+        else list(table)
+    )
     same = [c for c in ("cortex", "metric") if c in columns and table[c].nunique() == 1]
     title = ", ".join(str(table[c].iloc[0]) for c in same) or None
     columns = [c for c in columns if c not in same]
     shown = Table(title=title, title_justify="left", pad_edge=False, box=None, header_style="bold")
     for column in columns:
         numeric = table[column].dtype.kind in "fiu"
-        shown.add_column(_COMPACT.get(column, column), justify="right" if numeric else "left", overflow="fold")
+        shown.add_column(
+            _COMPACT.get(str(column), str(column)), justify="right" if numeric else "left", overflow="fold"
+        )
     band: object = None
     for row in table.to_dict(orient="records"):
         if "band" in row and band is not None and row["band"] != band:

@@ -83,9 +83,7 @@ def _equalised(scenes: Scenes, mean: float = 128, contrast: float = 45) -> Scene
 
 def _check(n: int, size: int) -> None:
     if n < 1 or size < 8:
-        raise MurineError(
-            f"{n} scenes of {size} px were asked for; expected at least 1 scene of at least 8 px."
-        )
+        raise MurineError(f"{n} scenes of {size} px were asked for; expected at least 1 scene of at least 8 px.")
 
 
 def _leaves(size: int, rng: np.random.Generator) -> Float[np.ndarray, "size size"]:

@@ -96,8 +96,8 @@ class StimulusSet:
         Parameters
         ----------
         images
-            (n_stimuli, height, width) or (n_stimuli, height, width, 3); uint8, or floats between 0 and 1 (rounded to 256
-            levels). NaN and values outside are refused.
+            (n_stimuli, height, width) or (n_stimuli, height, width, 3); uint8, or floats between 0 and 1 (rounded to
+            256 levels). NaN and values outside are refused.
         ids
             One id per image. There is no default: unlabelled images cannot be matched to responses.
         """
@@ -146,9 +146,7 @@ class StimulusSet:
                 raise MurineError(f"{str(file)!r} cannot be read as an image ({error}).") from error
         sizes = [image.size for image in read]
         common = max(set(sizes), key=sizes.count)
-        others = [
-            f"{f.name} is {w} x {h}" for f, (w, h) in zip(files, sizes, strict=True) if (w, h) != common
-        ]
+        others = [f"{f.name} is {w} x {h}" for f, (w, h) in zip(files, sizes, strict=True) if (w, h) != common]
         if others:
             raise MurineError(
                 f"the images of {str(folder)!r} must have one size; most are {common[0]} x {common[1]} "

@@ -27,30 +27,35 @@ def leaderboards(
 ) -> pd.DataFrame:
     """Rank networks for every cortex and metric in the atlas.
 
-    A network's score is the unweighted mean over sites of the ceiling-normalised score of its chosen layer: the one chosen on odd repetitions,
-    scored on even ones, where there are repetitions (``selection`` is ``nested``), else the naive best (``naive``, optimistic for
-    networks with many layers). Intervals come from bootstrap draws over stimuli that are the same for all networks.
+    A network's score is the unweighted mean over sites of the ceiling-normalised score of its chosen layer: the one
+    chosen on odd repetitions, scored on even ones, where there are repetitions (``selection`` is ``nested``), else
+    the naive best (``naive``, optimistic for networks with many layers). Intervals come from bootstrap draws over
+    stimuli that are the same for all networks.
 
     Parameters
     ----------
     cortex, metric, tasks
         Only these; tasks by digest.
     min_ceiling
-        Sites with a lower ceiling, or none, are left out of the mean; where no site has a ceiling, raw scores are ranked.
+        Sites with a lower ceiling, or none, are left out of the mean; where no site has a ceiling, raw scores are
+        ranked.
 
     Returns
     -------
     table
-        One row per network: ``band`` (networks in one band cannot be told apart from its best), ``network, weights, role, input_size,
-        ceiled, ceiled_low, ceiled_high, score`` (raw mean), ``naive`` (ceiled mean of the naive best layers), ``within GROUP`` (raw means of
-        the same layers within groups of stimuli), ``p_max`` (largest p over sites),
-        ``n_sites, n_sites_all, selection, layers`` (the chosen ones), ``task``; sorted by cortex, metric and score.
+        One row per network: ``band`` (networks in one band cannot be told apart from its best), ``network, weights,
+        role, input_size, ceiled, ceiled_low, ceiled_high, score`` (raw mean), ``naive`` (ceiled mean of the naive
+        best layers), ``within GROUP`` (raw means of the same layers within groups of stimuli), ``p_max`` (largest p
+        over sites), ``n_sites, n_sites_all, selection, layers`` (the chosen ones), ``task``; sorted by cortex, metric
+        and score.
     """
     rows = atlas.query("SELECT * FROM scores WHERE chosen <> ''")
     for column, wanted in (("cortex", cortex), ("metric", metric)):
         known = sorted(rows[column].unique())
         if wanted is not None and wanted not in known:
-            raise MurineError(f"no result has {column} {wanted!r}{nearest(wanted, known) or '.'} There are: {', '.join(known)}.")
+            raise MurineError(
+                f"no result has {column} {wanted!r}{nearest(wanted, known) or '.'} There are: {', '.join(known)}."
+            )
         if wanted is not None:
             rows = rows[rows[column] == wanted]
     if tasks is not None:

@@ -1,8 +1,7 @@
 """The atlas: a folder of results that is always whole.
 
-``scores/<digest>.parquet`` holds the rows of a task, ``kernels/<digest>.npz`` the kernels of a network. Files appear only by renaming a
-finished temporary file, so whatever happens, a file that is there is complete.
-"""
+``scores/<digest>.parquet`` holds the rows of a task, ``kernels/<digest>.npz`` the kernels of a network. Files appear
+only by renaming a finished temporary file, so whatever happens, a file that is there is complete."""
 
 from __future__ import annotations
 
@@ -101,7 +100,8 @@ class Atlas:
         files = self.folder / "scores" / "*.parquet"
         if not any(files.parent.glob("*.parquet")):
             raise MurineError(
-                f"there are no results in {str(self.folder)!r} yet; `murine score NETWORK --atlas {self.folder}` makes some."
+                f"there are no results in {str(self.folder)!r} yet; `murine score NETWORK --atlas {self.folder}` makes "
+                "some."
             )
         connection = duckdb.connect()
         pattern = str(files).replace("'", "''")
@@ -141,7 +141,11 @@ class Atlas:
 def provenance() -> dict[str, str]:
     """Versions of what computed a result: told, but no part of its identity."""
     packages = ("murine", "numpy", "scipy", "torch", "timm")
-    return {**{name: version(name) for name in packages}, "python": platform.python_version(), "system": platform.platform()}
+    return {
+        **{name: version(name) for name in packages},
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
 
 
 @contextmanager
@@ -164,7 +168,8 @@ def _appearing(file: Path) -> Iterator[Path]:
         }
         reason = reasons.get(error.errno, str(error))
         raise MurineError(
-            f"{str(file)!r} could not be written: {reason}. Earlier results are whole; the same command goes on from there."
+            f"{str(file)!r} could not be written: {reason}. Earlier results are whole; the same command goes on from "
+            "there."
         ) from error
     finally:
         partial.unlink(missing_ok=True)

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
@@ -55,7 +55,7 @@ class Plan:
     metrics: tuple[str, ...] = ("rsa-pearson",)
     layers: str = "all"
     input_size: int | tuple[int, int] | None = None
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
     data: Path | None = None
     stimuli: Path | None = None
     batch_size: int | None = None
@@ -89,7 +89,8 @@ class Bench:
         if not isinstance(data, Recording):
             if labels or settings.min_reliability is not None:
                 raise MurineError(
-                    f"{data.name!r} comes as matrices of whole sites: neurons cannot be selected. Filter the results instead."
+                    f"{data.name!r} comes as matrices of whole sites: neurons cannot be selected. Filter the results "
+                    "instead."
                 )
             return stimuli, data
         return stimuli, data.select(min_reliability=settings.min_reliability, **labels)
@@ -169,7 +170,11 @@ class Bench:
         if layers is None:
             images = network.preprocessing.apply(self.stimuli).to(self.plan.device)
             layers = capture(
-                network.module, images, layers=self.plan.layers, batch_size=self.plan.batch_size, progress=progress
+                network.module,
+                images,
+                layers=self.plan.layers,
+                batch_size=self.plan.batch_size,
+                progress=progress,
             )
             atlas.write_kernels(task, layers)
         return layers
@@ -203,8 +208,8 @@ def sweep(
 ) -> list[Outcome]:
     """Score networks, one after the other or in ``jobs`` processes.
 
-    A network that cannot be scored is reported in its outcome; the others go on. What is finished is on disk at once, so a sweep
-    may be stopped at any time and started again.
+    A network that cannot be scored is reported in its outcome; the others go on. What is finished is on disk at once,
+    so a sweep may be stopped at any time and started again.
 
     Raises
     ------
@@ -222,9 +227,7 @@ def sweep(
     return outcomes
 
 
-def _serial(
-    choices: Sequence[zoo.Choice], plan: Plan, atlas: Atlas, progress: Progress | None
-) -> Iterator[Outcome]:
+def _serial(choices: Sequence[zoo.Choice], plan: Plan, atlas: Atlas, progress: Progress | None) -> Iterator[Outcome]:
     bench = Bench(plan)
     _ = bench.digest, bench.stimuli  # a cortex that cannot be used fails the sweep, not each network
     advance = (progress or Silent()).task("networks", len(choices))

@@ -17,9 +17,10 @@ SCALES = ("r", "r2", "tau-a")
 class Ceiling:
     """The best score that noise in the data allows, for one or more sites.
 
-    A score that correlates a prediction with noisy data cannot be expected to exceed the square root of the reliability of these data
-    (scale ``r``); its square cannot exceed the reliability itself (scale ``r2``). Mixing the two up inflates or deflates
-    every ceiled score, so a ceiling knows its scale and is refused by scores of another.
+    A score that correlates a prediction with noisy data cannot be expected to exceed the square root of the
+    reliability of these data (scale ``r``); its square cannot exceed the reliability itself (scale ``r2``). Mixing
+    the two up inflates or deflates every ceiled score, so a ceiling knows its scale and is refused by scores of
+    another.
 
     Attributes
     ----------
@@ -79,7 +80,9 @@ class Ceiling:
     def apply_draws(
         self, draws: Float[np.ndarray, "n_draws n_layers n_sites"], scale: str
     ) -> Float[np.ndarray, "n_draws n_layers n_sites"]:
-        """Divide draw by draw (both must come from the same resampled stimuli), so that both uncertainties are carried."""
+        """Divide draw by draw (both must come from the same resampled stimuli), so that both uncertainties are
+        carried.
+        """
         self._refuse_other(scale)
         return draws / np.where(self.draws > 0, self.draws, np.nan)[:, None]
 
@@ -91,8 +94,8 @@ def halves_reliability(
 ) -> tuple[float, Float[np.ndarray, " n_draws"]]:
     """Mean Pearson correlation between the RDMs of two halves of the data, over splits, and its bootstrap draws.
 
-    ``first[s]`` and ``second[s]`` are the RDM vectors of the two halves in split s. Give ranks for a ceiling of rank correlations.
-    """
+    ``first[s]`` and ``second[s]`` are the RDM vectors of the two halves in split s. Give ranks for a ceiling of rank
+    correlations."""
 
     def correlate(weights: np.ndarray) -> np.ndarray:
         weights = weights / weights.sum(axis=1, keepdims=True)
@@ -110,10 +113,11 @@ def halves_reliability(
 def full_reliability(half: np.ndarray, quarter: np.ndarray | None, n_repetitions: int) -> np.ndarray:
     """The reliability of RDMs made of all repetitions, from that of RDMs made of halves and of quarters of them.
 
-    Spearman-Brown takes the noise in a measurement to shrink with 1/n. In a dissimilarity, products of signal and noise do, but products
-    of noise and noise shrink with 1/n^2, so from halves alone it comes out too low where noise is strong: on a simulated cortex with
-    a true ceiling of 0.73 it said 0.69. With both terms, the ratio of noise to signal variance is u(n) = a / n + b / n^2, and halves and
-    quarters give a and b, neither below zero. Without the second term (``quarter`` None, or b = 0) this is Spearman-Brown.
+    Spearman-Brown takes the noise in a measurement to shrink with 1/n. In a dissimilarity, products of signal and
+    noise do, but products of noise and noise shrink with 1/n^2, so from halves alone it comes out too low where noise
+    is strong: on a simulated cortex with a true ceiling of 0.73 it said 0.69. With both terms, the ratio of noise to
+    signal variance is u(n) = a / n + b / n^2, and halves and quarters give a and b, neither below zero. Without the
+    second term (``quarter`` None, or b = 0) this is Spearman-Brown.
 
     Parameters
     ----------

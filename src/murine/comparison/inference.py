@@ -19,9 +19,8 @@ MIN_STIMULI = 4
 def bootstrap_counts(n_stimuli: int, n_bootstraps: int, seed: int) -> Counts:
     """How often each stimulus is drawn in each bootstrap sample (multinomial, ``n_stimuli`` draws with replacement).
 
-    The same seed gives the same samples, so scores of different networks are paired. Samples with fewer than four different stimuli are
-    drawn anew.
-    """
+    The same seed gives the same samples, so scores of different networks are paired. Samples with fewer than four
+    different stimuli are drawn anew."""
     if n_stimuli < MIN_STIMULI:
         raise MurineError(f"{n_stimuli} stimuli are too few to compare RDMs; at least {MIN_STIMULI} are needed.")
     generator = np.random.default_rng([seed, n_stimuli])
@@ -46,7 +45,9 @@ def permutations(n_stimuli: int, n_permutations: int, seed: int) -> Int[np.ndarr
     return generator.permuted(np.tile(np.arange(n_stimuli), (n_permutations, 1)), axis=1)
 
 
-def relabelled_pairs(relabellings: Int[np.ndarray, "n_draws n_stimuli"]) -> Iterator[Int[np.ndarray, " n_pairs"]]:
+def relabelled_pairs(
+    relabellings: Int[np.ndarray, "n_draws n_stimuli"],
+) -> Iterator[Int[np.ndarray, " n_pairs"]]:
     """Yield, for each relabelling, where every pair of stimuli finds its dissimilarity in the old vector."""
     n = relabellings.shape[1]
     rows, columns = np.triu_indices(n, 1)
@@ -57,7 +58,7 @@ def relabelled_pairs(relabellings: Int[np.ndarray, "n_draws n_stimuli"]) -> Iter
 
 
 def interval(
-    draws: Float[np.ndarray, "n_draws *shape"], level: float = 0.95
+    draws: Float[np.ndarray, n_draws * shape], level: float = 0.95
 ) -> tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]:
     """Percentile interval over draws; NaN where more than one draw in twenty is NaN (nothing to tell)."""
     lost = np.isnan(draws).mean(axis=0)
@@ -79,9 +80,9 @@ def rank_bands(
 ) -> Int[np.ndarray, " n_models"]:
     """Put models that cannot be told apart into one band.
 
-    From the best score downwards: a band is its best model and all that follow until the first whose paired difference to that
-    model has an interval (over draws) above zero; that one opens the next band. Models without a score get band 0.
-    """
+    From the best score downwards: a band is its best model and all that follow until the first whose paired
+    difference to that model has an interval (over draws) above zero; that one opens the next band. Models without a
+    score get band 0."""
     bands = np.zeros(len(scores), int)
     order = [i for i in np.argsort(-scores, kind="stable") if np.isfinite(scores[i])]
     band, leader = 0, -1

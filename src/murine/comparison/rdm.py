@@ -8,7 +8,9 @@ from jaxtyping import Float
 from murine.networks.kernel import LayerKernel
 
 
-def pearson_rdm(patterns: Float[np.ndarray, "n_stimuli n_features"]) -> Float[np.ndarray, "n_stimuli n_stimuli"]:
+def pearson_rdm(
+    patterns: Float[np.ndarray, "n_stimuli n_features"],
+) -> Float[np.ndarray, "n_stimuli n_stimuli"]:
     """1 - Pearson correlation between the patterns of every two stimuli.
 
     NaN in the rows and columns of a stimulus whose pattern is constant or not finite.

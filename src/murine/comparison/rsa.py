@@ -1,8 +1,8 @@
 """Representational similarity analysis: how alike the RDMs of layers and of neural sites are.
 
-Every metric takes stacks of RDM vectors (`murine.comparison.rdm.upper`), compares each layer with each site, and can repeat that
-under resampled or relabelled stimuli. Vectors must be finite; `murine.comparison.scoring` takes care of that.
-"""
+Every metric takes stacks of RDM vectors (`murine.comparison.rdm.upper`), compares each layer with each site, and can
+repeat that under resampled or relabelled stimuli. Vectors must be finite; `murine.comparison.scoring` takes care of
+that."""
 
 from __future__ import annotations
 
@@ -49,9 +49,8 @@ class Metric(ABC):
     def resample(self, layers: Vectors, sites: Vectors, counts: Counts) -> Draws:
         """Compare under resampled stimuli.
 
-        ``counts[b, i]`` is how often stimulus i was drawn in bootstrap sample b. Pairs of a stimulus with its own copy, whose
-        dissimilarity is zero by construction, are left out (they would inflate every score).
-        """
+        ``counts[b, i]`` is how often stimulus i was drawn in bootstrap sample b. Pairs of a stimulus with its own
+        copy, whose dissimilarity is zero by construction, are left out (they would inflate every score)."""
 
     @abstractmethod
     def permute(self, layers: Vectors, sites: Vectors, relabellings: Relabellings) -> Draws:
@@ -171,9 +170,8 @@ class _WeightedRanks:
 class KendallTauA(Metric):
     """Kendall's tau-a: concordant less discordant pairs of dissimilarities, over all pairs (ties count as neither).
 
-    Bootstrap draws are those of the jackknife pseudo-values over stimuli (Efron & Tibshirani 1993, ch. 11): exact to first order,
-    where counting anew for every sample would take hours.
-    """
+    Bootstrap draws are those of the jackknife pseudo-values over stimuli (Efron & Tibshirani 1993, ch. 11): exact to
+    first order, where counting anew for every sample would take hours."""
 
     scale = "tau-a"
     on_ranks = True

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from murine.comparison.ceiling import Ceiling
 from murine.comparison.inference import Counts, bootstrap_counts, interval, permutation_p, permutations
@@ -40,8 +40,8 @@ def matched(stimuli: StimulusSet, stimulus_ids: Sequence[str]) -> StimulusSet:
     extra = sorted(set(stimuli.ids) - set(stimulus_ids))
     if extra:
         raise MurineError(
-            f"{len(extra)} of the {stimuli.n_stimuli} images of {stimuli.name!r} have no responses: {some(extra)}. Images and "
-            f"responses are matched by id; the responses are to {some(sorted(stimulus_ids), 3)}."
+            f"{len(extra)} of the {stimuli.n_stimuli} images of {stimuli.name!r} have no responses: {some(extra)}. "
+            f"Images and responses are matched by id; the responses are to {some(sorted(stimulus_ids), 3)}."
         )
     return stimuli.select(sorted(stimulus_ids))
 
@@ -70,8 +70,8 @@ class Yardstick:
     metric
         A name in `murine.comparison.rsa.metrics`.
     groups
-        Label of each stimulus, in the order of the targets: scores within the first two groups of at least 20 stimuli are added
-        to those over all.
+        Label of each stimulus, in the order of the targets: scores within the first two groups of at least 20 stimuli
+        are added to those over all.
     settings
         Numbers of samples and the seed.
     """
@@ -128,17 +128,21 @@ def score_layers(layers: Sequence[CapturedLayer], yardstick: Yardstick) -> pd.Da
     rows
         One row per layer x site x split (``all``, ``odd``, ``even`` repetitions) x group of stimuli. Columns:
 
-        * ``layer, layer_index, depth, n_units, same_as, flag``: the layer; one with identical output to an earlier one has no rows of
+        * ``layer, layer_index, depth, n_units, same_as, flag``: the layer; one with identical output to an earlier
+          one has no rows of
           its own and is named in ``same_as`` of that one; a flagged one has no score.
         * ``site, area, cortical_layer, n_neuroids, n_repetitions``
         * ``metric, scale, stimuli`` (``all`` or a group), ``n_stimuli, split``
         * ``score, low, high``: with the 95 % interval by bootstrap over stimuli
-        * ``ceiling, ceiling_low, ceiling_high; ceiled, ceiled_low, ceiled_high, above_ceiling``: score / ceiling, both resampled together; values
+        * ``ceiling, ceiling_low, ceiling_high; ceiled, ceiled_low, ceiled_high, above_ceiling``: score / ceiling,
+          both resampled together; values
           above 1 are kept and flagged
         * ``p_value``: one-sided, by relabelling the stimuli
-        * ``chosen``: ``naive`` marks the best layer of a site on all repetitions; ``nested`` the score on even repetitions of the layer
+        * ``chosen``: ``naive`` marks the best layer of a site on all repetitions; ``nested`` the score on even
+          repetitions of the layer
           that is best on odd ones, which is free of the optimism of having been chosen
-        * ``draws``: bootstrap draws of ``ceiled`` (of ``score`` where there is no ceiling) for chosen rows, paired between networks; null
+        * ``draws``: bootstrap draws of ``ceiled`` (of ``score`` where there is no ceiling) for chosen rows, paired
+          between networks; null
           elsewhere
     """
     targets = yardstick.targets
@@ -212,7 +216,7 @@ class _Part:
         n_pairs = next(iter(fixed.sites.values())).shape[1]
         vectors = upper(np.stack(rdms)) if rdms else np.empty((0, n_pairs))
         # A layer may be well for all stimuli and constant within a group: its scores there are NaN.
-        self.defined = np.isfinite(vectors).all(axis=1)
+        self.defined: Bool[np.ndarray, " n_layers"] = np.asarray(np.isfinite(vectors).all(axis=1))
         self.layers = np.where(self.defined[:, None], vectors, np.arange(n_pairs))
         self.scores = {split: self._score(sites) for split, sites in fixed.sites.items()}
 
@@ -232,9 +236,8 @@ class _Part:
     def rows(self, split: str, chosen: dict[str, Int[np.ndarray, " n_sites"]], everywhere: bool) -> pd.DataFrame:
         """One row per layer and site; intervals and p-values for all, or for chosen layers only.
 
-        Odd repetitions serve to choose a layer: their rows have scores alone. So do layers on even repetitions that were not
-        chosen.
-        """
+        Odd repetitions serve to choose a layer: their rows have scores alone. So do layers on even repetitions that
+        were not chosen."""
         scores = self.scores[split]
         n_layers, n_sites = scores.shape
         rule = {"all": "naive", "even": "nested"}.get(split, "")
@@ -242,7 +245,11 @@ class _Part:
         best = chosen.get(rule, np.full(n_sites, -1))
         marks[best[best >= 0], np.flatnonzero(best >= 0)] = rule
         detailed = np.arange(n_layers) if everywhere and split == "all" else np.unique(best[best >= 0])
-        columns: dict[str, Any] = {"score": scores, "chosen": marks, "flag": np.full(scores.shape, "", dtype=object)}
+        columns: dict[str, Any] = {
+            "score": scores,
+            "chosen": marks,
+            "flag": np.full(scores.shape, "", dtype=object),
+        }
         columns["flag"][~self.defined] = "not defined within this group of stimuli"
         for name in ("low", "high", "ceiled", "ceiled_low", "ceiled_high", "p_value"):
             columns[name] = np.full(scores.shape, np.nan)

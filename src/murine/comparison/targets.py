@@ -1,4 +1,6 @@
-"""Targets: the RDMs of cortical sites, with those of parts of the data that tell how reliable they are, ready to be compared."""
+"""Targets: the RDMs of cortical sites, with those of parts of the data that tell how reliable they are, ready to be
+compared.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,8 @@ class Targets:
     rdms
         By split: (n_sites, n_stimuli, n_stimuli). Only ``all`` for data without single trials.
     parts
-        (n_sites, 4, n_splits, n_pairs) float32: RDM vectors of two random halves and of two random quarters of the repetitions;
-        None for data without single trials. Quarters are NaN with fewer than four repetitions.
+        (n_sites, 4, n_splits, n_pairs) float32: RDM vectors of two random halves and of two random quarters of the
+        repetitions; None for data without single trials. Quarters are NaN with fewer than four repetitions.
     given_reliability
         (n_sites, 2): mean and standard error, where the data brought them; NaN else.
     n_neuroids
@@ -78,11 +80,10 @@ class Targets:
     def ceiling(self, scale: str, counts: Counts, split: str = "all", *, ranks: bool = False, seed: int = 0) -> Ceiling:
         """The ceiling of a score on ``scale`` against the RDMs of a split, with draws paired with ``counts``.
 
-        From single trials: the mean correlation of the RDMs of random halves (of their ranks with ``ranks``), which is the
-        reliability of an odd or even half; that of all repetitions follows by Spearman-Brown with a second term
-        (`murine.comparison.ceiling.full_reliability`). From given reliabilities: their
-        value, with normal draws of their standard error.
-        """
+        From single trials: the mean correlation of the RDMs of random halves (of their ranks with ``ranks``), which
+        is the reliability of an odd or even half; that of all repetitions follows by Spearman-Brown with a second
+        term (`murine.comparison.ceiling.full_reliability`). From given reliabilities: their value, with normal draws
+        of their standard error."""
         reliability = np.empty(len(self.sites))
         draws = np.empty((len(counts), len(self.sites)))
         generator = np.random.default_rng([seed, len(self.sites)])
@@ -96,11 +97,12 @@ class Targets:
             if split != "all":
                 reliability[s], draws[:, s] = half, half_draws
                 continue
-            quarter, quarter_draws = None, None
-            if self.n_repetitions >= 4:
-                quarter, quarter_draws = halves_reliability(parts[2], parts[3], counts)
-                quarter = np.array(quarter)
-            reliability[s] = full_reliability(np.array(half), quarter, self.n_repetitions)
+            if self.n_repetitions < 4:
+                reliability[s] = full_reliability(np.array(half), None, self.n_repetitions)
+                draws[:, s] = full_reliability(half_draws, None, self.n_repetitions)
+                continue
+            quarter, quarter_draws = halves_reliability(parts[2], parts[3], counts)
+            reliability[s] = full_reliability(np.array(half), np.array(quarter), self.n_repetitions)
             draws[:, s] = full_reliability(half_draws, quarter_draws, self.n_repetitions)
         return Ceiling.from_reliability(reliability, draws, scale)
 
@@ -118,12 +120,13 @@ def targets_of(
     Parameters
     ----------
     data
-        A recording (RDMs are Pearson distances between the population responses to every two stimuli) or given matrices.
+        A recording (RDMs are Pearson distances between the population responses to every two stimuli) or given
+        matrices.
     by
         Coordinates that make up a site, for a recording.
     normalise
-        ``zscore``: each neuron is standardised over stimuli first, so that all count alike; ``none``: as they are, so that the
-        most active ones dominate (Conwell et al. 2021 take ``numpy.corrcoef`` of the plain responses).
+        ``zscore``: each neuron is standardised over stimuli first, so that all count alike; ``none``: as they are, so
+        that the most active ones dominate (Conwell et al. 2021 take ``numpy.corrcoef`` of the plain responses).
     n_splits, seed
         Random halves and quarters of the repetitions for the ceiling.
 
@@ -199,9 +202,8 @@ def _means(
 ) -> Float[np.ndarray, "n_parts n_neuroids n_stimuli"]:
     """Mean responses over each part of the repetitions; where a part has no trial, the mean over all stands in.
 
-    The stand-in makes halves of a neuron with a single valid trial of some stimulus agree there; it is needed only for recordings with
-    many missing trials.
-    """
+    The stand-in makes halves of a neuron with a single valid trial of some stimulus agree there; it is needed only
+    for recordings with many missing trials."""
     flat = trials.reshape(-1, trials.shape[2]).astype(np.float64)
     selection = parts.T.astype(np.float64)
     valid = np.isfinite(flat)
@@ -220,6 +222,6 @@ def _refuse_undefined(name: str, sites: Sequence[Site], found: dict[str, list[np
         for site, rdm in zip(sites, rdms, strict=True):
             if np.isnan(rdm).any():
                 raise MurineError(
-                    f"the RDM of {name!r} at {site.name!r} ({split} repetitions) is not defined: all its neurons respond "
-                    "alike to some stimulus. Use more neurons a site, or normalise='none'."
+                    f"the RDM of {name!r} at {site.name!r} ({split} repetitions) is not defined: all its neurons "
+                    "respond alike to some stimulus. Use more neurons a site, or normalise='none'."
                 )

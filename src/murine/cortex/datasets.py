@@ -25,7 +25,9 @@ SCENE_GROUPS = ((0, "enlarged fourfold"), (59, "full resolution"), (102, "enlarg
 
 
 def data_folder(root: Path | None = None) -> Path:
-    """Find the folder of data: ``root``, else ``$MURINE_SHARED``, else ``../shared``; itself or its subfolder ``data``."""
+    """Find the folder of data: ``root``, else ``$MURINE_SHARED``, else ``../shared``; itself or its subfolder
+    ``data``.
+    """
     given = root or Path(os.environ.get("MURINE_SHARED", "../shared"))
     for folder in (given / "data", given):
         if (folder / "allen_natural_scenes").is_dir():
@@ -55,10 +57,11 @@ def read_table(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def natural_scenes(root: Path | None = None) -> StimulusSet:
-    """The 118 natural scenes of the Allen Brain Observatory, 231 x 295, with the group of real resolution as ``groups``.
+    """The 118 natural scenes of the Allen Brain Observatory, 231 x 295, with the group of real resolution as
+    ``groups``.
 
-    Scenes 0-58 are fourfold enlargements of animal photographs, 59-101 have full resolution (mostly plants), 102-117 are
-    enlarged: content goes with resolution, so scores within the first two groups are told beside the overall one.
+    Scenes 0-58 are fourfold enlargements of animal photographs, 59-101 have full resolution (mostly plants), 102-117
+    are enlarged: content goes with resolution, so scores within the first two groups are told beside the overall one.
     """
     scenes = StimulusSet.from_folder(data_folder(root) / "allen_natural_scenes" / "scenes")
     expected = tuple(f"scene_{i:03d}" for i in range(118))
@@ -74,20 +77,25 @@ def natural_scenes(root: Path | None = None) -> StimulusSet:
 def allen_neuropixels(root: Path | None = None, min_bins: int = 6) -> Cortex:
     """Spike rates (spikes/s) of single trials: Allen Neuropixels Visual Coding, 118 scenes, about 50 repetitions.
 
-    Units of six areas that the source selected for reliability. Arrays whose analysis window is shorter than ``min_bins`` bins of
-    10 ms are left out. Repetitions a mouse did not see are NaN. Coordinates of the neurons: neuroid_id, area, layer
-    ('' where not assigned), depth (relative cortical depth, 0 surface to 1 white matter, NaN where not assigned), cre_line,
-    cell_class (unknown), session_id, donor, sex, mean_rate_hz, time_to_first_spike_s, n_bins, window_first_bin, tier.
-    """
+    Units of six areas that the source selected for reliability. Arrays whose analysis window is shorter than
+    ``min_bins`` bins of 10 ms are left out. Repetitions a mouse did not see are NaN. Coordinates of the neurons:
+    neuroid_id, area, layer ('' where not assigned), depth (relative cortical depth, 0 surface to 1 white matter, NaN
+    where not assigned), cre_line, cell_class (unknown), session_id, donor, sex, mean_rate_hz, time_to_first_spike_s,
+    n_bins, window_first_bin, tier."""
     folder = data_folder(root) / "allen_neuropixels_natural_scenes"
     place = ("area", "specimen_id")
-    arrays = read_table(
-        folder / "arrays.csv", (*place, "session_id", "n_trials", "n_bins", "window_first_bin", "tier")
-    )
+    arrays = read_table(folder / "arrays.csv", (*place, "session_id", "n_trials", "n_bins", "window_first_bin", "tier"))
     units = read_table(
         folder / "units.csv",
-        (*place, "unit_row", "unit_id", "cortical_layer", "cortical_depth")
-        + ("time_to_first_spike_flash_s", "mean_rate_hz"),
+        (
+            *place,
+            "unit_row",
+            "unit_id",
+            "cortical_layer",
+            "cortical_depth",
+            "time_to_first_spike_flash_s",
+            "mean_rate_hz",
+        ),
     )
     sessions = read_table(folder / "sessions.csv", ("specimen_id", "session_id", "cre_line", "sex"))
     scenes = natural_scenes(root)
@@ -151,14 +159,14 @@ def _refuse_incomplete(folder: Path, arrays: pd.DataFrame, units: pd.DataFrame, 
     odd = named[0] ^ named[1]
     if odd:
         raise MurineError(
-            f"arrays.csv and units.csv of {str(folder)!r} do not name the same arrays: {some(sorted(map(' '.join, odd)))}. "
-            "One of them may be truncated."
+            f"arrays.csv and units.csv of {str(folder)!r} do not name the same arrays: "
+            f"{some(sorted(map(' '.join, odd)))}. One of them may be truncated."
         )
     unknown = sorted(set(arrays.specimen_id) - set(sessions.specimen_id))
     if unknown or arrays[["n_bins", "n_trials"]].isna().any(axis=None):
         raise MurineError(
-            f"sessions.csv or arrays.csv of {str(folder)!r} is incomplete, perhaps truncated: no row of sessions for mouse "
-            f"{some(unknown) or '-'}, or arrays without n_bins or n_trials."
+            f"sessions.csv or arrays.csv of {str(folder)!r} is incomplete, perhaps truncated: no row of sessions for "
+            f"mouse {some(unknown) or '-'}, or arrays without n_bins or n_trials."
         )
 
 
@@ -166,9 +174,8 @@ def _refuse_incomplete(folder: Path, arrays: pd.DataFrame, units: pd.DataFrame, 
 def allen_2p(root: Path | None = None) -> Cortex:
     """21 dissimilarity matrices (area x layer) of two-photon responses to the 118 scenes, with their reliabilities.
 
-    1 - the correlation matrices of Conwell et al. 2021. Their row 118, the blank screen, is left out: it has no image. The
-    published split-half reliabilities are taken as reliabilities of these matrices.
-    """
+    1 - the correlation matrices of Conwell et al. 2021. Their row 118, the blank screen, is left out: it has no
+    image. The published split-half reliabilities are taken as reliabilities of these matrices."""
     folder = data_folder(root) / "allen_2p_rdms"
     scenes = natural_scenes(root)
     similarity = read_npz(folder / "similarity_upper.npz")
@@ -197,7 +204,9 @@ def allen_2p(root: Path | None = None) -> Cortex:
 
 @datasets.register("simulated")
 def simulated(root: Path | None = None) -> Cortex:
-    """A simulated cortex whose truth is known: three areas, two cell classes, 100 images, 20 repetitions. Needs no data."""
+    """A simulated cortex whose truth is known: three areas, two cell classes, 100 images, 20 repetitions. Needs no
+    data.
+    """
     from murine.cortex.simulated import simulate
 
     cortex = simulate()
@@ -210,8 +219,9 @@ def load_cortex(name: str, *, root: Path | None = None, stimuli: Path | None = N
     Parameters
     ----------
     name
-        A registered name; a recording written by `Recording.write` (``.nc``); or matrices in an ``.npz`` with ``matrices`` (n_sites,
-        n_stimuli, n_stimuli; dissimilarities), ``sites`` (names), ``stimulus_ids`` and, if known, ``reliability`` and ``reliability_sem``.
+        A registered name; a recording written by `Recording.write` (``.nc``); or matrices in an ``.npz`` with
+        ``matrices`` (n_sites, n_stimuli, n_stimuli; dissimilarities), ``sites`` (names), ``stimulus_ids`` and, if
+        known, ``reliability`` and ``reliability_sem``.
     root
         Folder of data for registered names.
     stimuli

@@ -26,8 +26,8 @@ class NeuralRDMs:
     stimulus_ids
         ``n_stimuli`` different ids, in the order of the rows.
     reliability, reliability_sem
-        (n_sites,): reliability of each matrix (correlation of what would be two independent copies made from as much data, so the
-        Spearman-Brown value where it comes from halves) and its standard error; NaN where not known.
+        (n_sites,): reliability of each matrix (correlation of what would be two independent copies made from as much
+        data, so the Spearman-Brown value where it comes from halves) and its standard error; NaN where not known.
     name
         What the data are called in tables; no part of the digest.
     """

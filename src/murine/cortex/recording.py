@@ -50,8 +50,8 @@ class Recording:
     ----------
     dataset
         Holds ``responses`` with dimensions ``neuroid, stimulus, repetition`` (a missing trial is NaN) and 1-D
-        coordinates along them. ``neuroid_id`` and ``stimulus_id`` are required and must be unique; of the others ``area`` is
-        always there ('' where unknown). `Recording.from_arrays` builds one.
+        coordinates along them. ``neuroid_id`` and ``stimulus_id`` are required and must be unique; of the others
+        ``area`` is always there ('' where unknown). `Recording.from_arrays` builds one.
     name
         What the data are called in tables; no part of the digest.
     """
@@ -71,15 +71,11 @@ class Recording:
         for dimension in ("neuroid", "stimulus"):
             key = f"{dimension}_id"
             if key not in dataset.coords:
-                raise MurineError(
-                    f"{name!r} has no coordinate {key!r}: responses without labels cannot be matched."
-                )
+                raise MurineError(f"{name!r} has no coordinate {key!r}: responses without labels cannot be matched.")
             values = dataset[key].values.astype(str)
             if len(set(values)) != len(values):
                 unique, counts = np.unique(values, return_counts=True)
-                raise MurineError(
-                    f"{key} must be unique in {name!r}; repeated: {some(unique[counts > 1])}."
-                )
+                raise MurineError(f"{key} must be unique in {name!r}; repeated: {some(unique[counts > 1])}.")
 
     @classmethod
     def from_arrays(
@@ -97,8 +93,8 @@ class Recording:
         responses
             (n_neuroids, n_stimuli, n_repetitions), any real number; a missing trial is NaN. Kept as float32.
         neuroid
-            Coordinates of the neurons, each of length n_neuroids; ``neuroid_id`` is required, usual ones are ``area, layer,
-            depth_um, cre_line, cell_class, session_id, donor``. A missing text becomes ''.
+            Coordinates of the neurons, each of length n_neuroids; ``neuroid_id`` is required, usual ones are ``area,
+            layer, depth_um, cre_line, cell_class, session_id, donor``. A missing text becomes ''.
         stimulus
             Coordinates of the stimuli, each of length n_stimuli; ``stimulus_id`` is required.
         """
@@ -109,7 +105,10 @@ class Recording:
                 "(n_neuroids, n_stimuli, n_repetitions)."
             )
         coords: dict[str, tuple[str, Any]] = {}
-        for dimension, size, given in (("neuroid", array.shape[0], neuroid), ("stimulus", array.shape[1], stimulus)):
+        for dimension, size, given in (
+            ("neuroid", array.shape[0], neuroid),
+            ("stimulus", array.shape[1], stimulus),
+        ):
             for key, values in given.items():
                 column = np.asarray(values)
                 if column.shape != (size,):
@@ -134,9 +133,7 @@ class Recording:
         try:
             dataset = xr.open_dataset(path, engine="h5netcdf")
         except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise MurineError(
-                f"{str(file)!r} is no readable NetCDF file ({error}); it may be truncated."
-            ) from error
+            raise MurineError(f"{str(file)!r} is no readable NetCDF file ({error}); it may be truncated.") from error
         return cls(dataset, path.stem)
 
     def write(self, file: str | Path) -> None:
@@ -189,11 +186,14 @@ class Recording:
         try:
             return np.asarray(self.dataset["responses"].transpose("neuroid", "stimulus", "repetition").values)
         except (OSError, RuntimeError) as error:
-            raise MurineError(f"the responses of {self.name!r} cannot be read ({error}): the file is damaged.") from error
+            raise MurineError(
+                f"the responses of {self.name!r} cannot be read ({error}): the file is damaged."
+            ) from error
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of ids, labels of the neurons and responses, sorted by id: the order of neurons and stimuli does not count.
+        """sha256 of ids, labels of the neurons and responses, sorted by id: the order of neurons and stimuli does not
+        count.
 
         Labels are all coordinates of the neurons but measurements (floats): sites may be made of any of them.
         """
@@ -285,9 +285,8 @@ class Recording:
     def usable(self) -> tuple[Recording, dict[str, tuple[str, ...]]]:
         """Leave out neurons that cannot be compared, and say which and why.
 
-        A neuron goes if some stimulus has no valid trial for it (NaN or infinite), or if its mean response is the same to
-        every stimulus. Returns the rest and the ids of the others by reason.
-        """
+        A neuron goes if some stimulus has no valid trial for it (NaN or infinite), or if its mean response is the
+        same to every stimulus. Returns the rest and the ids of the others by reason."""
         means = self.mean()
         finite = np.isfinite(means).all(axis=1)
         with np.errstate(invalid="ignore"):

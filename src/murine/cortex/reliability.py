@@ -8,21 +8,18 @@ from jaxtyping import Bool, Float
 from murine.errors import MurineError
 
 
-def random_halves(
-    n_repetitions: int, n_splits: int = 100, seed: int = 0
-) -> Bool[np.ndarray, "n_splits n_repetitions"]:
+def random_halves(n_repetitions: int, n_splits: int = 100, seed: int = 0) -> Bool[np.ndarray, "n_splits n_repetitions"]:
     """Draw random halvings of the repetitions.
 
-    Row s is True for the ``n_repetitions // 2`` repetitions of the first half of split s; with an odd number, one repetition of
-    the rest is left over for the second half.
-    """
+    Row s is True for the ``n_repetitions // 2`` repetitions of the first half of split s; with an odd number, one
+    repetition of the rest is left over for the second half."""
     if n_repetitions < 2:
         raise MurineError(f"a split into halves needs at least 2 repetitions; there is {n_repetitions}.")
     draws = np.random.default_rng(seed).random((n_splits, n_repetitions))
     return draws.argsort(axis=1).argsort(axis=1) < n_repetitions // 2
 
 
-def spearman_brown(r: Float[np.ndarray, "..."], factor: float = 2.0) -> Float[np.ndarray, "..."]:
+def spearman_brown(r: Float[np.ndarray, ...], factor: float = 2.0) -> Float[np.ndarray, ...]:
     """Predict the reliability of ``factor`` times as many repetitions: k r / (1 + (k - 1) r).
 
     NaN where r is NaN or the denominator is not positive.
@@ -36,8 +33,8 @@ def split_half(
 ) -> Float[np.ndarray, " n_neuroids"]:
     """Split-half reliability of every neuron, corrected by Spearman-Brown.
 
-    For each of ``n_splits`` random halvings of the repetitions, the two half means over trials are correlated over stimuli
-    (Pearson r), corrected as 2r / (1 + r) and averaged over splits (Conwell et al. 2021, ``specs`` 3.1).
+    For each of ``n_splits`` random halvings of the repetitions, the two half means over trials are correlated over
+    stimuli (Pearson r), corrected as 2r / (1 + r) and averaged over splits (Conwell et al. 2021, ``specs`` 3.1).
 
     Parameters
     ----------
@@ -49,7 +46,7 @@ def split_half(
     reliability
         NaN for a neuron that is constant or has no valid trial of some stimulus in some half.
     """
-    n_neuroids, n_stimuli, n_repetitions = responses.shape
+    n_neuroids, _, n_repetitions = responses.shape
     first = random_halves(n_repetitions, n_splits, seed)
     reliability = np.full(n_neuroids, np.nan)
     # One neuron at a time: its (n_stimuli, n_repetitions) trials stay in the cache, and one product with the

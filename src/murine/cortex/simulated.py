@@ -60,9 +60,7 @@ class Area(nn.Module):
     power: Tensor
     gain: Tensor
 
-    def __init__(
-        self, plan: AreaPlan, size: tuple[int, int], n_neuroids: int, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, plan: AreaPlan, size: tuple[int, int], n_neuroids: int, rng: np.random.Generator) -> None:
         super().__init__()
         side = min(size)
         wavelengths = [side * w for w in plan.wavelengths]
@@ -166,9 +164,7 @@ class CorticalModel(nn.Module):
             rng = np.random.default_rng([seed, *name.encode()])
             self.areas[name] = Area(plan, self.size, n_neuroids, rng)
 
-    def forward(
-        self, images: Float[Tensor, "n channels height width"]
-    ) -> Float[Tensor, "n n_neuroids_of_all_areas"]:
+    def forward(self, images: Float[Tensor, "n channels height width"]) -> Float[Tensor, "n n_neuroids_of_all_areas"]:
         """Return the responses of all areas, one after the other, to images (grey or RGB) in [0, 1]."""
         if images.ndim != 4 or images.shape[1] not in (1, 3) or tuple(images.shape[2:]) != self.size:
             raise MurineError(

@@ -72,9 +72,9 @@ def capture(
 ) -> list[CapturedLayer]:
     """Pass images through a network and reduce the output of every module to its kernel.
 
-    A kernel is computed inside the forward hook, before anything can change the features in place, and the features are then dropped:
-    they pile up neither in memory nor on disk. On Linux, `murine.networks.memory.freed_memory_kept` around it saves a quarter of the
-    time.
+    A kernel is computed inside the forward hook, before anything can change the features in place, and the features
+    are then dropped: they pile up neither in memory nor on disk. On Linux, `murine.networks.memory.freed_memory_kept`
+    around it saves a quarter of the time.
 
     Parameters
     ----------
@@ -83,12 +83,12 @@ def capture(
     inputs
         (n_stimuli, channels, height, width), on the device of the module; preprocessed.
     layers
-        ``all`` modules; ``blocks``: top-level modules and the composite members of sequences (residual blocks, transformer blocks);
-        or names with wildcards, separated by commas.
+        ``all`` modules; ``blocks``: top-level modules and the composite members of sequences (residual blocks,
+        transformer blocks); or names with wildcards, separated by commas.
     batch_size
-        Images that may pass at once, at least 2. By default all, or as many as half the available memory allows. A kernel needs
-        every pair of images together, so with fewer than all, images pass in pairs of groups, several times: slower, the same numbers
-        to float32 rounding.
+        Images that may pass at once, at least 2. By default all, or as many as half the available memory allows. A
+        kernel needs every pair of images together, so with fewer than all, images pass in pairs of groups, several
+        times: slower, the same numbers to float32 rounding.
 
     Raises
     ------
@@ -143,8 +143,8 @@ def _choose(module: nn.Module, layers: str) -> dict[nn.Module, str]:
             matched = fnmatch.filter(every, pattern)
             if not matched:
                 raise MurineError(
-                    f"no module matches {pattern!r}{nearest(pattern, every) or '.'} The network has {len(every)} modules, "
-                    f"for example {some(every)}. `--layers all` takes every one, `--layers blocks` the larger ones."
+                    f"no module matches {pattern!r}{nearest(pattern, every) or '.'} The network has {len(every)} "
+                    f"modules, for example {some(every)}. `--layers all` takes every one, `--layers blocks` the larger ones."
                 )
             chosen |= set(matched)
     return {child: name for name, child in every.items() if name in chosen}
@@ -174,10 +174,7 @@ def _prepared(module: nn.Module, inputs: Tensor) -> Iterator[Tensor]:
 
 def _affordable(bytes_per_image: int, n: int, device: torch.device) -> int:
     """How many images may pass at once."""
-    if device.type == "cuda":
-        memory = torch.cuda.mem_get_info(device)[0]
-    else:
-        memory = available_memory()
+    memory = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()
     return max(2, min(n, int(MEMORY_SHARE * memory / max(bytes_per_image, 1))))
 
 
@@ -211,10 +208,10 @@ class _Found:
 class _Pass:
     """One forward pass over ``n`` images with hooks on the chosen modules.
 
-    ``probe`` is an earlier pass with another number of images: comparing shapes tells which axis counts images. The probe itself
-    has none, and computes no kernels. ``space`` holds an array of zeros for the kernel of each output: what lives on after the pass must not
-    be allocated during it, among the large blocks of the features, whose place could then not be used again.
-    """
+    ``probe`` is an earlier pass with another number of images: comparing shapes tells which axis counts images. The
+    probe itself has none, and computes no kernels. ``space`` holds an array of zeros for the kernel of each output:
+    what lives on after the pass must not be allocated during it, among the large blocks of the features, whose place
+    could then not be used again."""
 
     def __init__(
         self,
@@ -278,7 +275,9 @@ class _Pass:
         if features.is_complex():
             return _Found(shape, flag="complex")
         # Without gaps or repeats, as many numbers from the same address are the same numbers.
-        dense = tensor.numel() == 1 + sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+        dense = tensor.numel() == 1 + sum(
+            (size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True)
+        )
         known = self._alive.get(tensor.data_ptr()) if dense else None
         if known and known[0]() is not None and known[1] == tensor._version:
             earlier = self.found[known[2]]

@@ -25,8 +25,8 @@ class LayerKernel:
     Attributes
     ----------
     covariance
-        (n_stimuli, n_stimuli) float64: (X - m)(X - m)', the products of the features less each image's own mean. NaN in the rows
-        of images with features that are not finite.
+        (n_stimuli, n_stimuli) float64: (X - m)(X - m)', the products of the features less each image's own mean. NaN
+        in the rows of images with features that are not finite.
     means
         (n_stimuli,) float64: m, each image's mean over units.
     n_units
@@ -56,9 +56,8 @@ class LayerKernel:
     def flag(self) -> str:
         """Why the layer has no correlation between images, or '' where it has.
 
-        One of ``not finite`` (NaN or infinite features), ``one unit``, ``constant within images`` (an image whose units all have one
-        value) and ``same for all images``.
-        """
+        One of ``not finite`` (NaN or infinite features), ``one unit``, ``constant within images`` (an image whose
+        units all have one value) and ``same for all images``."""
         if not (np.isfinite(self.covariance).all() and np.isfinite(self.means).all()):
             return "not finite"
         if self.n_units < 2:
@@ -82,10 +81,10 @@ class LayerKernel:
     def of(cls, features: np.ndarray, out: np.ndarray | None = None) -> LayerKernel:
         """Reduce features of shape (n_stimuli, n_units), float32 or float64.
 
-        Products less the product of means would cancel digits where means are large (on bright pixels, say), so there an estimate of each
-        image's mean, from evenly spaced units, is subtracted first, block by block; what it missed is put right at the end.
-        Products of float32 features are taken in float32 by blocks and added up in float64. One pass over the features; extra
-        memory: one block.
+        Products less the product of means would cancel digits where means are large (on bright pixels, say), so there
+        an estimate of each image's mean, from evenly spaced units, is subtracted first, block by block; what it
+        missed is put right at the end. Products of float32 features are taken in float32 by blocks and added up in
+        float64. One pass over the features; extra memory: one block.
 
         Parameters
         ----------

@@ -34,9 +34,8 @@ def available_memory() -> int:
 def freed_memory_kept() -> Iterator[None]:
     """Let the C library reuse large blocks instead of returning them to the system at once.
 
-    A forward pass over all images allocates and frees gigabytes in blocks of 100 MB. By default glibc maps each anew, and clearing fresh
-    pages takes a third of the pass. Does nothing where the C library is another one.
-    """
+    A forward pass over all images allocates and frees gigabytes in blocks of 100 MB. By default glibc maps each anew,
+    and clearing fresh pages takes a third of the pass. Does nothing where the C library is another one."""
     mallopt = None
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):

@@ -38,9 +38,7 @@ def neurn(
         deviation is 0 its gradient is 0.
     """
     if not x.is_floating_point():
-        raise MurineError(
-            f"NeuRN was given {x.dtype}; expected floating point. Convert with images.float() / 255."
-        )
+        raise MurineError(f"NeuRN was given {x.dtype}; expected floating point. Convert with images.float() / 255.")
     if x.ndim < 3:
         raise MurineError(f"NeuRN was given shape {tuple(x.shape)}; expected (..., channels, height, width).")
     if kernel_size < 2 or kernel_size > min(x.shape[-2:]):

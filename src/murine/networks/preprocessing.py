@@ -20,9 +20,9 @@ _PART = 16
 class Preprocessing(BaseModel):
     """What is done to an image before it enters a network; part of the identity of a result.
 
-    The whole image is resized to ``input_size`` (as Conwell et al. 2021 do: no crop, so nothing that the mouse saw is lost; the aspect
-    ratio changes), scaled to [0, 1], normalised by ``mean`` and ``std``. Grey images are copied to three channels.
-    """
+    The whole image is resized to ``input_size`` (as Conwell et al. 2021 do: no crop, so nothing that the mouse saw is
+    lost; the aspect ratio changes), scaled to [0, 1], normalised by ``mean`` and ``std``. Grey images are copied to
+    three channels."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,9 +43,8 @@ class Preprocessing(BaseModel):
     def from_config(cls, config: Mapping[str, Any], input_size: int | Sequence[int] | None = None) -> Preprocessing:
         """Read timm's conventions (``input_size`` as (3, H, W), ``mean``, ``std``, ``interpolation``).
 
-        ``channel_order`` ("RGB" or "BGR") is an addition of ours. ``input_size`` overrides the size: one number for a square, or
-        (height, width).
-        """
+        ``channel_order`` ("RGB" or "BGR") is an addition of ours. ``input_size`` overrides the size: one number for a
+        square, or (height, width)."""
         if input_size is None:
             size: Sequence[int] = tuple(config.get("input_size", (3, 224, 224)))[-2:]
         else:

@@ -72,7 +72,9 @@ def read_state_dict(file: str | Path) -> dict[str, Tensor]:
         try:
             state: Any = load_file(path)
         except (SafetensorError, OSError, ValueError) as error:
-            raise MurineError(f"{str(file)!r} is no readable safetensors file; it may be truncated ({error}).") from error
+            raise MurineError(
+                f"{str(file)!r} is no readable safetensors file; it may be truncated ({error})."
+            ) from error
     else:
         try:
             with warnings.catch_warnings():
@@ -93,7 +95,9 @@ def read_state_dict(file: str | Path) -> dict[str, Tensor]:
             state = state[key]
             break
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()) or not state:
-        raise MurineError(f"{str(file)!r} holds no state dict: expected names with tensors, or one under {some(_NESTED)}.")
+        raise MurineError(
+            f"{str(file)!r} holds no state dict: expected names with tensors, or one under {some(_NESTED)}."
+        )
     return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
 
 

@@ -44,7 +44,8 @@ class Network:
     name
         A timm name, ``file.py:factory`` or a control.
     weights
-        ``pretrained:TAG``, ``random:SEED``, ``file:NAME``, ``own`` (what a factory loads by itself) or ``none`` (controls).
+        ``pretrained:TAG``, ``random:SEED``, ``file:NAME``, ``own`` (what a factory loads by itself) or ``none``
+        (controls).
     role
         ``trained``, ``random`` or ``control``.
     digest
@@ -102,18 +103,17 @@ def expand(texts: Sequence[str], weights_of_all: str = "") -> list[Choice]:
     return list(found)
 
 
-def load(
-    choice: Choice | str, *, input_size: int | tuple[int, int] | None = None, device: str = "cpu"
-) -> Network:
+def load(choice: Choice | str, *, input_size: int | tuple[int, int] | None = None, device: str = "cpu") -> Network:
     """Build a network with its weights.
 
     Parameters
     ----------
     choice
-        ``NAME[@WEIGHTS]``. NAME: a timm architecture, alone or with its tag (``resnet18.a1_in1k``); a control (``pixels``,
-        ``gabor``, ``neurn``); or ``path/to/file.py:factory``, a function that returns an ``nn.Module``, whose attribute ``default_cfg`` (timm's
-        keys: input_size, mean, std, interpolation) tells the preprocessing. WEIGHTS: ``pretrained`` (the default for timm),
-        ``random:SEED``, or a file (safetensors, or a checkpoint without code).
+        ``NAME[@WEIGHTS]``. NAME: a timm architecture, alone or with its tag (``resnet18.a1_in1k``); a control
+        (``pixels``, ``gabor``, ``neurn``); or ``path/to/file.py:factory``, a function that returns an ``nn.Module``,
+        whose attribute ``default_cfg`` (timm's keys: input_size, mean, std, interpolation) tells the preprocessing.
+        WEIGHTS: ``pretrained`` (the default for timm), ``random:SEED``, or a file (safetensors, or a checkpoint
+        without code).
     input_size
         Replaces the network's own; part of the identity, since small inputs fit the mouse better.
 
@@ -176,11 +176,15 @@ def _from_timm(choice: Choice, input_size: int | tuple[int, int] | None) -> tupl
     if not timm.is_model(architecture):
         known = [*_timm_names(), *controls]
         raise MurineError(
-            f"unknown network {choice.name!r}{nearest(choice.name, known) or '.'} `murine models` lists the {len(known)} known; "
-            "your own network is path/to/file.py:factory."
+            f"unknown network {choice.name!r}{nearest(choice.name, known) or '.'} `murine models` lists the "
+            f"{len(known)} known; your own network is path/to/file.py:factory."
         )
-    if tag and tag not in (tags := [n.partition(".")[2] for n in timm.list_models(f"{architecture}.*", pretrained=True)]):
-        raise MurineError(f"{architecture} has no weights {tag!r}{nearest(tag, tags) or '.'} Known: {', '.join(tags) or 'none'}.")
+    if tag and tag not in (
+        tags := [n.partition(".")[2] for n in timm.list_models(f"{architecture}.*", pretrained=True)]
+    ):
+        raise MurineError(
+            f"{architecture} has no weights {tag!r}{nearest(tag, tags) or '.'} Known: {', '.join(tags) or 'none'}."
+        )
     options: dict[str, Any] = {}
     config = timm.get_pretrained_cfg(choice.name, allow_unregistered=True)
     size = (input_size, input_size) if isinstance(input_size, int) else input_size
@@ -225,8 +229,8 @@ def _pretrained(name: str, options: dict[str, Any]) -> tuple[nn.Module, str]:
         where = config.hf_hub_id or config.url or "the hub"
         raise MurineError(
             f"the pretrained weights of {name!r} could not be fetched from {where} ({type(error).__name__}). Without a "
-            f"network: {name}@FILE for weights you have (safetensors or a state dict), {name}@random:0 for random ones, or "
-            "a filled Hugging Face cache (HF_HOME)."
+            f"network: {name}@FILE for weights you have (safetensors or a state dict), {name}@random:0 for random "
+            "ones, or a filled Hugging Face cache (HF_HOME)."
         ) from error
     tag = (getattr(module, "pretrained_cfg", None) or {}).get("tag", "")
     return module, f"pretrained:{tag}" if tag else "pretrained"
@@ -271,7 +275,9 @@ def _from_file(choice: Choice) -> tuple[nn.Module, str, bytes]:
     if not callable(factory):
         own = {n: f for n, f in vars(imported).items() if getattr(f, "__module__", "") == spec.name}
         names = [n for n, value in own.items() if inspect.isfunction(value) and not n.startswith("_")]
-        raise MurineError(f"{file_name!r} has no function {function!r}{nearest(function, names) or '.'} It has: {', '.join(names)}.")
+        raise MurineError(
+            f"{file_name!r} has no function {function!r}{nearest(function, names) or '.'} It has: {', '.join(names)}."
+        )
     seed = _seed(choice.weights)
     takes_pretrained = "pretrained" in inspect.signature(factory).parameters
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import torch
 from torch import nn
@@ -20,9 +19,9 @@ ARCHITECTURES = ("resnet18", "mobilenetv3_small_100", "vit_tiny_patch16_224", "c
 class GeneratingModel(nn.Module):
     """The network that is the simulated cortex: each area is a layer, as it is and standardised.
 
-    Neurons are standardised over stimuli before they are compared, so that all count alike. A network in the same units does so too:
-    ``standardised.AREA`` subtracts each neuron's mean over the simulated scenes and divides by its standard deviation.
-    """
+    Neurons are standardised over stimuli before they are compared, so that all count alike. A network in the same
+    units does so too: ``standardised.AREA`` subtracts each neuron's mean over the simulated scenes and divides by its
+    standard deviation."""
 
     def __init__(self, cortex: SimulatedCortex) -> None:
         super().__init__()
