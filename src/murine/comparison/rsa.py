@@ -18,6 +18,8 @@ from murine.comparison.inference import Counts, pair_weights, relabelled_pairs
 from murine.registry import Registry
 
 Vectors = Float[np.ndarray, "n_vectors n_pairs"]
+LayerVectors = Float[np.ndarray, "n_layers n_pairs"]
+SiteVectors = Float[np.ndarray, "n_sites n_pairs"]
 Scores = Float[np.ndarray, "n_layers n_sites"]
 Draws = Float[np.ndarray, "n_draws n_layers n_sites"]
 Relabellings = Int[np.ndarray, "n_draws n_stimuli"]
@@ -42,18 +44,18 @@ class Metric(ABC):
     costly_permutations: ClassVar[bool] = False
 
     @abstractmethod
-    def score(self, layers: Vectors, sites: Vectors) -> Scores:
+    def score(self, layers: LayerVectors, sites: SiteVectors) -> Scores:
         """Compare every layer with every site."""
 
     @abstractmethod
-    def resample(self, layers: Vectors, sites: Vectors, counts: Counts) -> Draws:
+    def resample(self, layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Draws:
         """Compare under resampled stimuli.
 
         ``counts[b, i]`` is how often stimulus i was drawn in bootstrap sample b. Pairs of a stimulus with its own
         copy, whose dissimilarity is zero by construction, are left out (they would inflate every score)."""
 
     @abstractmethod
-    def permute(self, layers: Vectors, sites: Vectors, relabellings: Relabellings) -> Draws:
+    def permute(self, layers: LayerVectors, sites: SiteVectors, relabellings: Relabellings) -> Draws:
         """Compare with the stimuli of the sites relabelled: the distribution where nothing is shared."""
 
 
@@ -78,11 +80,11 @@ class _Correlation(Metric):
     def _transform(self, vectors: Vectors) -> Vectors:
         return vectors
 
-    def score(self, layers: Vectors, sites: Vectors) -> Scores:
+    def score(self, layers: LayerVectors, sites: SiteVectors) -> Scores:
         a, b = (_standardise(self._transform(v)) for v in (layers, sites))
         return np.clip(a @ b.T, -1, 1)
 
-    def permute(self, layers: Vectors, sites: Vectors, relabellings: Relabellings) -> Draws:
+    def permute(self, layers: LayerVectors, sites: SiteVectors, relabellings: Relabellings) -> Draws:
         a, b = (_standardise(self._transform(v)).astype(np.float32) for v in (layers, sites))
         draws = np.empty((len(relabellings), len(a), len(b)), np.float32)
         for k, pairs in enumerate(relabelled_pairs(relabellings)):
@@ -96,7 +98,7 @@ class Pearson(_Correlation):
     scale = "r"
     on_ranks = False
 
-    def resample(self, layers: Vectors, sites: Vectors, counts: Counts) -> Draws:
+    def resample(self, layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Draws:
         # Vectors of length 1 and mean 0 leave little to cancel in the weighted moments, so float32 is good to 1e-6.
         n_pairs = layers.shape[1]
         a, b = (np.float32(np.sqrt(n_pairs)) * _standardise(v).astype(np.float32) for v in (layers, sites))
@@ -126,7 +128,7 @@ class Spearman(_Correlation):
         ranks: Vectors = rankdata(vectors, axis=1)
         return ranks
 
-    def resample(self, layers: Vectors, sites: Vectors, counts: Counts) -> Draws:
+    def resample(self, layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Draws:
         # Ranks within a sample are found without sorting again: in the order of the full vector, the mid-rank of a
         # pair is the weight before it plus half its own.
         vectors = np.concatenate([layers, sites])
@@ -139,7 +141,8 @@ class Spearman(_Correlation):
             weight = weight[drawn] / weight.sum()
             ranks -= (ranks @ weight)[:, None]
             ranks *= np.sqrt(weight)
-            ranks /= np.sqrt((ranks**2).sum(axis=1, keepdims=True))
+            with np.errstate(invalid="ignore"):  # a constant vector has no correlation: NaN
+                ranks /= np.sqrt((ranks**2).sum(axis=1, keepdims=True))
             draws[k] = ranks[: len(layers)] @ ranks[len(layers) :].T
         return draws
 
@@ -177,17 +180,19 @@ class KendallTauA(Metric):
     on_ranks = True
     costly_permutations = True
 
-    def score(self, layers: Vectors, sites: Vectors) -> Scores:
+    def score(self, layers: LayerVectors, sites: SiteVectors) -> Scores:
         return np.array([[_tau_a(a, b) for b in sites] for a in layers]).reshape(len(layers), len(sites))
 
-    def resample(self, layers: Vectors, sites: Vectors, counts: Counts) -> Draws:
+    def resample(self, layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Draws:
         tau, without = _leave_one_out_tau_a(layers, sites)
         n = len(without)
         influence = (n - 1) * (without.mean(axis=0) - without)
         draws = tau + np.einsum("bi,ils->bls", counts.astype(np.float64), influence, optimize=True) / n
+        draws[:, np.ptp(layers, axis=1) == 0] = np.nan
+        draws[:, :, np.ptp(sites, axis=1) == 0] = np.nan
         return np.asarray(np.clip(draws, -1, 1), dtype=np.float32)
 
-    def permute(self, layers: Vectors, sites: Vectors, relabellings: Relabellings) -> Draws:
+    def permute(self, layers: LayerVectors, sites: SiteVectors, relabellings: Relabellings) -> Draws:
         return np.stack([self.score(layers, sites[:, pairs]) for pairs in relabelled_pairs(relabellings)])
 
 
@@ -201,7 +206,7 @@ def _tau_a(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _leave_one_out_tau_a(
-    layers: Vectors, sites: Vectors
+    layers: LayerVectors, sites: SiteVectors
 ) -> tuple[Scores, Float[np.ndarray, "n_stimuli n_layers n_sites"]]:
     """tau-a of all layers and sites, and again without each stimulus."""
     n_pairs = layers.shape[1]

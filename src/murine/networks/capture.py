@@ -144,7 +144,8 @@ def _choose(module: nn.Module, layers: str) -> dict[nn.Module, str]:
             if not matched:
                 raise MurineError(
                     f"no module matches {pattern!r}{nearest(pattern, every) or '.'} The network has {len(every)} "
-                    f"modules, for example {some(every)}. `--layers all` takes every one, `--layers blocks` the larger ones."
+                    f"modules, for example {some(every)}. `--layers all` takes every one, `--layers blocks` the larger "
+                    "ones."
                 )
             chosen |= set(matched)
     return {child: name for name, child in every.items() if name in chosen}

@@ -1,0 +1,392 @@
+"""The words of a report: what was found, how it was measured, and where that comes from."""
+
+# ruff: noqa: RUF001 (dashes, minus signs and apostrophes are meant)
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from inspect import getdoc
+
+from murine.atlas.leaderboard import MIN_CEILING
+from murine.comparison.rsa import metrics
+from murine.report.boards import Board
+from murine.report.palette import ROLES
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A publication: ``key`` is how texts cite it, ``link`` where it is found."""
+
+    key: str
+    text: str
+    link: str
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One heading of the methods with its paragraphs."""
+
+    heading: str
+    paragraphs: tuple[str, ...]
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Fixed digits with a true minus sign; a dash where there is no number."""
+    if not math.isfinite(value):
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def share(value: float, board: Board, digits: int = 1) -> str:
+    """A ceiled score as per cent of the ceiling, without the sign; a raw one where there is no ceiling."""
+    return number(100 * value, digits) if board.has_ceiling else number(value)
+
+
+def between(low: float, high: float, board: Board, digits: int = 1) -> str:
+    """An interval of ceiled scores in brackets."""
+    return f"[{share(low, board, digits)},\N{NO-BREAK SPACE}{share(high, board, digits)}]"
+
+
+def p_value(value: float) -> str:
+    """A p-value with two digits that count."""
+    if not math.isfinite(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else number(value, 3 if value < 0.1 else 2)
+
+
+def count(n: int, one: str, many: str = "") -> str:
+    """``1 network``, ``2 networks``."""
+    return f"{n} {one if n == 1 else many or one + 's'}"
+
+
+def finding(board: Board) -> str:
+    """What the data say, in two or three plain sentences; weaknesses of the evidence included."""
+    ranked = board.ranked
+    if ranked.empty:
+        reason = (
+            f"no site has a ceiling of at least {MIN_CEILING:g}"
+            if board.has_ceiling and not board.counted
+            else "no layer has a score that counts"
+        )
+        return f"None of {count(len(board.networks), 'network')} can be ranked: {reason}."
+    best = ranked.iloc[0]
+    unit = (
+        "\N{NO-BREAK SPACE}% of the noise ceiling"
+        if board.has_ceiling
+        else " (raw score; no site has a noise ceiling)"
+    )
+    reaches = f"{share(best.ceiled, board, 0 if board.has_ceiling else 3)}{unit}"
+    if math.isfinite(best.ceiled_low):
+        reaches += f" {between(best.ceiled_low, best.ceiled_high, board, 0)}"
+    which = f"The best of {len(ranked)} networks" if len(ranked) > 1 else "The only network"
+    sentences = [
+        f"{which}, {best.label} ({_role(best.role)}), reaches {reaches} on average over "
+        f"{count(int(best.n_sites), 'site')}"
+    ]
+    if len(ranked) > 1:
+        alike = int((ranked.band == 1).sum()) - 1
+        sentences[0] += (
+            f"; {count(alike, 'other')} cannot be told apart from it."
+            if alike
+            else "; it can be told apart from all others."
+        )
+    else:
+        sentences[0] += "."
+    sentences += _against_twins(board)
+    controls = ranked[ranked.role == "control"]
+    if len(controls) and best.role != "control":
+        control = controls.iloc[0]
+        reached = share(control.ceiled, board, 0) + ("\N{NO-BREAK SPACE}%" if board.has_ceiling else "")
+        sentences.append(f"The best control that never learned, {control.label}, reaches {reached}.")
+    if board.selection == "naive":
+        sentences.append("Layers were chosen and scored on the same data, so all scores are optimistic.")
+    if len(board.above):
+        sentences.append(
+            f"Scores above their ceiling occur at {count(board.above.site.nunique(), 'site')}; they are "
+            "listed."
+        )
+    return " ".join(sentences)
+
+
+def _role(role: str) -> str:
+    return {"random": "random weights", "control": "a control"}.get(role, role)
+
+
+def _against_twins(board: Board) -> list[str]:
+    n = len(board.twins)
+    if not n:
+        return []
+    higher = sum(pair.mean[0] > 0 for pair in board.twins)
+    above = sum(pair.mean[1] > 0 for pair in board.twins)
+    below = sum(pair.mean[2] < 0 for pair in board.twins)
+    if n == 1:
+        which = "above" if above else "below" if below else "on both sides of"
+        than = "higher" if higher else "lower"
+        return [
+            f"The trained network scores {than} than its random twin (95\N{NO-BREAK SPACE}% interval "
+            f"{which} zero)."
+        ]
+    text = f"Trained networks score above their random twins in {higher} of {n} pairs"
+    if above == n:
+        return [f"{text}, always with a 95\N{NO-BREAK SPACE}% interval of the difference above zero."]
+    text += f"; the 95\N{NO-BREAK SPACE}% interval of the difference is above zero in {above or 'none'}"
+    return [f"{text} and below zero in {below}." if below else f"{text}."]
+
+
+def counts(board: Board) -> str:
+    """How much went in: networks by role, sites, images."""
+    roles = [(role, int((board.networks.role == role).sum())) for role in ROLES]
+    names = {"trained": "trained", "random": "with random weights", "control": "control"}
+    networks = ", ".join(f"{n} {names[r]}" + ("s" if r == "control" and n > 1 else "") for r, n in roles if n)
+    whole = board.chosen[board.chosen.stimuli == "all"]
+    images = f" · {count(int(whole.n_stimuli.iloc[0]), 'image')}" if len(whole) else ""
+    sites = count(len(board.sites), "site")
+    left_out = len(board.sites) - len(board.counted)
+    return (
+        f"{count(len(board.networks), 'network')} ({networks}) · {sites}"
+        + (f", {left_out} not counted" if left_out else "")
+        + images
+    )
+
+
+CONWELL = Reference(
+    "Conwell et al. 2021",
+    "Conwell C, Mayo D, Barbu A, Buice MA, Alvarez G, Katz B (2021). Neural regression, representational "
+    "similarity, model zoology & neural taskonomy at scale in rodent visual cortex. Advances in Neural "
+    "Information Processing Systems 34, 5590–5607.",
+    "https://proceedings.neurips.cc/paper/2021/hash/2c29d89cc56cdb191c60db2f0bae796b-Abstract.html",
+)
+KRIEGESKORTE = Reference(
+    "Kriegeskorte et al. 2008",
+    "Kriegeskorte N, Mur M, Bandettini P (2008). Representational similarity analysis – connecting the "
+    "branches of systems neuroscience. Frontiers in Systems Neuroscience 2, 4.",
+    "https://doi.org/10.3389/neuro.06.004.2008",
+)
+NILI = Reference(
+    "Nili et al. 2014",
+    "Nili H, Wingfield C, Walther A, Su L, Marslen-Wilson W, Kriegeskorte N (2014). A toolbox for "
+    "representational similarity analysis. PLOS Computational Biology 10, e1003553.",
+    "https://doi.org/10.1371/journal.pcbi.1003553",
+)
+EFRON = Reference(
+    "Efron & Tibshirani 1993",
+    "Efron B, Tibshirani RJ (1993). An introduction to the bootstrap. Chapman & Hall.",
+    "https://doi.org/10.1201/9780429246593",
+)
+OBSERVATORY = Reference(
+    "Allen Brain Observatory",
+    "Allen Institute for Brain Science. Allen Brain Observatory, Visual Coding.",
+    "https://observatory.brain-map.org/visualcoding",
+)
+DE_VRIES = Reference(
+    "de Vries et al. 2020",
+    "de Vries SEJ, Lecoq JA, Buice MA, et al. (2020). A large-scale standardized physiological survey "
+    "reveals functional organization of the mouse visual cortex. Nature Neuroscience 23, 138–151.",
+    "https://doi.org/10.1038/s41593-019-0550-9",
+)
+SIEGLE = Reference(
+    "Siegle et al. 2021",
+    "Siegle JH, Jia X, Durand S, et al. (2021). Survey of spiking in the mouse visual system reveals "
+    "functional hierarchy. Nature 592, 86–92.",
+    "https://doi.org/10.1038/s41586-020-03171-x",
+)
+
+_SCENES = (
+    "The images are the 118 natural scenes of the Allen Brain Observatory. Scenes 0–58 are fourfold "
+    "enlargements of photographs of animals, 59–101 have full resolution and mostly show plants, 102–117 "
+    "are enlarged."
+)
+
+#: What is known of the data sets that murine knows by name.
+_DATA = {
+    "allen-2p": (
+        "Two-photon calcium imaging in awake mice (Allen Brain Observatory; de Vries et al. 2020), as the "
+        "21 dissimilarity matrices of area × cortical layer that Conwell et al. (2021) made from reliable "
+        "neurons pooled over mice: 1 minus their correlation matrices, without the blank screen. Single "
+        "trials are not part of these data.",
+        _SCENES,
+    ),
+    "allen-neuropixels": (
+        "Spike rates of single trials from Neuropixels recordings in awake mice (Allen Brain Observatory; "
+        "Siegle et al. 2021): units of six visual areas, pooled over mice. The source had selected them "
+        "for reliable responses.",
+        _SCENES,
+    ),
+    "simulated": (
+        "A simulated cortex whose truth is known: three areas of model neurons (rectified sums of Gabor "
+        "energies, divisively normalised) with noise from trial to trial. Scores here test the method; "
+        "they say nothing about mice.",
+    ),
+}
+_DATA_REFERENCES = {
+    "allen-2p": (OBSERVATORY, CONWELL, DE_VRIES),
+    "allen-neuropixels": (OBSERVATORY, SIEGLE, CONWELL),
+    "simulated": (),
+}
+
+_METRICS = {
+    "rsa-pearson": "The score of a layer at a site is Pearson’s r between the two lists of dissimilarities.",
+    "rsa-spearman": "The score of a layer at a site is Spearman’s rank correlation between the two lists "
+    "of dissimilarities: only their order counts.",
+    "rsa-tau-a": "The score of a layer at a site is Kendall’s τ-a between the two lists of dissimilarities "
+    "(Nili et al. 2014): concordant minus discordant pairs of dissimilarities, over all "
+    "pairs; ties count as neither.",
+}
+_SCALES = {
+    "r": "the square root of the reliability of its dissimilarities",
+    "r2": "the reliability of its dissimilarities",
+    "tau-a": "2/π · arcsin of the square root of the reliability of its dissimilarities (Greiner’s "
+    "relation, exact for normal variables and an approximation otherwise)",
+}
+
+
+def methods(board: Board) -> list[Topic]:
+    """How the numbers of a board came about, for a reader who did not run the tool."""
+    return [
+        Topic("Cortex", _cortex(board)),
+        Topic("Metric", _metric(board)),
+        Topic("Noise ceiling", _ceiling(board)),
+        Topic("Choice of layers", _choice(board)),
+        Topic("Uncertainty and rank bands", _uncertainty(board)),
+        Topic("Controls and twins", _controls()),
+        *([Topic("Scores within groups of images", _within(board))] if board.groups else []),
+    ]
+
+
+def _cortex(board: Board) -> tuple[str, ...]:
+    settings = board.settings
+    known = _DATA.get(board.cortex, (f"The user’s own data, {board.cortex}.",))
+    if not (board.sites.n_repetitions > 0).any():
+        return known
+    chosen = [f"{key} {value}" for key, value in settings["select"]]
+    if settings["min_reliability"] is not None:
+        chosen.append(f"split-half reliability of at least {settings['min_reliability']:g}")
+    which = f"Neurons used: {', '.join(chosen)}. " if chosen else ""
+    scaled = (
+        "Each neuron is standardised over images first, so that all count alike."
+        if settings["normalise"] == "zscore"
+        else "Responses are taken as they are, so that the most active neurons weigh most."
+    )
+    return (*known, f"{which}A site is one {' × '.join(settings['by'])}. {scaled}")
+
+
+def _metric(board: Board) -> tuple[str, ...]:
+    text = _METRICS.get(board.metric)
+    if text is None:
+        known = metrics[board.metric] if board.metric in list(metrics) else None
+        about = (getdoc(known) or "").partition("\n")[0]
+        return (f"{board.metric}: {about}" if about else f"The score is {board.metric}.",)
+    return (
+        "Representational similarity analysis (Kriegeskorte et al. 2008). For every two images, 1 − "
+        "Pearson’s r between the responses of all units of a layer, or of all neurons of a site, tells how "
+        "differently they are represented. " + text,
+        "A network’s score is the unweighted mean, over the sites that count, of the scores of its chosen "
+        "layers" + (", each divided by the ceiling of its site." if board.has_ceiling else "."),
+    )
+
+
+def _ceiling(board: Board) -> tuple[str, ...]:
+    if not board.has_ceiling:
+        return ("The reliability of these data is not known, so there is no ceiling: scores are raw ones.",)
+    scale = _SCALES.get(
+        str(board.chosen["scale"].iloc[0]) if len(board.chosen) else "r", "a function of its reliability"
+    )
+    texts = [
+        "The ceiling of a site is the score that a perfect model could be expected to reach in spite of "
+        f"noise: {scale}. Scores are divided by it. Values above 1 are kept and marked; sites with a "
+        f"ceiling below {MIN_CEILING:g} are shown but not counted."
+    ]
+    if (board.sites.n_repetitions > 0).any():
+        texts.append(
+            "Reliability is the mean correlation between the dissimilarities of "
+            f"{board.settings['n_splits']} random halves of the repetitions, corrected to all repetitions "
+            "by the Spearman–Brown formula; scores on half the repetitions are divided by the ceiling of "
+            "half the repetitions."
+        )
+    else:
+        texts.append("Reliabilities and their standard errors came with the matrices.")
+    texts.append(
+        "The ceiling knows the noise of repetitions only. That other neurons or other mice would have been "
+        "recorded is not in it, so a score of 1 would not mean that nothing is left to explain."
+    )
+    return tuple(texts)
+
+
+def _choice(board: Board) -> tuple[str, ...]:
+    if board.selection == "nested":
+        return (
+            "Nested: for each site the best layer is chosen on odd repetitions and scored on even ones, so "
+            "the score is free of the optimism of having been chosen. “Naive best” is the best layer on "
+            "all repetitions, chosen and scored on the same data, and shown for comparison.",
+        )
+    return (
+        "Naive: these data have no single trials, so for each site the best layer is chosen and scored on "
+        "the same data. Such scores are optimistic, and more so for networks with many layers.",
+    )
+
+
+def _uncertainty(board: Board) -> tuple[str, ...]:
+    settings = board.settings
+    n, permutations = settings["n_bootstraps"], settings["n_permutations"]
+    resampled = (
+        "draws are those of the jackknife pseudo-values over images (Efron & Tibshirani 1993)"
+        if board.metric == "rsa-tau-a"
+        else "pairs of an image with its own copy are left out"
+    )
+    texts = [
+        f"Intervals are 95 % percentile intervals over {n} bootstrap samples of images ({resampled}). Score "
+        "and ceiling are resampled together. They tell what other images like these would give, not what "
+        "other neurons or mice would; and they take the choice of layers as given.",
+        "All networks see the same samples, so differences between networks are paired and more certain "
+        "than the overlap of their intervals suggests. A rank band is its best network and all that follow "
+        "until the first whose paired difference to that best one has an interval above zero. Bands are a "
+        "reading aid; they are not corrected for the number of networks.",
+    ]
+    if permutations:
+        texts.append(
+            f"p is one-sided, from {permutations} random relabellings of the images: (1 + number that score "
+            f"at least as high) / ({permutations} + 1). It tests one layer at one site"
+            + (
+                "; the choice of the layer on the same data is not accounted for."
+                if board.selection == "naive"
+                else " and is not corrected for the number of sites or networks."
+            )
+        )
+    return tuple(texts)
+
+
+def _controls() -> tuple[str, ...]:
+    return (
+        "Controls never learned: pixels is the grey image, neurn its local contrast, gabor the energies of "
+        "a bank of Gabor filters. A network that does not beat them tells little about learned features.",
+        "The random twin of a trained network is the same architecture with random weights at the same "
+        "input size. Differences are trained minus random, computed in every bootstrap sample.",
+    )
+
+
+def _within(board: Board) -> tuple[str, ...]:
+    groups = " and ".join(f"“{group}”" for group in board.groups)
+    scenes = board.cortex in ("allen-2p", "allen-neuropixels")
+    why = (
+        "The natural scenes differ in real resolution, and content goes with it (enlarged animals, sharp "
+        "plants). Any model that tells sharp from blurred images gains from this over all images. "
+        if scenes
+        else ""
+    )
+    return (
+        f"{why}The columns “within” give raw scores of the same layers for the images of one group alone: "
+        f"{groups}. A score that is high over all images but low within each group rests on the difference "
+        "between the groups.",
+    )
+
+
+def references(board: Board) -> list[Reference]:
+    """What to cite."""
+    cited = list(_DATA_REFERENCES.get(board.cortex, ()))
+    if board.metric.startswith("rsa"):
+        cited.append(KRIEGESKORTE)
+    if board.metric == "rsa-tau-a":
+        cited += [NILI, EFRON]
+    return sorted(cited, key=lambda reference: reference.text.lower())
