@@ -83,12 +83,13 @@ def main() -> None:
     except MurineError as error:
         print(f"murine: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print(
-            "murine: stopped. What was finished is kept; the same command goes on from there.",
-            file=sys.stderr,
-        )
-        raise SystemExit(130) from None
+    except SystemExit as end:
+        if end.code == 130:  # what Typer makes of Ctrl-C
+            print(
+                "murine: stopped. What was finished is kept; the same command goes on from there.",
+                file=sys.stderr,
+            )
+        raise
 
 
 def _quieten(quiet: bool) -> None:
@@ -294,15 +295,24 @@ def report(
     atlas: AtlasOption = Path("atlas"),
     cortex: Annotated[str | None, typer.Option("--cortex", help="Only this cortex.")] = None,
     metric: Annotated[str | None, typer.Option("--metric", help="Only this metric.")] = None,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", help="Also write ranking and heat map as PDF and PNG to this folder.")
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Write one self-contained HTML page that works offline: leaderboard, heat map, depth profiles, provenance.
 
-    Example: `murine report --atlas atlas --out report.html`
+    Example: `murine report --atlas atlas --out report.html --figures figures`
     """
     from murine.atlas.store import Atlas
 
     _write_report(Atlas(atlas), out, cortex, metric, quiet)
+    if figures is not None:
+        from murine.report.figures import write_figures
+
+        files = write_figures(Atlas(atlas), figures, cortex=cortex, metric=metric)
+        if not quiet:
+            print(f"{len(files)} figures are in {figures}", file=sys.stderr)
 
 
 @app.command()

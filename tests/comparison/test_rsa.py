@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 
 from murine.comparison.inference import bootstrap_counts, permutations
+from murine.comparison.rdm import pearson_rdm, upper
 from murine.comparison.rsa import _leave_one_out_tau_a, metrics
 
 N = 12
@@ -123,8 +124,10 @@ def test_tau_a_draws_are_those_of_the_pseudo_values():
 
 
 def test_tau_a_draws_spread_like_those_of_explicit_resampling():
-    n = 30
-    layer, site = vectors(2, n)[1:], vectors(2, n, seed=1)[1:]
+    n = 60
+    rng = np.random.default_rng(7)
+    latent = rng.normal(size=(n, 6))  # stimuli differ, so pairs with one in common vary together
+    layer, site = (upper(pearson_rdm(latent + 0.7 * rng.normal(size=(n, 6))))[None] for _ in range(2))
     counts = bootstrap_counts(n, 300, 3)
     quick = metrics["rsa-tau-a"].resample(layer, site, counts)[:, 0, 0]
     # tau-a of a sample is that of its weighted pairs of pairs.
@@ -134,7 +137,7 @@ def test_tau_a_draws_spread_like_those_of_explicit_resampling():
     pairs = weight.sum(axis=1)
     explicit = np.einsum("bp,pq,bq->b", weight, sign, weight) / (pairs**2 - (weight**2).sum(axis=1))
     assert quick.std() == pytest.approx(explicit.std(), rel=0.15)
-    assert np.corrcoef(quick, explicit)[0, 1] > 0.95
+    assert np.corrcoef(quick, explicit)[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("name", list(metrics))

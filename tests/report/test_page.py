@@ -92,9 +92,7 @@ def layers(strength, seed, prefix="", flagged=True):
     return made
 
 
-def fill(
-    atlas, data, networks=NETWORKS, metric="rsa-pearson", by=("area",), change=lambda rows: rows, **options
-):
+def fill(atlas, data, networks=NETWORKS, metric="rsa-pearson", by=("area",), change=lambda rows: rows, **options):
     """Score networks against data and write them as a sweep does."""
     yardstick = Yardstick(targets_of(data, by, n_splits=5), metric, groups=GROUPS, settings=SETTINGS)
     for i, (network, weights, strength) in enumerate(networks):
@@ -274,9 +272,7 @@ def test_the_finding_is_what_the_data_say(atlas, page):
     alike = int((table.band == 1).sum()) - 1
     text = finding(board).replace("\xa0", " ")
     best = table.iloc[0]
-    start = (
-        f"The best of {len(NETWORKS)} networks, {best.network} (trained), reaches {100 * best.ceiled:.0f} %"
-    )
+    start = f"The best of {len(NETWORKS)} networks, {best.network} (trained), reaches {100 * best.ceiled:.0f} %"
     assert text.startswith(start)
     assert f"[{100 * best.ceiled_low:.0f}, {100 * best.ceiled_high:.0f}] on average over 2 sites" in text
     assert (f"{alike} other" if alike else "it can be told apart from all others") in text
@@ -333,9 +329,7 @@ def test_chosen_layers_of_every_site_are_told(atlas, page):
     rows = atlas.query("SELECT * FROM scores WHERE chosen = 'nested' AND stimuli = 'all'")
     for _, row in rows.iterrows():
         assert any(
-            cells[0][1] == row.site
-            and cells[1][1] == row.layer
-            and cells[3][1].startswith(f"{row.score:.3f}")
+            cells[0][1] == row.site and cells[1][1] == row.layer and cells[3][1].startswith(f"{row.score:.3f}")
             for cells in page.rows
             if len(cells) > 6
         )
@@ -355,9 +349,7 @@ def test_the_download_holds_the_rows_of_chosen_layers(atlas, page):
         both = table.merge(expected, on=key, suffixes=("", "_atlas"))
         assert len(both) == len(expected)
         for name in ("score", "low", "ceiling_high", "ceiled", "p_value", "depth", "n_neuroids"):
-            np.testing.assert_allclose(
-                both[name].astype(float), both[f"{name}_atlas"].astype(float), rtol=1e-3
-            )
+            np.testing.assert_allclose(both[name].astype(float), both[f"{name}_atlas"].astype(float), rtol=1e-3)
         for name in ("layer", "network", "split"):
             assert (both[name] == both[f"{name}_atlas"]).all()
 
@@ -372,9 +364,7 @@ def test_depth_profiles_hold_the_score_of_every_layer(atlas, page):
             names = depth["layers"][own["layers"]]["names"]
             assert names == ["layer0", "layer1", "layer2", "layer3", "dead"]
             for site, scores in zip(data["sites"], own["scores"], strict=True):
-                expected = [
-                    rows.score[network["network"], network["weights"], site["site"], n] for n in names
-                ]
+                expected = [rows.score[network["network"], network["weights"], site["site"], n] for n in names]
                 shown = [np.nan if score is None else score * depth["step"] for score in scores]
                 np.testing.assert_allclose(shown, expected, atol=1e-4)
 
@@ -629,18 +619,13 @@ def test_figures_show_the_scores(atlas):
     table = leaderboards(atlas, cortex="allen-2p")
     axes = leaderboard_figure(board).axes[0]
     points = {
-        round(y): x
-        for line in axes.lines
-        if line.get_marker() in "oDs"
-        for x, y in zip(*line.get_data(), strict=True)
+        round(y): x for line in axes.lines if line.get_marker() in "oDs" for x, y in zip(*line.get_data(), strict=True)
     }
     np.testing.assert_allclose([points[i] for i in range(len(table))], 100 * table.ceiled)
     assert [text.get_text() for text in axes.get_yticklabels()] == list(board.networks.label)
     axes = heatmap_figure(board).axes[0]
     (image,) = axes.images
-    rows = atlas.query(
-        "SELECT * FROM scores WHERE cortex = 'allen-2p' AND chosen = 'naive' AND stimuli = 'all'"
-    )
+    rows = atlas.query("SELECT * FROM scores WHERE cortex = 'allen-2p' AND chosen = 'naive' AND stimuli = 'all'")
     wide = rows.pivot(index="network_digest", columns="site", values="ceiled")
     expected = 100 * wide.loc[table.network_digest, ["VISp 2/3", "VISp 5", "VISp 6"]]
     np.testing.assert_allclose(np.asarray(image.get_array()), expected)
@@ -678,9 +663,7 @@ def test_in_a_browser_charts_are_drawn_and_nothing_overflows(tmp_path, width):
     text = file.read_text(encoding="utf-8")
     # The policy would stop the probe, and hide what it should find: without it, names must be harmless too.
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
-    listen = (
-        "<head><script>window.probeErrors = []; onerror = (m) => { probeErrors.push(String(m)); };</script>"
-    )
+    listen = "<head><script>window.probeErrors = []; onerror = (m) => { probeErrors.push(String(m)); };</script>"
     file.write_text(text.replace("<head>", listen).replace("</body>", PROBE + "</body>"), encoding="utf-8")
     command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
     command += [

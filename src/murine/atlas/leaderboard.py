@@ -14,6 +14,10 @@ from murine.errors import MurineError, nearest
 #: Sites whose ceiling is lower cannot rank networks (VISrl layer 5 of the two-photon matrices: 0.36) and are left out.
 MIN_CEILING = 0.5
 
+#: What makes rows comparable: the same neurons and sites, the same layers in the choice, and bootstrap draws that are
+#: paired, which they are for the same number of samples and seed.
+_BOARD = ["cortex", "metric", "cortex_digest", "cortex_settings", "layers", "n_bootstraps", "seed"]
+
 _KEY = ["cortex", "metric", "network", "weights", "role", "input_size", "network_digest"]
 
 
@@ -63,7 +67,7 @@ def leaderboards(
     if rows.empty:
         raise MurineError("no layer has a score: every one is flagged. `murine results --view layers` tells why.")
     boards = []
-    for (_, _, _), board in rows.groupby(["cortex", "metric", "cortex_digest"], sort=True):
+    for _, board in rows.groupby(_BOARD, sort=True):
         boards.append(_board(board, min_ceiling))
     return pd.concat(boards, ignore_index=True)
 
@@ -75,7 +79,7 @@ def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
         whole = whole[whole.ceiling >= min_ceiling]
     groups = sorted(set(rows.stimuli) - {"all"})
     entries, draws = [], []
-    for key, mine in whole.groupby(_KEY, sort=False, dropna=False):
+    for key, mine in whole.groupby([*_KEY, "task"], sort=False, dropna=False):
         own = mine[mine.chosen == selection].sort_values("site")
         if own.empty:
             continue
@@ -83,12 +87,11 @@ def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
         low, high = interval(spread[:, None])
         ceiled = own.ceiled.where(own.ceiled.notna(), own.score)
         naive = mine[mine.chosen == "naive"]
-        same = rows[(rows.network_digest == own.network_digest.iloc[0]) & rows.site.isin(own.site)]
-        same = same[(same.chosen == selection) & (same.input_size == own.input_size.iloc[0])]
+        same = rows[(rows.task == own.task.iloc[0]) & rows.site.isin(own.site) & (rows.chosen == selection)]
         within = {group: same[same.stimuli == group].score.mean() for group in groups}
         entries.append(
             {
-                **dict(zip(_KEY, key, strict=True)),
+                **dict(zip(_KEY, key[:-1], strict=True)),
                 "ceiled": ceiled.mean(),
                 "ceiled_low": low[0],
                 "ceiled_high": high[0],

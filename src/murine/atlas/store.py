@@ -10,7 +10,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +54,7 @@ class Atlas:
             "murine.provenance": json.dumps(provenance, sort_keys=True),
         }
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
-        with _appearing(self.scores_file(task)) as partial:
+        with appearing(self.scores_file(task)) as partial:
             pq.write_table(table, partial, compression="zstd")
 
     def write_kernels(self, task: CaptureTask, layers: list[CapturedLayer]) -> None:
@@ -66,7 +66,7 @@ class Atlas:
         about = [
             {"name": x.name, "depth": x.depth, "shape": x.shape, "flag": x.flag, "same_as": x.same_as} for x in layers
         ]
-        with _appearing(self.kernels_file(task)) as partial, partial.open("wb") as file:
+        with appearing(self.kernels_file(task)) as partial, partial.open("wb") as file:
             np.savez(
                 file,
                 layers=np.array(json.dumps(about)),
@@ -135,6 +135,8 @@ class Atlas:
         if not file.exists():
             raise MurineError(f"there is no result {digest!r} in {str(self.folder)!r}.")
         metadata = pq.read_schema(file).metadata or {}
+        if b"murine.task" not in metadata:
+            raise MurineError(f"{str(file)!r} was not written by murine: it does not tell its configuration.")
         return {key: json.loads(metadata[f"murine.{key}".encode()]) for key in ("task", "provenance")}
 
 
@@ -149,7 +151,7 @@ def provenance() -> dict[str, str]:
 
 
 @contextmanager
-def _appearing(file: Path) -> Iterator[Path]:
+def appearing(file: Path) -> Iterator[Path]:
     """Give a temporary name to write under; the file appears whole at the end, or not at all."""
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
@@ -164,15 +166,19 @@ def _appearing(file: Path) -> Iterator[Path]:
             errno.EDQUOT: "the quota is used up",
             errno.EFBIG: "the file would be too large",
             errno.EACCES: "writing is not allowed",
+            errno.ENOTDIR: "a part of its path is a file, not a folder",
+            errno.EEXIST: "a part of its path is a file, not a folder",
+            errno.EISDIR: "there is a folder of that name",
             errno.EROFS: "the file system is read-only",
         }
         reason = reasons.get(error.errno, str(error))
         raise MurineError(
-            f"{str(file)!r} could not be written: {reason}. Earlier results are whole; the same command goes on from "
-            "there."
+            f"{str(file)!r} could not be written: {reason}. What was written before is whole; the same command goes on "
+            "from there."
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 _COLUMNS: dict[str, str] = {
@@ -181,7 +187,8 @@ _COLUMNS: dict[str, str] = {
     "layer_index": "int32",
     "depth": "float64",
     "n_units": "int64",
-    **dict.fromkeys(("same_as", "flag", "cortex", "cortex_digest", "site", "area", "cortical_layer"), "string"),
+    **dict.fromkeys(("same_as", "flag", "cortex", "cortex_digest", "cortex_settings", "layers"), "string"),
+    **dict.fromkeys(("site", "area", "cortical_layer"), "string"),
     **dict.fromkeys(("n_neuroids", "n_repetitions"), "int32"),
     **dict.fromkeys(("metric", "scale", "stimuli"), "string"),
     "n_stimuli": "int32",

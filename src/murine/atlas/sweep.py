@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
@@ -72,6 +73,10 @@ class Outcome:
     reason: str = ""
 
 
+class _UnusableCortexError(MurineError):
+    """Concerns every network of a sweep."""
+
+
 class Bench:
     """A cortex with its yardsticks, made when first needed and used for every network."""
 
@@ -106,13 +111,16 @@ class Bench:
     @cached_property
     def targets(self) -> Targets:
         settings = self.plan.cortex
-        return targets_of(
-            self._cortex[1],
-            settings.by,
-            normalise=settings.normalise,
-            n_splits=settings.n_splits,
-            seed=self.plan.settings.seed,
-        )
+        try:
+            return targets_of(
+                self._cortex[1],
+                settings.by,
+                normalise=settings.normalise,
+                n_splits=settings.n_splits,
+                seed=self.plan.settings.seed,
+            )
+        except MurineError as error:
+            raise _UnusableCortexError(str(error)) from error
 
     @cached_property
     def stimuli(self) -> StimulusSet:
@@ -152,6 +160,8 @@ class Bench:
             for metric in plan.metrics
         ]
         missing = [task for task in tasks if not atlas.done(task)]
+        if missing:
+            _ = self.targets  # before the network is shown anything: they may not exist
         for task in missing:
             layers = self._layers(network, capturing, atlas, progress)
             rows = score_layers(layers, self.yardstick(task.metric))
@@ -191,6 +201,8 @@ def _identified(rows: pd.DataFrame, task: ScoreTask, network: zoo.Network) -> pd
         input_size=f"{height}x{width}",
         cortex=task.cortex.cortex,
         cortex_digest=task.cortex_digest,
+        cortex_settings=task.cortex.digest,
+        layers=task.capture.layers,
         n_bootstraps=task.n_bootstraps,
         n_permutations=task.n_permutations,
         seed=task.seed,
@@ -240,13 +252,19 @@ def _serial(choices: Sequence[zoo.Choice], plan: Plan, atlas: Atlas, progress: P
 def _attempt(bench: Bench, choice: zoo.Choice, atlas: Atlas, progress: Progress | None) -> Outcome:
     try:
         return bench.run(choice, atlas, progress)
+    except _UnusableCortexError:
+        raise
     except MurineError as error:
         return Outcome(choice, "failed", reason=str(error))
 
 
 def _parallel(choices: Sequence[zoo.Choice], plan: Plan, atlas: Atlas, jobs: int) -> Iterator[Outcome]:
     jobs = max(1, min(jobs, len(choices)))
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    # Ctrl-C reaches every process of a terminal: the workers end without a word, and this one tells.
+    quiet_end = (signal.SIGINT, signal.SIG_DFL)
+    with ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=signal.signal, initargs=quiet_end
+    ) as pool:
         threads = max(1, (os.cpu_count() or 1) // jobs)
         shares = [pool.submit(_share, choices[i::jobs], plan, atlas.folder, threads) for i in range(jobs)]
         for share in as_completed(shares):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped, Num
 
 from murine.networks.kernel import LayerKernel
 
@@ -28,7 +28,7 @@ def kernel_rdm(kernel: LayerKernel) -> Float[np.ndarray, "n_stimuli n_stimuli"]:
     return rdm
 
 
-def upper(rdm: Float[np.ndarray, "*stack n_stimuli n_stimuli"]) -> Float[np.ndarray, "*stack n_pairs"]:
+def upper(rdm: Num[np.ndarray, "*stack n_stimuli n_stimuli"]) -> Num[np.ndarray, "*stack n_pairs"]:
     """The strict upper triangle, row by row (as ``numpy.triu_indices(n, 1)``, SciPy's condensed form)."""
     rows, columns = np.triu_indices(rdm.shape[-1], 1)
     return rdm[..., rows, columns]

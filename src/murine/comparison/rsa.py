@@ -141,10 +141,17 @@ class Spearman(_Correlation):
             weight = weight[drawn] / weight.sum()
             ranks -= (ranks @ weight)[:, None]
             ranks *= np.sqrt(weight)
-            with np.errstate(invalid="ignore"):  # a constant vector has no correlation: NaN
+            with np.errstate(invalid="ignore"):
                 ranks /= np.sqrt((ranks**2).sum(axis=1, keepdims=True))
             draws[k] = ranks[: len(layers)] @ ranks[len(layers) :].T
-        return draws
+        return _without_constants(draws, layers, sites)
+
+
+def _without_constants(draws: Draws, layers: LayerVectors, sites: SiteVectors) -> Draws:
+    """A constant vector has no rank correlation: NaN, where rounding would make up one."""
+    draws[:, np.ptp(layers, axis=1) == 0] = np.nan
+    draws[:, :, np.ptp(sites, axis=1) == 0] = np.nan
+    return draws
 
 
 class _WeightedRanks:
@@ -188,9 +195,7 @@ class KendallTauA(Metric):
         n = len(without)
         influence = (n - 1) * (without.mean(axis=0) - without)
         draws = tau + np.einsum("bi,ils->bls", counts.astype(np.float64), influence, optimize=True) / n
-        draws[:, np.ptp(layers, axis=1) == 0] = np.nan
-        draws[:, :, np.ptp(sites, axis=1) == 0] = np.nan
-        return np.asarray(np.clip(draws, -1, 1), dtype=np.float32)
+        return _without_constants(np.asarray(np.clip(draws, -1, 1), dtype=np.float32), layers, sites)
 
     def permute(self, layers: LayerVectors, sites: SiteVectors, relabellings: Relabellings) -> Draws:
         return np.stack([self.score(layers, sites[:, pairs]) for pairs in relabelled_pairs(relabellings)])

@@ -212,9 +212,7 @@ def _read_board(atlas: Atlas, settings: dict[str, Any], variant: str, tasks: lis
     key = ", ".join(KEY)
 
     def read(columns: str, condition: str) -> pd.DataFrame:
-        return atlas.query(
-            f"SELECT {key}, {columns} FROM scores WHERE list_contains(?, task) AND {condition}", [tasks]
-        )
+        return atlas.query(f"SELECT {key}, {columns} FROM scores WHERE list_contains(?, task) AND {condition}", [tasks])
 
     owners = read("task, min(layer) AS layer", f"true GROUP BY {key}, task ORDER BY {key}, task")
     try:
@@ -341,9 +339,7 @@ def _sites(rows: pd.DataFrame, selection: str) -> pd.DataFrame:
     sites["area"] = [area or site for site, area in names]
     rank = {area: i for i, area in enumerate(AREAS)}
     keys = list(zip(sites.area, sites.label, strict=True))
-    order = sorted(
-        range(len(sites)), key=lambda i: (rank.get(str(keys[i][0]), len(AREAS)), *map(str, keys[i]))
-    )
+    order = sorted(range(len(sites)), key=lambda i: (rank.get(str(keys[i][0]), len(AREAS)), *map(str, keys[i])))
     return sites.iloc[order].reset_index(drop=True)
 
 
@@ -352,9 +348,7 @@ def _twins(networks: pd.DataFrame, draws: pd.DataFrame, sites: pd.DataFrame) -> 
     ranked = networks[networks.band > 0]
     names = [str(site) for site in sites.site]
     counted = set(sites.site[sites.counted])
-    values = draws.ceiled.where(
-        draws.ceiled.notna(), draws.score
-    )  # as the draws: raw where there is no ceiling
+    values = draws.ceiled.where(draws.ceiled.notna(), draws.score)  # as the draws: raw where there is no ceiling
     own = {
         (int(e), str(s)): (float(v), np.asarray(d, dtype=np.float64))
         for e, s, v, d in zip(draws.entry, draws.site, values, draws.draws, strict=True)
@@ -367,9 +361,7 @@ def _twins(networks: pd.DataFrame, draws: pd.DataFrame, sites: pd.DataFrame) -> 
             over = [difference for s, difference in differences.items() if s in counted]
             if over:
                 mean = float(np.mean([d[0] for d in over])), np.mean([d[1] for d in over], axis=0)
-                found.append(
-                    Twins(t, r, _interval(*mean), {s: _interval(*d) for s, d in differences.items()})
-                )
+                found.append(Twins(t, r, _interval(*mean), {s: _interval(*d) for s, d in differences.items()}))
     return found
 
 

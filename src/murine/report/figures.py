@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from murine.atlas.store import Atlas, _appearing
+from murine.atlas.store import Atlas, appearing
 from murine.errors import MurineError
 from murine.report.boards import Board, read_boards
 from murine.report.palette import GROUND_LIGHT, HEAT_LIGHT, LIGHT, MARKERS
@@ -50,7 +50,7 @@ def write_figures(
             for ending in ("pdf", "png"):
                 file = Path(folder) / f"{kind}-{name}.{ending}"
                 # Type 42 keeps letters as letters, so that a figure's text can be edited and searched.
-                with _appearing(file) as partial, matplotlib.rc_context({"pdf.fonttype": 42}):
+                with appearing(file) as partial, matplotlib.rc_context({"pdf.fonttype": 42}):
                     about = {"CreationDate": None} if ending == "pdf" else None
                     figure.savefig(partial, format=ending, dpi=300, metadata=about)
                 files.append(file)
@@ -78,18 +78,14 @@ def leaderboard_figure(board: Board) -> Figure:
             continue
         values = by * np.array([[rows[i][k] for k in ("ceiled", "ceiled_low", "ceiled_high")] for i in mine])
         axes.hlines(mine, values[:, 1], values[:, 2], color=LIGHT[role], linewidth=1.4)
-        axes.plot(
-            values[:, 0], mine, marker, color=LIGHT[role], markersize=4.5, markeredgecolor="white", label=role
-        )
+        axes.plot(values[:, 0], mine, marker, color=LIGHT[role], markersize=4.5, markeredgecolor="white", label=role)
     _names(axes, [str(label) for label in ranked.label])
     if board.has_ceiling:
         axes.axvline(100, color=GROUND_LIGHT["quiet"], linewidth=0.8, linestyle=(0, (2, 2)))
     axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
     axes.set_xlabel("Score, % of noise ceiling" if board.has_ceiling else "Score", fontsize=_SMALL + 1)
     axes.set_title(board.name, fontsize=_SMALL + 1, loc="left", parse_math=False)
-    axes.legend(
-        fontsize=_SMALL, frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0
-    )
+    axes.legend(fontsize=_SMALL, frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0)
     return figure
 
 

@@ -21,7 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from murine.atlas.leaderboard import MIN_CEILING
-from murine.atlas.store import Atlas, _appearing
+from murine.atlas.store import Atlas, appearing
 from murine.report import palette, texts
 from murine.report.boards import AREAS, Board, about, read_boards
 from murine.report.charts import chart_data, extent
@@ -74,7 +74,7 @@ def write_report(
     """
     file = Path(file)
     page = render(atlas, read_boards(atlas, cortex=cortex, metric=metric), title)
-    with _appearing(file) as partial:
+    with appearing(file) as partial:
         partial.write_text(page, encoding="utf-8", errors="backslashreplace", newline="\n")
     return file
 
@@ -175,9 +175,7 @@ def _board(atlas: Atlas, board: Board, identity: str) -> dict[str, Any]:
         ("provenance", "Provenance"),
     ]
     low, high = (
-        extent([*board.ranked.ceiled_low, *board.ranked.ceiled_high, *board.ranked.ceiled])
-        if ranked
-        else (0.0, 1.0)
+        extent([*board.ranked.ceiled_low, *board.ranked.ceiled_high, *board.ranked.ceiled]) if ranked else (0.0, 1.0)
     )
     return {
         "id": identity,
@@ -195,9 +193,7 @@ def _board(atlas: Atlas, board: Board, identity: str) -> dict[str, Any]:
         "rows": _leaderboard(board, low, high),
         "leaderboard_text": _leaderboard_text(board),
         "selection_note": f"{board.selection}: {_SELECTIONS[board.selection]}." if board.selection else "",
-        "not_ranked": ", ".join(
-            label for label, band in zip(labels, board.networks.band, strict=True) if not band
-        ),
+        "not_ranked": ", ".join(label for label, band in zip(labels, board.networks.band, strict=True) if not band),
         "ranking_caption": _ranking_caption(board),
         "heat_caption": _heat_caption(board),
         "depth_flags": _depth_flags(board),
@@ -225,18 +221,13 @@ def _leaderboard(board: Board, low: float, high: float) -> list[dict[str, Any]]:
     for entry, row in enumerate(board.ranked.to_dict("records")):
         rows.append(
             {
-                **{
-                    k: row[k]
-                    for k in ("band", "label", "network", "weights", "role", "input_size", "selection")
-                },
+                **{k: row[k] for k in ("band", "label", "network", "weights", "role", "input_size", "selection")},
                 "entry": entry,
                 "detail": _detail(row),
                 "first": row["band"] != before,
                 "ceiled": _cell(row["ceiled"], texts.share(row["ceiled"], board)),
                 "interval": texts.between(row["ceiled_low"], row["ceiled_high"], board),
-                "whisker": _whisker(
-                    row["ceiled"], row["ceiled_low"], row["ceiled_high"], row["role"], low, high
-                ),
+                "whisker": _whisker(row["ceiled"], row["ceiled_low"], row["ceiled_high"], row["role"], low, high),
                 "score": _cell(row["score"], texts.number(row["score"])),
                 "naive": _cell(row["naive"], texts.share(row["naive"], board)),
                 "within": [_cell(row[f"within {g}"], texts.number(row[f"within {g}"])) for g in board.groups],
@@ -253,9 +244,7 @@ def _leaderboard(board: Board, low: float, high: float) -> list[dict[str, Any]]:
 def _detail(row: Mapping[Any, Any]) -> str:
     """What the label of a network leaves out of its name and weights."""
     weights = "" if row["role"] == "control" or row["weights"] in row["label"] else row["weights"]
-    return " · ".join(
-        part for part in ("" if row["network"] in row["label"] else row["network"], weights) if part
-    )
+    return " · ".join(part for part in ("" if row["network"] in row["label"] else row["network"], weights) if part)
 
 
 def _whisker(value: float, low: float, high: float, role: str, start: float, end: float) -> Markup:
@@ -296,9 +285,7 @@ def _leaderboard_text(board: Board) -> str:
 
 
 def _ranking_caption(board: Board) -> str:
-    limit = (
-        " 100 % is the score that noise in the data would allow a perfect model." if board.has_ceiling else ""
-    )
+    limit = " 100 % is the score that noise in the data would allow a perfect model." if board.has_ceiling else ""
     return f"Bars are 95 % intervals; shading separates rank bands.{limit}"
 
 
@@ -399,9 +386,7 @@ def _provenance(atlas: Atlas, board: Board) -> list[dict[str, Any]]:
                 }
             )
         reached = (
-            f"{texts.share(row['ceiled'], board)}{' %' if board.has_ceiling else ''}"
-            if row["band"]
-            else "not ranked"
+            f"{texts.share(row['ceiled'], board)}{' %' if board.has_ceiling else ''}" if row["band"] else "not ranked"
         )
         entries.append(
             {
@@ -420,9 +405,7 @@ def _site_rows(board: Board, entry: int) -> list[dict[str, Any]]:
     mine = board.chosen[board.chosen.entry == entry]
     official = board.official
     naive = mine[(mine.chosen == "naive") & (mine.stimuli == "all")].set_index("site")
-    within = (
-        mine[(mine.chosen == board.selection) & (mine.stimuli != "all")].set_index(["site", "stimuli"]).score
-    )
+    within = mine[(mine.chosen == board.selection) & (mine.stimuli != "all")].set_index(["site", "stimuli"]).score
     rows = []
     for row in official[official.entry == entry].to_dict("records"):
         site = row["site"]

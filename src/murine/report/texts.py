@@ -73,9 +73,7 @@ def finding(board: Board) -> str:
         return f"None of {count(len(board.networks), 'network')} can be ranked: {reason}."
     best = ranked.iloc[0]
     unit = (
-        "\N{NO-BREAK SPACE}% of the noise ceiling"
-        if board.has_ceiling
-        else " (raw score; no site has a noise ceiling)"
+        "\N{NO-BREAK SPACE}% of the noise ceiling" if board.has_ceiling else " (raw score; no site has a noise ceiling)"
     )
     reaches = f"{share(best.ceiled, board, 0 if board.has_ceiling else 3)}{unit}"
     if math.isfinite(best.ceiled_low):
@@ -104,8 +102,7 @@ def finding(board: Board) -> str:
         sentences.append("Layers were chosen and scored on the same data, so all scores are optimistic.")
     if len(board.above):
         sentences.append(
-            f"Scores above their ceiling occur at {count(board.above.site.nunique(), 'site')}; they are "
-            "listed."
+            f"Scores above their ceiling occur at {count(board.above.site.nunique(), 'site')}; they are listed."
         )
     return " ".join(sentences)
 
@@ -125,8 +122,7 @@ def _against_twins(board: Board) -> list[str]:
         which = "above" if above else "below" if below else "on both sides of"
         than = "higher" if higher else "lower"
         return [
-            f"The trained network scores {than} than its random twin (95\N{NO-BREAK SPACE}% interval "
-            f"{which} zero)."
+            f"The trained network scores {than} than its random twin (95\N{NO-BREAK SPACE}% interval {which} zero)."
         ]
     text = f"Trained networks score above their random twins in {higher} of {n} pairs"
     if above == n:

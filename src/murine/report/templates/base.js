@@ -29,6 +29,9 @@ const told = (data, value) => {
 };
 const interval = (data, low, high) => (missing(low) ? "" : ` [${told(data, low)}, ${told(data, high)}]`);
 const raw = (value, digits = 3) => (missing(value) ? "\u2013" : minus(value.toFixed(digits)));
+// Text of a hover label: `title` is escaped here, the other lines by those who write them.
+const label = (title, ...lines) => [`<b>${plain(title)}</b>`, ...lines.filter(Boolean)].join("<br>");
+const pText = (p) => (missing(p) ? "p not computed" : p < 0.001 ? "p &lt; 0.001" : `p = ${p.toFixed(3)}`);
 const decoded = (rows) => {
   const columns = {};
   for (const [name, values] of Object.entries(rows)) {

@@ -139,10 +139,13 @@ const ranking = (chart, { data }, look) => {
         line: { color: look.surface, width: 1 },
       },
       hovertemplate: "%{text}<extra></extra>",
-      text: mine.map(
-        (m) =>
-          `<b>${plain(m.label)}</b><br>${told(data, m.score[0])}${sign}${interval(data, m.score[1], m.score[2])}` +
-          `<br>raw ${raw(m.score[3])} · band ${m.band}<br>${plain(m.network)} · ${plain(m.weights)} · ${plain(m.input_size)}`,
+      text: mine.map((m) =>
+        label(
+          m.label,
+          told(data, m.score[0]) + sign + interval(data, m.score[1], m.score[2]),
+          `raw ${raw(m.score[3])} · band ${m.band}`,
+          plain([m.network, m.weights, m.input_size].join(" · ")),
+        ),
       ),
     };
   });
@@ -256,7 +259,7 @@ const heat = (chart, { data, rows }, look) => {
   const z = networks.map(() => data.sites.map(() => null)),
     text = networks.map(() => data.sites.map(() => ""));
   const hover = networks.map((network) =>
-    data.sites.map((site) => `<b>${plain(network.label)}</b> at ${plain(site.site)}<br>no score`),
+    data.sites.map((site) => label(network.label, `at ${plain(site.site)}`, "no score")),
   );
   const above = [];
   for (let k = 0; k < rows.entry.length; k++) {
@@ -271,16 +274,18 @@ const heat = (chart, { data, rows }, look) => {
     if (over) above.push([i, j]);
     text[i][j] = data.ceiled ? minus((value * 100).toFixed(0)) : minus(value.toFixed(2));
     const ends = data.ceiled ? [rows.ceiled_low[k], rows.ceiled_high[k]] : [rows.low[k], rows.high[k]];
-    hover[i][j] =
-      `<b>${plain(networks[i].label)}</b> at ${plain(rows.site[k])}<br>` +
-      (data.ceiled ? `${told(data, value)} % of ceiling${interval(data, ...ends)}<br>` : "") +
-      `raw ${raw(rows.score[k])} [${raw(rows.low[k])}, ${raw(rows.high[k])}]<br>` +
-      (missing(rows.ceiling[k])
-        ? "no ceiling<br>"
-        : `ceiling ${raw(rows.ceiling[k])} [${raw(rows.ceiling_low[k])}, ${raw(rows.ceiling_high[k])}]<br>`) +
-      `layer ${plain(short(rows.layer[k], 60))}<br>p ${missing(rows.p_value[k]) ? "not computed" : rows.p_value[k] < 0.001 ? "&lt; 0.001" : "= " + rows.p_value[k].toFixed(3)}` +
-      (over ? "<br><b>above the ceiling</b>" : "") +
-      (data.sites[j].counted ? "" : "<br>site not counted: its ceiling is too low");
+    const ceiling = [rows.ceiling[k], rows.ceiling_low[k], rows.ceiling_high[k]].map((v) => raw(v));
+    hover[i][j] = label(
+      networks[i].label,
+      `at ${plain(rows.site[k])}`,
+      data.ceiled && `${told(data, value)} % of ceiling${interval(data, ...ends)}`,
+      `raw ${raw(rows.score[k])} [${raw(rows.low[k])}, ${raw(rows.high[k])}]`,
+      missing(rows.ceiling[k]) ? "no ceiling" : `ceiling ${ceiling[0]} [${ceiling[1]}, ${ceiling[2]}]`,
+      `layer ${plain(short(rows.layer[k], 60))}`,
+      pText(rows.p_value[k]),
+      over && "<b>above the ceiling</b>",
+      !data.sites[j].counted && "site not counted: its ceiling is too low",
+    );
   }
   // The range of colours is that of the sites that count: a site with hardly any ceiling would stretch it.
   const counted = z.flatMap((row) => row.filter((v, j) => v !== null && data.sites[j].counted));
@@ -521,10 +526,14 @@ const depth = (chart, state, look) => {
           : values.reduce((a, b) => a + b, 0) / values.length;
       });
       const single = names.length === 1;
-      const text = names.map(
-        (layer, l) =>
-          `<b>${plain(network.label)}</b><br>${plain(short(layer, 60))}<br>${y[l] === null ? "" : ceiled ? minus(y[l].toFixed(1)) + " % of ceiling" : minus(y[l].toFixed(3))} · depth ${depths[l].toFixed(2)}` +
-          (chosen.get(entry) === layer ? "<br>chosen here" : ""),
+      const text = names.map((layer, l) =>
+        label(
+          network.label,
+          plain(short(layer, 60)),
+          y[l] !== null && (ceiled ? `${raw(y[l], 1)} % of ceiling` : raw(y[l])),
+          `depth ${depths[l].toFixed(2)}`,
+          chosen.get(entry) === layer && "chosen here",
+        ),
       );
       return {
         type: "scatter",
@@ -567,7 +576,7 @@ const depth = (chart, state, look) => {
             },
           ];
     });
-  const label =
+  const where =
     data.sites[at[0]] && site !== "mean" ? data.sites[at[0]].site : `mean over ${at.length} sites`;
   return draw(
     chart,
@@ -582,7 +591,7 @@ const depth = (chart, state, look) => {
       }),
       yaxis: axis(look, {
         title: {
-          text: plain((ceiled ? "% of ceiling, " : "Raw score, ") + short(label, 30)),
+          text: plain((ceiled ? "% of ceiling, " : "Raw score, ") + short(where, 30)),
           font: { size: 13 },
         },
         zeroline: true,
@@ -727,9 +736,8 @@ const twins = (chart, { data }, look) => {
         symbol: which === -1 ? "diamond" : "circle",
         line: { color: look[colour], width: 2 },
       },
-      text: mine.map(
-        (m) =>
-          `<b>${plain(m.name)}</b><br>${told(data, m.value[0])}${data.ceiled ? " points" : ""}${interval(data, m.value[1], m.value[2])}`,
+      text: mine.map(({ name: title, value: [difference, ...ends] }) =>
+        label(title, told(data, difference) + (data.ceiled ? " points" : "") + interval(data, ...ends)),
       ),
       hovertemplate: "%{text}<extra></extra>",
     };

@@ -28,7 +28,8 @@ const sortable = (table) => {
       const compare = (a, b) => {
         const [x, y] = [key(a), key(b)];
         if (x === y) return Number(b.cells[4].dataset.v) - Number(a.cells[4].dataset.v); // then by score
-        if (numeric && (x === "" || y === "")) return (x === "") - (y === ""); // what has no number comes last
+        // What has no number comes last.
+        if (numeric && (x === "" || y === "")) return (x === "") - (y === "");
         return (
           (numeric ? Number(x) - Number(y) : x.localeCompare(y, "en", { numeric: true })) * (down ? -1 : 1)
         );

@@ -1,0 +1,124 @@
+"""Ceilings: conversions in closed form, and the scale they may be applied to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import kendalltau, pearsonr
+
+from murine.comparison.ceiling import SCALES, Ceiling, full_reliability, halves_reliability
+from murine.comparison.inference import bootstrap_counts
+from murine.comparison.rsa import metrics
+from murine.cortex.reliability import spearman_brown
+from murine.errors import MurineError
+
+RELIABILITY = np.array([0.0, 0.25, 0.81, 1.0])
+
+
+def ceiling(reliability, scale="r"):
+    reliability = np.asarray(reliability, dtype=np.float64)
+    return Ceiling.from_reliability(reliability, np.tile(reliability, (3, 1)), scale)
+
+
+def test_conversions():
+    np.testing.assert_allclose(ceiling(RELIABILITY, "r").value, [0, 0.5, 0.9, 1])
+    np.testing.assert_allclose(ceiling(RELIABILITY, "r2").value, RELIABILITY)
+    # Greiner: tau = 2 / pi asin(r); asin(0.5) = pi / 6.
+    np.testing.assert_allclose(ceiling(RELIABILITY, "tau-a").value[[0, 1, 3]], [0, 1 / 3, 1])
+    for scale in SCALES:
+        np.testing.assert_allclose(ceiling(RELIABILITY, scale).draws[1], ceiling(RELIABILITY, scale).value)
+        assert (ceiling([-0.5, np.nan, 1.2], scale).value == [0, 0, 1]).all()
+
+
+def test_every_metric_has_a_ceiling():
+    assert {metrics[name].scale for name in metrics} <= set(SCALES)
+    with pytest.raises(MurineError, match="no ceiling of scale 'rho' is known; scales are r, r2, tau-a"):
+        ceiling(RELIABILITY, "rho")
+
+
+@pytest.mark.parametrize("reliability", [0.2, 0.5, 0.9])
+def test_the_best_possible_score_is_the_ceiling(reliability):
+    """The truth itself, correlated with data of known reliability (normal), on all three scales."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=100_000)
+    data = np.sqrt(reliability) * truth + np.sqrt(1 - reliability) * rng.normal(size=100_000)
+    r = pearsonr(truth, data).statistic
+    scores = {"r": r, "r2": r**2, "tau-a": kendalltau(truth, data).statistic}
+    for scale, score in scores.items():
+        assert ceiling([reliability], scale).apply(np.array([[score]]), scale)[0, 0] == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("own", SCALES)
+@pytest.mark.parametrize("other", [*SCALES, "r 2", ""])
+def test_a_ceiling_of_another_scale_is_refused(own, other):
+    scores, draws = np.full((2, 4), 0.5), np.full((3, 2, 4), 0.5)
+    if own == other:
+        assert ceiling(RELIABILITY, own).apply(scores, other).shape == (2, 4)
+        return
+    message = f"a ceiling of scale '{own}' cannot be applied to scores of scale '{other}'"
+    with pytest.raises(MurineError, match=message):
+        ceiling(RELIABILITY, own).apply(scores, other)
+    with pytest.raises(MurineError, match=message):
+        ceiling(RELIABILITY, own).apply_draws(draws, other)
+
+
+def test_scores_are_divided_site_by_site_and_draw_by_draw():
+    scores = np.array([[0.1, 0.1, 0.45, 1.2], [0.0, -0.5, 0.9, 1.0]])
+    expected = [[np.nan, 0.2, 0.5, 1.2], [np.nan, -1, 1, 1]]
+    np.testing.assert_allclose(ceiling(RELIABILITY).apply(scores, "r"), expected)
+    reliability = np.array([[0.25, 1.0], [0.0, 0.25], [1.0, -0.3]])
+    own = Ceiling.from_reliability(np.array([0.5, 0.5]), reliability, "r")
+    draws = np.arange(12.0).reshape(3, 2, 2)
+    expected = [[[0, 1], [4, 3]], [[np.nan, 10], [np.nan, 14]], [[8, np.nan], [10, np.nan]]]
+    np.testing.assert_allclose(own.apply_draws(draws, "r"), expected)
+
+
+@pytest.fixture
+def halves():
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=45)
+    return [(3 + signal + rng.normal(size=(6, 45))).astype(np.float32) for _ in range(2)]
+
+
+def test_reliability_of_halves_is_the_mean_correlation(halves):
+    first, second = halves
+    counts = bootstrap_counts(10, 12, 1)
+    value, draws = halves_reliability(first, second, counts)
+    assert value == pytest.approx(np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(*halves, strict=True)]), abs=1e-6)
+    rows, columns = np.triu_indices(10, 1)
+    position = np.zeros((10, 10), int)
+    position[rows, columns] = position[columns, rows] = np.arange(45)
+    for count, draw in zip(counts, draws, strict=True):
+        drawn = np.repeat(np.arange(10), count)
+        pairs = [position[i, j] for k, i in enumerate(drawn) for j in drawn[k + 1 :] if i != j]
+        expected = np.mean([np.corrcoef(a[pairs], b[pairs])[0, 1] for a, b in zip(*halves, strict=True)])
+        assert draw == pytest.approx(expected, abs=1e-5)
+
+
+def test_without_quarters_it_is_spearman_brown():
+    half = np.array([0.1, 0.5, 0.9, 1.0])
+    np.testing.assert_allclose(full_reliability(half, None, 20), spearman_brown(half))
+    np.testing.assert_allclose(full_reliability(half, None, 3), 3 * half / (1 + 2 * half))  # a "half" is 1 of 3
+    np.testing.assert_array_equal(full_reliability(np.array([0.0, -0.3, np.nan]), None, 20), 0)
+
+
+@pytest.mark.parametrize("n", [4, 7, 20, 50])
+@pytest.mark.parametrize(("a", "b"), [(1.0, 0.0), (5.0, 20.0), (0.5, 40.0)])
+def test_two_terms_of_noise_are_taken_apart(n, a, b):
+    """Reliability 1 / (1 + a / n + b / n^2), measured with n // 2 and n // 4 repetitions, is known at n."""
+
+    def reliability(repetitions):
+        return np.array([1 / (1 + a / repetitions + b / repetitions**2)])
+
+    estimate = full_reliability(reliability(n // 2), reliability(n // 4), n)
+    np.testing.assert_allclose(estimate, reliability(n), rtol=1e-12)
+
+
+def test_a_quarter_that_says_nothing_keeps_the_estimate_in_bounds():
+    half = np.full(50, 0.4)
+    estimates = full_reliability(half, np.linspace(-0.5, 0.9, 50), 20)
+    lowest = spearman_brown(half)[0]  # all noise in the first term
+    highest = 1 / (1 + (1 / 0.4 - 1) / 4)  # all in the second
+    assert (np.diff(estimates) <= 1e-12).all()
+    assert estimates.min() == pytest.approx(lowest)
+    assert estimates.max() == pytest.approx(highest)

@@ -1,0 +1,195 @@
+"""Targets against RDMs computed one by one."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy.stats import rankdata
+from scipy.stats import zscore as scipy_zscore
+
+from murine.comparison.ceiling import full_reliability
+from murine.comparison.inference import bootstrap_counts
+from murine.comparison.rdm import upper
+from murine.comparison.targets import targets_of
+from murine.cortex.rdms import NeuralRDMs
+from murine.cortex.recording import Recording, Site
+from murine.errors import MurineError
+
+N, S, R = 24, 9, 10
+IDS = [f"s{i}" for i in np.random.default_rng(3).permutation(S)]
+LABELS = {
+    "neuroid_id": [f"n{i}" for i in range(N)],
+    "area": ["V1"] * 14 + ["LM"] * 10,
+    "layer": ["4"] * 6 + ["5"] * 8 + ["4"] * 10,
+}
+
+
+def responses(n_repetitions=R):
+    rng = np.random.default_rng(0)
+    return 5 + rng.normal(size=(N, S, 1)) + rng.normal(size=(N, S, n_repetitions))
+
+
+def recording(values=None, ids=None):
+    values = responses() if values is None else values
+    return Recording.from_arrays(values, LABELS, {"stimulus_id": IDS if ids is None else ids}, name="mouse")
+
+
+def rdm(trials, zscored=True):
+    """By the definition, with stimuli in the order of their sorted ids."""
+    means = np.nanmean(trials.astype(np.float32).astype(np.float64), axis=2)[:, np.argsort(IDS)]
+    return 1 - np.corrcoef((scipy_zscore(means, axis=1) if zscored else means).T)
+
+
+def test_rdms_of_sites_and_splits():
+    targets = targets_of(recording(), n_splits=3)
+    assert targets.stimulus_ids == tuple(sorted(IDS))
+    assert [site.name for site in targets.sites] == ["LM", "V1"]
+    assert targets.n_neuroids == (10, 14)
+    assert (targets.n_repetitions, targets.splits) == (R, ("all", "odd", "even"))
+    for s, members in enumerate((slice(14, None), slice(0, 14))):
+        trials = responses()[members]
+        np.testing.assert_allclose(targets.rdms["all"][s], rdm(trials), atol=1e-10)
+        np.testing.assert_allclose(targets.rdms["odd"][s], rdm(trials[:, :, 0::2]), atol=1e-10)
+        np.testing.assert_allclose(targets.rdms["even"][s], rdm(trials[:, :, 1::2]), atol=1e-10)
+
+
+def test_without_normalisation():
+    targets = targets_of(recording(), normalise="none", n_splits=2)
+    np.testing.assert_allclose(targets.rdms["all"][1], rdm(responses()[:14], zscored=False), atol=1e-10)
+    with pytest.raises(MurineError, match="normalise is 'rank'; expected 'zscore' or 'none'"):
+        targets_of(recording(), normalise="rank")
+
+
+def test_sites_by_area_and_layer():
+    targets = targets_of(recording(), ("area", "layer"), n_splits=2)
+    assert [site.name for site in targets.sites] == ["LM 4", "V1 4", "V1 5"]
+    np.testing.assert_allclose(targets.rdms["all"][2], rdm(responses()[6:14]), atol=1e-10)
+
+
+@pytest.mark.parametrize("n_repetitions", [2, 3, 4, 7, 10])
+def test_parts_are_rdms_of_disjoint_halves_and_quarters(n_repetitions):
+    """Every part is the RDM of some selection of trials; found by trying them all."""
+    values = responses(n_repetitions)
+    targets = targets_of(recording(values), n_splits=6, seed=1)
+    for size, pair in ((n_repetitions // 2, (0, 1)), (n_repetitions // 4, (2, 3))):
+        parts = targets.parts[1, list(pair)]
+        if size == 0:
+            assert np.isnan(parts).all()
+            continue
+        selections = list(combinations(range(n_repetitions), size))
+        possible = np.stack([upper(rdm(values[:14][:, :, list(c)])) for c in selections])
+        chosen = []
+        for split in range(6):
+            found = [int(np.abs(possible - parts[k, split]).max(axis=1).argmin()) for k in (0, 1)]
+            for k in (0, 1):
+                np.testing.assert_allclose(parts[k, split], possible[found[k]], atol=1e-6)
+            first, second = (set(selections[i]) for i in found)
+            assert not first & second
+            chosen.append(frozenset(first))
+        assert len(set(chosen)) > 1  # halves differ from split to split
+
+
+def test_missing_trials_are_left_out_of_means():
+    values = responses()
+    values[2, 3, 4:] = np.nan
+    values[5, :, 1] = np.nan
+    targets = targets_of(recording(values), n_splits=5)
+    assert targets.left_out == {}
+    np.testing.assert_allclose(targets.rdms["all"][1], rdm(values[:14]), atol=1e-10)
+    np.testing.assert_allclose(targets.rdms["odd"][1], rdm(values[:14, :, 0::2]), atol=1e-10)
+    # One trial is left of a stimulus: where a half has none, the mean over all stands in.
+    values[2, 3] = np.nan
+    values[2, 3, 0] = 7.0
+    targets = targets_of(recording(values), n_splits=5)
+    filled = values.copy()
+    filled[2, 3, 1] = 7.0
+    np.testing.assert_allclose(targets.rdms["even"][1], rdm(filled[:14, :, 1::2]), atol=1e-6)
+    assert np.isfinite(targets.parts).all()
+
+
+def test_neurons_that_cannot_be_used_are_reported():
+    values = responses()
+    values[1, 2] = np.nan
+    values[20] = 3.0
+    targets = targets_of(recording(values), n_splits=2)
+    assert targets.left_out == {"missing responses": ("n1",), "constant responses": ("n20",)}
+    assert targets.n_neuroids == (9, 13)
+    np.testing.assert_allclose(targets.rdms["all"][1], rdm(np.delete(values[:14], 1, axis=0)), atol=1e-10)
+
+
+def test_selected_stimuli_are_those_computed_alone():
+    targets = targets_of(recording(), normalise="none", n_splits=4)
+    chosen = np.array([1, 2, 4, 7, 8])
+    part = targets.select(chosen)
+    ids = tuple(np.array(sorted(IDS))[chosen])
+    assert part.stimulus_ids == ids
+    alone = targets_of(recording().select(stimuli=ids), normalise="none", n_splits=4)
+    for split in targets.splits:
+        np.testing.assert_allclose(part.rdms[split], alone.rdms[split], atol=1e-12)
+    np.testing.assert_allclose(part.parts, alone.parts, atol=1e-6)
+
+
+@pytest.mark.parametrize("ranks", [False, True])
+def test_ceilings_follow_from_the_parts(ranks):
+    targets = targets_of(recording(), n_splits=8)
+    counts = bootstrap_counts(S, 5, 0)
+    for s in range(2):
+        parts = rankdata(targets.parts[s], axis=-1) if ranks else targets.parts[s]
+        half, quarter = (
+            np.array(np.mean([np.corrcoef(parts[i, k], parts[i + 1, k])[0, 1] for k in range(8)])) for i in (0, 2)
+        )
+        reliability = float(full_reliability(half, quarter, R))
+        ceiling = targets.ceiling("r2", counts, "all", ranks=ranks)
+        assert ceiling.value[s] == pytest.approx(max(reliability, 0), abs=1e-5)
+        for split in ("odd", "even"):
+            value = targets.ceiling("r", counts, split, ranks=ranks).value[s]
+            assert value == pytest.approx(np.sqrt(max(half, 0)), abs=1e-5)
+
+
+def test_given_matrices_bring_their_reliability():
+    order = np.argsort(IDS)
+    matrices = np.stack([rdm(responses()[:14]), rdm(responses()[14:])])
+    back = np.argsort(order)  # in the order of the ids as given
+    given = NeuralRDMs(
+        matrices[:, back][:, :, back],
+        (Site.of({"area": "V1"}), Site.of({"area": "LM"})),
+        tuple(IDS),
+        np.array([0.81, 0.25]),
+        np.array([0.01, 0.0]),
+        "given",
+    )
+    targets = targets_of(given)
+    assert (targets.splits, targets.parts, targets.n_neuroids) == (("all",), None, (0, 0))
+    assert targets.stimulus_ids == tuple(sorted(IDS))
+    np.testing.assert_array_equal(targets.rdms["all"], matrices)
+    ceiling = targets.ceiling("r", bootstrap_counts(S, 4000, 0))
+    np.testing.assert_allclose(ceiling.value, [0.9, 0.5])
+    # sd(sqrt(x)) = sd(x) / (2 sqrt(x)); without a standard error there is no spread.
+    assert ceiling.draws[:, 0].std() == pytest.approx(0.01 / (2 * 0.9), rel=0.05)
+    assert (ceiling.draws[:, 1] == 0.5).all()
+
+
+def test_the_order_of_stimuli_and_neurons_does_not_matter():
+    rng = np.random.default_rng(1)
+    right = targets_of(recording(), n_splits=3)
+    mixed = Recording(recording().dataset.isel(neuroid=rng.permutation(N), stimulus=rng.permutation(S)), "mixed")
+    targets = targets_of(mixed, n_splits=3)
+    assert (targets.stimulus_ids, targets.digest) == (right.stimulus_ids, right.digest)
+    for split in right.splits:
+        np.testing.assert_allclose(targets.rdms[split], right.rdms[split], atol=1e-12)
+    np.testing.assert_allclose(targets.parts, right.parts, atol=1e-6)
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(MurineError, match=r"'mouse' has 1 repetition of each stimulus; .* need at least 2"):
+        targets_of(recording(responses(1)))
+    with pytest.raises(MurineError, match="no neuron of 'mouse' can be used"):
+        targets_of(recording(np.ones((N, S, 2))))
+    with pytest.raises(MurineError, match="no coordinate 'lobe'"):
+        targets_of(recording(), ("lobe",))
+    alike = responses()
+    alike[14:, 4] = 2.0
+    with pytest.raises(MurineError, match=r"'mouse' at 'LM' .* is not defined: all its neurons respond alike"):
+        targets_of(recording(alike), normalise="none")
