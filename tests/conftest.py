@@ -6,19 +6,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import beartype
 import jaxtyping
 import pytest
-from numpy.typing import ArrayLike
-
-# For beartype a tuple of strings is no ArrayLike and an int no float; for numpy and type checkers they are.
-_frozen = getattr(beartype, "FrozenDict", None) or beartype.BeartypeHintOverrides
-checked = beartype.beartype(
-    conf=beartype.BeartypeConf(hint_overrides=_frozen({ArrayLike: object}), is_pep484_tower=True)
-)
 
 # Before murine is imported: every function checks the types, shapes and dtypes in its annotations.
-jaxtyping.install_import_hook("murine", "conftest.checked")
+jaxtyping.install_import_hook("murine", "runtime_checks.checked")
 
 
 @pytest.fixture

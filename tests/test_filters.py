@@ -44,9 +44,7 @@ def test_filter_order_is_wavelength_then_orientation_then_parity():
             image = gratings(wavelength, np.pi * j / 4, [0.0], 21)
             energy = energy_at_centre(image, bank.view(-1, 1, 21, 21)).reshape(2, 4)
             assert np.unravel_index(energy.argmax(), energy.shape) == (i, j)
-    even, odd = bank[
-        0, 0
-    ]  # vertical bars 4 px apart: half a period to the right the sign turns, below it does not
+    even, odd = bank[0, 0]  # vertical bars 4 px apart: half a period to the right the sign turns, below it does not
     assert even[10, 12] < 0 < even[12, 10]
     assert odd[10, 9] < 0 < odd[10, 11]
 
@@ -100,9 +98,7 @@ def test_convolve_is_scipys_correlation(border, stride):
     filtered = convolve(images, bank, border=border, stride=stride)
     for i in range(2):
         for f in range(len(bank)):
-            expected = ndimage.correlate(
-                images[i, 0].numpy(), bank[f, 0].double().numpy(), mode=SCIPY_NAME[border]
-            )
+            expected = ndimage.correlate(images[i, 0].numpy(), bank[f, 0].double().numpy(), mode=SCIPY_NAME[border])
             np.testing.assert_allclose(filtered[i, f], expected[::stride, ::stride], atol=1e-12)
 
 

@@ -65,9 +65,7 @@ def test_outsiders_come_in_by_entry_points_when_first_needed(fruit, monkeypatch)
 
 
 def test_an_outsider_cannot_replace_an_entry(fruit, monkeypatch):
-    monkeypatch.setattr(
-        murine.registry, "entry_points", lambda group: [EntryPoint("apple", "math:pi", group)]
-    )
+    monkeypatch.setattr(murine.registry, "entry_points", lambda group: [EntryPoint("apple", "math:pi", group)])
     with pytest.raises(MurineError, match="registered already"):
         list(fruit)
 

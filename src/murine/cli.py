@@ -278,8 +278,13 @@ def results(
         which = "chosen <> ''" if view is View.sites else "split = 'all'"
         table = store.query(f"SELECT * EXCLUDE (draws) FROM scores WHERE {which} ORDER BY network, site, layer_index")
         for column, wanted in (("cortex", cortex), ("metric", metric)):
-            if wanted is not None:
-                table = table[table[column] == wanted]
+            if wanted is None:
+                continue
+            if wanted not in set(table[column]):
+                raise MurineError(
+                    f"no result has {column} {wanted!r}. There are: {', '.join(sorted(set(table[column])))}."
+                )
+            table = table[table[column] == wanted]
     table = _filtered(table, {"network": network, "site": site, "layer": layer})
     if sort is not None:
         column = sort.removeprefix("-")

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import kendalltau, kstest, pearsonr, spearmanr
 
 from murine.comparison.inference import bootstrap_counts, interval
-from murine.comparison.rdm import upper
+from murine.comparison.rdm import upper, zscore
 from murine.comparison.rsa import metrics
 from murine.comparison.scoring import Settings, Yardstick, matched, score_layers
 from murine.comparison.targets import targets_of
@@ -129,8 +129,8 @@ def test_ceiled_scores_are_scores_by_ceilings(rows):
 def test_the_generating_areas_are_found(rows):
     naive = pick(rows, stimuli="all", chosen="naive").set_index("site").layer
     assert naive.to_dict() == {area: f"true {area}" for area in ("SIMp", "SIMl", "SIMam")}
-    true = rows[rows.layer.str.startswith("true") & (rows.split == "all") & (rows.stimuli == "all")]
-    assert (true.p_value == 1 / 40).all()
+    assert (pick(rows, stimuli="all", chosen="naive").p_value == 1 / 40).all()
+    assert pick(rows, stimuli="all", split="all", layer="noise").p_value.min() > 1 / 40
 
 
 def test_choices_can_be_recomputed_from_the_rows(rows, features):
@@ -152,13 +152,13 @@ def test_a_layer_is_chosen_on_odd_repetitions_alone(cortex, stimuli):
     mixed = Recording(cortex.recording.dataset.assign(responses=(("neuroid", "stimulus", "repetition"), values)))
     targets = targets_of(mixed, n_splits=4)
     here = [cortex.recording.stimulus_ids.index(i) for i in stimuli.ids]
-    truth = cortex.true_responses[cortex.recording["area"] == "SIMp"]
+    truth = zscore(cortex.true_responses[cortex.recording["area"] == "SIMp"])
     both = [layer("odd truth", truth[:, here].T), layer("even truth", truth[:, order][:, here].T)]
     found = score_layers(both, Yardstick(targets, settings=Settings(20, 9, 0)))
     nested = pick(found, site="SIMp", chosen="nested").iloc[0]
     assert (nested.layer, nested.split) == ("odd truth", "even")
     assert nested.score < 0.3
-    assert pick(found, site="SIMp", split="even", layer="even truth").score.iloc[0] > 0.7
+    assert pick(found, site="SIMp", split="even", layer="even truth").score.iloc[0] > 0.5
 
 
 def test_intervals_and_draws_come_from_the_shared_samples(rows, layers, targets):
@@ -252,7 +252,7 @@ def test_permuted_stimuli_and_neurons_change_nothing(cortex, yardstick, rows):
     for column, tolerance in (("score", 1e-12), ("ceiling", 1e-6), ("ceiled", 1e-6)):
         np.testing.assert_allclose(first[column], second[column], atol=tolerance, rtol=0)
     # Resampled and relabelled stimuli are the same ones, by their ids.
-    detailed = (first.split == "all").to_numpy()
+    detailed = ((first.split == "all") & (first.stimuli == "all")).to_numpy()
     for column in ("low", "high", "ceiled_low", "ceiled_high", "p_value"):
         np.testing.assert_allclose(first[column][detailed], second[column][detailed], atol=1e-5)
 
@@ -323,7 +323,7 @@ def test_flagged_layers_are_rows_without_scores(features, yardstick, rows):
     # Those that can be compared are, as if the others were not there.
     for name in ("pixels", "noise"):
         mine, alone = (pick(r, layer=name, stimuli="all", split="all").score.to_numpy() for r in (found, rows))
-        np.testing.assert_array_equal(mine, alone)
+        np.testing.assert_allclose(mine, alone, rtol=0, atol=1e-12)
     positions = found.drop_duplicates("layer").set_index("layer").layer_index
     assert positions[["nan", "pixels", "constant", "complex", "noise"]].tolist() == [0, 1, 2, 3, 4]
 

@@ -31,9 +31,7 @@ def rdms(**change):
 
 def test_digest_does_not_depend_on_the_order_of_stimuli():
     order = np.array([4, 0, 5, 2, 1, 3])
-    mixed = rdms(
-        matrices=matrices()[:, order][:, :, order], stimulus_ids=tuple(np.array(IDS)[order]), name="other"
-    )
+    mixed = rdms(matrices=matrices()[:, order][:, :, order], stimulus_ids=tuple(np.array(IDS)[order]), name="other")
     assert mixed.digest == rdms().digest
 
 

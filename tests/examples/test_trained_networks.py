@@ -239,10 +239,7 @@ def test_shapes_and_order_are_those_of_the_table(trained: ModuleType, data: Path
 
 
 def test_squeezenet_has_the_shapes_of_the_paper(trained: ModuleType) -> None:
-    shapes = {
-        n: tuple(out.shape[1:])
-        for n, _, out in leaf_outputs(trained.squeezenet(), torch.zeros(1, 3, 227, 227))
-    }
+    shapes = {n: tuple(out.shape[1:]) for n, _, out in leaf_outputs(trained.squeezenet(), torch.zeros(1, 3, 227, 227))}
     expected = {
         "conv1": (96, 111, 111),
         "pool1": (96, 55, 55),
@@ -276,9 +273,7 @@ def test_a_block_gives_the_output_of_its_last_layer(trained: ModuleType) -> None
     network = trained.squeezenet()
     seen: dict[str, Tensor] = {}
     for name in ("fire2", "fire2.concat", "fire2.expand1x1_relu", "fire2.expand3x3_relu"):
-        network.get_submodule(name).register_forward_hook(
-            lambda _m, _i, out, name=name: seen.update({name: out})
-        )
+        network.get_submodule(name).register_forward_hook(lambda _m, _i, out, name=name: seen.update({name: out}))
     with torch.inference_mode():
         network(torch.randn(1, 3, 64, 64))
     assert torch.equal(seen["fire2"], seen["fire2.concat"])
@@ -352,9 +347,7 @@ def test_two_thirds_of_squeezenet_are_zero(trained: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(("name", "percent"), [("resnet20_cifar10", 81.35), ("resnet8_cifar10", 76.4)])
-def test_cifar_accuracy_is_that_of_the_readme(
-    trained: ModuleType, data: Path, name: str, percent: float
-) -> None:
+def test_cifar_accuracy_is_that_of_the_readme(trained: ModuleType, data: Path, name: str, percent: float) -> None:
     with np.load(data / "cifar10_test_subset" / "cifar10_test_2000_jpeg.npz", allow_pickle=False) as file:
         stream, offsets, labels = file["jpeg_bytes"].tobytes(), file["offsets"], file["labels"]
     pixels = [np.asarray(Image.open(io.BytesIO(stream[start:end]))) for start, end in pairwise(offsets)]
@@ -370,9 +363,7 @@ def test_squeezenet_names_the_animals_of_the_readme(trained: ModuleType, data: P
     images = scenes(data, list(expected), 227)
     best, classes = probabilities(trained.squeezenet(), images, softmax=True).max(1)
     # Class c is line c + 2 of the file, which starts with the background.
-    assert names(data / "pretrained_nets" / "imagenet_1001_labels.txt", classes + 1) == list(
-        expected.values()
-    )
+    assert names(data / "pretrained_nets" / "imagenet_1001_labels.txt", classes + 1) == list(expected.values())
     assert best.min() >= 0.44
 
 
@@ -386,9 +377,7 @@ def test_squeezenet_takes_husky_pups_for_huskies(trained: ModuleType, data: Path
 @pytest.mark.parametrize("name", ["mobilenet_v1_05", "mobilenet_v2"])
 def test_mobilenets_name_clear_animals(trained: ModuleType, data: Path, name: str) -> None:
     expected = {4: "albatross", 10: "tiger", 11: "tiger", 50: "timber wolf", 51: "bittern"}
-    classes = probabilities(getattr(trained, name)(), scenes(data, list(expected), NETWORKS[name][2])).argmax(
-        1
-    )
+    classes = probabilities(getattr(trained, name)(), scenes(data, list(expected), NETWORKS[name][2])).argmax(1)
     assert names(data / "pretrained_nets" / "imagenet_1001_labels.txt", classes) == list(expected.values())
 
 

@@ -276,9 +276,7 @@ def test_windows_belong_to_their_image(batch_size):
     layers = named(capture(Aside(out=windows), images(), batch_size=batch_size))
     assert layers["out"].shape == (16, 16, 4)
     assert_kernel(layers["out"], windows(convolved()).reshape(N, -1).numpy(), 1e-6)
-    np.testing.assert_allclose(
-        layers["out"].kernel.covariance, layers["conv"].kernel.covariance, rtol=1e-5, atol=1e-4
-    )
+    np.testing.assert_allclose(layers["out"].kernel.covariance, layers["conv"].kernel.covariance, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -465,9 +463,7 @@ def test_state_is_restored_also_after_a_failure(memory_format):
     net.conv.eval()
     hooks = list(net.conv._forward_hooks)
     stride, address = net.conv.weight.stride(), net.conv.weight.data_ptr()
-    with pytest.raises(
-        MurineError, match=r"does not accept images of 3 x 16 x 16 .*broken on purpose.*--input-size"
-    ):
+    with pytest.raises(MurineError, match=r"does not accept images of 3 x 16 x 16 .*broken on purpose.*--input-size"):
         capture(net, images())
     assert (net.training, net.conv.training, net.out.training) == (True, False, True)
     assert (net.conv.weight.stride(), net.conv.weight.data_ptr()) == (stride, address)
@@ -514,9 +510,7 @@ def test_memory_that_does_not_suffice_names_a_batch_size():
         return x
 
     for function in (exhausted, refused):
-        with pytest.raises(
-            MurineError, match=r"memory does not suffice for 9 images at once; give --batch-size 4"
-        ):
+        with pytest.raises(MurineError, match=r"memory does not suffice for 9 images at once; give --batch-size 4"):
             capture(Aside(out=function), images())
     with pytest.raises(MurineError, match="batch size is 1; at least 2"):
         capture(Aside(), images(), batch_size=1)
@@ -540,9 +534,7 @@ def test_little_memory_means_several_passes(monkeypatch):
     assert max(sizes) < N
     assert len(sizes) > 3
     for name, layer in whole.items():
-        np.testing.assert_allclose(
-            parts[name].kernel.covariance, layer.kernel.covariance, rtol=1e-5, atol=1e-5
-        )
+        np.testing.assert_allclose(parts[name].kernel.covariance, layer.kernel.covariance, rtol=1e-5, atol=1e-5)
 
 
 def test_features_do_not_pile_up():
@@ -584,9 +576,7 @@ def test_patterns_choose_layers():
 def test_blocks_of_a_transformer():
     module = seeded(timm.create_model, "vit_tiny_patch16_224", img_size=32, depth=3).eval()
     blocks = [layer.name for layer in capture(module, images(4, 32), layers="blocks")]
-    assert {"patch_embed", "blocks", "blocks.0", "blocks.1", "blocks.2", "norm", "head", OUTPUT} <= set(
-        blocks
-    )
+    assert {"patch_embed", "blocks", "blocks.0", "blocks.1", "blocks.2", "norm", "head", OUTPUT} <= set(blocks)
     assert not any(name.count(".") > 1 for name in blocks)
 
 
@@ -637,6 +627,4 @@ def test_on_a_device_it_is_the_same(architecture):
     assert list(here) == list(there)
     for name, layer in here.items():
         power = np.abs(layer.kernel.gram).max()
-        np.testing.assert_allclose(
-            there[name].kernel.covariance, layer.kernel.covariance, rtol=0, atol=1e-3 * power
-        )
+        np.testing.assert_allclose(there[name].kernel.covariance, layer.kernel.covariance, rtol=0, atol=1e-3 * power)

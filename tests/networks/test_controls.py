@@ -44,9 +44,7 @@ def test_neurn_pixels_are_neurn_of_the_pixels():
 def test_gabor_energy_does_not_depend_on_phase(wavelength):
     _, found = capture(GaborEnergy(), gratings(wavelength, 2, np.linspace(0, 2 * np.pi, 9)))
     maps = found[f"energy_{wavelength}"][:, 2].numpy()
-    inside = maps[
-        :, maps.shape[1] * 3 // 8 : maps.shape[1] * 5 // 8, maps.shape[2] * 3 // 8 : maps.shape[2] * 5 // 8
-    ]
+    inside = maps[:, maps.shape[1] * 3 // 8 : maps.shape[1] * 5 // 8, maps.shape[2] * 3 // 8 : maps.shape[2] * 5 // 8]
     assert inside.std() / inside.mean() < 0.02
     # The contrast times the closed form of test_filters.
     np.testing.assert_allclose(inside, 0.4 * np.sqrt(np.pi / 2) * wavelength, rtol=0.05)

@@ -81,9 +81,7 @@ def test_an_image_does_not_depend_on_the_others(grey):
         torch.testing.assert_close(alone[0], whole[i], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "name", ["resnet18.a1_in1k", "vit_tiny_patch16_224.augreg_in21k", "inception_v3.tv_in1k"]
-)
+@pytest.mark.parametrize("name", ["resnet18.a1_in1k", "vit_tiny_patch16_224.augreg_in21k", "inception_v3.tv_in1k"])
 def test_timms_configurations_are_read(name):
     config = timm.get_pretrained_cfg(name).to_dict()
     ours = Preprocessing.from_config(config)

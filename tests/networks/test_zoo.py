@@ -30,9 +30,7 @@ def test_unknown_names_suggest_the_nearest():
         zoo.load("resnet1000")
     with pytest.raises(MurineError, match=r"unknown network 'pixel'; did you mean pixels"):
         zoo.load("pixel")
-    with pytest.raises(
-        MurineError, match=r"resnet18 has no weights 'a1_in2k'; did you mean a1_in1k.*Known: .*tv_in1k"
-    ):
+    with pytest.raises(MurineError, match=r"resnet18 has no weights 'a1_in2k'; did you mean a1_in1k.*Known: .*tv_in1k"):
         zoo.load("resnet18.a1_in2k@random:0")
     for empty in ("", "@random:0"):
         with pytest.raises(MurineError, match="names no network; expected NAME or NAME@WEIGHTS"):
@@ -141,9 +139,7 @@ def test_weights_from_a_file(tmp_path, name):
 
 def test_networks_without_pretrained_weights_say_so():
     name = next(n for n in timm.list_models("resnet*") if not timm.list_models(f"{n}.*", pretrained=True))
-    with pytest.raises(
-        MurineError, match=f"timm has no pretrained weights for '{name}'; use {name}@random:SEED"
-    ):
+    with pytest.raises(MurineError, match=f"timm has no pretrained weights for '{name}'; use {name}@random:SEED"):
         zoo.load(name)
 
 
@@ -227,9 +223,7 @@ def file(tmp_path):
 def test_a_factory(file):
     network = zoo.load(f"{file}:plain")
     assert (network.name, network.weights, network.role) == ("nets.py:plain", "own", "trained")
-    assert network.preprocessing == Preprocessing(
-        input_size=(20, 24), mean=(0.1, 0.2, 0.3), channel_order="BGR"
-    )
+    assert network.preprocessing == Preprocessing(input_size=(20, 24), mean=(0.1, 0.2, 0.3), channel_order="BGR")
     assert not network.module.training
     assert zoo.load(f"{file}:plain", input_size=32).preprocessing.input_size == (32, 32)
     # What it is decides, not the folder it lies in; nor does chance.
@@ -392,11 +386,7 @@ def served(tmp_path_factory):
 
 def load_elsewhere(endpoint, home, *names, **environment):
     """Load networks in a process of its own, whose hub is at ``endpoint``."""
-    kept = {
-        k: v
-        for k, v in os.environ.items()
-        if "proxy" not in k.lower() and not k.startswith(("HF_", "HUGGING"))
-    }
+    kept = {k: v for k, v in os.environ.items() if "proxy" not in k.lower() and not k.startswith(("HF_", "HUGGING"))}
     environment = {**kept, "HF_ENDPOINT": endpoint, "HF_HOME": str(home), **environment}
     command = [sys.executable, "-W", "ignore", "-c", CLIENT, *names]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
@@ -432,10 +422,7 @@ def test_pretrained_weights_are_those_that_the_hub_serves(served, downloaded):
 
 def test_weights_that_the_hub_does_not_have_are_one_clear_error(downloaded):
     *_, missing = downloaded[1]
-    assert (
-        "pretrained weights of 'test_vit' could not be fetched from timm/test_vit.r160_in1k"
-        in missing["error"]
-    )
+    assert "pretrained weights of 'test_vit' could not be fetched from timm/test_vit.r160_in1k" in missing["error"]
     assert "test_vit@random:0" in missing["error"]
 
 

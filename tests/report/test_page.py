@@ -114,17 +114,7 @@ def fill(atlas, data, networks=NETWORKS, metric="rsa-pearson", by=("area",), cha
             seed=SETTINGS.seed,
         )
         rows = score_layers(layers(strength, i, **options), yardstick).assign(
-            task=task.digest,
-            network=network,
-            weights=weights,
-            role=ROLES.get(weights.partition(":")[0], "trained"),
-            network_digest=digest,
-            input_size="64x64",
-            cortex=data.name,
-            cortex_digest=data.digest,
-            n_bootstraps=SETTINGS.n_bootstraps,
-            n_permutations=SETTINGS.n_permutations,
-            seed=SETTINGS.seed,
+            role=ROLES.get(weights.partition(":")[0], "trained")
         )
         atlas.write_scores(task, change(rows), {"murine": "0", "python": "3"})
     return atlas
@@ -564,7 +554,7 @@ def test_a_file_that_murine_did_not_write_is_told(atlas, tmp_path):
     shutil.copytree(atlas.folder, folder)
     file = next(iter((folder / "scores").iterdir()))
     pq.write_table(pq.read_table(file).replace_schema_metadata({}), file)
-    with pytest.raises(MurineError, match="murine did not write it"):
+    with pytest.raises(MurineError, match="was not written by murine"):
         write_report(Atlas(folder), tmp_path / "report.html")
 
 

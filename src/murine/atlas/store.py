@@ -6,6 +6,7 @@ only by renaming a finished temporary file, so whatever happens, a file that is 
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import platform
@@ -44,10 +45,15 @@ class Atlas:
         return self.scores_file(task).exists()
 
     def write_scores(self, task: ScoreTask, rows: pd.DataFrame, provenance: dict[str, str]) -> None:
-        """Write the rows of a task, with its configuration and where it came from in the file's metadata."""
+        """Write the rows of `score_layers`, with a column ``role``, for a task.
+
+        What identifies them is added as columns; the whole configuration and where it came from go into the file's
+        metadata.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        rows = rows.assign(**_identity(task))
         table = pa.Table.from_pandas(rows, schema=_schema(), preserve_index=False)
         about = {
             "murine.task": task.model_dump_json(),
@@ -71,7 +77,9 @@ class Atlas:
                 file,
                 layers=np.array(json.dumps(about)),
                 kept=np.array([layer.name for layer in kept], dtype=str),
-                covariance=np.array([kernel.covariance[rows, columns] for kernel in kernels]).reshape(len(kept), -1),
+                covariance=np.array([kernel.covariance[rows, columns] for kernel in kernels]).reshape(
+                    len(kept), len(rows)
+                ),
                 means=np.array([kernel.means for kernel in kernels]).reshape(len(kept), n),
             )
 
@@ -80,6 +88,9 @@ class Atlas:
         if not self.kernels_file(task).exists():
             return None
         arrays = read_npz(self.kernels_file(task))
+        missing = {"layers", "kept", "covariance", "means"} - set(arrays)
+        if missing:
+            raise MurineError(f"{str(self.kernels_file(task))!r} has lost its arrays {', '.join(sorted(missing))}.")
         means = np.asarray(arrays["means"], dtype=np.float64)
         n = means.shape[1]
         rows, columns = np.triu_indices(n)
@@ -104,7 +115,7 @@ class Atlas:
                 "some."
             )
         connection = duckdb.connect()
-        pattern = str(files).replace("'", "''")
+        pattern = f"{glob.escape(str(files.parent))}/{files.name}".replace("'", "''")
         try:
             connection.execute(f"CREATE VIEW scores AS SELECT * FROM read_parquet('{pattern}', union_by_name=true)")
         except duckdb.Error as error:
@@ -200,6 +211,25 @@ _COLUMNS: dict[str, str] = {
     "chosen": "string",
     **dict.fromkeys(("n_bootstraps", "n_permutations", "seed"), "int32"),
 }
+
+
+def _identity(task: ScoreTask) -> dict[str, str | int]:
+    """The columns that say which task a row belongs to."""
+    height, width = task.capture.preprocessing.input_size
+    return {
+        "task": task.digest,
+        "network": task.network,
+        "weights": task.weights,
+        "network_digest": task.capture.network_digest,
+        "input_size": f"{height}x{width}",
+        "layers": task.capture.layers,
+        "cortex": task.cortex.cortex,
+        "cortex_digest": task.cortex_digest,
+        "cortex_settings": task.cortex.digest,
+        "n_bootstraps": task.n_bootstraps,
+        "n_permutations": task.n_permutations,
+        "seed": task.seed,
+    }
 
 
 def _schema() -> Any:

@@ -7,13 +7,12 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
-
-import pandas as pd
 
 from murine.atlas.store import Atlas, provenance
 from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
@@ -165,7 +164,7 @@ class Bench:
         for task in missing:
             layers = self._layers(network, capturing, atlas, progress)
             rows = score_layers(layers, self.yardstick(task.metric))
-            atlas.write_scores(task, _identified(rows, task, network), provenance())
+            atlas.write_scores(task, rows.assign(role=network.role), provenance())
         return Outcome(choice, "computed" if missing else "done", tuple(task.digest for task in tasks))
 
     def _layers(
@@ -188,25 +187,6 @@ class Bench:
             )
             atlas.write_kernels(task, layers)
         return layers
-
-
-def _identified(rows: pd.DataFrame, task: ScoreTask, network: zoo.Network) -> pd.DataFrame:
-    height, width = network.preprocessing.input_size
-    return rows.assign(
-        task=task.digest,
-        network=network.name,
-        weights=network.weights,
-        role=network.role,
-        network_digest=network.digest,
-        input_size=f"{height}x{width}",
-        cortex=task.cortex.cortex,
-        cortex_digest=task.cortex_digest,
-        cortex_settings=task.cortex.digest,
-        layers=task.capture.layers,
-        n_bootstraps=task.n_bootstraps,
-        n_permutations=task.n_permutations,
-        seed=task.seed,
-    )
 
 
 def sweep(
@@ -267,8 +247,14 @@ def _parallel(choices: Sequence[zoo.Choice], plan: Plan, atlas: Atlas, jobs: int
     ) as pool:
         threads = max(1, (os.cpu_count() or 1) // jobs)
         shares = [pool.submit(_share, choices[i::jobs], plan, atlas.folder, threads) for i in range(jobs)]
-        for share in as_completed(shares):
-            yield from share.result()
+        try:
+            for share in as_completed(shares):
+                yield from share.result()
+        except BrokenProcessPool as error:
+            raise MurineError(
+                "a process of the sweep was ended from outside, perhaps for lack of memory. What was finished is kept; "
+                "go on with fewer --jobs or a smaller --batch-size."
+            ) from error
 
 
 def _share(choices: Sequence[zoo.Choice], plan: Plan, folder: Path, threads: int) -> list[Outcome]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Shaped, Num
+from jaxtyping import Float, Num
 
 from murine.networks.kernel import LayerKernel
 

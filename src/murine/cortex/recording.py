@@ -279,7 +279,9 @@ class Recording:
             if all(labels.values()) and len(rows) >= min_neuroids:
                 sites[Site.of(labels)] = np.asarray(rows)
         if not sites:
-            raise MurineError(f"{self.name!r} has no group of {min_neuroids} neurons by {', '.join(table.columns)}.")
+            raise MurineError(
+                f"{self.name!r} has no group of at least {min_neuroids} neurons by {', '.join(table.columns)}."
+            )
         return sites
 
     def usable(self) -> tuple[Recording, dict[str, tuple[str, ...]]]:

@@ -1,0 +1,296 @@
+"""The store: what is written is read back, and a file is whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import murine.atlas.store
+from murine.atlas.store import Atlas, appearing, provenance
+from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
+from murine.errors import MurineError
+from murine.networks.capture import CapturedLayer
+from murine.networks.kernel import LayerKernel
+from murine.networks.preprocessing import Preprocessing
+
+CAPTURE = CaptureTask(
+    network_digest="n", preprocessing=Preprocessing(input_size=(64, 64)), stimuli_digest="s", layers="all"
+)
+
+
+def score_task(network="net", seed=0):
+    return ScoreTask(
+        network=network,
+        weights="random:0",
+        capture=CAPTURE,
+        cortex=CortexSettings(cortex="mouse"),
+        cortex_digest="c",
+        metric="rsa-pearson",
+        n_bootstraps=3,
+        n_permutations=0,
+        seed=seed,
+    )
+
+
+def rows(task, n=4):
+    """Rows as a sweep writes them, with every kind of value there is."""
+    texts = {key: "text" for key, kind in murine.atlas.store._COLUMNS.items() if kind == "string"}
+    frame = pd.DataFrame(
+        {
+            **{key: ["text"] * n for key in texts},
+            **{key: np.arange(n) for key, kind in murine.atlas.store._COLUMNS.items() if kind.startswith("int")},
+            **{key: np.linspace(0, 1, n) for key, kind in murine.atlas.store._COLUMNS.items() if kind == "float64"},
+            "above_ceiling": [True, False] * (n // 2),
+        }
+    )
+    frame["task"], frame["network"] = task.digest, task.network
+    frame.loc[1, ["score", "low"]] = np.nan
+    frame["draws"] = pd.Series([np.array([0.5, np.nan, 1.0], np.float32), *[None] * (n - 1)], dtype=object)
+    return frame
+
+
+@pytest.fixture
+def atlas(tmp_path):
+    return Atlas(tmp_path / "atlas")
+
+
+def layers():
+    rng = np.random.default_rng(0)
+
+    def kernel(n_units, dtype=np.float64):
+        return LayerKernel.of((3 + rng.normal(size=(7, n_units))).astype(dtype))
+
+    first, single = kernel(12), kernel(5, np.float32)
+    return [
+        CapturedLayer("conv1", 0.0, (3, 4), first),
+        CapturedLayer("drop", 0.25, (12,), first, "", "conv1"),
+        CapturedLayer("a.b[0]:2", 0.5, (5,), single),
+        CapturedLayer("spectrum", 0.75, (2, 2), None, "complex"),
+        CapturedLayer("(output)", 1.0, (), LayerKernel.of(rng.normal(size=(7, 1))), "one unit"),
+    ]
+
+
+def test_kernels_are_read_back_to_the_last_bit(atlas):
+    assert atlas.read_kernels(CAPTURE) is None
+    written = layers()
+    atlas.write_kernels(CAPTURE, written)
+    read = atlas.read_kernels(CAPTURE)
+    assert [(x.name, x.depth, x.shape, x.flag, x.same_as) for x in read] == [
+        (x.name, x.depth, x.shape, x.flag, x.same_as) for x in written
+    ]
+    for a, b in zip(read, written, strict=True):
+        if b.kernel is None:
+            assert a.kernel is None
+            continue
+        np.testing.assert_array_equal(a.kernel.covariance, b.kernel.covariance)
+        np.testing.assert_array_equal(a.kernel.means, b.kernel.means)
+        assert a.kernel.n_units == b.kernel.n_units
+        assert a.kernel.flag == b.kernel.flag
+        assert a.kernel.digest == b.kernel.digest
+
+
+def test_kernels_that_are_not_finite_and_none_at_all(atlas):
+    x = np.random.default_rng(1).normal(size=(5, 9))
+    x[2, 3] = np.nan
+    broken = [CapturedLayer("nan", 0.0, (9,), LayerKernel.of(x), "not finite")]
+    atlas.write_kernels(CAPTURE, broken)
+    read = atlas.read_kernels(CAPTURE)[0]
+    np.testing.assert_array_equal(read.kernel.covariance, broken[0].kernel.covariance)
+    nothing = [CapturedLayer("complex", 0.0, (9,), None, "complex")]
+    atlas.write_kernels(CAPTURE, nothing)
+    assert atlas.read_kernels(CAPTURE) == nothing
+
+
+def test_rows_are_read_back(atlas):
+    task = score_task()
+    assert not atlas.done(task)
+    atlas.write_scores(task, rows(task), provenance())
+    assert atlas.done(task)
+    read = atlas.query()
+    expected = rows(task)
+    assert set(read.columns) == set(expected.columns)
+    for column in expected.columns.drop("draws"):
+        assert read[column].isna().tolist() == expected[column].isna().tolist()
+        known = expected[column].notna()
+        assert read[column][known].tolist() == expected[column][known].tolist()
+    np.testing.assert_array_equal(read.draws[0], expected.draws[0])
+    assert read.draws.isna().tolist() == [False, True, True, True]
+
+
+def test_every_file_has_the_same_columns_even_where_all_are_missing(atlas):
+    full, empty = score_task("full"), score_task("empty")
+    blank = rows(empty)
+    for column in ("score", "p_value", "depth", "draws", "above_ceiling", "flag", "n_units"):
+        blank[column] = None
+    atlas.write_scores(full, rows(full), {})
+    atlas.write_scores(empty, blank, {})
+    schemas = {pq.read_schema(f).remove_metadata() for f in (atlas.folder / "scores").glob("*.parquet")}
+    assert len(schemas) == 1
+    read = atlas.query("SELECT network, count(score) AS known, count(*) AS n FROM scores GROUP BY network ORDER BY 1")
+    assert read.to_numpy().tolist() == [["empty", 0, 4], ["full", 3, 4]]
+
+
+def test_questions_in_sql(atlas):
+    for seed in range(3):
+        task = score_task(seed=seed)
+        atlas.write_scores(task, rows(task).assign(seed=seed), {})
+    found = atlas.query("SELECT seed, max(score) AS best FROM scores WHERE seed >= ? GROUP BY seed ORDER BY seed", [1])
+    assert found.to_numpy().tolist() == [[1, 1.0], [2, 1.0]]
+    with pytest.raises(MurineError, match=r"the query failed: .*colour"):
+        atlas.query("SELECT colour FROM scores")
+    with pytest.raises(MurineError, match="the query failed"):
+        atlas.query("nonsense")
+
+
+def test_a_result_tells_its_configuration_and_provenance(atlas):
+    task = score_task()
+    atlas.write_scores(task, rows(task), provenance())
+    about = atlas.about(task.digest)
+    assert ScoreTask.model_validate(about["task"]) == task
+    assert ScoreTask.model_validate(about["task"]).digest == task.digest
+    assert {"murine", "numpy", "torch", "python"} <= set(about["provenance"])
+    assert about["provenance"]["numpy"] == np.__version__
+    with pytest.raises(MurineError, match="there is no result 'abc'"):
+        atlas.about("abc")
+
+
+@pytest.mark.parametrize("name", ["it's", "a [b] c", "50% *?", "ünïcode"])
+def test_any_name_of_a_folder_will_do(tmp_path, name):
+    atlas, task = Atlas(tmp_path / name), score_task()
+    atlas.write_scores(task, rows(task), {})
+    atlas.write_kernels(CAPTURE, layers())
+    assert len(atlas.query()) == 4
+    assert len(atlas.read_kernels(CAPTURE)) == 5
+
+
+def test_an_empty_atlas_says_how_to_fill_it(atlas):
+    with pytest.raises(MurineError, match=r"there are no results in .*murine score NETWORK"):
+        atlas.query()
+    assert not atlas.folder.exists()  # made when first written to
+
+
+def test_what_a_killed_writer_left_is_no_result(atlas):
+    task = score_task()
+    atlas.write_scores(task, rows(task), {})
+    folder = atlas.folder / "scores"
+    (folder / ".0123.parquet.99.partial").write_bytes(b"half a fi")
+    assert len(atlas.query()) == 4
+    assert not atlas.done(score_task("other"))
+
+
+def test_a_broken_file_of_results_is_one_clear_error(atlas):
+    task, other = score_task(), score_task("other")
+    atlas.write_scores(task, rows(task), {})
+    atlas.write_scores(other, rows(other), {})
+    file = atlas.scores_file(task)
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(MurineError, match=f"a file of results cannot be read: .*{task.digest}"):
+        atlas.query()
+
+
+def test_broken_kernels_are_one_clear_error(atlas):
+    atlas.write_kernels(CAPTURE, layers())
+    file = atlas.kernels_file(CAPTURE)
+    whole = file.read_bytes()
+    refused = 0
+    right = [x.kernel.digest for x in layers() if x.kernel]
+    for i in range(0, len(whole), 7):
+        file.write_bytes(whole[:i] + bytes([whole[i] ^ 0x5A]) + whole[i + 1 :])
+        try:
+            read = atlas.read_kernels(CAPTURE)
+        except MurineError as error:
+            assert file.name in str(error)  # noqa: PT017
+            refused += 1
+        else:
+            assert [x.kernel.digest for x in read if x.kernel] == right
+    assert refused > 100
+    for size in (0, 10, len(whole) // 2, len(whole) - 1):
+        file.write_bytes(whole[:size])
+        with pytest.raises(MurineError, match="truncated"):
+            atlas.read_kernels(CAPTURE)
+
+
+# ------------------------------------------------------------------------------- files appear whole or not at all
+
+
+def test_a_file_appears_at_the_end(tmp_path):
+    file = tmp_path / "deep" / "result"
+    with appearing(file) as partial:
+        partial.write_text("whole")
+        assert not file.exists()
+        assert partial.parent == file.parent  # renaming is atomic within a file system only
+    assert file.read_text() == "whole"
+    assert list(file.parent.iterdir()) == [file]
+
+
+def test_a_failed_writer_leaves_the_old_file_and_nothing_else(tmp_path):
+    file = tmp_path / "result"
+    file.write_text("old")
+
+    def write(error):
+        with appearing(file) as partial:
+            partial.write_text("ha")
+            raise error
+
+    for error in (KeyError("no"), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            write(error)
+    with pytest.raises(MurineError, match="result' could not be written: the disk is full"):
+        write(OSError(errno.ENOSPC, "No space left on device"))
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_folder_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "atlas").write_text("a file")
+    atlas, task = Atlas(tmp_path / "atlas"), score_task()
+    with pytest.raises(MurineError, match="a part of its path is a file, not a folder"):
+        atlas.write_scores(task, rows(task), {})
+
+
+LIMITED = """
+import json, resource, sys
+sys.path.insert(0, sys.argv[1])
+import test_store
+from murine.atlas.store import Atlas
+from murine.errors import MurineError
+
+atlas, task = Atlas(sys.argv[2]), test_store.score_task()
+table, kernels = test_store.rows(task), test_store.layers()
+writers = {
+    "scores": lambda: atlas.write_scores(task, table, {}),
+    "kernels": lambda: atlas.write_kernels(test_store.CAPTURE, kernels),
+}
+found = {}
+for size in (0, 1, 100, 1000):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    for name, write in writers.items():
+        try:
+            write()
+            found[f"{name} {size}"] = "written"
+        except MurineError as error:
+            found[f"{name} {size}"] = str(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print(json.dumps(found))
+"""
+
+
+def test_where_the_disk_takes_no_more_nothing_is_left_behind(tmp_path):
+    """A limit on the size of files stands for a full disk: writing fails half-way, in numpy and in Arrow."""
+    pytest.importorskip("resource")
+    folder = tmp_path / "atlas"
+    command = [sys.executable, "-W", "ignore", "-c", LIMITED, os.path.dirname(__file__), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert len(found) == 8
+    for name, message in found.items():
+        assert "could not be written: the file would be too large" in message, name
+    assert not [f for f in folder.rglob("*") if f.is_file()]
