@@ -26,58 +26,47 @@ def atlas(tmp_path):
 
 
 def add(
-    atlas, network, ceiled, *, ceilings=None, sd=0.01, groups=(), nested=True, n_draws=N_DRAWS, shared=None, **about
+    atlas,
+    network,
+    ceiled,
+    *,
+    ceilings=None,
+    sd=0.01,
+    groups=(),
+    nested=True,
+    shared=0.0,
+    role="trained",
+    size=64,
+    settings=CortexSettings(cortex="mouse"),  # noqa: B008 (frozen)
+    **about,
 ):
     """Write the chosen rows of a network: ``ceiled`` by site, of the nested choice; the naive one is 0.05 higher."""
     ceilings = ceilings or dict.fromkeys(ceiled, 0.8)
-    about = {
-        "cortex": "mouse",
-        "metric": "rsa-pearson",
-        "cortex_digest": "c",
-        "cortex_settings": "k",
-        "layers": "all",
-        "n_bootstraps": n_draws,
-        "seed": 0,
-        "weights": "pretrained",
-        "role": "trained",
-        "input_size": "64x64",
-        "network_digest": network,
-        "n_permutations": 0,
-        **about,
-    }
-    settings = {k: str(v) for k, v in about.items()}
-    task = ScoreTask(
-        network=network,
-        weights=repr(sorted(settings.items())),
-        capture=CaptureTask(
-            network_digest="n", preprocessing=Preprocessing(input_size=(1, 1)), stimuli_digest="s", layers="all"
-        ),
-        cortex=CortexSettings(cortex="mouse"),
-        cortex_digest="c",
-        metric=about["metric"],
-        n_bootstraps=n_draws,
-        n_permutations=0,
-        seed=about["seed"],
+    capture = CaptureTask(
+        network_digest=about.pop("network_digest", network),
+        preprocessing=Preprocessing(input_size=(size, size)),
+        stimuli_digest="s",
+        layers=about.pop("layers", "all"),
     )
+    defaults = {"weights": "pretrained", "cortex_digest": "c", "metric": "rsa-pearson", "seed": 0}
+    numbers = {"n_bootstraps": N_DRAWS, "n_permutations": 0}
+    task = ScoreTask(network=network, capture=capture, cortex=settings, **{**defaults, **numbers, **about})
     rng = np.random.default_rng([len(network), *network.encode()])
     rows = []
     for s, (site, value) in enumerate(ceiled.items()):
-        for rule, split, more in (("naive", "all", 0.05), ("nested", "even", 0.0)):
-            if rule == "nested" and not nested:
-                continue
+        for rule, split, more in (("naive", "all", 0.05), ("nested", "even", 0.0))[: 1 + nested]:
             mean = value + more
             known = ceilings[site] is not None
-            spread = mean + sd * rng.normal(size=n_draws) + (0 if shared is None else shared)
+            spread = mean + sd * rng.normal(size=task.n_bootstraps) + shared
             for stimuli in ("all", *groups):
                 inside = 0.0 if stimuli == "all" else 0.1 * (1 + groups.index(stimuli))
                 rows.append(
                     {
-                        **about,
-                        "task": task.digest,
-                        "network": network,
                         "site": site,
                         "area": site,
                         "stimuli": stimuli,
+                        "metric": task.metric,
+                        "role": role,
                         "chosen": rule,
                         "split": split,
                         "layer": f"{rule} {site}",
@@ -170,17 +159,18 @@ def test_what_is_not_comparable_is_on_boards_of_its_own(atlas):
     add(atlas, "net", {"V1": 0.5})
     add(atlas, "net2", {"V1": 0.4})
     for change in (
-        {"cortex": "rat"},
-        {"metric": "rsa-tau-a"},
+        {"settings": CortexSettings(cortex="rat")},
+        {"settings": CortexSettings(cortex="mouse", by=("area", "layer"))},
+        {"settings": CortexSettings(cortex="mouse", normalise="none")},
         {"cortex_digest": "d"},
-        {"cortex_settings": "by layer"},
+        {"metric": "rsa-tau-a"},
         {"layers": "blocks"},
         {"seed": 1},
-        {"n_draws": 100},
+        {"n_bootstraps": 100},
     ):
         add(atlas, "net", {"V1": 0.3, "LM": 0.1}, **change)
     board = leaderboards(atlas)
-    assert len(board) == 9
+    assert len(board) == 10
     own = board[board.network == "net2"]
     assert (own.band == 2).all()
     assert (board[board.network == "net"].band == 1).all()  # the best on each of its boards
@@ -189,7 +179,7 @@ def test_what_is_not_comparable_is_on_boards_of_its_own(atlas):
 
 def test_variants_of_a_network_are_entries_of_their_own(atlas):
     add(atlas, "net", {"V1": 0.5})
-    for change in ({"input_size": "32x32"}, {"weights": "random:0", "role": "random"}, {"network_digest": "new"}):
+    for change in ({"size": 32}, {"weights": "random:0", "role": "random"}, {"network_digest": "new"}):
         add(atlas, "net", {"V1": 0.4}, **change)
     board = leaderboards(atlas)
     assert len(board) == 4
@@ -198,13 +188,13 @@ def test_variants_of_a_network_are_entries_of_their_own(atlas):
 
 def test_filters(atlas):
     first = add(atlas, "net", {"V1": 0.5})
-    add(atlas, "net", {"V1": 0.5}, cortex="rat")
+    add(atlas, "net", {"V1": 0.5}, settings=CortexSettings(cortex="rat"))
     add(atlas, "net", {"V1": 0.5}, metric="rsa-spearman")
     assert leaderboards(atlas, cortex="rat").cortex.tolist() == ["rat"]
     assert leaderboards(atlas, cortex="mouse", metric="rsa-spearman").metric.tolist() == ["rsa-spearman"]
     assert leaderboards(atlas, tasks=[first]).task.tolist() == [first]
-    with pytest.raises(MurineError, match=r"no result has cortex 'mice'; did you mean mouse\? There are: mouse, rat"):
-        leaderboards(atlas, cortex="mice")
+    with pytest.raises(MurineError, match=r"no result has cortex 'mose'; did you mean mouse\? There are: mouse, rat"):
+        leaderboards(atlas, cortex="mose")
     with pytest.raises(MurineError, match="no result has metric 'rsa'"):
         leaderboards(atlas, metric="rsa")
     with pytest.raises(MurineError, match="no layer has a score"):

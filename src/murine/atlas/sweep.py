@@ -24,7 +24,7 @@ from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.networks import zoo
 from murine.networks.capture import CapturedLayer, capture
-from murine.networks.memory import freed_memory_kept
+from murine.networks.memory import freed_memory_kept, release_freed_memory
 from murine.progress import Progress, Silent
 from murine.stimuli import StimulusSet
 
@@ -226,6 +226,7 @@ def _serial(choices: Sequence[zoo.Choice], plan: Plan, atlas: Atlas, progress: P
     with freed_memory_kept():
         for choice in choices:
             yield _attempt(bench, choice, atlas, progress)
+            release_freed_memory()
             advance()
 
 

@@ -50,5 +50,11 @@ def freed_memory_kept() -> Iterator[None]:
     finally:
         mallopt(_M_MMAP_MAX, _DEFAULT_MMAP_MAX)
         mallopt(_M_TRIM_THRESHOLD, _DEFAULT_TRIM_THRESHOLD)
-        with suppress(AttributeError):
+        release_freed_memory()
+
+
+def release_freed_memory() -> None:
+    """Return what was kept to the system: between networks of different shapes, whose blocks do not fit together."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)

@@ -156,7 +156,7 @@ def read_boards(atlas: Atlas, *, cortex: str | None = None, metric: str | None =
             tasks = tasks[tasks[column] == wanted]
     alike: dict[str, list[str]] = {}
     for task in tasks.task:
-        alike.setdefault(json.dumps(_shared(about(atlas, task)["task"]), sort_keys=True), []).append(task)
+        alike.setdefault(json.dumps(_shared(atlas.about(task)["task"]), sort_keys=True), []).append(task)
     settings = sorted((json.loads(key) for key in alike), key=_order)
     boards = [
         _read_board(atlas, own, variant, alike[json.dumps(own, sort_keys=True)])
@@ -168,17 +168,6 @@ def read_boards(atlas: Atlas, *, cortex: str | None = None, metric: str | None =
             f"ceiling of at least {MIN_CEILING:g}. `murine results --view layers` tells which."
         )
     return boards
-
-
-def about(atlas: Atlas, task: str) -> dict[str, Any]:
-    """Configuration and provenance of a task; a file that does not tell them is a MurineError."""
-    try:
-        return atlas.about(task)
-    except (KeyError, json.JSONDecodeError):
-        raise MurineError(
-            f"the file of result {task!r} does not tell its configuration, so murine did not write it; take "
-            f"it out of {str(atlas.folder)!r}."
-        ) from None
 
 
 def _shared(task: Mapping[str, Any]) -> dict[str, Any]:

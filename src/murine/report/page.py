@@ -23,7 +23,7 @@ from markupsafe import Markup, escape
 from murine.atlas.leaderboard import MIN_CEILING
 from murine.atlas.store import Atlas, appearing
 from murine.report import palette, texts
-from murine.report.boards import AREAS, Board, about, read_boards
+from murine.report.boards import AREAS, Board, read_boards
 from murine.report.charts import chart_data, extent
 
 #: Names of the areas that the Allen Institute abbreviates, as physiologists call them.
@@ -376,7 +376,7 @@ def _provenance(atlas: Atlas, board: Board) -> list[dict[str, Any]]:
     for entry, row in enumerate(board.networks.to_dict("records")):
         tasks = []
         for digest in board.tasks[entry]:
-            told = about(atlas, digest)
+            told = atlas.about(digest)
             configuration = json.dumps(told["task"], indent=2, ensure_ascii=False)
             tasks.append(
                 {
