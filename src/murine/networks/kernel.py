@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
-#: Units multiplied at once: enough for BLAS to run at full speed, few enough for float32 sums to stay exact.
+#: Units multiplied at once: enough for BLAS to run at full speed, few enough that float32 sums keep their digits.
 BLOCK = 32768
 
 #: Units that the means are estimated from.
@@ -99,14 +99,15 @@ class LayerKernel:
             centre = sample.mean(axis=1, keepdims=True)
             if (centre**2 <= sample.var(axis=1, keepdims=True)).all():
                 centre = np.zeros_like(centre)  # little to cancel: spare the subtraction
-            sums = features.sum(axis=1).astype(np.float64) - n_units * centre[:, 0].astype(np.float64)
         covariance = np.zeros((n_stimuli, n_stimuli)) if out is None else out
+        sums = np.zeros(n_stimuli)
         buffer = np.empty((n_stimuli, min(BLOCK, n_units)), features.dtype)
         with np.errstate(invalid="ignore", over="ignore"):
             for start in range(0, n_units, BLOCK):
                 block = features[:, start : start + BLOCK]
                 if centre.any():
                     block = np.subtract(block, centre, out=buffer[:, : block.shape[1]])
+                sums += block.sum(axis=1)
                 covariance += block @ block.T
             missed = sums / n_units
             covariance -= n_units * np.outer(missed, missed)
