@@ -13,7 +13,7 @@ from jaxtyping import Float
 BLOCK = 32768
 
 #: Units that the means are estimated from.
-SAMPLE = 1000
+SAMPLE = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,14 +100,17 @@ class LayerKernel:
             if (centre**2 <= sample.var(axis=1, keepdims=True)).all():
                 centre = np.zeros_like(centre)  # little to cancel: spare the subtraction
         covariance = np.zeros((n_stimuli, n_stimuli)) if out is None else out
-        sums = np.zeros(n_stimuli)
-        buffer = np.empty((n_stimuli, min(BLOCK, n_units)), features.dtype)
         with np.errstate(invalid="ignore", over="ignore"):
+            if centre.any():
+                sums = np.zeros(n_stimuli)
+                buffer = np.empty((n_stimuli, min(BLOCK, n_units)), features.dtype)
+            else:
+                sums = features.sum(axis=1).astype(np.float64)
             for start in range(0, n_units, BLOCK):
                 block = features[:, start : start + BLOCK]
                 if centre.any():
                     block = np.subtract(block, centre, out=buffer[:, : block.shape[1]])
-                sums += block.sum(axis=1)
+                    sums += block.sum(axis=1)
                 covariance += block @ block.T
             missed = sums / n_units
             covariance -= n_units * np.outer(missed, missed)
