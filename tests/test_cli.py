@@ -204,7 +204,7 @@ def test_seed_changes_the_task_and_settings_are_never_mixed(murine, tmp_path):
     # Sites of a single neuron are refused before anything is computed, once for all networks.
     ran = murine(*base, "gabor", *variants[4])
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == "murine: 'mine' has no group of 2 neurons by area, neuroid_id.\n"
+    assert ran.err == "murine: 'mine' has no group of at least 2 neurons by area, neuroid_id.\n"
 
 
 def test_several_metrics_sizes_and_twins(murine, tmp_path):
