@@ -200,3 +200,13 @@ def test_pickles_are_never_loaded(tmp_path):
     assert not (tmp_path / "ran").exists()
     with pytest.raises(MurineError, match="there is no file"):
         StimulusSet.from_npz(tmp_path / "d.npz")
+
+
+def test_groups_have_a_digest_of_their_own_that_order_does_not_change():
+    images = np.arange(3 * 8 * 8, dtype=np.uint8).reshape(3, 8, 8)
+    stimuli = StimulusSet.from_arrays(images, ["a", "b", "c"], groups=["x", "x", "y"])
+    other = StimulusSet.from_arrays(images, ["a", "b", "c"], groups=["x", "y", "y"])
+    assert stimuli.digest == other.digest
+    assert stimuli.groups_digest != other.groups_digest
+    assert stimuli.select(["c", "a", "b"]).groups_digest == stimuli.groups_digest
+    assert StimulusSet.from_arrays(images, ["a", "b", "c"]).groups_digest == ""

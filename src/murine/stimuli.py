@@ -69,6 +69,14 @@ class StimulusSet:
             total.update(hashlib.sha256(self.images[i].tobytes()).digest())
         return total.hexdigest()
 
+    @property
+    def groups_digest(self) -> str:
+        """sha256 of which stimulus is in which group, whatever their order; '' without groups."""
+        if not self.groups:
+            return ""
+        pairs = sorted(zip(self.ids, self.groups, strict=True))
+        return hashlib.sha256(repr(pairs).encode()).hexdigest()
+
     def select(self, ids: Sequence[str]) -> StimulusSet:
         """Return the stimuli with these ids, in this order; an id that is not there raises."""
         position = {stimulus: i for i, stimulus in enumerate(self.ids)}

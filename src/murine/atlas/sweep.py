@@ -151,6 +151,7 @@ class Bench:
                 capture=capturing,
                 cortex=plan.cortex.model_copy(update={"cortex": self.name}),
                 cortex_digest=self.digest,
+                groups=self.stimuli.groups_digest,
                 metric=metric,
                 n_bootstraps=plan.settings.n_bootstraps,
                 n_permutations=plan.settings.n_permutations,

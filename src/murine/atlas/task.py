@@ -60,6 +60,7 @@ class ScoreTask(_Identified):
     capture: CaptureTask
     cortex: CortexSettings
     cortex_digest: str
+    groups: str = ""  # digest of the stimuli's groups, within which scores are told; '' without groups
     metric: str
     n_bootstraps: int
     n_permutations: int
