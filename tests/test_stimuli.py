@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from murine.errors import MurineError
-from murine.stimuli import StimulusSet, read_npz
+from murine.files import read_npz
+from murine.stimuli import StimulusSet
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from murine.errors import MurineError, some
+from murine.files import read_npz
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,24 +174,3 @@ class StimulusSet:
                 raise MurineError(f"{str(file)!r} has no array {key!r}; it has {some(arrays)}.")
         groups = arrays.get("groups", np.array([]))
         return cls.from_arrays(arrays[images], arrays[ids], groups=groups, name=Path(file).stem)
-
-
-def read_npz(file: str | Path) -> dict[str, NDArray[np.generic]]:
-    """Read all arrays of an npz file without unpickling; a missing, broken or pickled file is a MurineError."""
-    import zipfile
-    import zlib
-
-    try:
-        # numpy leaves a file open that it cannot read.
-        with open(file, "rb") as opened, np.load(opened, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except FileNotFoundError:
-        raise MurineError(f"there is no file {str(file)!r}.") from None
-    except (
-        *(OSError, ValueError, EOFError, AttributeError, KeyError, TypeError),
-        *(NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error),
-    ) as error:
-        raise MurineError(
-            f"{str(file)!r} is no readable npz file ({error}). It may be truncated, or hold pickled objects, which "
-            "are never loaded."
-        ) from error

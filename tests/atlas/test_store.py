@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import murine.atlas.store
-from murine.atlas.store import Atlas, appearing, provenance
+from murine.atlas.store import Atlas, provenance
 from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
 from murine.errors import MurineError
+from murine.files import appearing
 from murine.networks.capture import CapturedLayer
 from murine.networks.kernel import LayerKernel
 from murine.networks.preprocessing import Preprocessing

@@ -5,13 +5,10 @@ only by renaming a finished temporary file, so whatever happens, a file that is 
 
 from __future__ import annotations
 
-import errno
 import glob
 import json
-import os
 import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +18,9 @@ import pandas as pd
 
 from murine.atlas.task import CaptureTask, ScoreTask
 from murine.errors import MurineError
+from murine.files import appearing, read_npz
 from murine.networks.capture import CapturedLayer
 from murine.networks.kernel import LayerKernel
-from murine.stimuli import read_npz
 
 if TYPE_CHECKING:
     import duckdb
@@ -159,37 +156,6 @@ def provenance() -> dict[str, str]:
         "python": platform.python_version(),
         "system": platform.platform(),
     }
-
-
-@contextmanager
-def appearing(file: Path) -> Iterator[Path]:
-    """Give a temporary name to write under; the file appears whole at the end, or not at all."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(partial, file)
-    except OSError as error:
-        reasons: dict[int | None, str] = {
-            errno.ENOSPC: "the disk is full",
-            errno.EDQUOT: "the quota is used up",
-            errno.EFBIG: "the file would be too large",
-            errno.EACCES: "writing is not allowed",
-            errno.ENOTDIR: "a part of its path is a file, not a folder",
-            errno.EEXIST: "a part of its path is a file, not a folder",
-            errno.EISDIR: "there is a folder of that name",
-            errno.EROFS: "the file system is read-only",
-        }
-        reason = reasons.get(error.errno, str(error))
-        raise MurineError(
-            f"{str(file)!r} could not be written: {reason}. What was written before is whole; the same command goes on "
-            "from there."
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 _COLUMNS: dict[str, str] = {

@@ -12,8 +12,9 @@ import pandas as pd
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError, some
+from murine.files import read_npz
 from murine.registry import Registry
-from murine.stimuli import StimulusSet, read_npz
+from murine.stimuli import StimulusSet
 
 Cortex = tuple[StimulusSet, Recording | NeuralRDMs]
 

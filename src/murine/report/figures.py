@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from murine.atlas.store import Atlas, appearing
+from murine.atlas.store import Atlas
 from murine.errors import MurineError
+from murine.files import appearing
 from murine.report.boards import Board, read_boards
 from murine.report.palette import GROUND_LIGHT, HEAT_LIGHT, LIGHT, MARKERS
 from murine.report.texts import number

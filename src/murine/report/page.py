@@ -21,7 +21,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from murine.atlas.leaderboard import MIN_CEILING
-from murine.atlas.store import Atlas, appearing
+from murine.atlas.store import Atlas
+from murine.files import appearing
 from murine.report import palette, texts
 from murine.report.boards import AREAS, Board, read_boards
 from murine.report.charts import chart_data, extent

@@ -1,0 +1,113 @@
+"""Files: they appear whole or not at all, and are read without running anything that is in them."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from murine.errors import MurineError
+
+if TYPE_CHECKING:
+    import zipfile
+
+
+@contextmanager
+def appearing(file: Path) -> Iterator[Path]:
+    """Give a temporary name to write under; the file appears whole at the end, or not at all."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, file)
+    except OSError as error:
+        reasons: dict[int | None, str] = {
+            errno.ENOSPC: "the disk is full",
+            errno.EDQUOT: "the quota is used up",
+            errno.EFBIG: "the file would be too large",
+            errno.EACCES: "writing is not allowed",
+            errno.ENOTDIR: "a part of its path is a file, not a folder",
+            errno.EEXIST: "a part of its path is a file, not a folder",
+            errno.EISDIR: "there is a folder of that name",
+            errno.EROFS: "the file system is read-only",
+        }
+        reason = reasons.get(error.errno, str(error))
+        raise MurineError(
+            f"{str(file)!r} could not be written: {reason}. What was written before is whole; the same command goes on "
+            "from there."
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def read_npz(file: str | Path, *, max_bytes: int = 8 << 30) -> dict[str, NDArray[np.generic]]:
+    """Read all arrays of an npz file; nothing in it is ever unpickled.
+
+    Every array's declared size is held against the archive before memory is taken for it.
+
+    Raises
+    ------
+    MurineError
+        If the file is missing, damaged, holds pickled objects, or more than ``max_bytes`` of arrays.
+    """
+    import zipfile
+    import zlib
+
+    try:
+        with open(file, "rb") as opened, zipfile.ZipFile(opened) as archive:
+            members = archive.infolist()
+            size = sum(member.file_size for member in members)
+            if size > max_bytes:
+                raise ValueError(f"its arrays would take {size:,} bytes, more than {max_bytes:,}")
+            return {member.filename.removesuffix(".npy"): _read_npy(archive, member) for member in members}
+    except FileNotFoundError:
+        raise MurineError(f"there is no file {str(file)!r}.") from None
+    except (
+        *(OSError, ValueError, EOFError, AttributeError, KeyError, TypeError, IndexError, MemoryError),
+        *(NotImplementedError, RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error),
+    ) as error:
+        raise MurineError(
+            f"{str(file)!r} is no readable npz file ({error}). It may be truncated, or hold pickled objects, which "
+            "are never loaded."
+        ) from error
+
+
+def _read_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[np.generic]:
+    with archive.open(member) as stream:
+        major, _ = np.lib.format.read_magic(stream)
+        header = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+        shape, _, dtype = header(stream)
+        declared = math.prod(shape) * dtype.itemsize
+        if not dtype.hasobject and declared != member.file_size - stream.tell():
+            raise ValueError(f"{member.filename}: {shape} of {dtype} do not fit its {member.file_size:,} bytes")
+    with archive.open(member) as stream:
+        array: NDArray[np.generic] = np.lib.format.read_array(stream, allow_pickle=False)
+        if stream.read(1):  # also makes zipfile compare the checksum
+            raise ValueError(f"{member.filename} is longer than its array")
+    return array
+
+
+def read_json(file: str | Path, *, max_bytes: int = 1 << 30) -> Any:
+    """Read a JSON file; a missing, damaged or oversized one is a MurineError."""
+    path = Path(file)
+    try:
+        if (size := path.stat().st_size) > max_bytes:
+            raise MurineError(f"{str(file)!r} has {size:,} bytes; expected at most {max_bytes:,}.")
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise MurineError(f"there is no file {str(file)!r}.") from None
+    except MurineError:
+        raise
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        raise MurineError(f"{str(file)!r} is no readable JSON ({error}); it may be truncated.") from error

@@ -1,0 +1,166 @@
+"""A process of its own for work that may crash, hang or swallow all memory: reading files nobody has verified.
+
+libhdf5 can be brought to a crash or an endless loop by a damaged file. In a process of its own that is one clear error
+and not the end of a night's work.
+"""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+
+from murine.errors import MurineError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Crashed(MurineError):
+    """The process was killed, ran out of its time, or ended without an answer."""
+
+
+class Isolated:
+    """A process that calls functions, one after another, under limits; made when first needed, and anew after a crash.
+
+    Parameters
+    ----------
+    memory
+        Bytes of address space that the process may take beyond what it has after its start (where the system supports
+        that limit; macOS and Windows do not).
+
+    Notes
+    -----
+    Functions must be importable by name, and arguments and results must pickle; both sides are this program. Not for
+    use by several threads at once.
+    """
+
+    def __init__(self, memory: int = 2 << 30) -> None:
+        self.memory = memory
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process, at once."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    with suppress(OSError):
+                        stream.close()
+
+    def call(self, seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function there and return what it returns.
+
+        Raises
+        ------
+        MurineError
+            That the function raised; `Crashed` if it took longer than ``seconds``, or the process died.
+        RuntimeError
+            For any other exception of the function, with its traceback as text: a mistake in the program.
+        """
+        if self._process is None or self._process.poll() is not None:
+            self.close()
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", f"from murine.isolation import serve; serve({self.memory})"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            )
+        process = self._process
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("the process has no pipes")
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            process.kill()
+
+        timer = threading.Timer(seconds, stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            pickle.dump((function, args, kwargs), process.stdin)
+            process.stdin.flush()
+            answer: tuple[str, Any] = pickle.load(process.stdout)
+        except (EOFError, OSError, pickle.UnpicklingError):
+            code = process.wait()
+            self.close()
+            reason = f"took longer than {seconds:.0f} s" if late.is_set() else f"ended with {_cause(code)}"
+            raise Crashed(f"the process {reason}") from None
+        except BaseException:  # Ctrl-C: the answer that still comes must not be taken for the next one's
+            self.close()
+            raise
+        finally:
+            timer.cancel()
+        state, value = answer
+        if state == "refused":
+            raise MurineError(value)
+        if state == "failed":
+            raise RuntimeError(value)
+        result: T = value
+        return result
+
+
+def _cause(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    import signal
+
+    with suppress(ValueError):
+        return f"{signal.Signals(-code).name}"
+    return f"signal {-code}"
+
+
+def serve(memory: int) -> None:
+    """Answer calls from standard input until it closes; what the process `Isolated` starts runs."""
+    import os
+    import signal
+    import traceback
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not get among the answers
+    _limit_memory(memory)
+    while True:
+        try:
+            function, args, kwargs = pickle.load(requests)
+        except EOFError:
+            return
+        try:
+            answer = ("done", function(*args, **kwargs))
+        except MurineError as error:
+            answer = ("refused", str(error))
+        except MemoryError:
+            answer = ("refused", f"reading takes more than {memory:,} bytes of memory")
+        except Exception:
+            answer = ("failed", traceback.format_exc())
+        pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
+        answers.flush()
+
+
+def _limit_memory(memory: int) -> None:
+    try:
+        import resource
+        from pathlib import Path
+
+        import h5py  # noqa: F401  (what it and NumPy take at their start is not counted)
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + memory
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    except (ImportError, OSError, ValueError):
+        pass  # a system without that limit: time and crashes are still contained
