@@ -16,8 +16,8 @@ from murine.errors import MurineError, some
 if TYPE_CHECKING:
     import h5py
 
-#: A size of a dataset: exact, or None for any.
-Shape = Sequence[int | None]
+#: The sizes of a dataset, each exact or None for any; None for any number of them.
+Shape = Sequence[int | None] | None
 
 #: Kinds of numbers in a file to what users call them.
 _KINDS = {"f": "floats", "iu": "integers", "iuf": "numbers", "SO": "text"}
@@ -100,8 +100,9 @@ class Tree:
             found = self._h5[path]
             if not isinstance(found, h5py.Dataset):
                 self.refuse(path, f"a {type(found).__name__.lower()}", expected)
-            fits = len(found.shape or ()) == len(shape) and all(
-                wanted in (None, size) for wanted, size in zip(shape, found.shape, strict=True)
+            fits = shape is None or (
+                len(found.shape or ()) == len(shape)
+                and all(wanted in (None, size) for wanted, size in zip(shape, found.shape, strict=True))
             )
             if found.shape is None or not fits or found.dtype.kind not in kind:
                 self.refuse(path, f"{found.dtype} of shape {found.shape}", expected)
@@ -124,9 +125,9 @@ class Tree:
         """Read one text, stored with fixed or variable length."""
         return self._decoded(path, self.array(path, (), "SO").item())
 
-    def texts(self, path: str, size: int | None = None) -> list[str]:
-        """Read a list of texts."""
-        return [self._decoded(path, value) for value in self.array(path, (size,), "SO").tolist()]
+    def texts(self, path: str, shape: Shape = (None,)) -> list[str]:
+        """Read texts; those of an array with several dimensions row after row."""
+        return [self._decoded(path, value) for value in self.array(path, shape, "SO").ravel().tolist()]
 
     def _decoded(self, path: str, value: object) -> str:
         if isinstance(value, bytes):
@@ -150,4 +151,6 @@ class Tree:
 
 
 def _text(shape: Shape) -> str:
+    if shape is None:
+        return "any"
     return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ("," * (len(shape) == 1)) + ")"

@@ -1,0 +1,350 @@
+"""One two-photon experiment of the Allen Brain Observatory: an NWB 1.0 file, read with h5py.
+
+The format is described in ``specs/allen-brain-observatory.md``, sections 3 and 4.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int, Shaped
+
+from murine.cortex.allen import transgenic
+from murine.cortex.allen.hdf5 import Tree
+from murine.errors import MurineError, nearest
+from murine.files import read_npz
+
+if TYPE_CHECKING:
+    import h5py
+
+PIPELINE = "processing/brain_observatory_pipeline"
+FLUORESCENCE = f"{PIPELINE}/Fluorescence"
+SEGMENTATION = f"{PIPELINE}/ImageSegmentation"
+RUNNING = f"{PIPELINE}/BehavioralTimeSeries/running_speed"
+
+#: What can be asked of the traces, with the unit of its responses.
+SIGNALS = {
+    "corrected": "percent of a local baseline",
+    "dff": "fraction of the baseline",
+    "events": "event size",
+}
+
+#: Where metadata are, by AllenSDK's names of them.
+_METADATA = {
+    "ophys_experiment_id": "general/session_id",
+    "experiment_container_id": "general/experiment_container_id",
+    "session_type": "general/session_type",
+    "genotype": "general/subject/genotype",
+    "sex": "general/subject/sex",
+    "age_days": "general/subject/age",
+    "targeted_structure": "general/optophysiology/imaging_plane_1/location",
+    "imaging_depth_um": "general/optophysiology/imaging_plane_1/imaging depth",
+    "excitation_lambda": "general/optophysiology/imaging_plane_1/excitation_lambda",
+    "indicator": "general/optophysiology/imaging_plane_1/indicator",
+    "fov": "general/fov",
+    "device": "general/devices/2-photon microscope",
+    "specimen_name": "general/specimen_name",
+    "session_start_time": "session_start_time",
+}
+_NUMBERS = ("ophys_experiment_id", "experiment_container_id", "age_days", "imaging_depth_um")
+
+
+class Experiment:
+    """A two-photon session: cells, their traces, running speed and what was shown.
+
+    Opened lazily; nothing is read before it is asked for. Use it with ``with``, or call `close`.
+
+    Parameters
+    ----------
+    file
+        ``<experiment id>.nwb``.
+    events
+        ``<experiment id>_events.npz``, where events are wanted.
+
+    Raises
+    ------
+    MurineError
+        Here and in every property: if the file is damaged or not laid out as it should be; the message names the path
+        inside it and what was expected.
+
+    Notes
+    -----
+    Traces are (n_cells, n_frames); cell i is the same everywhere in the file. Frames are those of ``timestamps``.
+    """
+
+    def __init__(self, file: str | Path, events: str | Path | None = None) -> None:
+        self.tree = Tree(file)
+        self.events_file = None if events is None else Path(events)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.tree.close()
+
+    def __repr__(self) -> str:
+        return f"<Experiment {self.experiment_id}: {self.n_cells} cells, {self.metadata.get('session_type', '?')}>"
+
+    # ------------------------------------------------------------------------------------------------- labels
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """What the file says of the session, by AllenSDK's names; what it does not say is absent.
+
+        ``cre_line`` is the first part of the genotype in the catalogue's spelling, without ``/wt``. Take it and the
+        class from the catalogue where there is one: genotypes in the files are spelled in several ways.
+        """
+        about: dict[str, Any] = {key: self.tree.text(path) for key, path in _METADATA.items() if path in self.tree}
+        for key in _NUMBERS:
+            if key in about:
+                number = re.match(r"\s*(\d+)", about[key])
+                if number is None:
+                    self.tree.refuse(_METADATA[key], repr(about[key]), "a number, or a number with its unit")
+                about[key] = int(number[1])
+        if "genotype" in about:
+            about["cre_line"] = transgenic.cre_line(about["genotype"].split(";")[0])
+        if "device" in about:
+            name = re.search(r"(\S+) Please", about["device"])
+            about["device_name"] = name[1] if name else ""
+            about["device"] = about["device"].split(". ")[0]
+        about["pipeline_version"] = self.pipeline_version
+        return about
+
+    @cached_property
+    def pipeline_version(self) -> str:
+        """The last text of ``general/generated_by``; 0.9 where there is none."""
+        path = "general/generated_by"
+        return (self.tree.texts(path, None) or ["0.9"])[-1] if path in self.tree else "0.9"
+
+    @property
+    def _demixes(self) -> bool:
+        """Whether the pipeline was one that separates overlapping cells, from version 2.0."""
+        major = re.match(r"\d+", self.pipeline_version)
+        return major is not None and int(major[0]) >= 2
+
+    @property
+    def experiment_id(self) -> int:
+        """Of the metadata; the number the file's name begins with where those say nothing."""
+        found = self.metadata.get("ophys_experiment_id")
+        if found is None:
+            number = re.match(r"\d+", self.tree.file.name)
+            if number is None:
+                self.tree.refuse(_METADATA["ophys_experiment_id"], "nothing there", "the experiment's number")
+            found = int(number[0])
+        return int(found)
+
+    @cached_property
+    def cell_specimen_ids(self) -> Int[np.ndarray, " n_cells"]:
+        """Identities of the cells across sessions of their container; not positive where a cell has none."""
+        return self.tree.array(f"{SEGMENTATION}/cell_specimen_ids", (None,), "iu").astype(np.int64)
+
+    @cached_property
+    def roi_ids(self) -> list[str]:
+        """Identities of the cells in this experiment alone; their position where the file does not tell."""
+        path = f"{SEGMENTATION}/roi_ids"
+        if path not in self.tree:
+            return [str(i) for i in range(self.n_cells)]
+        kind = self.tree.dataset(path, (self.n_cells,), "iuSO").dtype.kind
+        if kind in "iu":
+            return [str(i) for i in self.tree.array(path, (self.n_cells,), "iu")]
+        return self.tree.texts(path, (self.n_cells,))
+
+    @property
+    def n_cells(self) -> int:
+        return len(self.cell_specimen_ids)
+
+    # ------------------------------------------------------------------------------------------------- traces
+
+    @cached_property
+    def timestamps(self) -> Float[np.ndarray, " n_frames"]:
+        """Seconds at which frames were taken: the clock of the session."""
+        path = f"{FLUORESCENCE}/imaging_plane_1/timestamps"
+        times = self.tree.array(path, (None,), "f").astype(np.float64)
+        if len(times) < 2 or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+            self.tree.refuse(path, f"{len(times)} times that do not all increase", "increasing times of frames")
+        return times
+
+    @property
+    def n_frames(self) -> int:
+        return len(self.timestamps)
+
+    @property
+    def acquisition_rate(self) -> float:
+        """Frames a second, from the first two frames (as AllenSDK does)."""
+        return float(1 / (self.timestamps[1] - self.timestamps[0]))
+
+    def traces(self, signal: str = "corrected", cells: slice = slice(None)) -> Shaped[np.ndarray, "n_cells n_frames"]:
+        """Read the traces of a signal.
+
+        Parameters
+        ----------
+        signal
+            ``corrected``: demixed fluorescence minus neuropil times its contamination ratio, computed in the stored
+            types (before version 2.0 of the pipeline: raw fluorescence minus that); ``dff``: the stored dF/F, a
+            fraction, whose length may differ from the clock's by a sample; ``events``: sizes of the events of the
+            events file.
+        cells
+            Positions to read.
+
+        Returns
+        -------
+        traces
+            float32 or float64, as stored. NaN stays NaN.
+        """
+        sources = self._sources(signal)
+        blocks = [source if isinstance(source, np.ndarray) else self.tree.read(*source, cells) for source in sources]
+        if signal != "corrected":
+            return blocks[0][cells] if isinstance(sources[0], np.ndarray) else blocks[0]
+        measured, neuropil = blocks
+        corrected: np.ndarray = measured - neuropil * self._contamination[cells, None]
+        return corrected
+
+    def blocks(self, signal: str, max_bytes: int = 128 << 20) -> Iterator[tuple[slice, np.ndarray]]:
+        """Read all traces a few cells at a time: pairs of the cells' positions and their traces.
+
+        Blocks are as many rows of storage chunks as fit in ``max_bytes``, so that nothing is decompressed twice.
+        """
+        first = self._sources(signal)[0]
+        dataset = first if isinstance(first, np.ndarray) else first[1]
+        step = 1 if isinstance(dataset, np.ndarray) or dataset.chunks is None else int(dataset.chunks[0])
+        row = max(1, dataset.shape[1] * dataset.dtype.itemsize)
+        size = max(1, max_bytes // row // step) * step
+        for start in range(0, self.n_cells, size):
+            cells = slice(start, min(start + size, self.n_cells))
+            yield cells, self.traces(signal, cells)
+
+    def _sources(self, signal: str) -> list[tuple[str, h5py.Dataset] | np.ndarray]:
+        """The datasets (with their paths) or arrays of which a signal is made."""
+        if signal not in SIGNALS:
+            raise MurineError(
+                f"there is no signal {signal!r}{nearest(signal, SIGNALS) or '.'} Known: {', '.join(SIGNALS)}."
+            )
+        if signal == "events":
+            return [self._events]
+        plane = f"{FLUORESCENCE}/imaging_plane_1"
+        if signal == "dff":
+            path = f"{PIPELINE}/DfOverF/imaging_plane_1/data"
+            return [(path, self.tree.dataset(path, (self.n_cells, None), "f"))]
+        paths = [f"{plane}/data", f"{plane}/neuropil_traces"]
+        if self._demixes:
+            paths = [f"{plane}_demixed_signal/data", f"{plane}_neuropil_response/data"]
+        return [(path, self.tree.dataset(path, (self.n_cells, self.n_frames))) for path in paths]
+
+    @cached_property
+    def _contamination(self) -> Shaped[np.ndarray, " n_cells"]:
+        group = "imaging_plane_1_neuropil_response" if self._demixes else "imaging_plane_1"
+        return self.tree.array(f"{FLUORESCENCE}/{group}/r", (self.n_cells,), "f")
+
+    @cached_property
+    def _events(self) -> Shaped[np.ndarray, "n_cells n_frames"]:
+        if self.events_file is None:
+            raise MurineError(
+                f"events of experiment {self.experiment_id} were asked for, but no events file was given "
+                "(<experiment id>_events.npz; `murine data fetch allen --events` gets it; 105 experiments have none)."
+            )
+        arrays = read_npz(self.events_file, max_bytes=self.tree.max_bytes)
+        events = arrays.get("ev")
+        expected = (self.n_cells, self.n_frames)
+        if events is None or events.shape != expected or events.dtype.kind not in "fiu":
+            found = ", ".join(f"{key} {value.dtype} {value.shape}" for key, value in arrays.items()) or "nothing"
+            raise MurineError(
+                f"{str(self.events_file)!r}, ev: found {found}; expected numbers of shape {expected}, the cells and "
+                f"frames of {self.tree.file.name}."
+            )
+        return events
+
+    # ---------------------------------------------------------------------------------------------- behaviour
+
+    @cached_property
+    def running_speed(self) -> Float[np.ndarray, " n_frames"]:
+        """Running speed (cm/s) at every frame; NaN where it was not measured.
+
+        It starts at the frame whose time is exactly its first time, and fills up with NaN on both sides.
+        """
+        path = f"{RUNNING}/data"
+        dataset = self.tree.dataset(path, None)
+        flat = (None, 1) if len(dataset.shape) == 2 else (None,)
+        speed = self.tree.array(path, flat).reshape(-1).astype(np.float64)
+        times = self.tree.array(f"{RUNNING}/timestamps", (len(speed),))
+        padded = np.full(self.n_frames, np.nan)
+        if not len(speed):
+            return padded
+        start = 0
+        if times[0] > self.timestamps[0]:
+            start = int(np.searchsorted(self.timestamps, times[0]))
+            if start == self.n_frames or self.timestamps[start] != times[0]:
+                self.tree.refuse(
+                    f"{RUNNING}/timestamps", f"a first time {times[0]!r} s", "the time of a frame, to the bit"
+                )
+        if start + len(speed) > self.n_frames:
+            self.tree.refuse(path, f"{len(speed)} samples from frame {start}", f"at most {self.n_frames - start}")
+        padded[start : start + len(speed)] = speed
+        return padded
+
+    # ------------------------------------------------------------------------------------------------ stimuli
+
+    def shows(self, stimulus: str = "natural_scenes") -> bool:
+        """Whether a stimulus was shown in this session."""
+        return bool(self._presentations(stimulus))
+
+    def _presentations(self, stimulus: str) -> list[str]:
+        names = self.tree.names("stimulus/presentation")
+        return [name for name in (stimulus, f"{stimulus}_stimulus") if name in names]
+
+    def stimulus_table(self, stimulus: str = "natural_scenes") -> pd.DataFrame:
+        """When which image was shown: ``frame`` (the image; -1 is the blank screen), ``start`` and ``end`` (frames of
+        the session), in time order (start, then end); the index is the row in the file.
+
+        Raises
+        ------
+        MurineError
+            If the stimulus was not shown, or is there twice.
+        """
+        found = self._presentations(stimulus)
+        if len(found) != 1:
+            shown = ", ".join(self.tree.names("stimulus/presentation")) or "nothing"
+            self.tree.refuse(
+                "stimulus/presentation",
+                f"{' and '.join(found)}, which are one stimulus" if found else shown,
+                f"{stimulus}_stimulus, once (of the three sessions of a container only B shows natural scenes)",
+            )
+        path = f"stimulus/presentation/{found[0]}"
+        images = self.tree.array(f"{path}/data", (None,))
+        frames = self.tree.array(f"{path}/frame_duration", (len(images), 2))
+        for part, values in (("data", images), ("frame_duration", frames)):
+            if not np.isfinite(values).all() or (np.abs(values) > 2**53).any():
+                self.tree.refuse(f"{path}/{part}", "values that are no whole numbers", "whole numbers")
+        if (images != np.trunc(images)).any() or (images < -1).any():
+            self.tree.refuse(f"{path}/data", f"images {images.min()} to {images.max()}", "-1 for blank, or 0, 1, ...")
+        table = pd.DataFrame(
+            {
+                "frame": images.astype(np.int64),
+                "start": frames[:, 0].astype(np.int64),
+                "end": frames[:, 1].astype(np.int64),
+            }
+        )
+        wrong = (table.start < 0) | (table.end <= table.start) | (table.start >= self.n_frames)
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
+            self.tree.refuse(
+                f"{path}/frame_duration",
+                f"frames {table.start[row]} to {table.end[row]} in row {row}",
+                f"start before end within the {self.n_frames} frames",
+            )
+        return table.sort_values(["start", "end"], kind="stable")
+
+    def scene_template(self) -> h5py.Dataset:
+        """The stack of natural scenes, (n_scenes, height, width), not read."""
+        return self.tree.dataset("stimulus/templates/natural_scenes_image_stack/data", (None, None, None))
