@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from murine.cortex import reliability
 from murine.cortex.reliability import random_halves, spearman_brown, split_half
 from murine.errors import MurineError
 
@@ -48,6 +49,40 @@ def test_equals_the_loop_with_missing_trials(n_repetitions):
     np.testing.assert_array_equal(split_half(infinite, 30), split_half(data, 30))
 
 
+def test_complete_and_incomplete_neurons_of_many_blocks_keep_their_places(monkeypatch):
+    data = responses(6)
+    data[2, :, 4] = np.nan  # a repetition that was never shown
+    data[3, ::2, 1] = data[4, ::2, 1] = np.nan  # two neurons of one experiment
+    data[5, 7, 2] = np.inf
+    right = by_loops(np.where(np.isinf(data), np.nan, data), 30, 0)
+    for block in (1, 2 * 25 * 6, 10**6):
+        monkeypatch.setattr(reliability, "BLOCK", block)
+        np.testing.assert_allclose(split_half(data, 30), right, atol=1e-12, rtol=0)
+
+
+def test_many_repetitions_and_splits_go_the_other_way(monkeypatch):
+    """Products of pairs of repetitions are given up where there are too many; the answer stays."""
+    data = responses(20)
+    right = split_half(data)
+    monkeypatch.setattr(reliability, "LARGEST_WEIGHTS", 0)
+    np.testing.assert_allclose(split_half(data), right, atol=1e-13, rtol=0)
+
+
+def test_a_neuron_that_responds_in_few_trials_is_nan_where_a_half_is_silent():
+    """Sums of all trials less those of a half would leave rounding, which correlates with anything."""
+    data = np.zeros((2, 25, 8))
+    data[0, 4, 3] = 0.7  # whichever half has this trial, the other one is silent
+    rng = np.random.default_rng(0)
+    data[1, :, 3] = 0.1 * rng.normal(size=25)
+    assert np.isnan(split_half(data)).all()
+    data[:, :, 5] += 1e-5 * rng.normal(size=(2, 25))
+    halves = random_halves(8)
+    assert (halves[:, 3] == halves[:, 5]).any()  # so some half is still silent
+    assert np.isnan(split_half(data)).all()
+    data += 1e-5 * rng.normal(size=data.shape)
+    np.testing.assert_allclose(split_half(data), by_loops(data, 100, 0), atol=1e-9, rtol=0)
+
+
 def test_large_offsets_lose_nothing():
     data = responses(8, offset=1e4)
     np.testing.assert_allclose(split_half(data, 20), split_half(data - 1e4, 20), atol=1e-9)
@@ -60,7 +95,9 @@ def test_gain_offset_and_order_do_not_matter():
     np.testing.assert_allclose(split_half(scale * data - 7), right, atol=1e-12)
     order = np.random.default_rng(0).permutation(25)
     np.testing.assert_allclose(split_half(data[:, order]), right, atol=1e-12)
-    np.testing.assert_array_equal(split_half(data[::-1]), right[::-1])
+    np.testing.assert_allclose(
+        split_half(data[::-1]), right[::-1], rtol=0, atol=1e-14
+    )  # the place in a block: rounding
 
 
 def test_neurons_that_have_no_reliability_are_nan():
@@ -69,9 +106,9 @@ def test_neurons_that_have_no_reliability_are_nan():
     data[1] = 1e6 + 1e-12
     data[2, 3] = np.nan  # never shown
     data[3, 3, 1:] = np.nan  # one trial: one half has none
-    reliability = split_half(data)
-    assert np.isnan(reliability[:4]).all()
-    np.testing.assert_allclose(reliability[4:], by_loops(data[4:], 100, 0), atol=1e-12)
+    found = split_half(data)
+    assert np.isnan(found[:4]).all()
+    np.testing.assert_allclose(found[4:], by_loops(data[4:], 100, 0), atol=1e-12)
 
 
 def test_repeated_trials_have_reliability_one():

@@ -7,6 +7,10 @@ from jaxtyping import Bool, Float
 
 from murine.errors import MurineError
 
+BLOCK = 2**18  # trials of as many neurons as stay in the cache of a core
+LARGEST_WEIGHTS = 2**23  # numbers; more repetitions or splits than that are faster and smaller one neuron at a time
+CONSTANT = 1e-12  # of the size of the responses: variation up to this is what rounding leaves of a constant
+
 
 def random_halves(n_repetitions: int, n_splits: int = 100, seed: int = 0) -> Bool[np.ndarray, "n_splits n_repetitions"]:
     """Draw random halvings of the repetitions.
@@ -44,28 +48,81 @@ def split_half(
     Returns
     -------
     reliability
-        NaN for a neuron that is constant or has no valid trial of some stimulus in some half.
+        Computed in float64, whatever the responses are; NaN for a neuron that is constant or has no valid trial of some
+        stimulus in some half. A neuron without missing trials takes a fifth of the time of another.
     """
-    n_neuroids, _, n_repetitions = responses.shape
+    from threadpoolctl import threadpool_limits
+
+    n_neuroids, n_stimuli, n_repetitions = responses.shape
     first = random_halves(n_repetitions, n_splits, seed)
     reliability = np.full(n_neuroids, np.nan)
-    # One neuron at a time: its (n_stimuli, n_repetitions) trials stay in the cache, and one product with the
-    # 0/1 matrix of halves gives the sums of all splits.
-    halves = np.concatenate([first, ~first]).astype(np.float64).T
-    for i, trials in enumerate(responses):
-        valid = np.isfinite(trials)
-        if valid.all():
-            means = trials.astype(np.float64) @ halves / halves.sum(axis=0)
-        else:
-            count = valid @ halves
-            if not (count > 0).all():
-                continue
-            means = np.where(valid, trials, 0).astype(np.float64) @ halves / count
-        size = np.abs(means).max()
-        means -= means.mean(axis=0)
-        norm = np.sqrt((means**2).sum(axis=0))
-        if (norm > 1e-12 * size).all():  # what is left of a constant is rounding, not signal
-            a, b = means[:, :n_splits], means[:, n_splits:]
-            r = (a * b).sum(axis=0) / (norm[:n_splits] * norm[n_splits:])
-            reliability[i] = spearman_brown(r).mean()
+    complete = np.zeros(n_neuroids, dtype=bool)
+    with threadpool_limits(1, "blas"):  # these products are too small to share: on a busy machine threads only wait
+        if n_repetitions * (n_repetitions + 1) // 2 * (2 * n_splits + 1) <= LARGEST_WEIGHTS:
+            weights = _weights_of_pairs(first)
+            size = max(1, BLOCK // max(1, n_stimuli * n_repetitions))
+            for start in range(0, n_neuroids, size):
+                block = slice(start, start + size)
+                reliability[block], complete[block] = _from_products(responses[block], first, weights)
+        halves = first.T.astype(np.float64)
+        valid = counts = None
+        for i in np.flatnonzero(~complete):
+            finite = np.isfinite(responses[i])
+            if valid is None or counts is None or not np.array_equal(finite, valid):
+                valid, counts = finite, _sums(finite.astype(np.float64), halves)
+            if (counts > 0).all():
+                reliability[i] = _from_means(_sums(np.where(valid, responses[i], 0.0), halves) / counts)
     return reliability
+
+
+def _weights_of_pairs(first: Bool[np.ndarray, "n_splits n_repetitions"]) -> Float[np.ndarray, "n_pairs n_sums"]:
+    """What each pair of repetitions t <= u counts in a sum over all t, u of the first half of each split, of the second
+    halves, and of all repetitions (last column)."""
+    members = np.concatenate([first, ~first, np.ones_like(first[:1])]).astype(np.float64).T
+    t, u = np.triu_indices(first.shape[1])
+    weights: Float[np.ndarray, "n_pairs n_sums"] = members[t] * members[u] * np.where(t == u, 1, 2)[:, None]
+    return weights
+
+
+def _from_products(
+    responses: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"],
+    first: Bool[np.ndarray, "n_splits n_repetitions"],
+    weights: Float[np.ndarray, "n_pairs n_sums"],
+) -> tuple[Float[np.ndarray, " n_neuroids"], Bool[np.ndarray, " n_neuroids"]]:
+    """Reliability of the neurons that have all trials, and which they are.
+
+    With the trials centred over stimuli, X, the variance of the sum over a half h of the repetitions is h' X'X h, linear
+    in the products X'X of pairs of repetitions. So these are computed once for all splits, and half means never.
+    """
+    n_repetitions = responses.shape[2]
+    trials = responses.astype(np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):  # what is missing or too large ends in a sum that is not finite
+        means = np.full((1, trials.shape[1]), 1 / trials.shape[1]) @ trials
+        trials -= means
+        products = (trials.transpose(0, 2, 1) @ trials).reshape(len(trials), n_repetitions**2)
+        t, u = np.triu_indices(n_repetitions)
+        sums = products.take(t * n_repetitions + u, axis=1) @ weights
+        a, b, total = np.split(sums, [len(first), 2 * len(first)], axis=1)
+        rounding = CONSTANT * np.abs(means).max(axis=2)
+        sizes = first.sum(axis=1), (~first).sum(axis=1)
+        varying = (np.sqrt(a) > rounding * sizes[0]) & (np.sqrt(b) > rounding * sizes[1])
+        r = np.divide(total - a - b, 2 * np.sqrt(a * b), out=np.full(a.shape, np.nan), where=varying)
+    return spearman_brown(r).mean(axis=1), np.isfinite(total[:, 0])
+
+
+def _sums(
+    trials: Float[np.ndarray, "n_stimuli n_repetitions"], first: Float[np.ndarray, "n_repetitions n_splits"]
+) -> Float[np.ndarray, "2 n_stimuli n_splits"]:
+    """Sums over the first half and over the second half of each split."""
+    half = trials @ first
+    return np.stack([half, trials.sum(axis=1, keepdims=True) - half])
+
+
+def _from_means(means: Float[np.ndarray, "2 n_stimuli n_splits"]) -> float:
+    """Reliability of one neuron from the half means."""
+    size = np.abs(means).max()
+    means = means - means.mean(axis=1, keepdims=True)
+    norm = np.sqrt((means**2).sum(axis=1))
+    if not (norm > CONSTANT * size).all():
+        return float("nan")
+    return float(spearman_brown((means[0] * means[1]).sum(axis=0) / norm.prod(axis=0)).mean())
