@@ -62,7 +62,8 @@ class Options:
     nan_cell: int | None = None
     """Row of the cell with a hole of NaN (demixed, raw and dF/F)."""
     nan_at: str = "other"
-    """Where: ``other`` (sweeps of scenes that the cell does not prefer), ``preferred``, or ``nothing`` (no sweep)."""
+    """What it touches: windows of ``other`` scenes than the preferred one only, the ``preferred`` one's, the ``tail``
+    of a preferred one's (samples that enter neither its baseline nor its mean), ``nothing``, or ``all`` frames."""
     nan_frames: int = 5
 
     dtype: str = "float32"
@@ -82,12 +83,14 @@ class Options:
     """Whether the tree has an events file for this experiment."""
 
     scene_group: str = "natural_scenes_stimulus"
+    second_scene_group: bool = False
+    """True: the scenes stored under both of their names, an error."""
     hard_link: bool = False
     """True: the template linked as no public file does it."""
     repetitions: int = 12
     """Presentations of each scene and of the blank, over three blocks; mice run in every other repetition."""
     fewer: tuple[tuple[int, int], ...] = ((17, 9),)
-    """(scene, presentations) of scenes shown less often."""
+    """(scene, presentations) of scenes shown less often; scene -1 is the blank."""
     sweep_frames: int = 7
     """End minus start of every sweep."""
     second_sweep_frames: int | None = None
@@ -269,17 +272,21 @@ def _drive(session: _Session, cell: int) -> np.ndarray:
 def _hole(session: _Session) -> slice:
     """Frames to make NaN, by what they are to touch: a sweep's window reaches from 4 lengths before to 5 after."""
     o = session.options
-    before, after = 4 * o.sweep_frames, 5 * o.sweep_frames
+    if o.nan_at == "all":
+        return slice(0, session.frames)
     preferred = o.preferred_scene(o.nan_cell or 0)
     sweeps = session.layout["scenes"]
     starts = np.array([start for start, _, _ in sweeps])
-    shown = np.array([scene for _, _, scene in sweeps])
+    favourite = np.array([scene == preferred for _, _, scene in sweeps])
     for first in range(starts[len(starts) // 5], session.frames - o.nan_frames):
-        touched = (starts - before < first + o.nan_frames) & (starts + after > first)
+        after_start = first + o.nan_frames > starts - 4 * o.sweep_frames
+        touched = after_start & (first < starts + 5 * o.sweep_frames)
+        matters = after_start & (first < starts + 2 * o.sweep_frames)
         wanted = {
             "nothing": not touched.any(),
-            "other": touched.any() and not (shown[touched] == preferred).any(),
-            "preferred": (shown[touched] == preferred).any(),
+            "other": touched.any() and not touched[favourite].any(),
+            "preferred": matters[favourite].any(),
+            "tail": touched[favourite].any() and not matters[favourite].any(),
         }[o.nan_at]
         if wanted:
             return slice(first, first + o.nan_frames)
@@ -429,6 +436,8 @@ def _write_stimuli(file: h5py.File, session: _Session) -> None:
     gratings[4::10] = np.nan
     if o.session_type == "three_session_B":
         indexed(o.scene_group, templates(o), plan["scenes"])
+        if o.second_scene_group:
+            file.copy(f"stimulus/presentation/{o.scene_group}", "stimulus/presentation/natural_scenes")
         if o.gratings:
             featured(
                 "static_gratings_stimulus", ["orientation", "spatial_frequency", "phase"], gratings, plan["gratings"]
@@ -450,7 +459,7 @@ def _write_stimuli(file: h5py.File, session: _Session) -> None:
 
 def _write_general(file: h5py.File, options: Options) -> None:
     o = options
-    microscope = "Nikon A1R-MP multiphoton microscope. Please contact us for details: CAM2P.2 Please see the paper."
+    microscope = "Nikon A1R-MP multiphoton microscope. CAM2P.2 Please see the paper."
     values = {
         "nwb_version": "NWB-1.0.6",
         "identifier": f"murine fixture {o.experiment}",

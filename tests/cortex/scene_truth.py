@@ -59,7 +59,7 @@ class Answers:
     mean_sweep_response: np.ndarray
     """(sweeps, cells + 1) percent; running speed last."""
     sweep_p: np.ndarray | None
-    """(sweeps, cells)."""
+    """(sweeps, cells + 1); running speed last."""
     response: np.ndarray | None
     """(119, cells + 1, 3), blank first."""
     peak: dict[str, np.ndarray]
@@ -113,25 +113,33 @@ def sweep_response(trace: np.ndarray, start: int, length: int) -> np.ndarray:
     """Section 7.1: 9 L samples in percent of the mean of the first 4 L."""
     window = trace[start - 4 * length : start + 5 * length]
     with np.errstate(all="ignore"):
-        return 100 * (window / np.mean(window[: 4 * length]) - 1)
+        return 100 * (window / _mean(window[: 4 * length]) - 1)
 
 
 def anova(groups: list[np.ndarray]) -> float:
-    """One-way; NaN where it is not defined."""
+    """One-way, in float64 whatever the type of the trace; NaN where it is not defined."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        return float(stats.f_oneway(*groups).pvalue)
+        return float(stats.f_oneway(*[group.astype(np.float64) for group in groups]).pvalue)
 
 
 def condition_response(means: np.ndarray, p: np.ndarray | None) -> np.ndarray:
-    """Section 7.4, of one cell and one condition: mean, standard error, number of significant sweeps."""
-    kept = means[~np.isnan(means)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        mean = np.mean(kept) if len(kept) else np.nan
-        error = np.std(kept, ddof=1) / np.sqrt(len(means)) if len(kept) > 1 else np.nan
+    """Section 7.4, of one cell and one condition: mean, standard error, number of significant sweeps.
+
+    The mean is summed in the trace's own type, over all sweeps with zero for NaN; the variance is float64 and rounded
+    to that type. (In float64 this is what it seems to be; in float32 it decides the last digits.)
+    """
+    known = ~np.isnan(means)
+    count = int(known.sum())
+    mean = np.sum(np.where(known, means, 0), dtype=means.dtype) / means.dtype.type(count) if count else np.nan
+    error = np.nan
+    if count > 1:
+        wide = np.where(known, means, 0).astype(np.float64)
+        squares = np.where(known, (np.sum(wide) / count - wide) ** 2, 0.0)
+        variance = means.dtype.type(np.sum(squares) / (count - 1))
+        error = np.float64(np.sqrt(variance)) / np.sqrt(len(means))
     significant = np.nan if p is None else np.sum(p < 0.05 / N_SCENES)
-    return np.array([mean, error, significant])
+    return np.array([mean, error, significant], dtype=np.float64)
 
 
 def selectivity(responses: np.ndarray) -> float:
@@ -151,9 +159,23 @@ def reliability(windows: list[np.ndarray]) -> float:
         for j in range(i + 1, len(windows)):
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
-                correlations.append(np.corrcoef(windows[i][28:42], windows[j][28:42])[0, 1])
+                pair = [windows[k][28:42].astype(np.float64) for k in (i, j)]
+                correlations.append(np.corrcoef(*pair)[0, 1])
     known = [r for r in correlations if not np.isnan(r)]
     return float(np.mean(known)) if known else np.nan
+
+
+def welch(x: np.ndarray, y: np.ndarray) -> float:
+    """p of Welch's t-test: means and squared deviations in the values' own type, the rest in float64."""
+    with np.errstate(all="ignore"):
+        parts = []
+        for values in (x, y):
+            n = len(values)
+            spread = np.float64(np.mean((values - np.mean(values)) ** 2)) * n / (n - 1)
+            parts.append(spread / n)
+        t = np.float64(np.mean(x) - np.mean(y)) / np.sqrt(sum(parts))
+        freedom = sum(parts) ** 2 / (parts[0] ** 2 / (len(x) - 1) + parts[1] ** 2 / (len(y) - 1))
+        return float(2 * stats.t.sf(abs(t), freedom))
 
 
 def running_modulation(means: np.ndarray, speeds: np.ndarray) -> tuple[float, float]:
@@ -161,54 +183,72 @@ def running_modulation(means: np.ndarray, speeds: np.ndarray) -> tuple[float, fl
     running, still = means[speeds >= 1], means[speeds < 1]
     if len(running) <= 4 or len(still) <= 4:
         return np.nan, np.nan
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        p = float(stats.ttest_ind(running, still, equal_var=False).pvalue)
+    p = welch(running, still)
     a, b = np.mean(running), np.mean(still)
     if a > b:
         return p, float((a - b) / abs(a))
     if a < b:
         return p, float(-(b - a) / abs(b))
-    return p, np.nan if np.isnan(a) or np.isnan(b) else 0.0
+    return p, np.nan
 
 
 def answers_of(file: Stored, *, sweep_p: bool = True) -> Answers:
-    """All of sections 7 and 8; without ``sweep_p`` neither the sweeps' p values nor the condition responses."""
+    """All of sections 7 and 8; without ``sweep_p`` neither the sweeps' p values nor the condition responses.
+
+    Cells are independent of each other: NaN in the preferred scene of one, for which AllenSDK raises, makes NaN of
+    what it enters (as 7.7 has it of the sweeps).
+    """
     corrected = corrected_fluorescence(file.signal, file.neuropil, file.ratio)
     running = padded_running(file.speed, file.speed_times, file.clock)
     table = sweep_table(file.scene, file.frame_duration)
+    starts = [int(s) for s in table[:, 1]]
     length = int(table[1, 2] - table[1, 1])
-    cells, sweeps = len(corrected), len(table)
     onset, over = 4 * length, 6 * length
-
-    windows = [[sweep_response(corrected[c], int(s), length) for s in table[:, 1]] for c in range(cells)]
-    means = np.full((sweeps, cells + 1), np.nan)
-    p = np.full((sweeps, cells), np.nan) if sweep_p else None
-    for k, s in enumerate(table[:, 1]):
-        for c in range(cells):
-            means[k, c] = np.mean(windows[c][k][onset:over])
-            if p is not None:
-                p[k, c] = anova([windows[c][k][:onset], windows[c][k][onset:over]])
-        means[k, cells] = np.mean(running[s - onset : s + 5 * length][onset:over])
-
-    response = np.full((len(CONDITIONS), cells + 1, 3), np.nan)
-    for n, condition in enumerate(CONDITIONS):
-        shown = table[:, 0] == condition
-        for c in range(cells + 1):
-            response[n, c] = condition_response(means[shown, c], p[shown, c] if p is not None and c < cells else None)
-
     rate = 1 / (file.clock[1] - file.clock[0])
+
+    cells, sweeps = len(corrected), len(table)
+    means = np.full((sweeps, cells + 1), np.nan)
+    p = np.full((sweeps, cells + 1), np.nan)
+    response = np.full((len(CONDITIONS), cells + 1, 3), np.nan)
     peak = {name: np.full(cells, np.nan) for name in PEAK_COLUMNS}
-    for c in range(cells):
+    speed_windows = [running[s - onset : s + 5 * length] for s in starts]
+    speeds = np.array([_mean(window[onset:over]) for window in speed_windows])
+
+    for c in range(cells + 1):
+        windows = [sweep_response(corrected[c], s, length) for s in starts] if c < cells else speed_windows
+        mine = np.array([_mean(window[onset:over]) for window in windows], dtype=windows[0].dtype)
+        means[:, c] = mine
+        if sweep_p:
+            p[:, c] = [anova([window[:onset], window[onset:over]]) for window in windows]
+        for n, condition in enumerate(CONDITIONS):
+            shown = table[:, 0] == condition
+            response[n, c] = condition_response(mine[shown], p[shown, c] if sweep_p else None)
+        if c == cells:
+            continue
+
         scenes = response[1:, c, 0]
         best = int(np.argmax(scenes))
         shown = np.flatnonzero(table[:, 0] == best)
-        best_windows = [windows[c][k] for k in shown]
+        best_windows = [windows[k] for k in shown]
         peak["scene_ns"][c] = best
         peak["peak_dff_ns"][c] = scenes[best]
-        peak["ptest_ns"][c] = anova([means[table[:, 0] == condition, c] for condition in CONDITIONS])
+        peak["ptest_ns"][c] = anova([mine[table[:, 0] == condition] for condition in CONDITIONS])
         peak["time_to_peak_ns"][c] = (int(np.argmax(np.mean(best_windows, axis=0))) - onset) / rate
-        peak["p_run_ns"][c], peak["run_modulation_ns"][c] = running_modulation(means[shown, c], means[shown, cells])
+        peak["p_run_ns"][c], peak["run_modulation_ns"][c] = running_modulation(mine[shown], speeds[shown])
         peak["reliability_ns"][c] = reliability(best_windows)
         peak["image_selectivity_ns"][c] = selectivity(scenes)
-    return Answers(file.cell_specimen_ids, corrected, running, table, means, p, response if sweep_p else None, peak)
+    return Answers(
+        file.cell_specimen_ids,
+        corrected,
+        running,
+        table,
+        means,
+        p if sweep_p else None,
+        response if sweep_p else None,
+        peak,
+    )
+
+
+def _mean(values: np.ndarray) -> np.floating:
+    """NaN without a warning where there is nothing to average."""
+    return np.mean(values) if len(values) else values.dtype.type(np.nan)
