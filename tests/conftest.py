@@ -9,6 +9,8 @@ from pathlib import Path
 import jaxtyping
 import pytest
 
+from public_bucket import BucketServer, PublicBucket, bucket_server
+
 # Before murine is imported: every function checks the types, shapes and dtypes in its annotations.
 jaxtyping.install_import_hook("murine", "runtime_checks.checked")
 
@@ -52,3 +54,16 @@ def shared_data() -> Path:
     if folder is None:
         pytest.skip("needs the folder of real data: set MURINE_SHARED, or put it at ../shared/data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def server_of_buckets() -> Iterator[BucketServer]:
+    """A server on loopback that speaks S3."""
+    with bucket_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bucket(server_of_buckets: BucketServer) -> PublicBucket:
+    """A public bucket; every test has keys of its own."""
+    return server_of_buckets.bucket("public-data")

@@ -1,0 +1,35 @@
+"""Verified, resumable transfers over HTTP, and the listing of a public bucket.
+
+A file gets its name only when all of its bytes are there and agree with what the listing says of them; a record of
+size and digests then lies beside it. For a file ``NAME`` these have names of their own in the same folder::
+
+    .NAME.partial        the bytes that have come
+    .NAME.partial.json   what they are bytes of, so that another process can go on with them
+    .NAME.verified.json  size and digests of NAME, and what they were checked against
+    .NAME.lock           held by the process that works on NAME
+
+Nothing in them depends on where the folder is.
+"""
+
+from murine.download.bucket import Bucket
+from murine.download.fetching import Outcome, fetch, require_all
+from murine.download.planning import Plan, plan
+from murine.download.records import Record, read_record, remove, verified, verify
+from murine.download.remote import Check, Remote, Transfer
+
+__all__ = [
+    "Bucket",
+    "Check",
+    "Outcome",
+    "Plan",
+    "Record",
+    "Remote",
+    "Transfer",
+    "fetch",
+    "plan",
+    "read_record",
+    "remove",
+    "require_all",
+    "verified",
+    "verify",
+]

@@ -1,0 +1,58 @@
+"""Files and folders here: names beside a file, small files, and what errors mean."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+_LARGEST_JSON = 2**20
+
+
+def beside(file: Path, end: str) -> Path:
+    """Name of a hidden file that goes with another."""
+    return file.with_name(f".{file.name}.{end}")
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """What a small file of ours says; nothing if it is missing, broken or not ours."""
+    try:
+        with file.open("rb") as opened:
+            given = json.loads(opened.read(_LARGEST_JSON))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return given if isinstance(given, dict) else {}
+
+
+def existing_folder(file: Path) -> Path:
+    """The folder that a file will be in, or the nearest above it that there is."""
+    return next(folder for folder in file.absolute().parents if folder.is_dir())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names in a folder survive a loss of power."""
+    with suppress(OSError):  # some systems do not open folders
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def meaning(error: OSError) -> str:
+    """What an error of the system means."""
+    reasons: dict[int | None, str] = {
+        errno.ENOSPC: "the disk is full",
+        errno.EDQUOT: "the quota is used up",
+        errno.EFBIG: "the file would be too large",
+        errno.EACCES: "writing is not allowed",
+        errno.EPERM: "writing is not allowed",
+        errno.EROFS: "the file system is read-only",
+        errno.ENOTDIR: "a part of its path is a file, not a folder",
+        errno.EEXIST: "a part of its path is a file, not a folder",
+        errno.EISDIR: "there is a folder of that name",
+    }
+    return reasons.get(error.errno, str(error))
