@@ -40,13 +40,13 @@ class Session:
 def small_session(seed: int = 0, session_id: int = 715093703, n_repetitions: int = 4) -> Session:
     """A session of three probes; units, presentations and invalid intervals of every kind that a reader must tell."""
     rng = np.random.default_rng(seed)
-    session = Session(session_id, specimen_id=session_id - 15359962)
+    session = Session(session_id, specimen_id=session_id - 15360122)
     session.subject = {
         "age": "P118D",
         "genotype": "Sst-IRES-Cre/wt;Ai32(RCL-ChR2(H134R)_EYFP)/wt",
         "sex": "M",
         "species": "Mus musculus",
-        "subject_id": str(session_id - 15359973),
+        "subject_id": str(session_id - 15360130),
     }
     session.channels = _channels()
     session.presentations = _presentations(rng, n_repetitions)
