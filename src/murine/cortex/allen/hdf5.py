@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -54,7 +54,7 @@ class Tree:
         except (OSError, RuntimeError, ValueError, KeyError) as error:
             raise MurineError(f"{str(file)!r} is no readable HDF5 file ({error}); it may be truncated.") from error
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Tree:
         return self
 
     def __exit__(

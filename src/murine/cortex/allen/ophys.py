@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -83,7 +83,7 @@ class Experiment:
         self.tree = Tree(file)
         self.events_file = None if events is None else Path(events)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Experiment:
         return self
 
     def __exit__(

@@ -62,7 +62,8 @@ class NaturalScenes:
         frames = self.table["frame"].to_numpy()
         if not len(frames) or frames.max() >= n_scenes:
             raise MurineError(
-                f"{str(experiment.tree.file)!r} shows scenes up to {frames.max(initial=-1)}; expected 0 to {n_scenes - 1}."
+                f"{str(experiment.tree.file)!r} shows scenes up to {frames.max(initial=-1)}; expected 0 to "
+                f"{n_scenes - 1}."
             )
         self.sweep_length = sweep_length(self.table)
 
@@ -223,7 +224,7 @@ def reliability(windows: Shaped[np.ndarray, "n_sweeps n_samples"]) -> float:
     if len(courses) < 2 or not courses.shape[1]:
         return np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
-        r = np.corrcoef(courses)[np.triu_indices(len(courses), 1)]
+        r = np.asarray(np.corrcoef(courses))[np.triu_indices(len(courses), 1)]
     return float(np.nanmean(r)) if np.isfinite(r).any() else np.nan
 
 
