@@ -91,8 +91,8 @@ def _from_products(
 ) -> tuple[Float[np.ndarray, " n_neuroids"], Bool[np.ndarray, " n_neuroids"]]:
     """Reliability of the neurons that have all trials, and which they are.
 
-    With the trials centred over stimuli, X, the variance of the sum over a half h of the repetitions is h' X'X h, linear
-    in the products X'X of pairs of repetitions. So these are computed once for all splits, and half means never.
+    With the trials centred over stimuli, X, the variance of the sum over a half h of the repetitions is h' X'X h:
+    linear in the products X'X of pairs of repetitions. So these serve all splits, and no half mean is ever computed.
     """
     n_repetitions = responses.shape[2]
     trials = responses.astype(np.float64)
@@ -105,8 +105,9 @@ def _from_products(
         a, b, total = np.split(sums, [len(first), 2 * len(first)], axis=1)
         rounding = CONSTANT * np.abs(means).max(axis=2)
         sizes = first.sum(axis=1), (~first).sum(axis=1)
-        varying = (np.sqrt(a) > rounding * sizes[0]) & (np.sqrt(b) > rounding * sizes[1])
-        r = np.divide(total - a - b, 2 * np.sqrt(a * b), out=np.full(a.shape, np.nan), where=varying)
+        covariance, a, b = (total - a - b) / 2, np.sqrt(a), np.sqrt(b)
+        varying = (a > rounding * sizes[0]) & (b > rounding * sizes[1])
+        r = np.divide(covariance, a * b, out=np.full(a.shape, np.nan), where=varying)
     return spearman_brown(r).mean(axis=1), np.isfinite(total[:, 0])
 
 
