@@ -1,0 +1,252 @@
+"""Representative neurons: UMAP and k-means, and the neurons nearest to the centres of the clusters.
+
+As in Qazi, Jalil & Iqbal 2025, "Mice to Machines" (``specs/papers.md`` 1.3, settings of 1.6): 10 clusters a class and
+50 neurons a cluster give 500 excitatory and 500 inhibitory neurons.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from murine.cortex.recording import Recording
+from murine.cortex.selection import BLANK
+from murine.errors import MurineError, some
+
+log = logging.getLogger(__name__)
+
+#: The groups of neurons that are embedded and chosen from separately, where these are the cell classes.
+CLASSES = ("excitatory", "inhibitory")
+
+
+@dataclass(frozen=True, eq=False)
+class Representatives:
+    """Neurons that stand for many, and the embedding that they were chosen in.
+
+    Attributes
+    ----------
+    embedded
+        All neurons that could be chosen, in the order of the recording given. Coordinates of the neurons, beside those
+        they had: ``umap_1``, ``umap_2`` (no unit; each group has its own embedding), ``cluster`` ("excitatory 3") and
+        ``chosen`` (bool).
+    by
+        The coordinate that tells the groups.
+    """
+
+    embedded: Recording
+    by: str
+
+    @property
+    def chosen(self) -> Recording:
+        """The chosen neurons only, with the same coordinates but ``chosen``."""
+        dataset = self.embedded.dataset
+        chosen = dataset.isel(neuroid=np.flatnonzero(dataset["chosen"].values)).drop_vars("chosen")
+        return Recording(chosen, self.embedded.name)
+
+
+def representative(
+    recording: Recording,
+    *,
+    by: str = "cell_class",
+    groups: Sequence[str] | None = None,
+    n_clusters: int = 10,
+    n_per_cluster: int = 50,
+    n_neighbors: int = 15,
+    min_dist: float = 0.1,
+    n_restarts: int = 10,
+    blank: bool = False,
+    seed: int = 0,
+) -> Representatives:
+    """Choose the neurons nearest to the centres of clusters in a UMAP embedding, separately in each group.
+
+    A neuron is described by its responses to the stimuli, averaged over repetitions and scaled to unit length
+    (`response_vectors`). Neurons that miss all trials of a stimulus, or respond the same to all stimuli, are left out
+    and logged; so are neurons of no group. Of each group, the vectors are embedded in two dimensions by UMAP
+    (Euclidean), the embedding is divided by k-means, and the members of each cluster that are nearest to its centre are
+    chosen.
+
+    Neurons and stimuli are sorted by id first, so their order does not change what is chosen. The same seed gives the
+    same neurons on the same machine with the same versions of the libraries; UMAP amplifies rounding, so elsewhere
+    others may be chosen. Keep the ids of what was chosen, or write the recording.
+
+    Parameters
+    ----------
+    recording
+        Needs the coordinate ``by``.
+    by
+        The coordinate of the neurons that tells the groups.
+    groups
+        Its values to choose from. Default: excitatory and inhibitory where ``by`` is ``cell_class``, else all but ''.
+    n_clusters, n_per_cluster
+        Of each group.
+    n_neighbors, min_dist
+        Of UMAP.
+    n_restarts
+        Of k-means.
+    blank
+        Whether the response to the stimulus ``blank`` is a part of the vectors; by default it is not, for it has no
+        image.
+    seed
+        Of UMAP and k-means.
+
+    Raises
+    ------
+    MurineError
+        If a group is missing, has fewer neurons than asked for, or some cluster of it has.
+    """
+    if min(n_clusters, n_per_cluster, n_restarts) < 1 or n_neighbors < 2 or not 0 <= min_dist <= 1:
+        raise MurineError(
+            f"cannot choose {n_per_cluster} neurons from each of {n_clusters} clusters with n_neighbors {n_neighbors}, "
+            f"min_dist {min_dist}, n_restarts {n_restarts}; expected at least 1 neuron, cluster and restart, at least "
+            "2 neighbors, and a min_dist from 0 to 1."
+        )
+    members = _groups(recording, by, groups)
+    needed = max(n_clusters * n_per_cluster, n_neighbors + 1)
+    vectors = response_vectors(recording, blank=blank)
+    ids = recording["neuroid_id"].astype(str)
+    usable = np.isfinite(vectors).all(axis=1)
+    cluster = np.full(recording.n_neuroids, "", dtype=object)
+    points = np.full((recording.n_neuroids, 2), np.nan)
+    chosen = np.zeros(recording.n_neuroids, dtype=bool)
+    for group, rows in members.items():
+        bad, good = rows[~usable[rows]], rows[usable[rows]]
+        if len(bad):
+            log.warning(
+                "%s: %d %s neurons left out for missing or constant responses: %s",
+                *(recording.name, len(bad), group, some(ids[bad])),
+            )
+        if len(good) < needed:
+            less = f" with a response to every stimulus (and {len(bad)} without)" if len(bad) else ""
+            raise MurineError(
+                f"{recording.name!r} has only {len(good)} {group} neurons{less}; {n_clusters} clusters with "
+                f"{n_per_cluster} neurons each and n_neighbors {n_neighbors} need at least {needed}. Give a smaller "
+                "n_clusters, n_per_cluster or n_neighbors, or other groups."
+            )
+        members[group] = good[np.argsort(ids[good])]
+    for group, rows in members.items():
+        points[rows] = embed(vectors[rows], n_neighbors=n_neighbors, min_dist=min_dist, seed=seed)
+        label, nearest = nearest_to_centres(
+            points[rows], n_clusters, n_per_cluster, n_restarts=n_restarts, seed=seed, what=f"{group} neurons"
+        )
+        cluster[rows] = [f"{group} {k}" for k in label]
+        chosen[rows] = nearest
+        log.info("%s: %d of %d %s neurons chosen", recording.name, nearest.sum(), len(rows), group)
+    coords = {"umap_1": points[:, 0], "umap_2": points[:, 1], "cluster": cluster.astype(str), "chosen": chosen}
+    dataset = recording.dataset.assign_coords({key: ("neuroid", values) for key, values in coords.items()})
+    embedded = dataset.isel(neuroid=np.sort(np.concatenate(list(members.values()))))
+    return Representatives(Recording(embedded, recording.name), by)
+
+
+def response_vectors(recording: Recording, *, blank: bool = False) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
+    """Mean response of each neuron to each stimulus, scaled to unit length; stimuli in the order of their ids.
+
+    Parameters
+    ----------
+    blank
+        Whether the stimulus ``blank`` is one of them.
+
+    Returns
+    -------
+    vectors
+        NaN for a neuron that misses all trials of a stimulus, or responds the same to all of them.
+    """
+    stimuli = [i for i in np.argsort(np.array(recording.stimulus_ids)) if blank or recording.stimulus_ids[i] != BLANK]
+    means = recording.mean()[:, stimuli]
+    varying = np.ptp(means, axis=1, keepdims=True) > 0
+    length = np.linalg.norm(means, axis=1, keepdims=True)
+    return np.divide(means, length, out=np.full(means.shape, np.nan), where=varying)
+
+
+def embed(
+    vectors: Float[np.ndarray, "n_neuroids n_features"],
+    *,
+    n_neighbors: int = 15,
+    min_dist: float = 0.1,
+    seed: int = 0,
+) -> Float[np.ndarray, "n_neuroids 2"]:
+    """Embed finite vectors in two dimensions by UMAP (McInnes, Healy & Melville 2018), Euclidean, on one thread.
+
+    The order of the vectors matters, as does everything that rounds.
+    """
+    with warnings.catch_warnings():
+        # It says at its import that TensorFlow is missing, which only its parametric variant needs.
+        warnings.filterwarnings("ignore", message="Tensorflow not installed", category=ImportWarning)
+        import umap
+
+    # One job is what a seed allows; left to its default, it warns of that.
+    reducer = umap.UMAP(
+        n_neighbors=n_neighbors, min_dist=min_dist, n_components=2, metric="euclidean", random_state=seed, n_jobs=1
+    )
+    return np.asarray(reducer.fit_transform(vectors), dtype=np.float64)
+
+
+def nearest_to_centres(
+    points: Float[np.ndarray, "n_points n_dimensions"],
+    n_clusters: int,
+    n_per_cluster: int,
+    *,
+    n_restarts: int = 10,
+    seed: int = 0,
+    what: str = "points",
+) -> tuple[Int[np.ndarray, " n_points"], Bool[np.ndarray, " n_points"]]:
+    """Divide points by k-means, and choose the members of each cluster that are nearest to its centre.
+
+    Parameters
+    ----------
+    what
+        What the points are, for messages.
+
+    Returns
+    -------
+    cluster, chosen
+        Number of each point's cluster, largest cluster first; whether it is one of the ``n_per_cluster`` nearest. Of
+        points at the same distance the first are chosen.
+
+    Raises
+    ------
+    MurineError
+        If a cluster has fewer than ``n_per_cluster`` members.
+    """
+    from sklearn.cluster import KMeans
+
+    means = KMeans(n_clusters, n_init=n_restarts, random_state=seed).fit(points)
+    sizes = np.bincount(means.labels_, minlength=n_clusters)
+    if sizes.min() < n_per_cluster:
+        small = sizes[sizes < n_per_cluster]
+        raise MurineError(
+            f"{len(small)} of the {n_clusters} clusters of {len(points)} {what} have fewer than {n_per_cluster} "
+            f"members: {some(sorted(small))}. Give a smaller n_per_cluster (at most {sizes.min()}) or n_clusters."
+        )
+    distance = np.linalg.norm(points - means.cluster_centers_[means.labels_], axis=1)
+    order = np.argsort(-sizes, kind="stable")
+    cluster = np.argsort(order)[means.labels_]
+    chosen = np.zeros(len(points), dtype=bool)
+    for k in range(n_clusters):
+        members = np.flatnonzero(cluster == k)
+        chosen[members[np.argsort(distance[members], kind="stable")[:n_per_cluster]]] = True
+    return cluster, chosen
+
+
+def _groups(recording: Recording, by: str, groups: Sequence[str] | None) -> dict[str, Int[np.ndarray, " n_members"]]:
+    """The neurons of each group, in a fixed order of groups."""
+    labels = recording[by].astype(str)
+    if labels.shape != (recording.n_neuroids,):
+        raise MurineError(f"{by!r} is no coordinate of the neurons of {recording.name!r}.")
+    present = sorted(set(labels) - {""})
+    wanted = tuple(groups) if groups is not None else CLASSES if by == "cell_class" else tuple(present)
+    absent = [group for group in wanted if group not in present]
+    if absent or not wanted:
+        hint = ' Where classes are not known, choose by another coordinate, for example by="area".'
+        raise MurineError(
+            f"no neuron of {recording.name!r} has {by} {' or '.join(map(repr, absent)) or '(all are empty)'}; values: "
+            f"{some(present, 30) or 'none'}.{hint if by == 'cell_class' else ''}"
+        )
+    others = int((~np.isin(labels, wanted)).sum())
+    if others:
+        log.info("%s: %d neurons of no group (%s) are left out", recording.name, others, by)
+    return {group: np.flatnonzero(labels == group) for group in dict.fromkeys(wanted)}
