@@ -48,13 +48,20 @@ def write_figures(
             continue
         name = re.sub(r"[^A-Za-z0-9]+", "-", board.name).strip("-")
         for kind, figure in (("ranking", leaderboard_figure(board)), ("heatmap", heatmap_figure(board))):
-            for ending in ("pdf", "png"):
-                file = Path(folder) / f"{kind}-{name}.{ending}"
-                # Type 42 keeps letters as letters, so that a figure's text can be edited and searched.
-                with appearing(file) as partial, matplotlib.rc_context({"pdf.fonttype": 42}):
-                    about = {"CreationDate": None} if ending == "pdf" else None
-                    figure.savefig(partial, format=ending, dpi=300, metadata=about)
-                files.append(file)
+            files += save(figure, folder, f"{kind}-{name}")
+    return files
+
+
+def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
+    """Write a figure as NAME.pdf with editable text and as NAME.png (300 dpi) into a folder, made if needed."""
+    files = []
+    for ending in ("pdf", "png"):
+        file = Path(folder) / f"{name}.{ending}"
+        # Type 42 keeps letters as letters, so that a figure's text can be edited and searched.
+        with appearing(file) as partial, matplotlib.rc_context({"pdf.fonttype": 42}):
+            about = {"CreationDate": None} if ending == "pdf" else None
+            figure.savefig(partial, format=ending, dpi=300, metadata=about)
+        files.append(file)
     return files
 
 

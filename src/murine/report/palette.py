@@ -19,6 +19,12 @@ MARKERS = {"trained": "o", "random": "D", "control": "s"}
 HUES_LIGHT = ("#0072b2", "#aa4499", "#117733", "#b8860b", "#882255", "#2aa198", "#332288", "#cc6677")
 HUES_DARK = ("#56b4e9", "#d28ac6", "#5fc98a", "#e3c565", "#e07aa0", "#66d9c8", "#9d95f0", "#f0a3ad")
 
+#: As many labels as a figure can tell apart on white: the hues above, then lighter ones of other hues between them.
+CATEGORIES = (*HUES_LIGHT, "#e69f00", "#56b4e9", "#ee8fb5", "#8db33a", "#8c6d4f", "#b79ad6")
+
+#: What has no label, or one too many.
+UNLABELLED = "#b4bac0"
+
 #: Low to high scores, readable in print and on a dark screen (ColorBrewer YlGnBu and its reverse).
 HEAT_LIGHT = ("#fbfde7", "#dcf1c3", "#a5dbb8", "#5fc0c0", "#2f9bc1", "#2467a9", "#253a8c", "#14205c")
 HEAT_DARK = ("#141b3c", "#1f2f70", "#2a4f9a", "#2f7fb8", "#45a9c0", "#86cdbb", "#c9e9b4", "#fbfde0")
