@@ -256,7 +256,7 @@ def _drive(session: _Session, cell: int) -> np.ndarray:
     if preferred is None:
         gains[:] = 0
     else:
-        gains[preferred] = 3.0 if kind == "broad" else 1.8
+        gains[preferred] = 6.0 if kind == "broad" else 1.8
     impulses = np.zeros(session.frames)
     for start, _, scene in session.layout["scenes"]:
         runs = session.speed[start] > 3
@@ -278,7 +278,7 @@ def _hole(session: _Session) -> slice:
     sweeps = session.layout["scenes"]
     starts = np.array([start for start, _, _ in sweeps])
     favourite = np.array([scene == preferred for _, _, scene in sweeps])
-    for first in range(starts[len(starts) // 5], session.frames - o.nan_frames):
+    for first in np.roll(np.arange(session.frames - o.nan_frames), -starts[len(starts) // 5]):
         after_start = first + o.nan_frames > starts - 4 * o.sweep_frames
         touched = after_start & (first < starts + 5 * o.sweep_frames)
         matters = after_start & (first < starts + 2 * o.sweep_frames)
@@ -289,7 +289,7 @@ def _hole(session: _Session) -> slice:
             "tail": touched[favourite].any() and not matters[favourite].any(),
         }[o.nan_at]
         if wanted:
-            return slice(first, first + o.nan_frames)
+            return slice(int(first), int(first) + o.nan_frames)
     raise ValueError(f"no frames for a hole that touches {o.nan_at}")
 
 
@@ -654,8 +654,8 @@ def write_tree(
         "ophys_experiments.json": listed,
         "cell_specimens.json": tree.cells,
         "stimulus_mappings.json": [
-            {"id": 1, "item": "rf_small", "item_type": "T", "level": "R", "stimulus": "locally_sparse_noise"},
-            {"id": 2, "item": "ns_corona_small", "item_type": "T", "level": "R", "stimulus": "natural_scenes"},
+            {"id": 1, "item": "ns_corona_small", "item_type": "T", "level": "R", "stimulus": "natural_scenes"},
+            {"id": 2, "item": "ns_corona_large", "item_type": "T", "level": "R", "stimulus": "natural_scenes"},
             {"id": 3, "item": "p_ns", "item_type": "M", "level": "R", "stimulus": "natural_scenes"},
         ],
     }

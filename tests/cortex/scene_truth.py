@@ -144,6 +144,8 @@ def condition_response(means: np.ndarray, p: np.ndarray | None) -> np.ndarray:
 
 def selectivity(responses: np.ndarray) -> float:
     """Section 7.5, of the mean responses to the 118 scenes."""
+    if np.isnan(responses).any():
+        return np.nan
     low, high = np.min(responses), np.max(responses)
     fractions = []
     for j in range(1000):
@@ -195,8 +197,9 @@ def running_modulation(means: np.ndarray, speeds: np.ndarray) -> tuple[float, fl
 def answers_of(file: Stored, *, sweep_p: bool = True) -> Answers:
     """All of sections 7 and 8; without ``sweep_p`` neither the sweeps' p values nor the condition responses.
 
-    Cells are independent of each other: NaN in the preferred scene of one, for which AllenSDK raises, makes NaN of
-    what it enters (as 7.7 has it of the sweeps).
+    Cells are independent of each other. Where a sweep of a cell's preferred scene is NaN, AllenSDK raises for the whole
+    experiment (7.7): here it is skipped, and a scene of which every sweep is NaN is not preferred. It also raises where
+    the recording ends within such a sweep's window: here that window is left out of time course and correlations.
     """
     corrected = corrected_fluorescence(file.signal, file.neuropil, file.ratio)
     running = padded_running(file.speed, file.speed_times, file.clock)
@@ -227,13 +230,16 @@ def answers_of(file: Stored, *, sweep_p: bool = True) -> Answers:
             continue
 
         scenes = response[1:, c, 0]
-        best = int(np.argmax(scenes))
-        shown = np.flatnonzero(table[:, 0] == best)
-        best_windows = [windows[k] for k in shown]
+        if np.isnan(scenes).all():
+            continue
+        best = int(np.nanargmax(scenes))
+        shown = np.flatnonzero((table[:, 0] == best) & ~np.isnan(mine))
+        best_windows = [windows[k] for k in shown if len(windows[k]) == 9 * length]
         peak["scene_ns"][c] = best
         peak["peak_dff_ns"][c] = scenes[best]
         peak["ptest_ns"][c] = anova([mine[table[:, 0] == condition] for condition in CONDITIONS])
-        peak["time_to_peak_ns"][c] = (int(np.argmax(np.mean(best_windows, axis=0))) - onset) / rate
+        if best_windows:  # the first NaN is the peak, where the tail of a window has one
+            peak["time_to_peak_ns"][c] = (int(np.argmax(np.mean(best_windows, axis=0))) - onset) / rate
         peak["p_run_ns"][c], peak["run_modulation_ns"][c] = running_modulation(mine[shown], speeds[shown])
         peak["reliability_ns"][c] = reliability(best_windows)
         peak["image_selectivity_ns"][c] = selectivity(scenes)
