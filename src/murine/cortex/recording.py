@@ -217,6 +217,17 @@ class Recording:
             total.update(np.ascontiguousarray(self.responses[i][stimuli]).tobytes())
         return total.hexdigest()
 
+    def labelled(self, neuroid: Mapping[str, ArrayLike], name: str = "") -> Recording:
+        """Return the same recording with coordinates of its neurons added or replaced, each of length n_neuroids."""
+        for key, values in neuroid.items():
+            if np.shape(values) != (self.n_neuroids,):
+                raise MurineError(
+                    f"coordinate {key!r} for {self.name!r} has shape {np.shape(values)}; expected "
+                    f"({self.n_neuroids},), one value per neuron."
+                )
+        coords = {key: ("neuroid", np.asarray(values)) for key, values in neuroid.items()}
+        return Recording(self.dataset.assign_coords(coords), name or self.name)
+
     def _take(self, **indexers: Any) -> Recording:
         return Recording(self.dataset.isel(indexers), self.name)
 

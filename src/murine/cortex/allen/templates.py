@@ -174,15 +174,38 @@ def natural_scenes(
 ) -> StimulusSet:
     """The natural scenes as stimuli, with the groups of `murine.cortex.datasets.natural_scenes`.
 
-    Published model comparisons show networks the templates as they are stored, without warp and mask; so does this, if
-    not told otherwise. The stored pictures are equidistant in visual angle, about 0.103 degrees a pixel, because they
-    were made to be warped for the flat screen: as they are, they are what the eye saw. The warped ones are what the
-    screen showed (specification, section 6.3).
-
     Parameters
     ----------
     images
         Grey levels, scene k in row k (`scene_images`, `tiff_images`).
+    warp, mask, size
+        As of `displayed`; by default the templates stay as they are stored, as in published model comparisons.
+
+    Raises
+    ------
+    MurineError
+        If there are not 118 images, or `displayed` refuses.
+    """
+    if len(images) != N_SCENES:
+        raise MurineError(f"found {len(images)} natural scenes; expected {N_SCENES}.")
+    starts = [start for start, _ in SCENE_GROUPS]
+    groups = tuple(SCENE_GROUPS[np.searchsorted(starts, k, side="right") - 1][1] for k in range(N_SCENES))
+    return displayed(StimulusSet(images, SCENE_IDS, groups, "natural scenes"), warp=warp, mask=mask, size=size)
+
+
+def displayed(
+    scenes: StimulusSet, *, warp: bool = False, mask: bool = False, size: tuple[int, int] | None = None
+) -> StimulusSet:
+    """Scenes as the screen displayed them.
+
+    The stored pictures are equidistant in visual angle, about 0.103 degrees a pixel, because they were made to be bent
+    for the flat screen: as they are, apart from what was cut off, they are what the eye saw. The warped ones are what
+    the screen showed (specification, section 6.3).
+
+    Parameters
+    ----------
+    scenes
+        Grey pictures; for warp and mask 918 x 1174.
     warp
         Give the screen, 1200 x 1920, as AllenSDK computes it. About 0.3 s a scene and processor.
     mask
@@ -193,42 +216,39 @@ def natural_scenes(
     Raises
     ------
     MurineError
-        If there are not 118 images; if warp or mask is asked of pictures that are not 918 x 1174, or both together
-        (what is masked lies outside the screen); if the size is larger than the pictures.
+        If warp or mask is asked of pictures that are not 918 x 1174, or both together (what is masked lies outside the
+        screen); if the size is larger than the pictures; if they are not grey.
     """
-    if len(images) != N_SCENES:
-        raise MurineError(f"found {len(images)} natural scenes; expected {N_SCENES}.")
+    shape = scenes.images.shape[1:]
+    if len(shape) != 2:
+        raise MurineError(f"the pictures of {scenes.name!r} are in colour; the screen showed grey ones.")
     if warp and mask:
         raise MurineError(
             "the warp leaves out what never reached the screen, so there is nothing for a mask to cover. Choose one: "
             "warp for what the screen showed, mask for the template with the hidden part in grey."
         )
-    if (warp or mask) and images.shape[1:] != screen.TEMPLATE:
+    if (warp or mask) and shape != screen.TEMPLATE:
         raise MurineError(
             f"the warp and the mask are those of templates of {_by(screen.TEMPLATE)} pixels (height x width); these "
-            f"are {_by(images.shape[1:])}."
+            f"are {_by(shape)}."
         )
-    shape = screen.SCREEN if warp else images.shape[1:]
-    if size is not None and not all(1 <= wanted <= own for wanted, own in zip(size, shape, strict=True)):
-        raise MurineError(f"the pictures are {_by(shape)} (height x width) and cannot be reduced to {_by(size)}.")
     steps: list[Callable[[np.ndarray], np.ndarray]] = []
-    name = "natural scenes"
+    name = scenes.name
     if warp:
         origins = screen.shown_from()
         steps.append(lambda image: screen.warped(image, origins))
+        shape = screen.SCREEN
         name += ", warped"
     if mask:
         visible = screen.visible()
         steps.append(lambda image: np.where(visible, image, np.uint8(screen.GREY)))
         name += ", masked"
-    if size is not None and size != shape:
-        reduced = size
-        steps.append(lambda image: _reduced(image, reduced))
-    if steps:
-        images = _each(images, steps)
-    starts = [start for start, _ in SCENE_GROUPS]
-    groups = tuple(SCENE_GROUPS[np.searchsorted(starts, k, side="right") - 1][1] for k in range(N_SCENES))
-    return StimulusSet(images, SCENE_IDS, groups, name)
+    if size is not None:
+        wanted = size
+        if not all(1 <= n <= own for n, own in zip(wanted, shape, strict=True)):
+            raise MurineError(f"the pictures are {_by(shape)} (height x width) and cannot be reduced to {_by(wanted)}.")
+        steps.append(lambda image: _reduced(image, wanted))
+    return StimulusSet(_each(scenes.images, steps), scenes.ids, scenes.groups, name) if steps else scenes
 
 
 def tiff_images(folder: str | Path) -> UInt8[np.ndarray, "118 height width"]:
@@ -333,7 +353,9 @@ def _each(images: np.ndarray, steps: list[Callable[[np.ndarray], np.ndarray]]) -
 def _reduced(image: UInt8[np.ndarray, "height width"], size: tuple[int, int]) -> np.ndarray:
     from PIL import Image
 
-    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BOX))
+    # as floats, because Pillow rounds bytes twice, after rows and after columns
+    means = Image.fromarray(image.astype(np.float32)).resize(size[::-1], Image.Resampling.BOX)
+    return np.rint(np.asarray(means)).astype(np.uint8)
 
 
 def _tiff(file: Path) -> UInt8[np.ndarray, "height width"]:

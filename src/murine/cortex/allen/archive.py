@@ -1,0 +1,368 @@
+"""A folder that holds a part of the public bucket, and the recordings that were made of it.
+
+A *session* is what is measured at once: a few raw files, of which one or more recordings are made. Raw files are large;
+unless they are to be kept, each is deleted when its recordings are there, so that a data set of half a terabyte passes
+through a disk of a few gigabytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from murine import download
+from murine.cortex.allen.templates import Templates
+from murine.cortex.recording import Recording
+from murine.download import Bucket, Outcome, Remote, Transfer
+from murine.errors import MurineError, some
+from murine.files import appearing
+from murine.isolation import Isolated
+from murine.progress import AnyProgress, Silent
+
+log = logging.getLogger(__name__)
+
+BUCKET = "allen-brain-observatory"
+
+#: Memory (bytes) and time for making recordings of one session, in a process of its own.
+_MEMORY = 3 << 30
+_SECONDS = 120.0
+_BYTES_PER_SECOND = 1e6
+
+
+def default_folder() -> Path:
+    """``$MURINE_CACHE``, or the place for such files on this system, as ``~/.cache/murine``."""
+    import platformdirs
+
+    given = os.environ.get("MURINE_CACHE")
+    return (Path(given) if given else platformdirs.user_cache_path("murine")) / BUCKET
+
+
+@dataclass(frozen=True)
+class Session:
+    """What is measured at once.
+
+    Attributes
+    ----------
+    id
+        Its number in the data set.
+    keys
+        Keys of its raw files in the bucket, the main one first.
+    optional
+        Those of the keys without which some recordings can still be made.
+    recordings
+        Files that are made of the raw ones.
+    """
+
+    id: int
+    keys: tuple[str, ...]
+    recordings: tuple[Path, ...]
+    optional: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> tuple[Path, ...]:
+        """Recordings that are neither there nor known to be impossible."""
+        return tuple(file for file in self.recordings if not (file.exists() or _verdict(file).exists()))
+
+
+@dataclass(frozen=True)
+class FetchPlan:
+    """What a fetch will do.
+
+    Attributes
+    ----------
+    sessions
+        Those that are not done, each with what has to come.
+    done
+        How many sessions have all their recordings.
+    absent
+        Ids of sessions that the bucket does not have.
+    without
+        Keys of optional files that the bucket does not have.
+    transfers
+        What has to come, and what that means for the disk.
+    """
+
+    sessions: tuple[tuple[Session, tuple[Transfer, ...]], ...]
+    done: int
+    absent: tuple[int, ...]
+    without: tuple[str, ...]
+    transfers: download.Plan
+
+    @property
+    def n_files(self) -> int:
+        return len(self.transfers.missing)
+
+    @property
+    def n_bytes(self) -> int:
+        return self.transfers.n_bytes
+
+
+@dataclass
+class Report:
+    """What a fetch did: ids of the sessions whose recordings are there now; what failed, with reasons; notes."""
+
+    made: list[int] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def require_all(self) -> None:
+        """Raise a MurineError that names every session that failed, and why."""
+        if self.failed:
+            lines = "".join(f"\n  {number}: {reason}" for number, reason in sorted(self.failed.items()))
+            raise MurineError(
+                f"{len(self.failed)} sessions could not be had:{lines}\nThe others are complete; the same command goes "
+                "on from there."
+            )
+
+
+#: Makes the recordings of a session of its raw files, in another process; returns why single ones cannot be made.
+Reduction = Callable[[Session, Sequence[Path | None], Sequence[Path]], dict[Path, str]]
+
+
+class Archive:
+    """A folder with the layout of the bucket.
+
+    Parameters
+    ----------
+    folder
+        Where; made when first written to. It can be moved.
+    prefix
+        What the keys of the data set begin with.
+    bucket
+        Where files come from.
+    check
+        ``etag``, or ``size`` for servers whose ETags are no digests.
+    timeout, retries
+        Seconds without a byte after which an attempt is given up; attempts without progress.
+    """
+
+    prefix = ""
+
+    def __init__(
+        self,
+        folder: str | Path | None = None,
+        *,
+        bucket: Bucket | None = None,
+        check: download.Check = "etag",
+        timeout: float = 30.0,
+        retries: int = 5,
+    ) -> None:
+        self.folder = default_folder() if folder is None else Path(folder)
+        self.bucket = bucket or Bucket(BUCKET)
+        self.check = check
+        self.timeout, self.retries = timeout, retries
+
+    @property
+    def place(self) -> Path:
+        """The folder of this data set."""
+        return self.folder / self.prefix
+
+    @property
+    def templates(self) -> Templates:
+        """The images that were shown, kept once."""
+        return Templates(self.place)
+
+    def recordings(self, measure: str) -> Path:
+        """The folder of the recordings by a measure; the number is that of the method that makes them."""
+        return self.place / "recordings" / f"{measure}.v1"
+
+    def ensure(self, keys: Sequence[str], *, refresh: bool = False, progress: AnyProgress | None = None) -> list[Path]:
+        """Return the files of some keys (tables and the like), fetching those that are not here.
+
+        Parameters
+        ----------
+        keys
+            Below the prefix.
+        refresh
+            Ask the bucket for newer ones of those that are here.
+
+        Raises
+        ------
+        MurineError
+            If the bucket lacks one, or one cannot be fetched.
+        """
+        files = [self.place / key for key in keys]
+        if all(file.exists() for file in files) and not refresh:
+            return files
+        listed: dict[str, Remote] = {}
+        for folder in sorted({key.rpartition("/")[0] for key in keys}):
+            listed |= self._listed(f"{folder}/" if folder else "")
+        absent = [key for key in keys if key not in listed]
+        if absent:
+            raise MurineError(f"{self.bucket.url} has no {some(absent)} under {self.prefix!r}.")
+        transfers = [Transfer(listed[key], file) for key, file in zip(keys, files, strict=True)]
+        download.require_all(self._fetch(transfers, progress=progress))
+        return files
+
+    def plan(self, sessions: Sequence[Session], *, keep_raw: bool = False) -> FetchPlan:
+        """Tell what a fetch of sessions will do; asks the bucket only if raw files have to come.
+
+        Raises
+        ------
+        MurineError
+            If the bucket cannot be listed.
+        """
+        todo = [session for session in sessions if session.missing or (keep_raw and not self._kept(session))]
+        done = len(sessions) - len(todo)
+        listed: dict[str, Remote] = {}
+        for folder in sorted({key.rpartition("/")[0] for session in todo for key in session.keys}):
+            listed |= self._listed(f"{folder}/")
+        work, absent, without = [], [], []
+        for session in todo:
+            lacking = [key for key in session.keys if key not in listed]
+            if set(lacking) - set(session.optional):
+                absent.append(session.id)
+                continue
+            without += lacking
+            there = [key for key in session.keys if key in listed]
+            work.append((session, tuple(Transfer(listed[key], self.place / key) for key in there)))
+        transfers = [transfer for _, needed in work for transfer in needed]
+        return FetchPlan(tuple(work), done, tuple(absent), tuple(without), download.plan(transfers, check=self.check))
+
+    def fetch(
+        self,
+        plan: FetchPlan,
+        reduction: Reduction,
+        *,
+        keep_raw: bool = False,
+        workers: int = 4,
+        progress: AnyProgress | None = None,
+    ) -> Report:
+        """Carry a plan out: fetch raw files, make the recordings of each session when its files are there.
+
+        One session that fails does not stop the others; its raw files stay. After Ctrl-C or a crash the same plan goes
+        on where it was.
+
+        Parameters
+        ----------
+        reduction
+            Makes the recordings; called in a process of its own.
+        keep_raw
+            Leave the raw files of sessions whose recordings were made.
+        workers
+            Files that are fetched at a time.
+
+        Raises
+        ------
+        MurineError
+            If the disk has too little room.
+        """
+        report = Report(failed=dict.fromkeys(plan.absent, "the bucket does not have it"))
+        of = {transfer: (session, needed) for session, needed in plan.sessions for transfer in needed}
+        waiting = {session.id: set(needed) for session, needed in plan.sessions}
+        failures: dict[int, list[str]] = {}
+        with Isolated(_MEMORY) as isolated:
+
+            def arrived(outcome: Outcome) -> None:
+                session, needed = of[outcome.transfer]
+                waiting[session.id].discard(outcome.transfer)
+                if outcome.state == "failed":
+                    failures.setdefault(session.id, []).append(f"{outcome.transfer.file.name}: {outcome.reason}")
+                if waiting[session.id]:
+                    return
+                if session.id in failures:
+                    report.failed[session.id] = "; ".join(failures[session.id])
+                    return
+                if session.missing:
+                    try:
+                        report.notes += self._reduce(session, needed, reduction, isolated)
+                    except MurineError as error:
+                        report.failed[session.id] = str(error)
+                        return
+                report.made.append(session.id)
+                if not keep_raw:
+                    for transfer in needed:
+                        download.remove(transfer.file)
+
+            def settled(transfer: Transfer) -> bool:
+                return not keep_raw and not of[transfer][0].missing
+
+            self._fetch(list(of), workers=workers, kept=keep_raw, arrived=arrived, settled=settled, progress=progress)
+        return report
+
+    def read(self, files: Sequence[Path], progress: AnyProgress | None = None) -> list[Recording]:
+        """Open the recordings that are there, of those asked for; they are read when needed.
+
+        Raises
+        ------
+        MurineError
+            If there is none.
+        """
+        there = [file for file in files if file.exists()]
+        for file in files:
+            if not file.exists() and _verdict(file).exists():
+                log.warning("%s left out: %s", file.stem, _verdict(file).read_text(errors="replace").strip())
+        if not there:
+            raise MurineError(
+                f"none of {len(files)} sessions has been fetched to {str(self.folder)!r} with this signal and window; "
+                "`murine data fetch` fetches them."
+            )
+        if len(there) < len(files):
+            log.warning("%d of %d sessions are here", len(there), len(files))
+        step = (progress or Silent()).task("opening recordings", len(there))
+        opened = []
+        for file in there:
+            opened.append(Recording.read(file))
+            step()
+        return opened
+
+    def forget_verdicts(self, sessions: Sequence[Session]) -> None:
+        """Let the next fetch try again what could not be made of the raw files of some sessions."""
+        for session in sessions:
+            for file in session.recordings:
+                _verdict(file).unlink(missing_ok=True)
+
+    def _kept(self, session: Session) -> bool:
+        return (self.place / session.keys[0]).exists()
+
+    def _listed(self, folder: str) -> dict[str, Remote]:
+        """What the bucket has in a folder below the prefix, by key below the prefix."""
+        start = f"{self.prefix}/{folder}"
+        found = self.bucket.objects(start, timeout=self.timeout, retries=self.retries)
+        return {remote.key.removeprefix(f"{self.prefix}/"): remote for remote in found}
+
+    def _fetch(
+        self,
+        transfers: Sequence[Transfer],
+        *,
+        workers: int = 4,
+        kept: bool = True,
+        arrived: Callable[[Outcome], None] | None = None,
+        settled: Callable[[Transfer], bool] | None = None,
+        progress: AnyProgress | None = None,
+    ) -> list[Outcome]:
+        return download.fetch(
+            transfers,
+            workers=workers,
+            timeout=self.timeout,
+            retries=self.retries,
+            check=self.check,
+            kept=kept,
+            arrived=arrived,
+            settled=settled,
+            progress=progress,
+        )
+
+    def _reduce(
+        self, session: Session, needed: Sequence[Transfer], reduction: Reduction, isolated: Isolated
+    ) -> list[str]:
+        """Make the recordings of a session; what cannot be made ever is noted beside where it would be."""
+        files = {transfer.file for transfer in needed}
+        raw = [self.place / key if self.place / key in files else None for key in session.keys]
+        size = sum(file.stat().st_size for file in files)
+        try:
+            impossible = isolated.call(_SECONDS + size / _BYTES_PER_SECOND, reduction, session, raw, session.missing)
+        except MurineError as error:
+            raise MurineError(f"{files and raw[0]}: {error}") from error
+        for file, reason in impossible.items():
+            with appearing(_verdict(file)) as partial:
+                partial.write_text(reason + "\n")
+        return [f"{session.id}: {reason}" for reason in impossible.values()]
+
+
+def _verdict(recording: Path) -> Path:
+    """Where the reason lies why a recording cannot be made."""
+    return recording.with_suffix(".impossible.txt")

@@ -1,0 +1,189 @@
+"""From the gigabyte of an experiment's file to its Recording of natural scenes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from murine.cortex.allen import transgenic
+from murine.cortex.allen.catalogue import DEFAULT_SCHEME
+from murine.cortex.allen.ophys import SIGNALS, Experiment
+from murine.cortex.allen.responses import WINDOWS, Window, by_condition, stimulus_ids, sweep_means
+from murine.cortex.allen.scene_metrics import METRICS, NaturalScenes
+from murine.cortex.allen.templates import Templates
+from murine.cortex.recording import Recording
+from murine.errors import MurineError
+
+log = logging.getLogger(__name__)
+
+N_SCENES = 118
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What is taken as a response: a signal, averaged over a window.
+
+    ``corrected`` fluorescence is told in percent of a local baseline, ``dff`` and ``events`` as they are stored.
+    """
+
+    signal: str = "corrected"
+    window: Window = WINDOWS["allensdk"]
+
+    @property
+    def name(self) -> str:
+        """Fit for the name of a folder."""
+        return f"{self.signal}-{self.window.name.replace(':', 'to')}"
+
+
+def read_recording(
+    file: str | Path,
+    *,
+    events: str | Path | None = None,
+    signal: str = "corrected",
+    window: Window = WINDOWS["allensdk"],
+    layer_scheme: str = DEFAULT_SCHEME,
+) -> Recording:
+    """Read the responses of one two-photon experiment to the natural scenes.
+
+    Parameters
+    ----------
+    file
+        ``<experiment id>.nwb`` of a session B.
+    events
+        ``<experiment id>_events.npz``, for ``signal="events"``.
+    signal
+        ``corrected`` fluorescence, ``dff`` or ``events``.
+    window
+        Frames that are averaged (`responses.window_of` finds one by name): AllenSDK's by default.
+    layer_scheme
+        Rule that makes layers of depth and line (`transgenic.layer_schemes`).
+
+    Returns
+    -------
+    recording
+        (n_cells, 118 scenes and ``blank``, repetitions in time order), float32. Missing presentations and responses
+        whose window touches a NaN are NaN. Coordinates of the cells: neuroid_id (the cell specimen id; where a cell has
+        none, ``<experiment>-roi<roi>``), roi_id, experiment_id, container_id, area, layer, layer_scheme, depth_um,
+        cre_line, cell_class, indicator, donor, sex, signal, window, and the metrics of `NaturalScenes.metrics` (NaN
+        where corrected fluorescence cannot be had). Line and class come from the file; the catalogue's are more uniform
+        (`Archive.recording` puts those in).
+
+    Raises
+    ------
+    MurineError
+        If the file is damaged, shows no natural scenes, or lacks what the signal is made of.
+    """
+    with Experiment(file, events) as experiment:
+        return _recording(experiment, Measure(signal, window), layer_scheme)
+
+
+def _recording(experiment: Experiment, measure: Measure, layer_scheme: str) -> Recording:
+    if measure.signal not in SIGNALS:
+        experiment.traces(measure.signal)  # says which there are
+    table = experiment.stimulus_table("natural_scenes")
+    scenes = None
+    metrics: Mapping[str, np.ndarray] = {name: np.full(experiment.n_cells, np.nan) for name in METRICS}
+    try:
+        scenes = NaturalScenes(experiment, N_SCENES)
+        metrics = {name: scenes.metrics[name].to_numpy() for name in METRICS}
+    except MurineError as error:
+        if measure.signal == "corrected":
+            raise
+        log.warning("no metrics from corrected fluorescence: %s", error)
+    if scenes is not None and measure == Measure():
+        means = scenes.mean_sweep_response  # from the same reading of the traces
+    else:
+        means = np.empty((len(table), experiment.n_cells))
+        for cells, traces in experiment.blocks(measure.signal):
+            local_baseline = measure.signal == "corrected"
+            means[:, cells] = sweep_means(traces, table, window=measure.window, local_baseline=local_baseline)
+    try:
+        responses = by_condition(means, table["frame"].to_numpy(), N_SCENES)
+    except MurineError as error:
+        raise MurineError(f"{str(experiment.tree.file)!r}, natural scenes: {error}") from None
+    ids = _neuroid_ids(experiment)
+    neuroid: dict[str, ArrayLike] = {
+        "neuroid_id": ids,
+        "roi_id": experiment.roi_ids,
+        **_labels(experiment, measure, layer_scheme),
+        **metrics,
+    }
+    stimulus = {"stimulus_id": stimulus_ids(N_SCENES)}
+    return Recording.from_arrays(responses.astype(np.float32), neuroid, stimulus, name=str(experiment.experiment_id))
+
+
+def _neuroid_ids(experiment: Experiment) -> list[str]:
+    """Cell specimen ids; a cell that has none, or one that another has too, goes by its place in this experiment."""
+    ids = experiment.cell_specimen_ids
+    values, counts = np.unique(ids, return_counts=True)
+    own = set(values[(counts == 1) & (values > 0)].tolist())
+    names = [
+        str(cell) if int(cell) in own else f"{experiment.experiment_id}-roi{roi}"
+        for cell, roi in zip(ids, experiment.roi_ids, strict=True)
+    ]
+    if len(set(names)) < len(names):  # damaged roi ids
+        experiment.tree.refuse("ImageSegmentation/roi_ids", "ids that repeat", "ids that differ")
+    return names
+
+
+def _labels(experiment: Experiment, measure: Measure, layer_scheme: str) -> dict[str, np.ndarray]:
+    about = experiment.metadata
+    line = str(about.get("cre_line", ""))
+    depth = float(about.get("imaging_depth_um", np.nan))
+    reporter = str(about.get("genotype", "")).split(";")[-1]
+    labels: dict[str, str | float] = {
+        "experiment_id": str(experiment.experiment_id),
+        "container_id": str(about.get("experiment_container_id", "")),
+        "area": str(about.get("targeted_structure", "")),
+        "layer": transgenic.layer_schemes[layer_scheme](depth, line),
+        "layer_scheme": layer_scheme,
+        "depth_um": depth,
+        "cre_line": line,
+        "cell_class": transgenic.cell_class(line),
+        "indicator": str(about.get("indicator", "")) or transgenic.indicator(reporter),
+        "donor": str(about.get("specimen_name", "")).rpartition("-")[2],
+        "sex": str(about.get("sex", "")),
+        "signal": measure.signal,
+        "window": measure.window.name,
+    }
+    return {key: np.full(experiment.n_cells, value) for key, value in labels.items()}
+
+
+def reduce_file(file: Path, events: Path | None, measures: Mapping[Path, Measure], templates: Path) -> dict[Path, str]:
+    """Write the Recordings of one experiment, one for each measure; made to be run in a process of its own.
+
+    Parameters
+    ----------
+    file, events
+        As for `read_recording`.
+    measures
+        Files to write, each with what to take as a response.
+    templates
+        Folder of the images that all experiments showed: kept there the first time, compared every other time.
+
+    Returns
+    -------
+    impossible
+        Files that cannot be made of this experiment, with the reason.
+
+    Raises
+    ------
+    MurineError
+        If the experiment cannot be read at all or showed other images, or a file cannot be written.
+    """
+    impossible = {}
+    with Experiment(file, events) as experiment:
+        Templates(templates).keep(experiment.scene_template())
+        for target, measure in measures.items():
+            try:
+                recording = _recording(experiment, measure, DEFAULT_SCHEME)
+            except MurineError as error:
+                impossible[target] = f"{measure.name}: {error}"
+            else:
+                recording.write(target)
+    return impossible
