@@ -562,7 +562,7 @@ TWICE_SEEN_CELL = 541000017
 
 
 def standard_experiments(cells: int = 6, repetitions: int = 12) -> tuple[list[Options], list[Container]]:
-    """A data set of ten experiments and six containers with everything that can be odd about one."""
+    """A data set of ten experiments and five containers with everything that can be odd about one."""
     common = Options(cells=cells, repetitions=repetitions)
     rest = tuple(range(517394850, 517394850 + 10 * (cells - 1), 10))
     cux = replace(common, container=511510736, area="VISp", depth=175, driver="Cux2-CreERT2", donor="222426")
