@@ -17,7 +17,9 @@ from urllib.parse import unquote, urlsplit
 
 # In a process of its own: what it warns of is not our business, and it does not share our interpreter's lock.
 SERVER = """
-import logging, sys
+import logging, os, sys
+
+os.environ["MOTO_S3_DEFAULT_MAX_KEYS"] = "20"  # so that listings have several pages
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -179,14 +181,12 @@ class FaultProxy:
         start = int(given.get("range", "bytes=0-").removeprefix("bytes=").split("-")[0])
         fault = self.fault(Request(path, n, start, given)) or Fault()
         passed = {name: value for name, value in given.items() if not (fault.whole and name == "range")}
-        status, headers, body = self.ask(client.path, passed)
+        status, headers, body = (200, {}, fault.body) if fault.body is not None else self.ask(client.path, passed)
         if fault.flip is not None and 0 <= fault.flip - start < len(body):
             i = fault.flip - start
             body = body[:i] + bytes([body[i] ^ 255]) + body[i + 1 :]
         if fault.status is not None:
             status, body = fault.status, b""
-        if fault.body is not None:
-            body = fault.body
         if fault.short is not None:
             body = body[: fault.short]
         client.send_response_only(status)

@@ -39,7 +39,7 @@ def obtain(partial: Partial, client: Client, manner: Manner, stop: threading.Eve
         If no place has it; told for each.
     Stopped
         If told to stop.
-    OSError, MurineError
+    OSError
         If it cannot be written.
     """
     require_digest(partial.remote, manner.check)

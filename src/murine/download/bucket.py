@@ -89,7 +89,7 @@ class Bucket:
     def _page(self, client: Client, url: str, retries: int, pause: float) -> tuple[list[dict[str, str]], str]:
         for attempt in range(retries + 1):
             try:
-                return _parse_listing(client.read(url, _LARGEST_PAGE))
+                return parse_listing(client.read(url, _LARGEST_PAGE))
             except Setback as setback:
                 if attempt == retries:
                     raise MurineError(
@@ -109,7 +109,7 @@ class _Entries(ET.TreeBuilder):
         raise Refusal("the answer is no listing of a bucket: it declares a document type")
 
 
-def _parse_listing(text: bytes) -> tuple[list[dict[str, str]], str]:
+def parse_listing(text: bytes) -> tuple[list[dict[str, str]], str]:
     """Entries of one page of a listing (ListObjectsV2), and the token of the next."""
     parser = ET.XMLParser(target=_Entries())
     try:

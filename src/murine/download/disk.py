@@ -27,9 +27,24 @@ def read_json(file: Path) -> dict[str, Any]:
     return given if isinstance(given, dict) else {}
 
 
+def write_json(file: Path, content: dict[str, Any]) -> None:
+    """Write a small file, whole or not at all; for who holds the lock of the file that it goes with."""
+    new = file.with_name(f"{file.name}.new")
+    new.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(new, file)
+
+
+def tidy(file: Path) -> None:
+    """Delete what a fetch that was killed has left beside a file that is whole."""
+    for end in ("partial", "partial.json", "partial.json.new", "verified.json.new"):
+        with suppress(OSError):
+            beside(file, end).unlink(missing_ok=True)
+
+
 def existing_folder(file: Path) -> Path:
     """The folder that a file will be in, or the nearest above it that there is."""
-    return next(folder for folder in file.absolute().parents if folder.is_dir())
+    # Not Path.is_dir, which raises where a folder above may not be looked into.
+    return next((folder for folder in file.absolute().parents if os.path.isdir(folder)), Path("/"))
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from murine.download.attempts import Manner, obtain
 from murine.download.digests import digest_of, mismatch
-from murine.download.disk import beside, meaning
+from murine.download.disk import beside, meaning, tidy
 from murine.download.line import Client, Refusal, Stopped
 from murine.download.partial import Partial
 from murine.download.planning import plan, require_room
@@ -241,13 +241,10 @@ class _Pool:
             return Outcome(transfer, "fetched", received=partial.received)
         except Refusal as refusal:
             reason = str(refusal)
-        except (OSError, MurineError) as error:
-            system = error if isinstance(error, OSError) else error.__cause__
-            if not isinstance(system, OSError):
-                raise
-            reason = f"it could not be written: {meaning(system)}"
-            if system.errno in (errno.ENOSPC, errno.EDQUOT):
-                self._full = meaning(system)
+        except OSError as error:
+            reason = f"it could not be written: {meaning(error)}"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                self._full = meaning(error)
         finally:
             meter.close()
         return Outcome(transfer, "failed", reason, partial.received)
@@ -281,6 +278,7 @@ def _is_here(transfer: Transfer, check: Check, stop: threading.Event, shown: Tra
     """Whether a file need not be fetched; one without a record, or with another's time, is read and gets one."""
     file, remote = transfer.file, transfer.remote
     if verified(file, remote, check=check):
+        tidy(file)
         return True
     if not may_adopt(file, remote, check):
         return False
@@ -298,8 +296,9 @@ def _is_here(transfer: Transfer, check: Check, stop: threading.Event, shown: Tra
             compared = compared_with(remote, check)
     finally:
         bar.close()
-    with suppress(MurineError):  # in a folder that can only be read, it is compared again the next time
+    with suppress(OSError):  # in a folder that can only be read, it is compared again the next time
         write_record(file, found, remote.url, remote.etag, compared)
+        tidy(file)
     return True
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from collections.abc import Callable
@@ -10,10 +9,9 @@ from io import FileIO
 from typing import Any
 
 from murine.download.digests import Digests, digest_of
-from murine.download.disk import beside, read_json, sync_folder
+from murine.download.disk import beside, read_json, sync_folder, tidy, write_json
 from murine.download.records import write_record
 from murine.download.remote import Remote, Transfer, places
-from murine.files import appearing
 
 
 def left_over(transfer: Transfer) -> int:
@@ -94,8 +92,7 @@ class Partial:
         self.expected = expected
         about = {"url": url, "tag": tag, "etag": self.remote.etag, "sha256": self.remote.sha256, "size": expected}
         if about != self._about:
-            with appearing(self._about_path) as partial:
-                partial.write_text(json.dumps(about))
+            write_json(self._about_path, about)
             self._about = about
 
     def write(self, block: bytes) -> None:
@@ -117,7 +114,7 @@ class Partial:
         os.replace(self.path, self.file)
         sync_folder(self.file.parent)
         write_record(self.file, self.digests, url, self.remote.etag, checked)
-        self._about_path.unlink(missing_ok=True)
+        tidy(self.file)
 
     def _written_to(self) -> FileIO:
         if self._opened is None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from murine.download.digests import MD5, Digests, digest_of
-from murine.download.disk import beside, meaning, read_json
+from murine.download.disk import beside, meaning, read_json, tidy, write_json
 from murine.download.remote import Check, Remote
 from murine.errors import MurineError
-from murine.files import appearing
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,7 @@ def read_record(file: Path) -> Record | None:
 def write_record(file: Path, found: Digests, url: str, etag: str, checked: str) -> None:
     """Record what a file is, after it was compared with what the server says."""
     record = Record(url, found.size, file.stat().st_mtime_ns, etag, found.md5, found.sha256, checked)
-    with appearing(beside(file, "verified.json")) as partial:
-        partial.write_text(json.dumps(asdict(record), indent=1) + "\n")
+    write_json(beside(file, "verified.json"), asdict(record))
 
 
 def verified(file: Path, remote: Remote, *, check: Check = "etag") -> bool:
@@ -86,8 +84,9 @@ def remove(file: Path) -> None:
 
     The lock stays: another process may be waiting for it.
     """
-    for path in (file, *(beside(file, end) for end in ("verified.json", "partial", "partial.json"))):
-        path.unlink(missing_ok=True)
+    file.unlink(missing_ok=True)
+    beside(file, "verified.json").unlink(missing_ok=True)
+    tidy(file)
 
 
 def vouches(record: Record, remote: Remote, check: Check) -> bool:
@@ -110,7 +109,7 @@ def compared_with(remote: Remote, check: Check) -> str:
 
 def may_adopt(file: Path, remote: Remote, check: Check) -> bool:
     """Whether it is worth reading a file to see if it is what the server has."""
-    if not file.is_file() or remote.size not in (None, file.stat().st_size):
+    if not os.path.isfile(file) or remote.size not in (None, file.stat().st_size):
         return False
     record = read_record(file)
     if remote.sha256 or (check == "etag" and remote.etag):
