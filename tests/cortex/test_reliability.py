@@ -17,6 +17,9 @@ def by_loops(responses, n_splits, seed):
     for trials in responses.astype(np.float64):
         corrected = []
         for first in halves:
+            if np.isnan(trials[:, first]).all(axis=1).any() or np.isnan(trials[:, ~first]).all(axis=1).any():
+                corrected.append(np.nan)
+                continue
             a, b = np.nanmean(trials[:, first], axis=1), np.nanmean(trials[:, ~first], axis=1)
             r = np.corrcoef(a, b)[0, 1]
             corrected.append(2 * r / (1 + r))
@@ -52,12 +55,26 @@ def test_equals_the_loop_with_missing_trials(n_repetitions):
 def test_complete_and_incomplete_neurons_of_many_blocks_keep_their_places(monkeypatch):
     data = responses(6)
     data[2, :, 4] = np.nan  # a repetition that was never shown
+    data[6, :, 3:] = np.nan  # half of them, as in a neuron of fewer sessions than others
+    data[7, :, 2:] = np.inf
+    data[7, 5, 1] = np.nan
     data[3, ::2, 1] = data[4, ::2, 1] = np.nan  # two neurons of one experiment
     data[5, 7, 2] = np.inf
     right = by_loops(np.where(np.isinf(data), np.nan, data), 30, 0)
     for block in (1, 2 * 25 * 6, 10**6):
         monkeypatch.setattr(reliability, "BLOCK", block)
         np.testing.assert_allclose(split_half(data, 30), right, atol=1e-12, rtol=0)
+        assert np.isnan(right[7])  # some half has no trial of a stimulus
+    data = responses(20)
+    data[6, :, 11:] = np.nan
+    np.testing.assert_allclose(split_half(data), by_loops(data, 100, 0), atol=1e-12, rtol=0)
+
+
+def test_whole_repetitions_that_are_missing_need_no_slower_way(monkeypatch):
+    data = responses(12)
+    data[3, :, 7:] = np.nan
+    monkeypatch.setattr(reliability, "_from_means", None)
+    assert np.isfinite(split_half(data)).all()
 
 
 def test_many_repetitions_and_splits_go_the_other_way(monkeypatch):
