@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from murine.errors import MurineError, some
-from murine.files import read_npz
+from murine.files import appearing, read_npz
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +90,12 @@ class StimulusSet:
         rows = [position[stimulus] for stimulus in ids]
         groups = tuple(self.groups[i] for i in rows) if self.groups else ()
         return StimulusSet(self.images[rows], tuple(ids), groups, self.name)
+
+    def write(self, file: str | Path) -> None:
+        """Write images, ids and groups to an npz file that `from_npz` reads; it appears whole or not at all."""
+        groups = {"groups": np.array(self.groups)} if self.groups else {}
+        with appearing(Path(file)) as partial, partial.open("wb") as opened:
+            np.savez_compressed(opened, images=self.images, ids=np.array(self.ids), **groups)  # type: ignore[arg-type]
 
     @classmethod
     def from_arrays(

@@ -1,8 +1,7 @@
-"""The command line. Everything heavy is imported inside the commands: `murine --help` must be quick."""
+"""Commands that score networks and show results."""
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -11,6 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from murine.cli.common import (
+    AtlasOption,
+    DataOption,
+    Format,
+    FormatOption,
+    JobsOption,
+    QuietOption,
+    SeedOption,
+    quieten,
+    show,
+)
 from murine.errors import MurineError
 
 if TYPE_CHECKING:
@@ -19,25 +29,7 @@ if TYPE_CHECKING:
     from murine.atlas.sweep import Outcome, Plan
     from murine.networks.zoo import Choice
 
-app = typer.Typer(
-    name="murine",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="markdown",
-    pretty_exceptions_enable=False,
-    help="How mouse-like is a deep network, and does making it more mouse-like make it more robust?",
-    epilog="Start with `murine demo`. Every command has `--help` with examples.",
-)
-data_app = typer.Typer(no_args_is_help=True, help="The cortical data sets murine knows by name.")
-app.add_typer(data_app, name="data")
-
-
-class Format(StrEnum):
-    """How results are printed."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
+app = typer.Typer()
 
 
 class View(StrEnum):
@@ -53,54 +45,6 @@ class Normalisation(StrEnum):
 
     zscore = "zscore"
     none = "none"
-
-
-AtlasOption = Annotated[Path, typer.Option("--atlas", help="Folder of results; made if missing.")]
-DataOption = Annotated[
-    Path | None, typer.Option("--data", help="Folder of data (default: $MURINE_SHARED, then ../shared).")
-]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print the result.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes: results and errors only.")]
-JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes; networks are shared among them.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of resampling, permutations and random halves.")]
-
-
-@app.callback(invoke_without_command=True)
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
-) -> None:
-    if version:
-        from importlib.metadata import version as installed
-
-        print(f"murine {installed('murine')}")
-        raise typer.Exit
-
-
-def main() -> None:
-    """Run the command line: a `MurineError` becomes one message and exit code 2, Ctrl-C exit code 130."""
-    try:
-        app()
-    except MurineError as error:
-        print(f"murine: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except SystemExit as end:
-        if end.code == 130:  # what Typer makes of Ctrl-C
-            print(
-                "murine: stopped. What was finished is kept; the same command goes on from there.",
-                file=sys.stderr,
-            )
-        raise
-
-
-def _quieten(quiet: bool) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("murine: %(message)s"))
-    log = logging.getLogger("murine")
-    log.handlers = [handler]
-    log.setLevel(logging.ERROR if quiet else logging.WARNING)
-
-
-# --------------------------------------------------------------------------------------------------- commands
 
 
 @app.command()
@@ -120,9 +64,9 @@ def demo(
     from murine.atlas.store import Atlas
     from murine.studies.demonstration import choices, plan
 
-    _quieten(quiet)
+    quieten(quiet)
     atlas = Atlas(out / "atlas")
-    _sweep_and_show(choices(), [plan(seed)], atlas, jobs, Format.table, quiet)
+    _sweep_andshow(choices(), [plan(seed)], atlas, jobs, Format.table, quiet)
     _write_report(atlas, out / "report.html", None, None, quiet)
 
 
@@ -207,7 +151,7 @@ def score(
     from murine.comparison.scoring import Settings
     from murine.networks import zoo
 
-    _quieten(quiet)
+    quieten(quiet)
     choices = zoo.expand(networks, weights)
     twin_choices = (zoo.twin(choice, seed) for choice in choices for seed in range(twins))
     asked = [*choices, *(choice for choice in twin_choices if choice is not None)]
@@ -235,7 +179,7 @@ def score(
         )
         for size in dict.fromkeys(input_size or ["native"])
     ]
-    _sweep_and_show(list(dict.fromkeys(asked)), plans, Atlas(atlas), jobs, format, quiet)
+    _sweep_andshow(list(dict.fromkeys(asked)), plans, Atlas(atlas), jobs, format, quiet)
 
 
 @app.command()
@@ -291,7 +235,7 @@ def results(
         if column not in table:
             raise MurineError(f"there is no column {column!r}; columns are {', '.join(table.columns)}.")
         table = table.sort_values(column, ascending=not sort.startswith("-"), kind="stable")
-    _show(table if limit is None else table.head(limit), format, compact=sql is None)
+    show(table if limit is None else table.head(limit), format, compact=sql is None)
 
 
 @app.command()
@@ -346,70 +290,7 @@ def models(
     if not found:
         near = nearest(pattern, [*controls, *timm.list_models()])
         raise MurineError(f"no network matches {pattern!r}{near or '.'}")
-    _show(pd.DataFrame(found, columns=["network", "source", "input_size"]), format)
-
-
-@data_app.command("list")
-def data_list(format: FormatOption = Format.table) -> None:
-    """List the data sets that `--against` knows by name.
-
-    Example: `murine data list`
-    """
-    import pandas as pd
-
-    from murine.cortex.datasets import datasets
-
-    about = [(name, (datasets[name].__doc__ or "").strip().splitlines()[0]) for name in sorted(datasets)]
-    _show(pd.DataFrame(about, columns=["name", "about"]), format)
-
-
-@data_app.command("show")
-def data_show(
-    name: Annotated[str, typer.Argument(help="A name of `murine data list`, or a file.")],
-    by: Annotated[str, typer.Option("--by", help="What makes a site.")] = "area",
-    stimuli: Annotated[Path | None, typer.Option("--stimuli", help="Images of your own data.")] = None,
-    data: DataOption = None,
-    format: FormatOption = Format.table,
-) -> None:
-    """Show the sites of a data set: neurons, repetitions, reliability of neurons and of RDMs.
-
-    Example: `murine data show allen-neuropixels --by area,layer`
-    """
-    import numpy as np
-    import pandas as pd
-
-    from murine.comparison.inference import bootstrap_counts
-    from murine.comparison.targets import targets_of
-    from murine.cortex.datasets import load_cortex
-    from murine.cortex.recording import Recording
-    from murine.cortex.reliability import split_half
-
-    _quieten(False)
-    _, cortex = load_cortex(name, root=data, stimuli=stimuli)
-    coordinates = tuple(part.strip() for part in by.split(","))
-    targets = targets_of(cortex, coordinates)
-    ceiling = targets.ceiling("r", bootstrap_counts(len(targets.stimulus_ids), 1000, 0))
-    low, high = ceiling.interval()
-    table = pd.DataFrame(
-        {
-            "site": [site.name for site in targets.sites],
-            "n_neuroids": targets.n_neuroids,
-            "n_repetitions": targets.n_repetitions,
-            "n_stimuli": len(targets.stimulus_ids),
-            "ceiling": ceiling.value,
-            "ceiling_low": low,
-            "ceiling_high": high,
-        }
-    )
-    if isinstance(cortex, Recording):
-        usable = cortex.usable()[0]
-        reliability = split_half(usable.responses)
-        members = usable.sites(*coordinates).values()
-        table["neuron_reliability_median"] = [float(np.nanmedian(reliability[m])) for m in members]
-    _show(table, format)
-
-
-# ---------------------------------------------------------------------------------------------------- helpers
+    show(pd.DataFrame(found, columns=["network", "source", "input_size"]), format)
 
 
 def _pairs(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -429,7 +310,7 @@ def _size(text: str) -> int | tuple[int, int] | None:
     return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
 
 
-def _sweep_and_show(
+def _sweep_andshow(
     choices: Sequence[Choice], plans: Sequence[Plan], atlas: Any, jobs: int, format: Format, quiet: bool
 ) -> None:
     """Run sweeps, print the leaderboard of what was asked for, and fail if a network did."""
@@ -444,7 +325,7 @@ def _sweep_and_show(
     tasks = {task for outcome in outcomes for task in outcome.tasks}
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     if tasks:
-        _show(leaderboards(atlas, tasks=tasks), format)
+        show(leaderboards(atlas, tasks=tasks), format)
     if not quiet:
         computed = sum(outcome.state == "computed" for outcome in outcomes)
         done = sum(outcome.state == "done" for outcome in outcomes)
@@ -475,84 +356,3 @@ def _filtered(table: pd.DataFrame, patterns: dict[str, str | None]) -> pd.DataFr
             raise MurineError(f"this view has no column {column!r}; `--view sites` or `--view layers` has.")
         table = table[[fnmatch.fnmatch(str(value), pattern) for value in table[column]]]
     return table
-
-
-#: Columns a terminal has room for, in order, with what stands above them.
-_COMPACT = {
-    "band": "band",
-    "cortex": "cortex",
-    "metric": "metric",
-    "network": "network",
-    "weights": "weights",
-    "input_size": "input",
-    "site": "site",
-    "layer": "layer",
-    "ceiled": "of ceiling",
-    "score": "score",
-    "naive": "naive best",
-    "p_value": "p",
-    "p_max": "p max",
-    "n_sites": "sites",
-    "selection": "layer choice",
-    "chosen": "chosen",
-    "flag": "flag",
-}
-
-
-def _show(table: pd.DataFrame, format: Format, compact: bool = True) -> None:
-    if format is Format.json:
-        sys.stdout.write(table.to_json(orient="records", double_precision=15) + "\n")
-    elif format is Format.csv:
-        table.to_csv(sys.stdout, index=False)
-    else:
-        _print_table(table, compact)
-
-
-def _print_table(table: pd.DataFrame, compact: bool) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    if table.empty:
-        print("no results")
-        return
-    known = [column for column in _COMPACT if column in table] if compact else []
-    columns = (
-        (known + [c for c in table if c.startswith("within ")])
-        if "network" in known and "score" in known
-        else list(table)
-    )
-    same = [c for c in ("cortex", "metric") if c in columns and table[c].nunique() == 1]
-    title = ", ".join(str(table[c].iloc[0]) for c in same) or None
-    columns = [c for c in columns if c not in same]
-    shown = Table(title=title, title_justify="left", pad_edge=False, box=None, header_style="bold")
-    for column in columns:
-        numeric = table[column].dtype.kind in "fiu"
-        shown.add_column(
-            _COMPACT.get(str(column), str(column)), justify="right" if numeric else "left", overflow="fold"
-        )
-    band: object = None
-    for row in table.to_dict(orient="records"):
-        if "band" in row and band is not None and row["band"] != band:
-            shown.add_section()
-        band = row.get("band")
-        shown.add_row(*(escape(_cell(row, column)) for column in columns))
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(shown)
-
-
-def _cell(row: dict[str, Any], column: str) -> str:
-    value = row[column]
-    if isinstance(value, float):
-        if value != value:
-            return "-"
-        text = f"{value:.3f}"
-        low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
-        if low is not None and high is not None:
-            text += f" [{low:.2f}, {high:.2f}]"
-        return text
-    return "" if value is None else str(value)
-
-
-if __name__ == "__main__":
-    main()
