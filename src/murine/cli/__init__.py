@@ -1,0 +1,50 @@
+"""The command line. Everything heavy is imported inside the commands: `murine --help` must be quick."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from murine.cli import data, scoring
+from murine.errors import MurineError
+
+app = typer.Typer(
+    name="murine",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="How mouse-like is a deep network, and does making it more mouse-like make it more robust?",
+    epilog="Start with `murine demo`. Every command has `--help` with examples.",
+)
+app.add_typer(scoring.app)
+app.add_typer(data.app, name="data")
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"murine {installed('murine')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line: a `MurineError` becomes one message and exit code 2, Ctrl-C exit code 130."""
+    try:
+        app()
+    except MurineError as error:
+        print(f"murine: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except SystemExit as end:
+        if end.code == 130:  # what Typer makes of Ctrl-C
+            print(
+                "murine: stopped. What was finished is kept; the same command goes on from there.",
+                file=sys.stderr,
+            )
+        raise
