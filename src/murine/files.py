@@ -19,6 +19,8 @@ from murine.errors import MurineError
 if TYPE_CHECKING:
     import zipfile
 
+    import pandas as pd
+
 
 @contextmanager
 def appearing(file: Path) -> Iterator[Path]:
@@ -61,6 +63,7 @@ def read_npz(file: str | Path, *, max_bytes: int = 8 << 30) -> dict[str, NDArray
     MurineError
         If the file is missing, damaged, holds pickled objects, or more than ``max_bytes`` of arrays.
     """
+    import tokenize
     import zipfile
     import zlib
 
@@ -75,7 +78,7 @@ def read_npz(file: str | Path, *, max_bytes: int = 8 << 30) -> dict[str, NDArray
         raise MurineError(f"there is no file {str(file)!r}.") from None
     except (
         *(OSError, ValueError, EOFError, AttributeError, KeyError, TypeError, IndexError, MemoryError),
-        *(NotImplementedError, RuntimeError, SyntaxError, zipfile.BadZipFile, zlib.error),
+        *(NotImplementedError, RuntimeError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
     ) as error:
         raise MurineError(
             f"{str(file)!r} is no readable npz file ({error}). It may be truncated, or hold pickled objects, which "
@@ -111,3 +114,23 @@ def read_json(file: str | Path, *, max_bytes: int = 1 << 30) -> Any:
         raise
     except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise MurineError(f"{str(file)!r} is no readable JSON ({error}); it may be truncated.") from error
+
+
+def read_table(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Read a csv file; a missing, broken or incomplete one is a MurineError."""
+    import pandas as pd
+
+    try:
+        if not file.read_bytes().endswith(b"\n"):
+            raise MurineError(f"{str(file)!r} does not end with a line break: it is truncated.")
+        table = pd.read_csv(file)
+    except FileNotFoundError:
+        raise MurineError(f"there is no file {str(file)!r}.") from None
+    except MurineError:
+        raise
+    except (OSError, ValueError) as error:
+        raise MurineError(f"{str(file)!r} is no readable csv table ({error}).") from error
+    missing = [c for c in columns if c not in table]
+    if missing:
+        raise MurineError(f"{str(file)!r} has no column {', '.join(missing)}; it has {', '.join(table.columns)}.")
+    return table

@@ -18,9 +18,7 @@ from neuropixels_files import (
     small_session,
     write_session,
     write_tables,
-    write_templates,
 )
-from PIL import Image
 
 from murine.comparison.scoring import Settings, Yardstick, score_layers
 from murine.comparison.targets import targets_of
@@ -28,7 +26,6 @@ from murine.cortex.allen.neuropixels import (
     VISUAL_AREAS,
     read_session,
     read_tables,
-    read_templates,
     spike_counts,
 )
 from murine.cortex.datasets import allen_neuropixels
@@ -370,47 +367,6 @@ def test_missing_and_cut_tables_are_refused(tmp_path, session):
     (folder / "units.csv").unlink()
     with pytest.raises(MurineError, match="there is no file"):
         read_tables(folder)
-
-
-def test_templates_are_the_scenes(tmp_path):
-    scenes = write_templates(tmp_path)
-    found = read_templates(tmp_path)
-    assert np.array_equal(found.images, scenes)
-    assert found.ids == IDS[:-1]
-    assert found.groups.count("full resolution") == 102 - 59
-    # whole numbers are the same scenes in any type
-    for k, kind in ((3, np.float32), (4, np.uint16), (5, np.int32)):
-        Image.fromarray(scenes[k].astype(kind)).save(tmp_path / f"natural_scene_{k}.tiff")
-    assert read_templates(tmp_path).digest == found.digest
-
-
-def test_damaged_templates_are_refused(tmp_path):
-    scenes = write_templates(tmp_path)
-    one = tmp_path / "natural_scene_7.tiff"
-    whole = one.read_bytes()
-
-    def refused(message):
-        with pytest.raises(MurineError, match=message):
-            read_templates(tmp_path)
-
-    for wrong in (whole[: len(whole) // 2], whole[:-60], b"", b"II*\0" + bytes(200)):
-        one.write_bytes(wrong)
-        refused(r"natural_scene_7.tiff' is no readable TIFF image")
-    for image, message in (
-        (scenes[7][:-1], r"must have one size; most are \(9, 12\), but natural_scene_7.tiff is \(8, 12\)"),
-        (np.stack([scenes[7]] * 3, axis=-1), "of mode 'RGB'; expected a grey image"),
-        (scenes[7] + np.float32(0.5), "other than whole numbers between 0 and 255"),
-        (scenes[7].astype(np.uint16) + 1000, "other than whole numbers between 0 and 255"),
-        (np.where(scenes[7] > 99, np.float32(np.nan), scenes[7]).astype(np.float32), "other than whole numbers"),
-        (np.zeros((4001, 4000), np.uint8), "expected a grey image of at most"),
-        (np.zeros((10000, 20000), np.uint8), "is no readable TIFF image"),
-    ):
-        Image.fromarray(image).save(one, compression="tiff_lzw" if image.size > 10**6 else None)
-        refused(message)
-    Image.fromarray(scenes[7]).save(one, format="PNG")
-    refused("is no readable TIFF image")
-    one.unlink()
-    refused("there is no file")
 
 
 def layers_for(rng, n_stimuli):

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from murine.cortex.allen.holdings import TwoPhoton
+from murine.cortex.natural_scenes import BLANK, SCENE_IDS, scene_groups
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError, some
-from murine.files import read_npz
+from murine.files import read_npz, read_table
 from murine.registry import Registry
 from murine.stimuli import StimulusSet
 
@@ -20,9 +22,6 @@ Cortex = tuple[StimulusSet, Recording | NeuralRDMs]
 
 #: Names to functions that load a data set from the folder of data (which built-in simulations ignore).
 datasets: Registry[Callable[[Path | None], Cortex]] = Registry("dataset")
-
-#: First scene of each group of natural scenes of one real resolution, in order.
-SCENE_GROUPS = ((0, "enlarged fourfold"), (59, "full resolution"), (102, "enlarged"))
 
 
 def data_folder(root: Path | None = None) -> Path:
@@ -39,24 +38,6 @@ def data_folder(root: Path | None = None) -> Path:
     )
 
 
-def read_table(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Read a csv file; a missing, broken or incomplete one is a MurineError."""
-    try:
-        if not file.read_bytes().endswith(b"\n"):
-            raise MurineError(f"{str(file)!r} does not end with a line break: it is truncated.")
-        table = pd.read_csv(file)
-    except FileNotFoundError:
-        raise MurineError(f"there is no file {str(file)!r}.") from None
-    except MurineError:
-        raise
-    except (OSError, ValueError) as error:
-        raise MurineError(f"{str(file)!r} is no readable csv table ({error}).") from error
-    missing = [c for c in columns if c not in table]
-    if missing:
-        raise MurineError(f"{str(file)!r} has no column {', '.join(missing)}; it has {', '.join(table.columns)}.")
-    return table
-
-
 def natural_scenes(root: Path | None = None) -> StimulusSet:
     """The 118 natural scenes of the Allen Brain Observatory, 231 x 295, with the group of real resolution as
     ``groups``.
@@ -65,13 +46,10 @@ def natural_scenes(root: Path | None = None) -> StimulusSet:
     are enlarged: content goes with resolution, so scores within the first two groups are told beside the overall one.
     """
     scenes = StimulusSet.from_folder(data_folder(root) / "allen_natural_scenes" / "scenes")
-    expected = tuple(f"scene_{i:03d}" for i in range(118))
-    if scenes.ids != expected:
-        missing = sorted(set(expected) - set(scenes.ids))
+    if scenes.ids != SCENE_IDS:
+        missing = sorted(set(SCENE_IDS) - set(scenes.ids))
         raise MurineError(f"the folder of natural scenes is not complete; missing: {', '.join(missing) or 'none'}.")
-    starts = np.array([start for start, _ in SCENE_GROUPS])
-    which = np.searchsorted(starts, np.arange(118), side="right") - 1
-    return StimulusSet(scenes.images, scenes.ids, tuple(SCENE_GROUPS[g][1] for g in which), "natural scenes")
+    return StimulusSet(scenes.images, scenes.ids, scene_groups(), "natural scenes")
 
 
 @datasets.register("allen-neuropixels")
@@ -203,6 +181,18 @@ def allen_2p(root: Path | None = None) -> Cortex:
     return scenes, NeuralRDMs(np.stack(matrices), tuple(sites), scenes.ids, mean, sem, "allen-2p")
 
 
+@datasets.register("allen")
+def allen(root: Path | None = None) -> Cortex:
+    """Two-photon responses to the 118 scenes, as far as `murine data fetch allen` has fetched them.
+
+    All cells of all sessions in the cache, corrected fluorescence in AllenSDK's window; the images as they were shown,
+    918 x 1174. `murine data build allen` chooses among them, or takes another signal or window.
+    """
+    holdings = TwoPhoton()
+    catalogue = holdings.catalogue().select(failed=True)
+    return _without_blank(holdings.templates.stimuli(), holdings.recording(catalogue))
+
+
 @datasets.register("simulated")
 def simulated(root: Path | None = None) -> Cortex:
     """A simulated cortex whose truth is known: three areas, two cell classes, 100 images, 20 repetitions. Needs no
@@ -232,8 +222,17 @@ def load_cortex(name: str, *, root: Path | None = None, stimuli: Path | None = N
         if stimuli is None:
             raise MurineError(f"{name!r} came without images; give them with --stimuli FOLDER or FILE.npz.")
         images = StimulusSet.from_npz(stimuli) if stimuli.suffix == ".npz" else StimulusSet.from_folder(stimuli)
-        return images, Recording.read(name) if name.endswith(".nc") else _read_rdms(Path(name))
+        if name.endswith(".npz"):
+            return images, _read_rdms(Path(name))
+        return _without_blank(images, Recording.read(name))
     return datasets[name](root)
+
+
+def _without_blank(images: StimulusSet, recording: Recording) -> Cortex:
+    """Leave the blank screen out of the responses where there is no image of it: no network sees it."""
+    if BLANK in recording.stimulus_ids and BLANK not in images.ids:
+        recording = recording.select(stimuli=[i for i in recording.stimulus_ids if i != BLANK])
+    return images, recording
 
 
 def _read_rdms(file: Path) -> NeuralRDMs:

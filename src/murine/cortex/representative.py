@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from murine.cortex.natural_scenes import BLANK
 from murine.cortex.recording import Recording
-from murine.cortex.selection import BLANK
 from murine.errors import MurineError, some
 
 log = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from murine.cortex.natural_scenes import BLANK
 from murine.cortex.recording import Recording
 from murine.cortex.reliability import split_half
 from murine.errors import MurineError
@@ -18,11 +19,6 @@ log = logging.getLogger(__name__)
 
 #: Names to functions that choose neurons; all settings have defaults.
 selections: Registry[Callable[..., Recording]] = Registry("selection")
-
-#: Id of the stimulus that is no image but the grey screen.
-BLANK = "blank"
-
-_AT_ONCE = 2048  # neurons
 
 
 @selections.register("conwell2021")
@@ -133,12 +129,14 @@ def _numbers(recording: Recording, coordinate: str, argument: str) -> Float[np.n
 def _reliability(
     recording: Recording, neuroids: np.ndarray, blank: bool, n_splits: int, seed: int
 ) -> Float[np.ndarray, " n_chosen"]:
-    stimuli = np.flatnonzero(np.array([blank or i != BLANK for i in recording.stimulus_ids]))
-    if len(stimuli) < 2:
-        raise MurineError(f"{recording.name!r} has {len(stimuli)} stimuli to correlate over; expected at least 2.")
+    ids = recording.stimulus_ids
     responses = recording.responses
-    found = []
-    for start in range(0, len(neuroids), _AT_ONCE):  # of a large recording, no second copy of most of it
-        trials = responses[neuroids[start : start + _AT_ONCE]]
-        found.append(split_half(trials if len(stimuli) == recording.n_stimuli else trials[:, stimuli], n_splits, seed))
-    return np.concatenate(found)
+    if not blank and BLANK in ids:
+        # As a view where it can be one: the whole of a large recording is not copied.
+        last = ids[-1] == BLANK
+        responses = responses[:, :-1] if last else np.delete(responses, ids.index(BLANK), axis=1)
+    if responses.shape[1] < 2:
+        raise MurineError(
+            f"{recording.name!r} has {responses.shape[1]} stimuli to correlate over; expected at least 2."
+        )
+    return split_half(responses, n_splits, seed, neuroids=neuroids)

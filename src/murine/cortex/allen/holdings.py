@@ -19,7 +19,8 @@ from murine.cortex.allen.catalogue import (
 )
 from murine.cortex.allen.neuropixels import VISUAL_AREAS, Tables, read_session, read_tables
 from murine.cortex.allen.reduction import Measure, reduce_file
-from murine.cortex.allen.templates import N_SCENES, tiff_images
+from murine.cortex.allen.templates import tiff_images
+from murine.cortex.natural_scenes import N_SCENES
 from murine.cortex.recording import Recording, join
 from murine.errors import MurineError
 from murine.progress import AnyProgress

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import math
 import re
-import warnings
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -21,12 +20,12 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from murine.cortex.allen.hdf5 import Tree
-from murine.cortex.allen.responses import by_condition, stimulus_ids
+from murine.cortex.allen.responses import by_condition
 from murine.cortex.allen.transgenic import cre_line
-from murine.cortex.datasets import SCENE_GROUPS, read_table
+from murine.cortex.natural_scenes import BLANK, N_SCENES, SCENE_IDS, scene_groups
 from murine.cortex.recording import Recording
 from murine.errors import MurineError, some
-from murine.stimuli import StimulusSet
+from murine.files import read_table
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +35,10 @@ VISUAL_AREAS = ("VISp", "VISl", "VISrl", "VISal", "VISpm", "VISam")
 #: The kind of session in which natural scenes were shown.
 SESSION_TYPE = "brain_observatory_1.1"
 
-N_SCENES = 118
-
 # A session has 2,800 units, 2,300 channels and 6,000 presentations; its busiest unit has some 10^6 spikes. Damaged
 # sizes far beyond that are refused before they take memory.
 _MOST_ROWS = 1_000_000
 _MOST_BYTES = 256 << 20
-_MOST_PIXELS = 16_000_000
 
 # Older stimulus tables kept the names of the stimulus program, which AllenSDK still translates.
 _PRESENTATIONS = ("natural_scenes_presentations", "Natural_Images_presentations", "Natural Images_presentations")
@@ -239,7 +235,7 @@ def read_session(
         "window_start_s": np.full(len(kept), float(window[0])),
         "window_stop_s": np.full(len(kept), float(window[1])),
     }
-    stimulus = {"stimulus_id": np.array(stimulus_ids(N_SCENES)), "group": np.array([*_scene_groups(), ""])}
+    stimulus = {"stimulus_id": np.array([*SCENE_IDS, BLANK]), "group": np.array([*scene_groups(), ""])}
     responses = by_condition(counts / (window[1] - window[0]) if rates else counts, presentations.frame, N_SCENES)
     return Recording.from_arrays(responses, neuroid, stimulus, name=f"allen-neuropixels-{session}")
 
@@ -249,60 +245,6 @@ def spike_counts(
 ) -> Int[np.ndarray, " n_onsets"]:
     """Count sorted spikes with ``onset + window[0] <= spike < onset + window[1]`` for each onset (all seconds)."""
     return np.searchsorted(spikes, onsets + window[1]) - np.searchsorted(spikes, onsets + window[0])
-
-
-def read_templates(folder: str | Path) -> StimulusSet:
-    """Read the 118 natural scenes from ``natural_scene_<k>.tiff``, k = 0 ... 117.
-
-    Ids are ``scene_000`` ...; groups as in `murine.cortex.datasets.natural_scenes`. Images must be grey, of one size,
-    and of whole numbers between 0 and 255 in whatever type they are stored.
-    """
-    place = Path(folder)
-    images = [_read_tiff(place / f"natural_scene_{k}.tiff") for k in range(N_SCENES)]
-    shapes = [image.shape for image in images]
-    common = max(set(shapes), key=shapes.count)
-    odd = [f"natural_scene_{k}.tiff is {shape}" for k, shape in enumerate(shapes) if shape != common]
-    if odd:
-        raise MurineError(f"the scenes of {str(folder)!r} must have one size; most are {common}, but {some(odd)}.")
-    return StimulusSet(np.stack(images), tuple(stimulus_ids(N_SCENES)[:-1]), _scene_groups(), "natural scenes")
-
-
-def _read_tiff(file: Path) -> np.ndarray:
-    import struct
-
-    from PIL import Image
-
-    if not file.is_file():
-        raise MurineError(f"there is no file {str(file)!r}; expected {N_SCENES} scenes, natural_scene_<k>.tiff.")
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns of damage that it can read past; here it is damage.
-            warnings.simplefilter("error")
-            with Image.open(file, formats=("TIFF",)) as image:
-                size, mode = image.size, image.mode
-                plausible = math.prod(size) <= _MOST_PIXELS and mode in ("L", "I", "I;16", "I;16B", "F")
-                pixels = np.asarray(image) if plausible else None
-    except (
-        *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, SyntaxError, ArithmeticError),
-        *(EOFError, RuntimeError, MemoryError, struct.error, Warning, Image.DecompressionBombError),
-    ) as error:
-        raise MurineError(f"{str(file)!r} is no readable TIFF image ({error}); it may be truncated.") from error
-    if pixels is None or pixels.ndim != 2:
-        raise MurineError(
-            f"{str(file)!r} is {size[0]} x {size[1]} pixels of mode {mode!r}; expected a grey image of at most "
-            f"{_MOST_PIXELS:,} pixels."
-        )
-    whole = pixels.astype(np.uint8) if np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= 255 else None
-    if whole is None or not np.array_equal(whole, pixels):
-        raise MurineError(f"{str(file)!r} has values other than whole numbers between 0 and 255.")
-    return whole
-
-
-def _scene_groups() -> tuple[str, ...]:
-    """The group of each scene."""
-    starts = np.array([start for start, _ in SCENE_GROUPS])
-    which = np.searchsorted(starts, np.arange(N_SCENES), side="right") - 1
-    return tuple(SCENE_GROUPS[group][1] for group in which)
 
 
 def _check_window(window: Sequence[float]) -> None:

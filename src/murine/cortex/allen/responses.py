@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Shaped
 
+from murine.cortex.natural_scenes import BLANK
 from murine.errors import MurineError, nearest
 
 #: Baseline and tail of a sweep's window, in lengths of a sweep.
@@ -154,4 +155,4 @@ def by_condition(
 
 def stimulus_ids(n_scenes: int = 118) -> list[str]:
     """``scene_000`` ... and ``blank``, the order of `by_condition`."""
-    return [*(f"scene_{i:03d}" for i in range(n_scenes)), "blank"]
+    return [*(f"scene_{i:03d}" for i in range(n_scenes)), BLANK]

@@ -18,15 +18,10 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 
 from murine.cortex.allen import screen
-from murine.cortex.datasets import SCENE_GROUPS
+from murine.cortex.natural_scenes import N_SCENES, SCENE_IDS, scene_groups
 from murine.errors import MurineError, some
 from murine.files import appearing, read_npz
 from murine.stimuli import StimulusSet
-
-N_SCENES = 118
-
-#: Names of the scenes; the number is the frame by which sweeps refer to them.
-SCENE_IDS = tuple(f"scene_{k:03d}" for k in range(N_SCENES))
 
 #: As much as is read of a stack of templates at once.
 _BLOCK_BYTES = 64 << 20
@@ -188,9 +183,7 @@ def natural_scenes(
     """
     if len(images) != N_SCENES:
         raise MurineError(f"found {len(images)} natural scenes; expected {N_SCENES}.")
-    starts = [start for start, _ in SCENE_GROUPS]
-    groups = tuple(SCENE_GROUPS[np.searchsorted(starts, k, side="right") - 1][1] for k in range(N_SCENES))
-    return displayed(StimulusSet(images, SCENE_IDS, groups, "natural scenes"), warp=warp, mask=mask, size=size)
+    return displayed(StimulusSet(images, SCENE_IDS, scene_groups(), "natural scenes"), warp=warp, mask=mask, size=size)
 
 
 def displayed(
