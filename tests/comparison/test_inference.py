@@ -7,9 +7,11 @@ from itertools import combinations
 import numpy as np
 import pytest
 from scipy.stats import chisquare, kstest, norm
+from sklearn.model_selection import KFold
 
 from murine.comparison.inference import (
     bootstrap_counts,
+    folds,
     interval,
     pair_weights,
     permutation_p,
@@ -45,6 +47,20 @@ def test_samples_hold_enough_different_stimuli():
     for n in (0, 1, 3):
         with pytest.raises(MurineError, match=f"{n} stimuli are too few to compare RDMs; at least 4"):
             bootstrap_counts(n, 1, 0)
+
+
+@pytest.mark.parametrize(("n_stimuli", "n_folds"), [(118, 6), (119, 6), (7, 3), (5, 5), (4, 2)])
+def test_folds_are_those_of_scikit_learn(n_stimuli, n_folds):
+    for seed in (0, 1, 42):
+        splits = KFold(n_folds, shuffle=True, random_state=seed).split(np.zeros(n_stimuli))
+        for ours, (_, theirs) in zip(folds(n_stimuli, n_folds, seed), splits, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(("n_stimuli", "n_folds"), [(5, 6), (5, 1), (5, 0), (0, 2)])
+def test_folds_that_cannot_be_are_refused(n_stimuli, n_folds):
+    with pytest.raises(MurineError, match=f"{n_stimuli} stimuli cannot be cross-validated in {n_folds} folds"):
+        folds(n_stimuli, n_folds, 0)
 
 
 def test_pair_weights_count_pairs_in_the_resampled_matrix():
