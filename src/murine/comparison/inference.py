@@ -45,8 +45,8 @@ def folds(n_stimuli: int, n_folds: int, seed: int) -> list[Int[np.ndarray, " n_t
     """
     if not 2 <= n_folds <= n_stimuli:
         raise MurineError(
-            f"{n_stimuli} stimuli cannot be cross-validated in {n_folds} folds; expected at least 2 and at most as many "
-            "folds as stimuli."
+            f"{n_stimuli} stimuli cannot be cross-validated in {n_folds} folds; expected at least 2, and at most as "
+            "many folds as stimuli."
         )
     # The legacy generator, since scikit-learn shuffles with it.
     order = np.random.RandomState(seed).permutation(n_stimuli)
