@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from murine.errors import MurineError
 
@@ -21,23 +21,29 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+#: Seconds after which a process ends itself if the one that should have ended it has not.
+_GRACE = 5.0
+
+
 class Crashed(MurineError):
-    """The process was killed, ran out of its time, or ended without an answer."""
+    """The process was killed, ran out of its time or memory, or ended without an answer."""
 
 
 class Isolated:
-    """A process that calls functions, one after another, under limits; made when first needed, and anew after a crash.
+    """A process that calls functions, one after another, under limits; made when first needed.
+
+    It is made anew after a call that did not return: what a damaged file did to it cannot harm the next one.
 
     Parameters
     ----------
     memory
-        Bytes of address space that the process may take beyond what it has after its start (where the system supports
-        that limit; macOS and Windows do not).
+        Bytes of address space that the process may take beyond what it has when the first function is loaded (where the
+        system supports that limit; macOS and Windows do not).
 
     Notes
     -----
     Functions must be importable by name, and arguments and results must pickle; both sides are this program. Not for
-    use by several threads at once.
+    use by several threads at once. The process ends by itself when this one does.
     """
 
     def __init__(self, memory: int = 2 << 30) -> None:
@@ -69,18 +75,12 @@ class Isolated:
         Raises
         ------
         MurineError
-            That the function raised; `Crashed` if it took longer than ``seconds``, or the process died.
+            That the function raised; `Crashed` if it took longer than ``seconds`` or too much memory, or the process
+            died.
         RuntimeError
             For any other exception of the function, with its traceback as text: a mistake in the program.
         """
-        if self._process is None or self._process.poll() is not None:
-            self.close()
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", f"from murine.isolation import serve; serve({self.memory})"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
-        process = self._process
+        process = self._started()
         if process.stdin is None or process.stdout is None:
             raise RuntimeError("the process has no pipes")
         late = threading.Event()
@@ -92,27 +92,38 @@ class Isolated:
         timer = threading.Timer(seconds, stop)
         timer.daemon = True
         timer.start()
+        state = ""
         try:
-            pickle.dump((function, args, kwargs), process.stdin)
+            pickle.dump((seconds, function, args, kwargs), process.stdin)
             process.stdin.flush()
-            answer: tuple[str, Any] = pickle.load(process.stdout)
+            state, value = pickle.load(process.stdout)
         except (EOFError, OSError, pickle.UnpicklingError):
             code = process.wait()
-            self.close()
             reason = f"took longer than {seconds:.0f} s" if late.is_set() else f"ended with {_cause(code)}"
             raise Crashed(f"the process {reason}") from None
-        except BaseException:  # Ctrl-C: the answer that still comes must not be taken for the next one's
-            self.close()
-            raise
         finally:
             timer.cancel()
-        state, value = answer
+            # Ctrl-C: the answer that still comes must not be taken for the next one's.
+            if state != "done" or late.is_set():
+                self.close()
         if state == "refused":
             raise MurineError(value)
+        if state == "exhausted":
+            raise Crashed(f"the process took more than {self.memory:,} bytes of memory")
         if state == "failed":
             raise RuntimeError(value)
         result: T = value
         return result
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None or self._process.poll() is not None:
+            self.close()
+            # -P and the same search path: what lies in the current folder is no more importable there than here.
+            code = f"import sys; sys.path[:] = {sys.path!r}; from murine.isolation import serve; serve({self.memory})"
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        return self._process
 
 
 def _cause(code: int) -> str:
@@ -134,22 +145,31 @@ def serve(memory: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not get among the answers
-    _limit_memory(memory)
+    limited = False
     while True:
         try:
-            function, args, kwargs = pickle.load(requests)
+            seconds, function, args, kwargs = pickle.load(requests)
         except EOFError:
             return
+        if not limited:
+            _limit_memory(memory)
+            limited = True
+        _limit_time(seconds)
         try:
-            answer = ("done", function(*args, **kwargs))
+            answer = _pickled("done", function(*args, **kwargs))
         except MurineError as error:
-            answer = ("refused", str(error))
+            answer = _pickled("refused", str(error))
         except MemoryError:
-            answer = ("refused", f"reading takes more than {memory:,} bytes of memory")
+            answer = _pickled("exhausted", "")
         except Exception:
-            answer = ("failed", traceback.format_exc())
-        pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
+            answer = _pickled("failed", traceback.format_exc())
+        _limit_time(None)
+        answers.write(answer)
         answers.flush()
+
+
+def _pickled(state: str, value: object) -> bytes:
+    return pickle.dumps((state, value), protocol=pickle.HIGHEST_PROTOCOL)
 
 
 def _limit_memory(memory: int) -> None:
@@ -162,5 +182,14 @@ def _limit_memory(memory: int) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + memory
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is expected; its gigabytes help nobody
     except (ImportError, OSError, ValueError):
         pass  # a system without that limit: time and crashes are still contained
+
+
+def _limit_time(seconds: float | None) -> None:
+    """Have the system end this process even if it hangs in a library and the other one, whose timer is first, died."""
+    import signal
+
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0 if seconds is None else max(seconds, 0) + _GRACE)

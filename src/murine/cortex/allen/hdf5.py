@@ -22,12 +22,25 @@ Shape = Sequence[int | None] | None
 #: Kinds of numbers in a file to what users call them.
 _KINDS = {"f": "floats", "iu": "integers", "iuf": "numbers", "SO": "text"}
 
+#: Soft links that are followed on the way to one object; a circle has more.
+_MOST_LINKS = 16
+
+#: More text than any column of labels holds.
+_MOST_TEXT_BYTES = 64 << 20
+
+#: What h5py raises for damage.
+_DAMAGE = (
+    *(OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError),
+    SystemError,
+)
+
 
 class Tree:
     """An open HDF5 file.
 
     Every read states what it expects; what is not so is a `MurineError` with the file, the path inside it, what was
-    found and what was expected. Nothing is allocated before the declared size was checked.
+    found and what was expected. Nothing is allocated before the declared size was checked, and no other file is opened:
+    external links, external storage and virtual datasets are refused.
 
     Parameters
     ----------
@@ -51,7 +64,7 @@ class Tree:
             raise MurineError(f"there is no file {str(file)!r}; expected an HDF5 file.")
         try:
             self._h5 = h5py.File(self.file, "r")
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
+        except (*_DAMAGE, MemoryError) as error:
             raise MurineError(f"{str(file)!r} is no readable HDF5 file ({error}); it may be truncated.") from error
 
     def __enter__(self) -> Tree:
@@ -75,19 +88,53 @@ class Tree:
             yield
         except MurineError:
             raise
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, SystemError) as error:
+        except _DAMAGE as error:
             self.refuse(path, f"something unreadable ({error})", expected)
         except MemoryError:
             self.refuse(path, "more than the memory holds", expected)
 
     def __contains__(self, path: str) -> bool:
         with self._reading(path, "a group or dataset, or nothing"):
-            return path in self._h5
+            return self._find(path) is not None
 
     def names(self, path: str) -> list[str]:
-        """The names in a group; none where there is no group."""
+        """The names in a group; none where nothing is."""
+        import h5py
+
         with self._reading(path, "a group"):
-            return list(self._h5[path]) if path in self._h5 else []
+            found = self._find(path)
+            if found is None:
+                return []
+            if not isinstance(found, h5py.Group):
+                self.refuse(path, f"a {type(found).__name__.lower()}", "a group")
+            return _names(found)
+
+    def _find(self, path: str) -> h5py.Group | h5py.Dataset | h5py.Datatype | None:
+        """Open what is at a path; None where nothing is. Step by step, so that no link leads out of the file."""
+        import h5py
+
+        found = self._h5["/"]
+        ahead = _steps(path)
+        n_links = 0
+        while ahead:
+            if not isinstance(found, h5py.Group):
+                return None
+            name = ahead.pop().encode()
+            if not found.id.links.exists(name):
+                return None
+            kind = found.id.links.get_info(name).type
+            if kind == h5py.h5l.TYPE_HARD:
+                found = found[name]
+            elif kind == h5py.h5l.TYPE_SOFT:
+                n_links += 1
+                if n_links > _MOST_LINKS:
+                    self.refuse(path, "links in a circle", "an object, or a link to one")
+                target = found.id.links.get_val(name).decode()
+                ahead += _steps(target)
+                found = self._h5["/"] if target.startswith("/") else found
+            else:
+                self.refuse(path, "a link to another file", "an object of this file")
+        return found
 
     def dataset(self, path: str, shape: Shape, kind: str = "iuf") -> h5py.Dataset:
         """Find a dataset of a shape (None: any size) and a kind of dtype (NumPy's letters), without reading it."""
@@ -95,17 +142,25 @@ class Tree:
 
         expected = f"a dataset of {_KINDS.get(kind, kind)} of shape {_text(shape)}"
         with self._reading(path, expected):
-            if path not in self._h5:
+            found = self._find(path)
+            if found is None:
                 self.refuse(path, self._nearby(path), expected)
-            found = self._h5[path]
             if not isinstance(found, h5py.Dataset):
                 self.refuse(path, f"a {type(found).__name__.lower()}", expected)
+            # Before the shape is asked for: that of a virtual dataset may be told by other files.
+            if found.is_virtual or found.external:
+                self.refuse(path, "data that are kept in other files", expected)
             fits = shape is None or (
                 len(found.shape or ()) == len(shape)
                 and all(wanted in (None, size) for wanted, size in zip(shape, found.shape, strict=True))
             )
             if found.shape is None or not fits or found.dtype.kind not in kind:
                 self.refuse(path, f"{found.dtype} of shape {found.shape}", expected)
+            if found.dtype.kind == "O" and h5py.check_string_dtype(found.dtype) is None:
+                self.refuse(path, "references, or lists of varying length", expected)
+            chunk = math.prod(found.chunks or (0,)) * found.dtype.itemsize
+            if chunk > self.max_bytes:  # one is the least that can be read
+                self.refuse(path, f"pieces of {chunk:,} bytes", f"pieces of at most {self.max_bytes:,}")
             return found
 
     def array(self, path: str, shape: Shape, kind: str = "iuf") -> np.ndarray:
@@ -123,11 +178,18 @@ class Tree:
 
     def text(self, path: str) -> str:
         """Read one text, stored with fixed or variable length."""
-        return self._decoded(path, self.array(path, (), "SO").item())
+        return self._decoded(path, self._texts(path, ()).item())
 
     def texts(self, path: str, shape: Shape = (None,)) -> list[str]:
         """Read texts; those of an array with several dimensions row after row."""
-        return [self._decoded(path, value) for value in self.array(path, shape, "SO").ravel().tolist()]
+        return [self._decoded(path, value) for value in self._texts(path, shape).ravel().tolist()]
+
+    def _texts(self, path: str, shape: Shape) -> np.ndarray:
+        dataset = self.dataset(path, shape, "SO")
+        size = math.prod(dataset.shape) * dataset.dtype.itemsize
+        if size > _MOST_TEXT_BYTES:
+            self.refuse(path, f"{dataset.shape} of {dataset.dtype}, {size:,} bytes", f"at most {_MOST_TEXT_BYTES:,}")
+        return self.read(path, dataset)
 
     def _decoded(self, path: str, value: object) -> str:
         if isinstance(value, bytes):
@@ -141,13 +203,27 @@ class Tree:
 
     def _nearby(self, path: str) -> str:
         """What is there instead: the names of the deepest group on the way that exists."""
+        import h5py
+
         parts = path.strip("/").split("/")
         for depth in range(len(parts) - 1, -1, -1):
             parent = "/".join(parts[:depth]) or "/"
-            if parent in self._h5:
-                names: list[Any] = list(self._h5[parent]) if hasattr(self._h5[parent], "keys") else []
+            found = self._find(parent)
+            if found is not None:
+                names = _names(found) if isinstance(found, h5py.Group) else []
                 return f"nothing there ({parent} holds {some(names, 8) or 'nothing'})"
         return "nothing there"
+
+
+def _steps(path: str) -> list[str]:
+    """The names on a path, the first one last."""
+    return [step for step in path.split("/") if step not in ("", ".")][::-1]
+
+
+def _names(group: h5py.Group) -> list[str]:
+    """The names in a group; h5py gives bytes where they are no text."""
+    names: list[Any] = list(group)
+    return [name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name) for name in names]
 
 
 def _text(shape: Shape) -> str:
