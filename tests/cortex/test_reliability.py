@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from murine.cortex import reliability
 from murine.cortex.reliability import random_halves, spearman_brown, split_half
@@ -70,6 +71,31 @@ def test_complete_and_incomplete_neurons_of_many_blocks_keep_their_places(monkey
     np.testing.assert_allclose(split_half(data), by_loops(data, 100, 0), atol=1e-12, rtol=0)
 
 
+def test_only_the_neurons_wanted():
+    data = responses(6)
+    data[4, 3, 2] = np.nan
+    wanted = np.array([7, 4, 0, 4])
+    np.testing.assert_allclose(split_half(data, neuroids=wanted), split_half(data)[wanted], atol=1e-14, rtol=0)
+    assert split_half(data, neuroids=wanted[:0]).shape == (0,)
+
+
+def test_threads_change_nothing(monkeypatch):
+    data = np.random.default_rng(0).normal(size=(200, 25, 6))
+    monkeypatch.setattr(reliability, "BLOCK", 7 * 25 * 6)
+    alone = split_half(data)
+    with threadpool_limits(3, "blas"):
+        np.testing.assert_array_equal(split_half(data), alone)
+        assert {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"} == {3}
+
+
+@pytest.mark.parametrize("size", [1e2, 1e4, 1e6])
+def test_one_huge_trial_spoils_no_digit(size):
+    """As in dF/F over a baseline near zero: the half that has it varies far more than the other."""
+    data = responses(6)
+    data[:, :, 2] *= size
+    np.testing.assert_allclose(split_half(data), by_loops(data, 100, 0), atol=1e-12, rtol=0)
+
+
 def test_whole_repetitions_that_are_missing_need_no_slower_way(monkeypatch):
     data = responses(12)
     data[3, :, 7:] = np.nan
@@ -126,6 +152,16 @@ def test_neurons_that_have_no_reliability_are_nan():
     found = split_half(data)
     assert np.isnan(found[:4]).all()
     np.testing.assert_allclose(found[4:], by_loops(data[4:], 100, 0), atol=1e-12)
+
+
+@pytest.mark.parametrize("n_repetitions", [4, 10, 50])
+def test_constant_neurons_of_any_size_have_no_reliability(n_repetitions):
+    """Whatever rounding leaves of them."""
+    values = np.random.default_rng(0).lognormal(0, 8, 300)
+    data = np.broadcast_to(values[:, None, None], (300, 119, n_repetitions))
+    assert np.isnan(split_half(data)).all()
+    by_trial = np.random.default_rng(1).lognormal(0, 1, (300, 1, n_repetitions))  # and differ from trial to trial
+    assert np.isnan(split_half(data * by_trial)).all()
 
 
 def test_repeated_trials_have_reliability_one():

@@ -90,12 +90,14 @@ def test_the_order_of_neurons_and_stimuli_does_not_matter():
     assert shuffled.digest == conwell2021(recording).digest
 
 
-def test_large_recordings_are_done_in_parts(monkeypatch):
-    whole = conwell2021(population())
-    monkeypatch.setattr("murine.cortex.selection._AT_ONCE", 7)
-    parts = conwell2021(population())
-    assert parts.digest == whole.digest
-    np.testing.assert_allclose(parts["reliability"], whole["reliability"], atol=1e-14, rtol=0)
+def test_the_blank_can_be_anywhere():
+    recording = population()
+    order = [12, *range(12)]
+    moved = Recording(recording.dataset.isel(stimulus=order))
+    assert moved.stimulus_ids[0] == "blank"
+    chosen, right = conwell2021(moved, blank=False), conwell2021(recording, blank=False)
+    np.testing.assert_array_equal(chosen["neuroid_id"], right["neuroid_id"])
+    np.testing.assert_allclose(chosen["reliability"], right["reliability"], atol=1e-14, rtol=0)
 
 
 def test_it_tells_what_was_kept_and_the_file_keeps_it(tmp_path, caplog):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from murine.errors import MurineError
 
 BLOCK = 2**18  # trials of as many neurons as stay in the cache of a core
 LARGEST_WEIGHTS = 2**23  # numbers; more repetitions or splits than that are faster and smaller one neuron at a time
 CONSTANT = 1e-12  # of the size of the responses: variation up to this is what rounding leaves of a constant
+
+LEAST_SHARE = 1e-3  # of the variance of the sum of all repetitions, for that of a half to keep all but 3 of 16 digits
 
 
 def random_halves(n_repetitions: int, n_splits: int = 100, seed: int = 0) -> Bool[np.ndarray, "n_splits n_repetitions"]:
@@ -33,8 +37,12 @@ def spearman_brown(r: Float[np.ndarray, ...], factor: float = 2.0) -> Float[np.n
 
 
 def split_half(
-    responses: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"], n_splits: int = 100, seed: int = 0
-) -> Float[np.ndarray, " n_neuroids"]:
+    responses: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"],
+    n_splits: int = 100,
+    seed: int = 0,
+    *,
+    neuroids: Int[np.ndarray, " n_wanted"] | None = None,
+) -> Float[np.ndarray, " n_wanted"]:
     """Split-half reliability of every neuron, corrected by Spearman-Brown.
 
     For each of ``n_splits`` random halvings of the repetitions, the two half means over trials are correlated over
@@ -44,42 +52,53 @@ def split_half(
     ----------
     responses
         Any unit. NaN marks a missing trial; each half averages the trials it has.
+    neuroids
+        Positions of the neurons wanted, by default all; the others are not touched.
 
     Returns
     -------
     reliability
         Computed in float64, whatever the responses are; NaN for a neuron that is constant or has no valid trial of some
-        stimulus in some half. A neuron that misses single trials, not whole repetitions, takes about five times as long
+        stimulus in some half. A neuron that misses single trials, not whole repetitions, takes several times as long
         as others.
     """
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import ThreadpoolController
 
     n_neuroids, n_stimuli, n_repetitions = responses.shape
     first = random_halves(n_repetitions, n_splits, seed)
-    reliability = np.full(n_neuroids, np.nan)
-    complete = np.zeros(n_neuroids, dtype=bool)
-    with threadpool_limits(1, "blas"):  # these products are too small to share: on a busy machine threads only wait
-        if n_repetitions * (n_repetitions + 1) // 2 * (2 * n_splits + 1) <= LARGEST_WEIGHTS:
+    wanted = np.arange(n_neuroids) if neuroids is None else neuroids
+    reliability = np.full(len(wanted), np.nan)
+    done = np.zeros(len(wanted), dtype=bool)
+    blas = ThreadpoolController().select(user_api="blas")
+    n_threads = max((library.num_threads for library in blas.lib_controllers), default=1)
+    # Each of the products is too small to share: as many threads as BLAS was allowed take a block of neurons each.
+    with blas.limit(limits=1), ThreadPoolExecutor(n_threads) as pool:
+        if n_repetitions * (n_repetitions + 1) // 2 * (n_splits + 1) <= LARGEST_WEIGHTS:
             weights = _weights_of_pairs(first)
             size = max(1, BLOCK // max(1, n_stimuli * n_repetitions))
-            for start in range(0, n_neuroids, size):
-                block = slice(start, start + size)
-                reliability[block], complete[block] = _from_products(responses[block], first, weights)
+            blocks = [slice(start, start + size) for start in range(0, len(wanted), size)]
+
+            def work(block: slice) -> None:
+                trials = responses[block] if neuroids is None else responses[wanted[block]]
+                reliability[block], done[block] = _from_products(trials, first, weights)
+
+            list(pool.map(work, blocks))
         halves = first.T.astype(np.float64)
         valid = counts = None
-        for i in np.flatnonzero(~complete):
-            finite = np.isfinite(responses[i])
+        for i in np.flatnonzero(~done):
+            trials = responses[wanted[i]]
+            finite = np.isfinite(trials)
             if valid is None or counts is None or not np.array_equal(finite, valid):
                 valid, counts = finite, _sums(finite.astype(np.float64), halves)
             if (counts > 0).all():
-                reliability[i] = _from_means(_sums(np.where(valid, responses[i], 0.0), halves) / counts)
+                reliability[i] = _from_means(_sums(np.where(valid, trials, 0.0), halves) / counts)
     return reliability
 
 
 def _weights_of_pairs(first: Bool[np.ndarray, "n_splits n_repetitions"]) -> Float[np.ndarray, "n_pairs n_sums"]:
-    """What each pair of repetitions t <= u counts in a sum over all t, u of the first half of each split, of the second
-    halves, and of all repetitions (last column)."""
-    members = np.concatenate([first, ~first, np.ones_like(first[:1])]).astype(np.float64).T
+    """What each pair of repetitions t <= u counts in a sum over all t, u of the first half of each split, and of all
+    repetitions (last column)."""
+    members = np.concatenate([first, np.ones_like(first[:1])]).astype(np.float64).T
     t, u = np.triu_indices(first.shape[1])
     weights: Float[np.ndarray, "n_pairs n_sums"] = members[t] * members[u] * np.where(t == u, 1, 2)[:, None]
     return weights
@@ -90,39 +109,49 @@ def _from_products(
     first: Bool[np.ndarray, "n_splits n_repetitions"],
     weights: Float[np.ndarray, "n_pairs n_sums"],
 ) -> tuple[Float[np.ndarray, " n_neuroids"], Bool[np.ndarray, " n_neuroids"]]:
-    """Reliability of the neurons that have all trials of every repetition or none, and which they are.
+    """Reliability of the neurons that have all trials of every repetition or none, and which are done.
 
-    With the trials centred over stimuli, X, the variance of the sum over a half h of the repetitions is h' X'X h:
-    linear in the products X'X of pairs of repetitions. So these serve all splits, and no half mean is ever computed.
+    With the trials centred over stimuli, X, and P = X'X the products of pairs of repetitions, the sums over a half h of
+    the repetitions have the variance h' P h, and the covariance h' P (1 - h) with the sums over the other half. So P
+    serves all splits, and no half mean is ever computed.
+
+    Not done are neurons with other gaps, and those of which one half varies so much less than the whole that the
+    difference of these sums would lose digits.
     """
-    n_repetitions = responses.shape[2]
+    n_neuroids, n_stimuli, n_repetitions = responses.shape
     trials = responses.astype(np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):  # what is missing or too large ends in a sum that is not finite
-        means = np.full((1, trials.shape[1]), 1 / trials.shape[1]) @ trials
+    t, u = np.triu_indices(n_repetitions)
+    # What is missing or too large ends in a sum that is not finite; what is constant, in a half that is not safe.
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        means = np.full((1, n_stimuli), 1 / n_stimuli) @ trials
         short = np.flatnonzero(~np.isfinite(means).all(axis=(1, 2)))
         if len(short):  # a repetition that was not shown at all counts for nothing in any half
             never = ~np.isfinite(trials[short]).any(axis=1, keepdims=True)
             trials[short] = np.where(never, 0, trials[short])
             means[short] = np.where(never, 0, means[short])
         trials -= means
-        products = (trials.transpose(0, 2, 1) @ trials).reshape(len(trials), n_repetitions**2)
-        t, u = np.triu_indices(n_repetitions)
-        sums = products.take(t * n_repetitions + u, axis=1) @ weights
-        a, b, total = np.split(sums, [len(first), 2 * len(first)], axis=1)
-        rounding = CONSTANT * np.abs(means).max(axis=2)
-        sizes = first.sum(axis=1), (~first).sum(axis=1)
-        covariance, a, b = (total - a - b) / 2, np.sqrt(a), np.sqrt(b)
-        varying = (a > rounding * sizes[0]) & (b > rounding * sizes[1])
-        r = np.divide(covariance, a * b, out=np.full(a.shape, np.nan), where=varying)
-    return spearman_brown(r).mean(axis=1), np.isfinite(total[:, 0])
+        products = trials.transpose(0, 2, 1) @ trials
+        sums = products.reshape(n_neuroids, n_repetitions**2).take(t * n_repetitions + u, axis=1) @ weights
+        a, total = sums[:, :-1], sums[:, -1:]
+        covariance = (products @ np.ones(n_repetitions)) @ first.T.astype(np.float64) - a
+        b = total - a - 2 * covariance
+        rounding = (CONSTANT * np.abs(means).max(axis=2)) ** 2 * n_repetitions  # energy that a constant may leave
+        least = np.maximum(LEAST_SHARE * total, rounding * n_repetitions)
+        safe = (np.minimum(a, b) > least).all(axis=1)
+        reliability = spearman_brown(covariance / (np.sqrt(a) * np.sqrt(b))).mean(axis=1)
+    # The variance of a half is at most its size times its energy, which no difference can spoil.
+    rest = np.flatnonzero(np.isfinite(total[:, 0]) & ~safe)
+    energy = np.diagonal(products[rest], axis1=1, axis2=2) @ np.concatenate([first, ~first]).T
+    silent = rest[(energy <= rounding[rest]).any(axis=1)]
+    reliability[silent], safe[silent] = np.nan, True
+    return reliability, safe
 
 
 def _sums(
     trials: Float[np.ndarray, "n_stimuli n_repetitions"], first: Float[np.ndarray, "n_repetitions n_splits"]
 ) -> Float[np.ndarray, "2 n_stimuli n_splits"]:
-    """Sums over the first half and over the second half of each split."""
-    half = trials @ first
-    return np.stack([half, trials.sum(axis=1, keepdims=True) - half])
+    """Sums over the first half and over the second half of each split, neither from a difference."""
+    return np.stack([trials @ first, trials @ (1 - first)])
 
 
 def _from_means(means: Float[np.ndarray, "2 n_stimuli n_splits"]) -> float:
