@@ -99,7 +99,7 @@ def _coloured(recording: Recording, coordinate: str) -> tuple[np.ndarray, dict[s
     common = sorted(names[np.argsort(-counts, kind="stable")][: len(CATEGORIES)])
     palette = {str(name): colour for name, colour in zip(common, CATEGORIES, strict=False)}
     labels = np.where(labels == "", _UNKNOWN, np.where(np.isin(labels, common), labels, _OTHERS)).astype(str)
-    return labels, {**palette, **dict.fromkeys({_OTHERS, _UNKNOWN} & set(labels), UNLABELLED)}
+    return labels, {**palette, **dict.fromkeys(sorted({_OTHERS, _UNKNOWN} & set(labels)), UNLABELLED)}
 
 
 def _columns(title: str, labels: np.ndarray, chosen: Bool[np.ndarray, " n_neuroids"]) -> tuple[float, float, float]:
