@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -24,6 +25,9 @@ app = typer.Typer(no_args_is_help=True, help="Cortical data: what there is, fetc
 
 #: Data sets of the public bucket, by the names these commands give them.
 ALLEN, NEUROPIXELS = "allen", "allen-neuropixels"
+
+#: The selection whose embedding can be drawn.
+_BY_CLUSTERS = "mice-to-machines"
 
 
 class Check(StrEnum):
@@ -83,6 +87,12 @@ RefreshOption = Annotated[
     bool, typer.Option("--refresh", help="Ask for newer tables, and try again what could not be made.")
 ]
 
+#: What there is to see of an experiment at a glance.
+_AT_A_GLANCE = (
+    *("experiment_id", "container_id", "area", "depth_um", "layer", "cre_line", "cell_class", "indicator"),
+    *("donor", "sex", "date", "failed", "tags"),
+)
+
 
 @app.command("list")
 def data_list(
@@ -99,10 +109,13 @@ def data_list(
     failed: FailedOption = False,
     layer_scheme: SchemeOption = Scheme.allen_cnn,
     by: Annotated[
-        str, typer.Option("--by", help="What to count by; columns with commas.")
-    ] = "area,cre_line,cell_class",
+        str,
+        typer.Option("--by", help="What to count by; columns with commas. [default: area,cre_line,cell_class]"),
+    ] = "",
     each: Annotated[bool, typer.Option("--each", help="List every session instead of counts.")] = False,
-    cells: Annotated[bool, typer.Option("--cells", help="Count cells too (reads a large table).")] = False,
+    cells: Annotated[
+        bool, typer.Option("--cells", help="Count cells too, of all sessions of a container (reads a large table).")
+    ] = False,
     cache: CacheOption = None,
     endpoint: EndpointOption = "",
     refresh: RefreshOption = False,
@@ -123,23 +136,44 @@ def data_list(
     import pandas as pd
 
     from murine.cortex.datasets import datasets
+    from murine.progress import progress_bars
 
     if not name:
-        about = [(name, (datasets[name].__doc__ or "").strip().splitlines()[0]) for name in sorted(datasets)]
+        about = [(name, _first_sentences(datasets[name].__doc__ or "")) for name in sorted(datasets)]
         show(pd.DataFrame(about, columns=["name", "about"]), format)
+        if format is Format.table:
+            print(
+                f"These are for --against. `murine data list {ALLEN}` and `murine data list {NEUROPIXELS}` list what "
+                "can be fetched from the public bucket.",
+                file=sys.stderr,
+            )
         return
     quieten(False)
     archive = _archive(name, cache, endpoint)
     if name == NEUROPIXELS:
-        show(_list_neuropixels(archive, area, experiments, refresh), format)
+        _refuse_two_photon_only(cre, cell_class, depth, layer, no_tagged, failed, layer_scheme, by=by, cells=cells)
+        with progress_bars(True) as progress:
+            tables = archive.tables(refresh=refresh, progress=progress)
+        show(_unit_counts(tables, area, _session_numbers(tables, area, experiments, None)), format, compact=False)
         return
-    catalogue = archive.catalogue(layer_scheme=layer_scheme.value, cells=cells, refresh=refresh)
+    with progress_bars(True) as progress:
+        catalogue = archive.catalogue(layer_scheme=layer_scheme.value, cells=cells, refresh=refresh, progress=progress)
     chosen = _chosen(catalogue, area, cre, cell_class, depth, layer, experiments, no_tagged, failed, None)
-    table = chosen.experiments if each else chosen.summary(_names(by))
+    table = chosen.experiments if each else chosen.summary(_names(by or "area,cre_line,cell_class"))
+    if format is not Format.table:
+        show(table, format)
+        return
+    if each:
+        table = table[list(_AT_A_GLANCE)].assign(date=table["date"].str[:10])
+    if "depth_um" in table:
+        table = table.assign(depth_um=[f"{depth:g}" for depth in table["depth_um"]])
     show(table, format, compact=False)
-    if format is Format.table and not each:
-        total = chosen.experiments
-        print(f"{len(total)} experiments with natural scenes, {total.donor.nunique()} mice", file=sys.stderr)
+    total = chosen.experiments
+    print(
+        f"{_number(len(total), 'experiment')} with natural scenes, of {_number(total.donor.nunique(), 'mouse', 'mice')}"
+        + ("" if failed else "; those of failed containers are left out (--failed)"),
+        file=sys.stderr,
+    )
 
 
 @app.command("fetch")
@@ -161,9 +195,13 @@ def data_fetch(
     window: WindowOption = None,
     layer_scheme: SchemeOption = Scheme.allen_cnn,
     keep_raw: Annotated[
-        bool,
-        typer.Option("--keep-raw/--reduce", help="Keep raw files, or delete each when its recordings are made."),
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--keep-raw/--reduce",
+            help="Keep raw files, or delete each when its recordings are made, also those that were kept before. "
+            "[default: delete those that this command fetches]",
+        ),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and stop.")] = False,
     cache: CacheOption = None,
@@ -181,7 +219,7 @@ def data_fetch(
 
     First it tells how many files and bytes will come and how much disk is free. Files come several at a time, are
     verified, and go on where they stopped after Ctrl-C, a crash or a cut. Each becomes its recordings (a few MB) and
-    is deleted, unless it is to be kept.
+    is deleted, unless it is to be kept: ask for all signals and windows at once, or keep raw files.
 
     Examples:
 
@@ -199,6 +237,9 @@ def data_fetch(
     archive = _archive(name, cache, endpoint, check=check.value, timeout=timeout, retries=retries)
     with progress_bars(not quiet) as progress:
         if name == NEUROPIXELS:
+            _refuse_two_photon_only(
+                cre, cell_class, depth, layer, no_tagged, failed, layer_scheme, signal=signal, events=events
+            )
             windows = _spike_windows(window)
             tables = archive.tables(refresh=refresh, progress=progress)
             numbers = _session_numbers(tables, area, experiments, limit)
@@ -208,16 +249,18 @@ def data_fetch(
             catalogue = archive.catalogue(layer_scheme=layer_scheme.value, refresh=refresh, progress=progress)
             chosen = _chosen(catalogue, area, cre, cell_class, depth, layer, experiments, no_tagged, failed, limit)
             sessions = archive.sessions(chosen.experiments.experiment_id.tolist(), measures)
-        if refresh:
+        if refresh and not dry_run:
             archive.forget_verdicts(sessions)
         plan = archive.plan(sessions, keep_raw=keep_raw)
-    _tell(plan, archive, keep_raw, quiet)
+    with_images = name == NEUROPIXELS and not archive.templates.file.exists()
+    if not quiet:
+        _tell(plan, archive, keep_raw, with_images)
     if dry_run:
         return
-    if plan.n_files and not yes:
+    if (plan.n_files or (keep_raw is False and plan.leftovers)) and not yes:
         if not sys.stdin.isatty():
-            raise MurineError("there is nobody to ask whether to fetch that; give --yes, or --dry-run to see the plan.")
-        typer.confirm("Fetch?", default=True, abort=True)
+            raise MurineError("there is nobody to ask whether to do that; give --yes, or --dry-run to see the plan.")
+        typer.confirm("Go on?", default=True, abort=True, err=True)
     with progress_bars(not quiet) as progress:
         report: Report
         if name == NEUROPIXELS:
@@ -225,14 +268,8 @@ def data_fetch(
             report = archive.fetch_sessions(plan, windows, keep_raw=keep_raw, workers=workers, progress=progress)
         else:
             report = archive.fetch_sessions(plan, measures, keep_raw=keep_raw, workers=workers, progress=progress)
-    for note in report.notes:
-        print(f"murine: {note}", file=sys.stderr)
     if not quiet:
-        print(
-            f"{len(report.made)} sessions fetched, {plan.done} here before, {len(report.failed)} failed; they are in "
-            f"{archive.place / 'recordings'}\n`murine data build {name} --out FILE.nc` makes one recording of them.",
-            file=sys.stderr,
-        )
+        _tell_result(report, plan, archive, name)
     report.require_all()
 
 
@@ -275,7 +312,7 @@ def data_build(
     cache: CacheOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Make one recording of what has been fetched: choose sessions and neurons, join cells by id, write a file.
+    """Make one recording of what was fetched: choose sessions and neurons, join cells by id, write a file.
 
     No network is needed. The file is what `murine score --against` and `Recording.read` take.
 
@@ -294,9 +331,18 @@ def data_build(
     quieten(quiet)
     archive = _archive(name, cache, "")
     settings = _settings(setting or [])
+    size = _height_width(scene_size)
+    if out.suffix != ".nc" or (scenes is not None and scenes.suffix != ".npz"):
+        raise MurineError(f"--out {str(out)!r} has to end with .nc, and --scenes with .npz.")
+    if scenes is None and (warp or mask or size):
+        raise MurineError("--warp, --mask and --scene-size are about the images; give --scenes FILE.npz to write them.")
+    _check_selection(selection, settings, picture)
     with progress_bars(not quiet) as progress:
         recording: Recording
         if name == NEUROPIXELS:
+            _refuse_two_photon_only(
+                cre, cell_class, depth, layer, no_tagged, failed, layer_scheme, signal=signal != "corrected"
+            )
             numbers = _session_numbers(archive.tables(progress=progress), area, experiments, limit)
             recording = archive.recording(numbers, _spike_windows([window] if window else None)[0], progress=progress)
             if area:
@@ -306,16 +352,16 @@ def data_build(
             catalogue = archive.catalogue(layer_scheme=layer_scheme.value, progress=progress)
             chosen = _chosen(catalogue, area, cre, cell_class, depth, layer, experiments, no_tagged, failed, limit)
             recording = archive.recording(chosen, measure, progress=progress)
-    before = recording.n_neuroids
+    images = None if scenes is None else archive.templates.stimuli(warp=warp, mask=mask, size=size)
     recording = _select(recording, selection, settings, picture, quiet)
     recording.write(out)
-    if scenes is not None:
-        archive.templates.stimuli(warp=warp, mask=mask, size=_height_width(scene_size)).write(scenes)
-    if not quiet:
-        print(f"{out}: {recording}, of {before} neurons", file=sys.stderr)
-        print(
-            f"`murine score NETWORK --against {out} --stimuli {scenes or 'IMAGES'}` scores against it.", file=sys.stderr
-        )
+    if images is not None:
+        images.write(scenes)
+    if quiet:
+        return
+    story = recording.dataset.attrs.get("selection", "")
+    print(f"{out}: {recording}" + (f"\n{story}" if story else ""), file=sys.stderr)
+    print(f"`murine score NETWORK --against {out} --stimuli {scenes or 'IMAGES'}` scores against it.", file=sys.stderr)
 
 
 @app.command("reduce")
@@ -338,30 +384,35 @@ def data_reduce(
     Example: `murine data reduce ophys_experiment_data/*.nwb --out recordings --signal dff`
     """
     from murine.cortex.allen.reduction import read_recording
-    from murine.cortex.allen.responses import window_of
     from murine.progress import progress_bars
 
     quieten(quiet)
-    frames = window_of(window)
+    (measure,) = _measures([signal], [window])
+    if signal == "events" and events is None:
+        raise MurineError("--signal events needs --events FOLDER, where <experiment id>_events.npz are.")
     failures = []
     with progress_bars(not quiet) as progress:
         step = progress.task("making recordings", len(files))
         for file in files:
             beside = None if events is None else events / f"{file.stem}_events.npz"
             try:
-                recording = read_recording(file, events=beside, signal=signal, window=frames, isolated=True)
+                recording = read_recording(
+                    file, events=beside, signal=measure.signal, window=measure.window, isolated=True
+                )
                 recording.write(out / f"{file.stem}.nc")
             except MurineError as error:
                 failures.append(str(error))
             step()
     if not quiet:
-        print(f"{len(files) - len(failures)} recordings are in {out}", file=sys.stderr)
+        print(f"{_number(len(files) - len(failures), 'recording')} written to {out}", file=sys.stderr)
     if failures:
-        raise MurineError(f"{len(failures)} of {len(files)} files could not be read:\n" + "\n".join(failures))
+        raise MurineError(
+            f"no recording of {len(failures)} of {_number(len(files), 'file')}:\n  " + "\n  ".join(failures)
+        )
 
 
 @app.command("show")
-def datashow(
+def data_show(
     name: Annotated[str, typer.Argument(help="A name of `murine data list`, or a file.")],
     by: Annotated[str, typer.Option("--by", help="What makes a site.")] = "area",
     stimuli: Annotated[Path | None, typer.Option("--stimuli", help="Images of your own data.")] = None,
@@ -383,6 +434,8 @@ def datashow(
 
     quieten(False)
     _, cortex = load_cortex(name, root=data, stimuli=stimuli)
+    if isinstance(cortex, Recording):
+        cortex = cortex.usable()[0]
     coordinates = tuple(part.strip() for part in by.split(","))
     targets = targets_of(cortex, coordinates)
     ceiling = targets.ceiling("r", bootstrap_counts(len(targets.stimulus_ids), 1000, 0))
@@ -399,9 +452,8 @@ def datashow(
         }
     )
     if isinstance(cortex, Recording):
-        usable = cortex.usable()[0]
-        reliability = split_half(usable.responses)
-        members = usable.sites(*coordinates).values()
+        reliability = split_half(cortex.responses)
+        members = cortex.sites(*coordinates).values()
         table["neuron_reliability_median"] = [float(np.nanmedian(reliability[m])) for m in members]
     show(table, format)
 
@@ -410,7 +462,7 @@ def datashow(
 
 
 def _archive(name: str, cache: Path | None, endpoint: str, **settings: Any) -> Any:
-    from murine.cortex.allen.archive import BUCKET
+    from murine.cortex.allen.archive import BUCKET, default_folder
     from murine.cortex.allen.holdings import Neuropixels, TwoPhoton
     from murine.download import Bucket
 
@@ -419,7 +471,28 @@ def _archive(name: str, cache: Path | None, endpoint: str, **settings: Any) -> A
         raise MurineError(
             f"there is no public data set {name!r}{nearest(name, kinds) or '.'} Known: {', '.join(kinds)}."
         )
-    return kinds[name](cache, bucket=Bucket(BUCKET, endpoint=endpoint), **settings)
+    if endpoint and not re.fullmatch(r"https?://[^/]+.*", endpoint):
+        raise MurineError(f"--endpoint {endpoint!r} is no address; expected one as http://localhost:9000.")
+    return kinds[name](default_folder(cache), bucket=Bucket(BUCKET, endpoint=endpoint), **settings)
+
+
+def _refuse_two_photon_only(
+    cre: object,
+    cell_class: object,
+    depth: object,
+    layer: object,
+    no_tagged: bool,
+    failed: bool,
+    layer_scheme: Scheme,
+    **others: object,
+) -> None:
+    given = {"cre": cre, "class": cell_class, "depth": depth, "layer": layer, "no-tagged": no_tagged, "failed": failed}
+    given |= {"layer-scheme": layer_scheme is not Scheme.allen_cnn, **others}
+    names = [f"--{name}" for name, value in given.items() if value]
+    if names:
+        raise MurineError(
+            f"{', '.join(names)}: only for {ALLEN} (two-photon). {NEUROPIXELS} goes by --area and --sessions."
+        )
 
 
 def _chosen(
@@ -492,39 +565,89 @@ def _spike_windows(texts: Sequence[str] | None) -> list[SpikeCounts]:
 
 
 def _session_numbers(tables: Any, area: list[str] | None, wanted: list[int] | None, limit: int | None) -> list[int]:
-    numbers: list[int] = tables.natural_scene_sessions(area)
-    unknown = [number for number in wanted or () if number not in numbers]
-    if unknown or not numbers:
+    from murine.cortex.allen.neuropixels import VISUAL_AREAS
+
+    unknown = [name for name in area or () if name not in VISUAL_AREAS]
+    if unknown:
         raise MurineError(
-            f"no session {unknown or ''} with natural scenes{f' and channels in {area}' if area else ''}; there are "
-            f"{', '.join(map(str, tables.natural_scene_sessions()))}."
+            f"there is no area {', '.join(unknown)}{nearest(unknown[0], VISUAL_AREAS) or '.'} Areas that are read: "
+            f"{', '.join(VISUAL_AREAS)}."
+        )
+    numbers: list[int] = tables.natural_scene_sessions(area)
+    lacking = [number for number in wanted or () if number not in numbers]
+    if lacking or not numbers:
+        there = ", ".join(map(str, tables.natural_scene_sessions())) or "none"
+        raise MurineError(
+            f"no session {', '.join(map(str, lacking)) or 'at all'} with natural scenes"
+            f"{' and channels in ' + ', '.join(area) if area else ''}. Sessions with natural scenes: {there}."
         )
     chosen = [number for number in numbers if not wanted or number in wanted]
     return chosen[:limit]
 
 
-def _list_neuropixels(archive: Any, area: list[str] | None, wanted: list[int] | None, refresh: bool) -> Any:
-    tables = archive.tables(refresh=refresh)
-    numbers = _session_numbers(tables, area, wanted, None)
-    return tables.sessions.loc[numbers].reset_index()
+def _unit_counts(tables: Any, area: list[str] | None, numbers: list[int]) -> Any:
+    """Sessions, with the number of units in each visual area that pass the usual limits."""
+    import pandas as pd
+
+    from murine.cortex.allen.neuropixels import VISUAL_AREAS
+
+    units = tables.units
+    passing = (units.isi_violations < 0.5) & (units.amplitude_cutoff < 0.1) & (units.presence_ratio > 0.9)
+    channels = tables.channels.reindex(units.ecephys_channel_id[passing])
+    sessions = tables.probes.ecephys_session_id.reindex(channels.ecephys_probe_id).to_numpy()
+    counts = pd.crosstab(sessions, channels.ecephys_structure_acronym.to_numpy())
+    counts = counts.reindex(index=numbers, columns=area or list(VISUAL_AREAS), fill_value=0)
+    about = tables.sessions.loc[numbers, ["specimen_id", "sex", "genotype"]]
+    return about.join(counts.add_prefix("units_")).rename_axis("session_id").reset_index()
 
 
-def _tell(plan: FetchPlan, archive: Archive, keep_raw: bool, quiet: bool) -> None:
-    if quiet:
-        return
-    transfers = plan.transfers
-    lines = [
-        f"{len(plan.sessions)} sessions to do, {plan.done} done before",
-        f"{plan.n_files} files to fetch, {plan.n_bytes / 1e9:.2f} GB"
-        + (f"; {len(transfers.unchecked)} here to be checked" if transfers.unchecked else ""),
-        f"{transfers.free / 1e9:.1f} GB free in {archive.place}",
-        "raw files are kept" if keep_raw else "each raw file is deleted when its recordings are made",
-    ]
+def _tell(plan: FetchPlan, archive: Archive, keep_raw: bool | None, with_images: bool) -> None:
+    transfers, n_sessions = plan.transfers, len(plan.sessions)
+    lines = [f"{_number(n_sessions + plan.done, 'session')}: {plan.done} done, {n_sessions} to do"]
+    if plan.n_files or transfers.unchecked:
+        lines.append(f"{_number(plan.n_files, 'file')} to fetch, {_bytes(plan.n_bytes)}")
+        lines[-1] += f"; {len(transfers.unchecked)} here to be checked" if transfers.unchecked else ""
+    if with_images:
+        lines.append("the 118 images that were shown, some 0.13 GB")
+    if plan.n_files or with_images:
+        lines.append(f"{_bytes(plan.free)} free in {archive.place}")
+    if n_sessions or plan.leftovers:
+        what = {True: "raw files are kept", False: "raw files are deleted, also those that were kept before"}
+        default = "raw files that are fetched are deleted when their recordings are made (--keep-raw keeps them)"
+        lines.append(what[keep_raw] if keep_raw is not None else default)
     if plan.absent:
         lines.append(f"the bucket does not have {', '.join(map(str, plan.absent))}")
     if plan.without:
         lines.append(f"the bucket does not have {', '.join(plan.without)}: no recordings of those events")
     print("\n".join(lines), file=sys.stderr)
+
+
+def _tell_result(report: Report, plan: FetchPlan, archive: Archive, name: str) -> None:
+    for note in report.notes:
+        print(f"murine: {note}", file=sys.stderr)
+    for file, reason in report.impossible.items():
+        print(f"murine: no recording of session {file.with_suffix('').stem}: {reason}", file=sys.stderr)
+    parts = [f"{_number(len(report.made), 'session')} done now, {plan.done} before"]
+    if report.impossible:
+        parts.append(f"{_number(len(report.impossible), 'recording')} impossible (--refresh tries again)")
+    if report.failed:
+        parts.append(f"{len(report.failed)} failed")
+    print(f"{', '.join(parts)}; recordings are in {archive.place / 'recordings'}", file=sys.stderr)
+    if report.made or plan.done:
+        print(f"`murine data build {name} --out FILE.nc` makes one recording of them.", file=sys.stderr)
+
+
+def _number(n: int, one: str, many: str = "") -> str:
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
+def _bytes(n: int) -> str:
+    return f"{n / 1e9:.2f} GB" if n >= 1e8 else f"{n / 1e6:.1f} MB"
+
+
+def _first_sentences(docstring: str) -> str:
+    """The first paragraph of a docstring, on one line."""
+    return " ".join(docstring.strip().split("\n\n")[0].split())
 
 
 def _settings(texts: Sequence[str]) -> dict[str, Any]:
@@ -547,9 +670,8 @@ def _settings(texts: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
-def _select(
-    recording: Recording, selection: str, settings: dict[str, Any], picture: Path | None, quiet: bool
-) -> Recording:
+def _check_selection(selection: str, settings: dict[str, Any], picture: Path | None) -> None:
+    """Refuse settings that a selection does not take, before anything is read."""
     import inspect
 
     from murine.cortex.selection import selections
@@ -557,24 +679,39 @@ def _select(
     if not selection:
         if settings or picture is not None:
             raise MurineError("--set and --picture need a --selection.")
-        return recording
-    if picture is not None:
-        from murine.cortex.representative import representative
-        from murine.report.embedding import write_embedding
+        return
+    choose: Any = selections[selection]
+    if selection == _BY_CLUSTERS:
+        from murine.cortex.representative import representative as choose
+    elif picture is not None:
+        raise MurineError(f"--picture shows the embedding that --selection {_BY_CLUSTERS} chooses in.")
+    known = {k: p.default for k, p in inspect.signature(choose).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    for key, value in settings.items():
+        if key not in known:
+            raise MurineError(
+                f"--selection {selection} has no setting {key!r}{nearest(key, known) or '.'} It has {', '.join(known)}."
+            )
+        if isinstance(known[key], (int, float)) and isinstance(value, str):
+            raise MurineError(f"--set {key}={value} is not understood; expected a number, as {known[key]}.")
 
-        if selection != "mice-to-machines":
-            raise MurineError("--picture shows the embedding that --selection mice-to-machines chooses in.")
-        representatives = representative(recording, **settings)
-        files = write_embedding(representatives, picture)
-        if not quiet:
-            print(f"{len(files)} pictures are in {picture}", file=sys.stderr)
-        return representatives.chosen
-    choose = selections[selection]
-    try:
-        inspect.signature(choose).bind(recording, **settings)
-    except TypeError as error:
-        raise MurineError(f"the selection {selection!r} does not take these settings ({error}).") from None
-    return choose(recording, **settings)
+
+def _select(
+    recording: Recording, selection: str, settings: dict[str, Any], picture: Path | None, quiet: bool
+) -> Recording:
+    from murine.cortex.selection import selections
+
+    if not selection:
+        return recording
+    if picture is None:
+        return selections[selection](recording, **settings)
+    from murine.cortex.representative import representative
+    from murine.report.embedding import write_embedding
+
+    representatives = representative(recording, **settings)
+    files = write_embedding(representatives, picture)
+    if not quiet:
+        print(f"{_number(len(files), 'picture')} in {picture}", file=sys.stderr)
+    return representatives.chosen
 
 
 def _height_width(text: str) -> tuple[int, int] | None:

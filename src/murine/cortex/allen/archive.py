@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,9 +19,10 @@ from murine import download
 from murine.cortex.allen.templates import Templates
 from murine.cortex.recording import Recording
 from murine.download import Bucket, Outcome, Remote, Transfer
+from murine.download.disk import beside, existing_folder, meaning
 from murine.errors import MurineError, some
 from murine.files import appearing
-from murine.isolation import Isolated
+from murine.isolation import Crashed, Isolated
 from murine.progress import AnyProgress, Silent
 
 log = logging.getLogger(__name__)
@@ -32,11 +35,11 @@ _SECONDS = 120.0
 _BYTES_PER_SECOND = 1e6
 
 
-def default_folder() -> Path:
-    """``$MURINE_CACHE``, or the place for such files on this system, as ``~/.cache/murine``."""
+def default_folder(cache: Path | None = None) -> Path:
+    """The bucket's folder in a cache: the given one, ``$MURINE_CACHE``, or this system's, as ``~/.cache/murine``."""
     import platformdirs
 
-    given = os.environ.get("MURINE_CACHE")
+    given = cache or os.environ.get("MURINE_CACHE")
     return (Path(given) if given else platformdirs.user_cache_path("murine")) / BUCKET
 
 
@@ -77,19 +80,25 @@ class FetchPlan:
         Those that are not done, each with what has to come.
     done
         How many sessions have all their recordings.
+    leftovers
+        Raw files of these that are still here.
     absent
         Ids of sessions that the bucket does not have.
     without
         Keys of optional files that the bucket does not have.
     transfers
         What has to come, and what that means for the disk.
+    free
+        Bytes that the disk has left.
     """
 
     sessions: tuple[tuple[Session, tuple[Transfer, ...]], ...]
     done: int
+    leftovers: tuple[Path, ...]
     absent: tuple[int, ...]
     without: tuple[str, ...]
     transfers: download.Plan
+    free: int
 
     @property
     def n_files(self) -> int:
@@ -102,10 +111,23 @@ class FetchPlan:
 
 @dataclass
 class Report:
-    """What a fetch did: ids of the sessions whose recordings are there now; what failed, with reasons; notes."""
+    """What a fetch did.
+
+    Attributes
+    ----------
+    made
+        Ids of the sessions that are done now.
+    failed
+        Ids of those that are not, with reasons.
+    impossible
+        Recordings that cannot be made of their raw files, with reasons.
+    notes
+        What else there is to know of the recordings that were made.
+    """
 
     made: list[int] = field(default_factory=list)
     failed: dict[int, str] = field(default_factory=dict)
+    impossible: dict[Path, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def require_all(self) -> None:
@@ -113,8 +135,8 @@ class Report:
         if self.failed:
             lines = "".join(f"\n  {number}: {reason}" for number, reason in sorted(self.failed.items()))
             raise MurineError(
-                f"{len(self.failed)} sessions could not be had:{lines}\nThe others are complete; the same command goes "
-                "on from there."
+                f"{len(self.failed)} session{'s'[: len(self.failed) != 1]} could not be had:{lines}\nThe others are "
+                "complete; the same command goes on from there."
             )
 
 
@@ -185,19 +207,26 @@ class Archive:
             If the bucket lacks one, or one cannot be fetched.
         """
         files = [self.place / key for key in keys]
-        if all(file.exists() for file in files) and not refresh:
+        missing = [key for key, file in zip(keys, files, strict=True) if not file.exists()]
+        if not missing and not refresh:
             return files
         listed: dict[str, Remote] = {}
         for folder in sorted({key.rpartition("/")[0] for key in keys}):
-            listed |= self._listed(f"{folder}/" if folder else "")
+            try:
+                listed |= self._listed(f"{folder}/" if folder else "")
+            except MurineError as error:
+                here = (
+                    f"{some(missing)} is not in {str(self.place)!r} yet" if missing else "newer tables were asked for"
+                )
+                raise MurineError(f"{error} ({here}.)") from None
         absent = [key for key in keys if key not in listed]
         if absent:
-            raise MurineError(f"{self.bucket.url} has no {some(absent)} under {self.prefix!r}.")
+            raise MurineError(f"{self.bucket.url} has no {some(absent)} under {self.prefix!r}; is it the right bucket?")
         transfers = [Transfer(listed[key], file) for key, file in zip(keys, files, strict=True)]
         download.require_all(self._fetch(transfers, progress=progress))
         return files
 
-    def plan(self, sessions: Sequence[Session], *, keep_raw: bool = False) -> FetchPlan:
+    def plan(self, sessions: Sequence[Session], *, keep_raw: bool | None = None) -> FetchPlan:
         """Tell what a fetch of sessions will do; asks the bucket only if raw files have to come.
 
         Raises
@@ -206,28 +235,34 @@ class Archive:
             If the bucket cannot be listed.
         """
         todo = [session for session in sessions if session.missing or (keep_raw and not self._kept(session))]
-        done = len(sessions) - len(todo)
+        ids = {session.id for session in todo}
+        done = [session for session in sessions if session.id not in ids]
+        leftovers = [file for session in done for key in session.keys if (file := self.place / key).exists()]
+        here = {key: remote for session in todo for key in session.keys if (remote := self._recorded(key))}
         listed: dict[str, Remote] = {}
-        for folder in sorted({key.rpartition("/")[0] for session in todo for key in session.keys}):
+        wanting = {key for session in todo for key in session.keys if any(k not in here for k in session.keys)}
+        for folder in sorted({key.rpartition("/")[0] for key in wanting}):
             listed |= self._listed(f"{folder}/")
+        there = {**here, **listed}
         work, absent, without = [], [], []
         for session in todo:
-            lacking = [key for key in session.keys if key not in listed]
+            lacking = [key for key in session.keys if key not in there]
             if set(lacking) - set(session.optional):
                 absent.append(session.id)
                 continue
             without += lacking
-            there = [key for key in session.keys if key in listed]
-            work.append((session, tuple(Transfer(listed[key], self.place / key) for key in there)))
-        transfers = [transfer for _, needed in work for transfer in needed]
-        return FetchPlan(tuple(work), done, tuple(absent), tuple(without), download.plan(transfers, check=self.check))
+            keys = [key for key in session.keys if key in there]
+            work.append((session, tuple(Transfer(there[key], self.place / key) for key in keys)))
+        transfers = download.plan([transfer for _, needed in work for transfer in needed], check=self.check)
+        free = shutil.disk_usage(existing_folder(self.place / "file")).free
+        return FetchPlan(tuple(work), len(done), tuple(leftovers), tuple(absent), tuple(without), transfers, free)
 
     def fetch(
         self,
         plan: FetchPlan,
         reduction: Reduction,
         *,
-        keep_raw: bool = False,
+        keep_raw: bool | None = None,
         workers: int = 4,
         progress: AnyProgress | None = None,
     ) -> Report:
@@ -241,7 +276,8 @@ class Archive:
         reduction
             Makes the recordings; called in a process of its own.
         keep_raw
-            Leave the raw files of sessions whose recordings were made.
+            What becomes of raw files whose recordings are there: True leaves all, False deletes all, None deletes those
+            that were only fetched to be reduced, and leaves those that were kept before, or put there by somebody.
         workers
             Files that are fetched at a time.
 
@@ -254,6 +290,10 @@ class Archive:
         of = {transfer: (session, needed) for session, needed in plan.sessions for transfer in needed}
         waiting = {session.id: set(needed) for session, needed in plan.sessions}
         failures: dict[int, list[str]] = {}
+        for transfer in plan.transfers.missing if not keep_raw else ():
+            _mark_as_passing(transfer.file)
+        for file in plan.leftovers:
+            _let_go_unless_used(file, keep_raw)
         with Isolated(_MEMORY) as isolated:
 
             def arrived(outcome: Outcome) -> None:
@@ -268,23 +308,26 @@ class Archive:
                     return
                 if session.missing:
                     try:
-                        report.notes += self._reduce(session, needed, reduction, isolated)
+                        self._reduce(session, needed, reduction, isolated, report)
                     except MurineError as error:
                         report.failed[session.id] = str(error)
                         return
                 report.made.append(session.id)
-                if not keep_raw:
-                    for transfer in needed:
-                        download.remove(transfer.file)
+                for transfer in needed:
+                    _let_go(transfer.file, keep_raw)
 
             def settled(transfer: Transfer) -> bool:
                 return not keep_raw and not of[transfer][0].missing
 
-            self._fetch(list(of), workers=workers, kept=keep_raw, arrived=arrived, settled=settled, progress=progress)
+            self._fetch(
+                list(of), workers=workers, kept=keep_raw is True, arrived=arrived, settled=settled, progress=progress
+            )
         return report
 
     def read(self, files: Sequence[Path], progress: AnyProgress | None = None) -> list[Recording]:
         """Open the recordings that are there, of those asked for; they are read when needed.
+
+        Those that are not are told in the log.
 
         Raises
         ------
@@ -292,16 +335,18 @@ class Archive:
             If there is none.
         """
         there = [file for file in files if file.exists()]
-        for file in files:
-            if not file.exists() and _verdict(file).exists():
-                log.warning("%s left out: %s", file.stem, _verdict(file).read_text(errors="replace").strip())
+        impossible = [file for file in files if not file.exists() and _verdict(file).exists()]
+        for file in impossible:
+            log.warning("session %s left out: %s", file.stem, _verdict(file).read_text(errors="replace").strip())
         if not there:
+            made = sorted({file.parent.name.rpartition(".")[0] for file in self.place.glob("recordings/*/*.nc")})
             raise MurineError(
-                f"none of {len(files)} sessions has been fetched to {str(self.folder)!r} with this signal and window; "
-                "`murine data fetch` fetches them."
+                f"none of these {len(files)} sessions is in {str(self.folder)!r} as "
+                f"{files[0].parent.name.rpartition('.')[0] if files else 'a recording'}. Of any session there is "
+                f"{', '.join(made) or 'nothing'}. `murine data fetch` with the same signal and window fetches them."
             )
-        if len(there) < len(files):
-            log.warning("%d of %d sessions are here", len(there), len(files))
+        if n_missing := len(files) - len(there) - len(impossible):
+            log.warning("%d of %d sessions are not fetched yet, and left out", n_missing, len(files))
         step = (progress or Silent()).task("opening recordings", len(there))
         opened = []
         for file in there:
@@ -317,6 +362,15 @@ class Archive:
 
     def _kept(self, session: Session) -> bool:
         return (self.place / session.keys[0]).exists()
+
+    def _recorded(self, key: str) -> Remote | None:
+        """What the bucket had when a raw file was fetched that is still here, unchanged."""
+        file = self.place / key
+        record = download.read_record(file)
+        if record is None:
+            return None
+        remote = Remote(record.url, record.size, record.etag, key=key)
+        return remote if download.verified(file, remote, check=self.check) else None
 
     def _listed(self, folder: str) -> dict[str, Remote]:
         """What the bucket has in a folder below the prefix, by key below the prefix."""
@@ -347,22 +401,97 @@ class Archive:
         )
 
     def _reduce(
-        self, session: Session, needed: Sequence[Transfer], reduction: Reduction, isolated: Isolated
-    ) -> list[str]:
+        self,
+        session: Session,
+        needed: Sequence[Transfer],
+        reduction: Reduction,
+        isolated: Isolated,
+        report: Report,
+    ) -> None:
         """Make the recordings of a session; what cannot be made ever is noted beside where it would be."""
         files = {transfer.file for transfer in needed}
         raw = [self.place / key if self.place / key in files else None for key in session.keys]
         size = sum(file.stat().st_size for file in files)
+        for recording in session.recordings:  # what a process that was killed has left; we hold the session's lock
+            for stale in recording.parent.glob(f".{recording.name}.*.partial"):
+                stale.unlink(missing_ok=True)
         try:
-            impossible = isolated.call(_SECONDS + size / _BYTES_PER_SECOND, reduction, session, raw, session.missing)
-        except MurineError as error:
-            raise MurineError(f"{files and raw[0]}: {error}") from error
+            seconds = _SECONDS + size / _BYTES_PER_SECOND
+            impossible, notes = isolated.call(seconds, _with_notes, reduction, session, raw, session.missing)
+        except Crashed as error:
+            raise MurineError(f"{str(raw[0])!r} could not be read: {error}.") from error
+        except RuntimeError as error:
+            log.error("session %d: %s", session.id, error)
+            raise MurineError(
+                f"{str(raw[0])!r} could not be read, by a mistake of murine: {str(error).strip().splitlines()[-1]}"
+            ) from error
         for file, reason in impossible.items():
             with appearing(_verdict(file)) as partial:
                 partial.write_text(reason + "\n")
-        return [f"{session.id}: {reason}" for reason in impossible.values()]
+        report.impossible |= impossible
+        report.notes += [f"session {session.id}: {note}" for note in notes]
+
+
+class _Notes(logging.Handler):
+    """Collects what is logged, each message once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: dict[str, None] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts[record.getMessage()] = None
+
+
+def _with_notes(
+    reduction: Reduction, session: Session, raw: Sequence[Path | None], missing: Sequence[Path]
+) -> tuple[dict[Path, str], list[str]]:
+    """Call a reduction, in another process, and return its warnings too; files are told by their names."""
+    notes = _Notes()
+    logger = logging.getLogger("murine")
+    logger.addHandler(notes)
+    try:
+        impossible = reduction(session, raw, missing)
+    finally:
+        logger.removeHandler(notes)
+    folders = {f"{file.parent}{os.sep}" for file in raw if file is not None}
+
+    def shorter(text: str) -> str:
+        for folder in folders:
+            text = text.replace(folder, "")
+        return text
+
+    return {file: shorter(reason) for file, reason in impossible.items()}, [shorter(text) for text in notes.texts]
 
 
 def _verdict(recording: Path) -> Path:
     """Where the reason lies why a recording cannot be made."""
     return recording.with_suffix(".impossible.txt")
+
+
+def _mark_as_passing(raw: Path) -> None:
+    """Note that a raw file is only fetched to be reduced: nobody misses it afterwards."""
+    with suppress(OSError):  # where nothing can be written, the fetch tells so
+        raw.parent.mkdir(parents=True, exist_ok=True)
+        beside(raw, "passing").touch()
+
+
+def _let_go(raw: Path, keep: bool | None) -> None:
+    """Delete a raw file that is not to be kept, or stays for nobody."""
+    passing = beside(raw, "passing")
+    marked = passing.exists()
+    try:
+        if keep is False or (keep is None and marked):
+            download.remove(raw)
+        if marked:
+            passing.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s could not be deleted: %s", raw, meaning(error))
+
+
+def _let_go_unless_used(raw: Path, keep: bool | None) -> None:
+    """The same for a file that another process may be working on; then that one decides."""
+    from filelock import FileLock, Timeout
+
+    with suppress(Timeout, OSError, NotImplementedError), FileLock(beside(raw, "lock"), timeout=0):
+        _let_go(raw, keep)

@@ -70,7 +70,10 @@ class Catalogue:
         """
         folder = Path(folder)
         layer_of = transgenic.layer_schemes[layer_scheme]
-        containers = {row.integer("id"): row for row in _rows(folder / CONTAINERS_FILE)}
+        containers: dict[int, _Row] = {}
+        for row in _rows(folder / CONTAINERS_FILE):
+            if containers.setdefault(row.integer("id"), row) is not row:
+                raise row.refuse("id", "ids that differ")
         rows = [
             _experiment(row, containers, layer_of)
             for row in _rows(folder / EXPERIMENTS_FILE)
@@ -148,15 +151,18 @@ class Catalogue:
             keep &= table[column].isin(list(wanted)) if wanted else True
         if depth:
             keep &= np.logical_or.reduce([(table.depth_um >= low) & (table.depth_um <= high) for low, high in depth])
-        if not failed:
-            keep &= ~table.failed
         if not tagged:
             keep &= table.tags == ""
+        n_failed = int((keep & table.failed).sum())
+        if not failed:
+            keep &= ~table.failed
         chosen = table[keep].head(limit) if limit is not None else table[keep]
         if chosen.empty:
             raise MurineError(
                 f"none of the {len(table)} experiments meets all conditions at once"
-                + ("." if failed else " (experiments of failed containers were left out).")
+                + (f", of which one is the session type {' or '.join(session_type)}" if session_type else "")
+                + (f"; {n_failed} would, but belong to failed containers" if n_failed and not failed else "")
+                + "."
             )
         cells = self.cells
         if len(cells):
@@ -164,15 +170,34 @@ class Catalogue:
         return Catalogue(chosen.reset_index(drop=True), cells, self.layer_scheme)
 
     def summary(self, by: Sequence[str] = ("area", "cre_line")) -> pd.DataFrame:
-        """Count experiments, containers and mice by columns; tagged and failed ones too."""
-        grouped = self.experiments.groupby(list(by), sort=True)
-        return grouped.agg(
-            experiments=("experiment_id", "size"),
-            containers=("container_id", "nunique"),
-            mice=("donor", "nunique"),
-            tagged=("tags", lambda tags: int((tags != "").sum())),
-            failed=("failed", "sum"),
-        ).reset_index()
+        """Count experiments, containers and mice by columns; tagged and failed ones too.
+
+        Where the file of cells was read, ``cells`` counts the identities of these containers, in whichever of their
+        sessions they were seen.
+
+        Raises
+        ------
+        MurineError
+            If a column does not exist, or none is given.
+        """
+        known = list(self.experiments)
+        unknown = [column for column in by if column not in known]
+        if unknown or not by:
+            raise MurineError(
+                f"experiments cannot be counted by {some(unknown) or 'nothing'}"
+                f"{(unknown and nearest(unknown[0], known)) or '.'} There are {', '.join(known)}."
+            )
+        counted = {
+            "experiments": ("experiment_id", "size"),
+            "containers": ("container_id", "nunique"),
+            "mice": ("donor", "nunique"),
+            "tagged": ("tags", lambda tags: int((tags != "").sum())),
+            "failed": ("failed", "sum"),
+        }
+        if len(self.cells):
+            cells = self.cells["container_id"].value_counts()
+            counted["cells"] = ("container_id", lambda ids: int(cells.reindex(ids.unique(), fill_value=0).sum()))
+        return self.experiments.groupby(list(by), sort=True).agg(**counted).reset_index()
 
 
 class _Row:
@@ -204,6 +229,13 @@ class _Row:
         if not isinstance(value, str):
             raise self.refuse(path, "a text")
         return value
+
+    def flag(self, path: str) -> bool:
+        """A truth value; an absent one is False."""
+        value = self.get(path)
+        if value is not None and not isinstance(value, bool):
+            raise self.refuse(path, "true or false")
+        return bool(value)
 
     def objects(self, path: str) -> list[Mapping[str, Any]]:
         """A list of objects; an absent one is empty."""
@@ -260,7 +292,7 @@ def _experiment(row: _Row, containers: Mapping[int, _Row], layer_of: Callable[[f
         "sex": {"M": "male", "F": "female"}.get(str(row.get("specimen.donor.sex") or ""), ""),
         "age_days": float(age),
         "date": str(date or ""),
-        "failed": bool(container.get("failed") or row.get("experiment_container.failed")),
+        "failed": container.flag("failed") or row.flag("experiment_container.failed"),
         "tags": "; ".join(name for name in names if name and not name.startswith("tissuecyte")),
     }
 
@@ -271,12 +303,21 @@ def _cells(file: Path) -> pd.DataFrame:
     for row in rows:
         row.integer("cell_specimen_id"), row.integer("experiment_container_id")
     kept = [
-        {key: value for key, value in row.content.items() if not key.endswith(("_small", "_large"))} for row in rows
+        {
+            key: value
+            for key, value in row.content.items()
+            if not key.endswith(("_small", "_large")) and key != "container_id"
+        }
+        for row in rows
     ]
     table = pd.DataFrame(kept).rename(columns={"experiment_container_id": "container_id"})
     for column in table.columns[table.columns.str.contains(r"_(?:ns|dg|sg|lsn|nm\d.*)$", regex=True)]:
         try:
             table[column] = table[column].astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise MurineError(f"{str(file)!r}, {column}: found a value that is no number ({error}).") from None
+        except (TypeError, ValueError, OverflowError) as error:
+            odd = [i for i, value in enumerate(table[column]) if not isinstance(value, (int, float, type(None)))]
+            raise MurineError(
+                f"{str(file)!r}, row {(odd or ['?'])[0]}, {column}: found a value that is no number ({error}); expected "
+                "a number or null."
+            ) from None
     return table

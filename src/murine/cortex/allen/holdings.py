@@ -71,7 +71,7 @@ class TwoPhoton(Archive):
         plan: FetchPlan,
         measures: Sequence[Measure],
         *,
-        keep_raw: bool = False,
+        keep_raw: bool | None = None,
         workers: int = 4,
         progress: AnyProgress | None = None,
     ) -> Report:
@@ -164,7 +164,7 @@ class Neuropixels(Archive):
         plan: FetchPlan,
         windows: Sequence[SpikeCounts],
         *,
-        keep_raw: bool = False,
+        keep_raw: bool | None = None,
         workers: int = 4,
         progress: AnyProgress | None = None,
     ) -> Report:
@@ -188,7 +188,12 @@ def _reduce_two_photon(
     file, events = raw[0], raw[1] if len(raw) > 1 else None
     if file is None:
         raise MurineError(f"experiment {session.id} has no file.")
-    return reduce_file(file, events, {target: measures[target.parent] for target in missing}, place)
+    wanted = {target: measures[target.parent] for target in missing}
+    without = [target for target, measure in wanted.items() if measure.signal == "events" and events is None]
+    possible = {target: measure for target, measure in wanted.items() if target not in without}
+    impossible = reduce_file(file, events, possible, place)
+    reason = "the bucket has no events of this experiment"
+    return impossible | {target: f"{wanted[target].name}: {reason}" for target in without}
 
 
 def _reduce_neuropixels(
