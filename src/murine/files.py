@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -118,7 +119,11 @@ def read_json(file: str | Path, *, max_bytes: int = 1 << 30) -> Any:
     try:
         if (size := Path(file).stat().st_size) > max_bytes:
             raise ValueError(f"it has {size:,} bytes, more than {max_bytes:,}")
-        return json.loads(Path(file).read_text("utf-8-sig"), parse_constant=refuse)
+        text = Path(file).read_text("utf-8-sig")
+        content = json.loads(text, parse_constant=refuse)
+        if re.search(r"\\u[dD][89a-fA-F]", text):
+            json.dumps(content, ensure_ascii=False).encode()  # raises for half of a character, which nothing can print
+        return content
     except FileNotFoundError:
         raise MurineError(f"there is no file {str(file)!r}.") from None
     except (OSError, ValueError, RecursionError, MemoryError) as error:

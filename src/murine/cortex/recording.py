@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 #: Neurons whose responses are stored together: about 0.8 MB of the 119 conditions and 50 repetitions of one session.
 _STORED_TOGETHER = 32
+
+#: More than the labels of a million neurons take.
+_MOST_LABELS = 256 << 20
 
 Halves = tuple[Float[np.ndarray, "n_neuroids n_stimuli"], Float[np.ndarray, "n_neuroids n_stimuli"]]
 
@@ -131,14 +135,26 @@ class Recording:
     @classmethod
     def read(cls, file: str | Path) -> Recording:
         """Open a NetCDF file written by `write`; responses are read when needed."""
+        from murine.cortex.allen.hdf5 import Tree
+
         path = Path(file)
         if not path.is_file():
             raise MurineError(f"there is no file {str(file)!r}; expected a recording written by Recording.write.")
+        dataset = None
         try:
-            dataset = xr.open_dataset(path, engine="h5netcdf")
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise MurineError(f"{str(file)!r} is no readable NetCDF file ({error}); it may be truncated.") from error
-        return cls(dataset, path.stem)
+            with Tree(path, max_bytes=_MOST_LABELS) as tree:
+                for key in tree.names("/"):  # numbers and texts that lie in this file, of plausible size
+                    found = tree.dataset(key, None, "biufSO")
+                    if found.ndim < 3 and found.size * found.dtype.itemsize > _MOST_LABELS:
+                        tree.refuse(key, f"labels of shape {found.shape}", f"at most {_MOST_LABELS:,} bytes")
+            dataset = xr.open_dataset(path, engine="h5netcdf", phony_dims="access")
+            return cls(dataset, path.stem)
+        except Exception as error:  # of what xarray raises for damage there is no end
+            if dataset is not None:
+                dataset.close()
+            raise MurineError(
+                f"{str(file)!r} is no readable NetCDF file of a recording ({error}); it may be truncated."
+            ) from error
 
     def write(self, file: str | Path) -> None:
         """Write to a NetCDF-4 file (compressed), which appears whole or not at all.
@@ -170,7 +186,17 @@ class Recording:
                 f"{self.name!r} has no coordinate {coordinate!r}{nearest(coordinate, known) or '.'} "
                 f"It has {', '.join(known)}."
             )
-        return np.asarray(self.dataset[coordinate].values)
+        with self._reading(coordinate):
+            return np.asarray(self.dataset[coordinate].values)
+
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        """Responses and labels are read from the file when they are needed: what damage raises then is one error."""
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
+            source = self.dataset.encoding.get("source", self.name)
+            raise MurineError(f"{what} of {str(source)!r} cannot be read ({error}): the file is damaged.") from error
 
     @property
     def n_neuroids(self) -> int:
@@ -191,13 +217,9 @@ class Recording:
     @cached_property
     def responses(self) -> Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]:
         """The single trials; NaN where there was none."""
-        try:
+        with self._reading("responses"):
             self.dataset["responses"].load()  # kept there: a selection of what was read is not read again
             return np.asarray(self.dataset["responses"].transpose("neuroid", "stimulus", "repetition").values)
-        except (OSError, RuntimeError) as error:
-            raise MurineError(
-                f"the responses of {self.name!r} cannot be read ({error}): the file is damaged."
-            ) from error
 
     @cached_property
     def digest(self) -> str:
@@ -400,7 +422,9 @@ def join(recordings: Sequence[Recording], name: str = "recording") -> Recording:
     for column in (
         [c for c in everything.columns if c.endswith("_id") and c != "neuroid_id"] if len(once) < len(rows) else []
     ):
-        together = everything.groupby(rows, sort=True)[column].agg(lambda ids: "+".join(dict.fromkeys(ids)))
+        together = everything.groupby(rows, sort=True)[column].agg(
+            lambda ids: "+".join(filter(None, dict.fromkeys(ids)))
+        )
         once = once.assign(**{column: together.to_numpy()})
     about_stimuli = {
         str(key): values.values for key, values in recordings[0].dataset.coords.items() if values.dims == ("stimulus",)
@@ -413,7 +437,7 @@ def join(recordings: Sequence[Recording], name: str = "recording") -> Recording:
 def _labels(recording: Recording) -> pd.DataFrame:
     """The coordinates of the neurons as a table; ids and texts as plain strings."""
     coords = recording.dataset.coords.items()
-    table = pd.DataFrame({str(key): values.values for key, values in coords if values.dims == ("neuroid",)})
+    table = pd.DataFrame({str(key): recording[str(key)] for key, values in coords if values.dims == ("neuroid",)})
     for column in table.columns:
         if column.endswith("_id") or table[column].dtype.kind not in "fiub":
             table[column] = table[column].astype(str).astype(object)

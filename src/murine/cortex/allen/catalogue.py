@@ -317,7 +317,6 @@ def _cells(file: Path) -> pd.DataFrame:
         except (TypeError, ValueError, OverflowError) as error:
             odd = [i for i, value in enumerate(table[column]) if not isinstance(value, (int, float, type(None)))]
             raise MurineError(
-                f"{str(file)!r}, row {(odd or ['?'])[0]}, {column}: found a value that is no number ({error}); expected "
-                "a number or null."
+                f"{str(file)!r}, row {some(odd, 1) or '?'}, {column}: found no number ({error}); expected one, or null."
             ) from None
     return table

@@ -28,6 +28,9 @@ _MOST_LINKS = 16
 #: More text than any column of labels holds.
 _MOST_TEXT_BYTES = 64 << 20
 
+#: No compression stores this many bytes as one; what is small is not looked at.
+_MOST_COMPRESSED, _SMALL = 2000, 64 << 20
+
 #: What h5py raises for damage.
 _DAMAGE = (
     *(OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError),
@@ -158,6 +161,9 @@ class Tree:
                 self.refuse(path, f"{found.dtype} of shape {found.shape}", expected)
             if found.dtype.kind == "O" and h5py.check_string_dtype(found.dtype) is None:
                 self.refuse(path, "references, or lists of varying length", expected)
+            size = math.prod(found.shape) * found.dtype.itemsize
+            if size > _SMALL and size > _MOST_COMPRESSED * (stored := found.id.get_storage_size()):
+                self.refuse(path, f"{found.shape} of {found.dtype}, for which {stored:,} bytes are stored", expected)
             chunk = math.prod(found.chunks or (0,)) * found.dtype.itemsize
             if chunk > self.max_bytes:  # one is the least that can be read
                 self.refuse(path, f"pieces of {chunk:,} bytes", f"pieces of at most {self.max_bytes:,}")
@@ -167,14 +173,18 @@ class Tree:
         """Read a whole dataset of numbers as it is stored, without a cast."""
         return self.read(path, self.dataset(path, shape, kind))
 
-    def read(self, path: str, dataset: h5py.Dataset, rows: slice = slice(None)) -> np.ndarray:
-        """Read a dataset, or some rows of it; refuses what would take more than ``max_bytes``."""
+    def read(self, path: str, dataset: h5py.Dataset, *part: slice) -> np.ndarray:
+        """Read a dataset, or a part of it (a slice for each of its first dimensions); refuses what would take more than
+        ``max_bytes``.
+        """
         with self._reading(path, "readable data"):
-            n_rows = len(range(*rows.indices(dataset.shape[0]))) if dataset.shape else 1
-            size = n_rows * math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
-            if size > self.max_bytes:
-                self.refuse(path, f"{dataset.shape} of {dataset.dtype}, {size:,} bytes", f"at most {self.max_bytes:,}")
-            return np.asarray(dataset[rows] if dataset.shape else dataset[()])
+            sizes = [len(range(*piece.indices(size))) for piece, size in zip(part, dataset.shape, strict=False)]
+            n_bytes = math.prod([*sizes, *dataset.shape[len(sizes) :]]) * dataset.dtype.itemsize
+            if n_bytes > self.max_bytes:
+                self.refuse(
+                    path, f"{dataset.shape} of {dataset.dtype}, {n_bytes:,} bytes", f"at most {self.max_bytes:,}"
+                )
+            return np.asarray(dataset[part])
 
     def text(self, path: str) -> str:
         """Read one text, stored with fixed or variable length."""
