@@ -215,10 +215,8 @@ class Archive:
             try:
                 listed |= self._listed(f"{folder}/" if folder else "")
             except MurineError as error:
-                here = (
-                    f"{some(missing)} is not in {str(self.place)!r} yet" if missing else "newer tables were asked for"
-                )
-                raise MurineError(f"{error} ({here}.)") from None
+                why = f" Not here yet, in {str(self.place)!r}: {some(missing)}." if missing else ""
+                raise MurineError(f"{error}{why}") from None
         absent = [key for key in keys if key not in listed]
         if absent:
             raise MurineError(f"{self.bucket.url} has no {some(absent)} under {self.prefix!r}; is it the right bucket?")
@@ -290,10 +288,9 @@ class Archive:
         of = {transfer: (session, needed) for session, needed in plan.sessions for transfer in needed}
         waiting = {session.id: set(needed) for session, needed in plan.sessions}
         failures: dict[int, list[str]] = {}
-        for transfer in plan.transfers.missing if not keep_raw else ():
-            _mark_as_passing(transfer.file)
         for file in plan.leftovers:
             _let_go_unless_used(file, keep_raw)
+        step = (progress or Silent()).task("making recordings", len(plan.sessions)) if plan.sessions else None
         with Isolated(_MEMORY) as isolated:
 
             def arrived(outcome: Outcome) -> None:
@@ -313,11 +310,17 @@ class Archive:
                         report.failed[session.id] = str(error)
                         return
                 report.made.append(session.id)
+                if step is not None:
+                    step()
                 for transfer in needed:
                     _let_go(transfer.file, keep_raw)
 
             def settled(transfer: Transfer) -> bool:
-                return not keep_raw and not of[transfer][0].missing
+                if keep_raw:
+                    return False
+                if of[transfer][0].missing and not transfer.file.exists():
+                    _mark_as_passing(transfer.file)
+                return not of[transfer][0].missing
 
             self._fetch(
                 list(of), workers=workers, kept=keep_raw is True, arrived=arrived, settled=settled, progress=progress
@@ -355,10 +358,19 @@ class Archive:
         return opened
 
     def forget_verdicts(self, sessions: Sequence[Session]) -> None:
-        """Let the next fetch try again what could not be made of the raw files of some sessions."""
-        for session in sessions:
-            for file in session.recordings:
-                _verdict(file).unlink(missing_ok=True)
+        """Let the next fetch try again what could not be made of the raw files of some sessions.
+
+        Raises
+        ------
+        MurineError
+            If the folder cannot be written to.
+        """
+        for verdict in [_verdict(file) for session in sessions for file in session.recordings]:
+            try:
+                if verdict.exists():
+                    verdict.unlink(missing_ok=True)
+            except OSError as error:
+                raise MurineError(f"{str(verdict)!r} could not be deleted: {meaning(error)}.") from error
 
     def _kept(self, session: Session) -> bool:
         return (self.place / session.keys[0]).exists()
@@ -414,7 +426,8 @@ class Archive:
         size = sum(file.stat().st_size for file in files)
         for recording in session.recordings:  # what a process that was killed has left; we hold the session's lock
             for stale in recording.parent.glob(f".{recording.name}.*.partial"):
-                stale.unlink(missing_ok=True)
+                with suppress(OSError):
+                    stale.unlink(missing_ok=True)
         try:
             seconds = _SECONDS + size / _BYTES_PER_SECOND
             impossible, notes = isolated.call(seconds, _with_notes, reduction, session, raw, session.missing)
@@ -472,7 +485,6 @@ def _verdict(recording: Path) -> Path:
 def _mark_as_passing(raw: Path) -> None:
     """Note that a raw file is only fetched to be reduced: nobody misses it afterwards."""
     with suppress(OSError):  # where nothing can be written, the fetch tells so
-        raw.parent.mkdir(parents=True, exist_ok=True)
         beside(raw, "passing").touch()
 
 
