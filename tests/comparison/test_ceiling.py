@@ -73,6 +73,42 @@ def test_scores_are_divided_site_by_site_and_draw_by_draw():
     np.testing.assert_allclose(own.apply_draws(draws, "r"), expected)
 
 
+def test_a_floor_is_subtracted_from_distances():
+    floor = Ceiling.from_floor(np.array([0.5, np.nan, 0.0]), np.array([[0.5, np.nan, 0.1], [1.0, np.nan, 0.0]]))
+    assert floor.flags == ("", "floor not defined", "")
+    excess = floor.apply(np.array([[0.7, 0.7, 0.7], [0.4, 0.4, 0.0]]), "distance")
+    np.testing.assert_allclose(excess, [[0.2, np.nan, 0.7], [-0.1, np.nan, 0]])
+    assert floor.beyond(excess).tolist() == [[False, False, False], [True, False, False]]
+    draws = np.full((2, 1, 3), 2.0)
+    np.testing.assert_allclose(floor.apply_draws(draws, "distance"), [[[1.5, np.nan, 1.9]], [[1.0, np.nan, 2.0]]])
+    for scale in SCALES:
+        with pytest.raises(MurineError, match=f"a ceiling of scale 'distance' cannot be applied to .* '{scale}'"):
+            floor.apply(np.ones((1, 3)), scale)
+        with pytest.raises(MurineError, match=f"a ceiling of scale '{scale}' cannot be applied to .* 'distance'"):
+            ceiling(RELIABILITY, scale).apply(np.ones((1, 4)), "distance")
+    with pytest.raises(MurineError, match="no ceiling of scale 'distance'"):
+        ceiling(RELIABILITY, "distance")  # a reliability says nothing about distances
+
+
+def test_the_excess_over_the_floor_is_the_distance_of_the_truth():
+    rng = np.random.default_rng(0)
+    truth, noise = rng.normal(size=(2, 400_000))
+    model = truth + 0.6 * rng.normal(size=400_000)
+    data = truth + 0.8 * noise
+    floor = np.array([np.mean((data - truth) ** 2)])
+    excess = Ceiling.from_floor(floor, floor[None]).apply(np.array([[np.mean((data - model) ** 2)]]), "distance")
+    assert excess[0, 0] == pytest.approx(0.36, abs=0.01)
+    root = Ceiling.from_floor(np.sqrt(floor), np.sqrt(floor)[None])
+    excess = root.apply(np.array([[np.sqrt(np.mean((data - model) ** 2))]]), "distance")
+    assert 0 < excess[0, 0] < 0.6
+
+
+def test_scores_beyond_the_ceiling_and_sites_without_one():
+    own = ceiling(RELIABILITY)
+    assert own.flags == ("ceiling not above zero", "", "", "")
+    assert own.beyond(np.array([np.nan, 1.0, 1.1, -2.0])).tolist() == [False, False, True, False]
+
+
 @pytest.fixture
 def halves():
     rng = np.random.default_rng(0)

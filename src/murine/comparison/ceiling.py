@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from murine.comparison.inference import Counts, interval, pair_weights
 from murine.errors import MurineError
 
 SCALES = ("r", "r2", "tau-a")
+
+#: The scale of scores that fall as likeness grows.
+DISTANCE = "distance"
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,14 +26,20 @@ class Ceiling:
     the two up inflates or deflates every ceiled score, so a ceiling knows its scale and is refused by scores of
     another.
 
+    Of scores on scale ``distance``, where less is better, the ceiling is a *floor*: the distance that noise leaves
+    between the data and their own truth (`Ceiling.from_floor`). It is subtracted, not divided by: its zero is not
+    "nothing shared", and it tends to 0 as data get better. What is left is the distance in excess of the floor: 0 as
+    good as noise allows, below 0 kept. Where noise adds to the distance (squared Euclidean), that is the distance of
+    the noise-free data in expectation; where it adds to its square (root mean squares), it is at most that.
+
     Attributes
     ----------
     value
-        (n_sites,); 0 where the reliability is not above zero: nothing can be said there.
+        (n_sites,); 0 where the reliability is not above zero: nothing can be said there (see ``flags``).
     draws
         (n_draws, n_sites): the ceiling under resampled stimuli, paired with the draws of the scores.
     scale
-        One of ``SCALES``.
+        One of ``SCALES``, or ``distance``.
     """
 
     value: Float[np.ndarray, " n_sites"]
@@ -59,6 +69,38 @@ class Ceiling:
 
         return cls(convert(reliability), convert(draws), scale)
 
+    @classmethod
+    def from_floor(cls, floor: Float[np.ndarray, " n_sites"], draws: Float[np.ndarray, "n_draws n_sites"]) -> Ceiling:
+        """The floor of distances: how far data are from their own truth because of noise.
+
+        Two independent halves of the data, say, are farther apart than that: by twice the squared distance for squared
+        distances. It is for the caller to take that into account. NaN where it is not defined.
+        """
+        return cls(floor, draws, DISTANCE)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Why a site has no ceiled score, or '' where it has."""
+        if self.scale == DISTANCE:
+            return tuple("" if x else "floor not defined" for x in np.isfinite(self.value))
+        return tuple("" if x else "ceiling not above zero" for x in self.value > 0)
+
+    def beyond(self, ceiled: Float[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
+        """Which ceiled scores are better than noise allows: above 1, or below 0 for distances. Kept, and flagged."""
+        return ceiled < 0 if self.scale == DISTANCE else ceiled > 1
+
+    def averaged(self, groups: Sequence[Int[np.ndarray, " _"]]) -> Ceiling:
+        """The ceiling of scores averaged over groups of sites (of neurons, say): the average of their ceilings.
+
+        A mean score over its mean ceiling stays finite where single neurons have none: these count as 0, with the
+        scores they have. Dividing neuron by neuron first would let the worst ones decide. Estimates below zero were
+        cut off at zero, so with many neurons without signal the average is somewhat too high, and ceiled scores too
+        low. NaN, of floors, are not averaged out.
+        """
+        value = np.array([self.value[members].mean() for members in groups])
+        draws = np.stack([self.draws[:, members].mean(axis=1) for members in groups], axis=1)
+        return Ceiling(value, draws, self.scale)
+
     def interval(self) -> tuple[Float[np.ndarray, " n_sites"], Float[np.ndarray, " n_sites"]]:
         return interval(self.draws)
 
@@ -67,7 +109,8 @@ class Ceiling:
             raise MurineError(f"a ceiling of scale {self.scale!r} cannot be applied to scores of scale {scale!r}.")
 
     def apply(self, scores: Float[np.ndarray, "n_layers n_sites"], scale: str) -> Float[np.ndarray, "n_layers n_sites"]:
-        """Divide scores by the ceiling. Values above 1 are kept; NaN where the ceiling is zero.
+        """Divide scores by the ceiling; subtract the floor from distances. Values above 1 are kept; NaN where the
+        ceiling is zero.
 
         Raises
         ------
@@ -75,15 +118,19 @@ class Ceiling:
             If the scores are on another scale than the ceiling.
         """
         self._refuse_other(scale)
+        if scale == DISTANCE:
+            return scores - self.value
         return scores / np.where(self.value > 0, self.value, np.nan)
 
     def apply_draws(
         self, draws: Float[np.ndarray, "n_draws n_layers n_sites"], scale: str
     ) -> Float[np.ndarray, "n_draws n_layers n_sites"]:
-        """Divide draw by draw (both must come from the same resampled stimuli), so that both uncertainties are
+        """The same draw by draw (both must come from the same resampled stimuli), so that both uncertainties are
         carried.
         """
         self._refuse_other(scale)
+        if scale == DISTANCE:
+            return draws - self.draws[:, None]
         return draws / np.where(self.draws > 0, self.draws, np.nan)[:, None]
 
 

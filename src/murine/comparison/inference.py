@@ -32,7 +32,7 @@ def bootstrap_counts(n_stimuli: int, n_bootstraps: int, seed: int) -> Counts:
     return counts
 
 
-def folds(n_stimuli: int, n_folds: int, seed: int) -> list[Int[np.ndarray, " n_test"]]:
+def folds(n_stimuli: int, n_folds: int, seed: int) -> list[Int[np.ndarray, " _"]]:
     """Test stimuli of every fold, the same for the same seed: what all cross-validated metrics share.
 
     The same indices as scikit-learn's ``KFold(n_folds, shuffle=True, random_state=seed)``, ascending in every fold;
