@@ -123,9 +123,9 @@ class Fault:
     headers: dict[str, str | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Answer:
-    """What the proxy gave: how much of the body went out."""
+    """What the proxy gives; ``sent`` counts the bytes of the body before they go out, so that nobody has more."""
 
     path: str
     start: int
@@ -189,29 +189,29 @@ class FaultProxy:
             status, body = fault.status, b""
         if fault.short is not None:
             body = body[: fault.short]
+        answer = Answer(path, start, status, 0, given)
+        with self.lock:
+            self.answers.append(answer)
         client.send_response_only(status)
         own = {"content-length": str(len(body)), **fault.headers}
         for name, value in {**headers, **own}.items():
             if value is not None:
                 client.send_header(name, value)
         client.end_headers()
-        sent = 0
         end = len(body) if fault.cut is None else min(fault.cut, len(body))
-        try:
-            while sent < end:
-                step = 4096 if fault.pace else end - sent
-                if fault.stall is not None:
-                    if sent >= fault.stall:
-                        self.closing.wait()
-                    step = fault.stall - sent
-                client.wfile.write(body[sent : sent + step])
-                sent += min(step, end - sent)
-                if fault.pace:
-                    time.sleep(fault.pace)
-        finally:
-            client.close_connection = client.close_connection or fault.cut is not None
-            with self.lock:
-                self.answers.append(Answer(path, start, status, sent, given))
+        client.close_connection = client.close_connection or fault.cut is not None
+        while answer.sent < end:
+            sent, until = answer.sent, end
+            if fault.pace:
+                time.sleep(fault.pace)
+                until = min(end, sent + 4096)
+            if fault.stall is not None:
+                until = min(until, fault.stall)
+                if sent >= fault.stall:
+                    self.closing.wait()
+                    return
+            answer.sent = until
+            client.wfile.write(body[sent:until])
 
     def ask(self, path: str, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         upstream = http.client.HTTPConnection(self.upstream)
@@ -225,7 +225,7 @@ class FaultProxy:
             upstream.close()
 
     def sent(self, ending: str = "") -> int:
-        """Bytes of bodies that went out for paths with an ending, from answers that are over."""
+        """Bytes of bodies that went out for paths with an ending."""
         with self.lock:
             return sum(answer.sent for answer in self.answers if answer.path.endswith(ending) and answer.status < 300)
 
