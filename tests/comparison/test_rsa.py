@@ -6,11 +6,12 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cosine
 from scipy.stats import pearsonr, spearmanr
 
 from murine.comparison.inference import bootstrap_counts, permutations
 from murine.comparison.rdm import pearson_rdm, upper
-from murine.comparison.rsa import _leave_one_out_tau_a, metrics
+from murine.comparison.rsa import Cosine, _leave_one_out_tau_a, metrics
 
 N = 12
 
@@ -25,7 +26,10 @@ REFERENCE = {
     "rsa-pearson": lambda a, b: pearsonr(a, b).statistic,
     "rsa-spearman": lambda a, b: spearmanr(a, b).statistic,
     "rsa-tau-a": tau_a,
+    "rsa-cosine": lambda a, b: 1 - cosine(a, b),
 }
+METRICS = {**{name: metrics[name] for name in metrics}, "rsa-cosine": Cosine()}
+CENTRED = [name for name in METRICS if name != "rsa-cosine"]
 
 
 def vectors(n_vectors, n_stimuli=N, ties=False, seed=0):
@@ -42,21 +46,22 @@ def square(vector, n_stimuli=N):
 
 
 @pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("name", list(metrics))
+@pytest.mark.parametrize("name", list(METRICS))
 def test_scores_are_scipys(name, ties):
     layers, sites = vectors(5, ties=ties), vectors(3, ties=ties, seed=1)
     expected = [[REFERENCE[name](a, b) for b in sites] for a in layers]
-    np.testing.assert_allclose(metrics[name].score(layers, sites), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(METRICS[name].score(layers, sites), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", list(metrics))
+@pytest.mark.parametrize("name", list(METRICS))
 def test_scores_are_symmetric_and_bounded(name):
-    metric, a = metrics[name], vectors(4)
+    metric, a = METRICS[name], vectors(4)
     scores = metric.score(a, a)
     np.testing.assert_allclose(scores, scores.T, atol=1e-12)
     np.testing.assert_allclose(np.diag(scores), 1, atol=1e-12)
     np.testing.assert_allclose(metric.score(a, -a), -scores, atol=1e-12)
-    np.testing.assert_allclose(metric.score(3 * a + 7, a), scores, atol=1e-12)
+    offset = 7 if name in CENTRED else 0
+    np.testing.assert_allclose(metric.score(3 * a + offset, a), scores, atol=1e-12)
     assert scores.max() <= 1
     if metric.on_ranks:
         np.testing.assert_allclose(metric.score(np.exp(a), a), scores, atol=1e-12)
@@ -72,11 +77,11 @@ def resampled_explicitly(name, layer, site, count):
 
 
 @pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("name", ["rsa-pearson", "rsa-spearman"])
+@pytest.mark.parametrize("name", ["rsa-pearson", "rsa-spearman", "rsa-cosine"])
 def test_bootstrap_draws_are_those_of_explicit_resampling(name, ties):
     layers, sites = vectors(4, ties=ties), vectors(2, ties=ties, seed=1)
     counts = bootstrap_counts(N, 40, 5)
-    draws = metrics[name].resample(layers, sites, counts)
+    draws = METRICS[name].resample(layers, sites, counts)
     assert draws.shape == (40, 4, 2)
     expected = [[[resampled_explicitly(name, a, b, c) for b in sites] for a in layers] for c in counts]
     np.testing.assert_allclose(draws, expected, rtol=0, atol=1e-5)
@@ -93,11 +98,11 @@ def test_bootstrap_draws_survive_offsets_and_many_layers(offset):
             np.testing.assert_allclose(draws[:, i, s], expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("name", list(metrics))
+@pytest.mark.parametrize("name", list(METRICS))
 def test_drawing_every_stimulus_once_is_the_score_itself(name):
     layers, sites = vectors(4, ties=True), vectors(2, seed=1)
     once = np.ones((1, N), np.uint16)
-    metric = metrics[name]
+    metric = METRICS[name]
     np.testing.assert_allclose(metric.resample(layers, sites, once)[0], metric.score(layers, sites), atol=2e-6)
 
 
@@ -140,11 +145,11 @@ def test_tau_a_draws_spread_like_those_of_explicit_resampling():
     assert np.corrcoef(quick, explicit)[0, 1] > 0.9
 
 
-@pytest.mark.parametrize("name", list(metrics))
+@pytest.mark.parametrize("name", list(METRICS))
 def test_permutations_are_explicit_relabellings(name):
     layers, sites = vectors(3, ties=True), vectors(2, seed=1)
     relabellings = permutations(N, 8, 4)
-    null = metrics[name].permute(layers, sites, relabellings)
+    null = METRICS[name].permute(layers, sites, relabellings)
     assert null.shape == (8, 3, 2)
     upper = np.triu_indices(N, 1)
     for k, order in enumerate(relabellings):
@@ -153,13 +158,14 @@ def test_permutations_are_explicit_relabellings(name):
         np.testing.assert_allclose(null[k], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", list(metrics))
-@pytest.mark.parametrize("value", [0.0, 0.1, 1e6])
+@pytest.mark.parametrize(
+    ("name", "value"), [*((name, value) for name in CENTRED for value in (0.0, 0.1, 1e6)), ("rsa-cosine", 0.0)]
+)
 def test_constant_vectors_have_no_score_and_do_not_touch_others(name, value):
     layers, sites = vectors(3), vectors(2, seed=1)
-    right = metrics[name].score(layers, sites)
+    right = METRICS[name].score(layers, sites)
     layers[1] = value
-    metric = metrics[name]
+    metric = METRICS[name]
     scores = metric.score(layers, sites)
     assert np.isnan(scores[1]).all()
     np.testing.assert_array_equal(scores[[0, 2]], right[[0, 2]])
@@ -172,9 +178,35 @@ def test_constant_vectors_have_no_score_and_do_not_touch_others(name, value):
     assert np.isnan(null[:, 1]).all()
 
 
-@pytest.mark.parametrize("name", list(metrics))
+def test_the_cosine_of_dissimilarities_sees_their_mean():
+    rng = np.random.default_rng(0)
+    a, b = 10 + rng.random((1, 66)), 10 + rng.random((1, 66))
+    assert Cosine().score(a, b)[0, 0] > 0.99
+    assert Cosine().score(a - 10.5, b - 10.5)[0, 0] < 0.5
+
+
+@pytest.mark.parametrize("decimals", [None, 2, 1, 0])
+@pytest.mark.parametrize("n", [2, 63, 64, 65, 500, 9000])
+def test_concordance_is_counted_exactly(n, decimals):
+    """9,000 elements take more than one block of counts."""
+    from murine.comparison.concordance import Order, excess, excess_of_each, relabelled_excess
+
+    rng = np.random.default_rng(n)
+    a, b = rng.normal(size=(2, n))
+    b += a
+    if decimals is not None:
+        a, b = a.round(decimals), b.round(decimals)
+    orders = Order.of(a), Order.of(b)
+    each = np.array([(np.sign(a[i] - a) * np.sign(b[i] - b)).sum() for i in range(n)])
+    np.testing.assert_array_equal(excess_of_each(*orders), each)
+    assert excess(*orders) == excess(*orders[::-1]) == each.sum() / 2
+    pairs = rng.permutation(n)
+    assert relabelled_excess(*orders, pairs) == excess(orders[0], Order.of(b[pairs]))
+
+
+@pytest.mark.parametrize("name", list(METRICS))
 def test_no_layers_give_empty_scores(name):
-    metric, none, sites = metrics[name], np.empty((0, N * (N - 1) // 2)), vectors(2)
+    metric, none, sites = METRICS[name], np.empty((0, N * (N - 1) // 2)), vectors(2)
     assert metric.score(none, sites).shape == (0, 2)
 
 

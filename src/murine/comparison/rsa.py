@@ -11,10 +11,11 @@ from math import comb
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
-from scipy.stats import kendalltau, rankdata
+from jaxtyping import Float, Float32, Int
+from scipy.stats import rankdata
 
 from murine.comparison.inference import Counts, pair_weights, relabelled_pairs
+from murine.comparison.rdm import n_stimuli_of
 from murine.registry import Registry
 
 Vectors = Float[np.ndarray, "n_vectors n_pairs"]
@@ -36,7 +37,7 @@ class Metric(ABC):
     on_ranks
         True where only the order of dissimilarities counts.
     costly_permutations
-        True where a permutation test takes seconds per layer and site: it is then run for chosen layers only.
+        True where a permutation test of all layers takes minutes: it is then run for chosen layers only.
     """
 
     scale: ClassVar[str]
@@ -74,48 +75,81 @@ def _standardise(vectors: Vectors) -> Vectors:
     return np.divide(centred, length, out=np.full(centred.shape, np.nan), where=length > tiny)
 
 
-class _Correlation(Metric):
-    """Pearson correlation of transformed RDM vectors."""
+def _normalise(vectors: Vectors) -> Vectors:
+    """Length 1; a vector of zeros becomes NaN."""
+    length = np.sqrt((vectors**2).sum(axis=1, keepdims=True))
+    return np.divide(vectors, length, out=np.full(vectors.shape, np.nan), where=length > 0)
 
+
+class _Correlation(Metric):
+    """The cosine of the angle between transformed RDM vectors."""
+
+    @abstractmethod
     def _transform(self, vectors: Vectors) -> Vectors:
-        return vectors
+        """Vectors of length 1 whose products are the score."""
 
     def score(self, layers: LayerVectors, sites: SiteVectors) -> Scores:
-        a, b = (_standardise(self._transform(v)) for v in (layers, sites))
+        a, b = (self._transform(v) for v in (layers, sites))
         return np.clip(a @ b.T, -1, 1)
 
     def permute(self, layers: LayerVectors, sites: SiteVectors, relabellings: Relabellings) -> Draws:
-        a, b = (_standardise(self._transform(v)).astype(np.float32) for v in (layers, sites))
+        a, b = (self._transform(v).astype(np.float32) for v in (layers, sites))
         draws = np.empty((len(relabellings), len(a), len(b)), np.float32)
         for k, pairs in enumerate(relabelled_pairs(relabellings)):
             np.matmul(a, b[:, pairs].T, out=draws[k])
         return draws
 
 
-class Pearson(_Correlation):
-    """Pearson's r of the dissimilarities (the classic RSA of Conwell et al. 2021)."""
+class _MomentCorrelation(_Correlation):
+    """A correlation of the dissimilarities themselves: a sample's score follows from weighted moments."""
 
-    scale = "r"
-    on_ranks = False
+    centred: ClassVar[bool]
 
     def resample(self, layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Draws:
-        # Vectors of length 1 and mean 0 leave little to cancel in the weighted moments, so float32 is good to 1e-6.
+        # Vectors of length 1 (and mean 0) leave little to cancel in the weighted moments: float32 is good to 1e-6.
         n_pairs = layers.shape[1]
-        a, b = (np.float32(np.sqrt(n_pairs)) * _standardise(v).astype(np.float32) for v in (layers, sites))
+        a, b = (np.float32(np.sqrt(n_pairs)) * self._transform(v).astype(np.float32) for v in (layers, sites))
         weights = pair_weights(counts)
         weights /= weights.sum(axis=1, keepdims=True)
-        moments = [(weights @ v.T, weights @ (v**2).T) for v in (a, b)]
-        (mean_a, sd_a), (mean_b, sd_b) = [(m, np.sqrt(np.maximum(square - m**2, 0))) for m, square in moments]
+        means = [weights @ v.T if self.centred else np.zeros((len(counts), len(v)), np.float32) for v in (a, b)]
+        squares = [weights @ (v**2).T for v in (a, b)]
+        sd_a, sd_b = (np.sqrt(np.maximum(s - m**2, 0)) for m, s in zip(means, squares, strict=True))
         draws = np.empty((len(counts), len(a), len(b)), np.float32)
         step = max(1, 512 // len(b))  # columns of one matrix product: large enough for BLAS, small in memory
         for start in range(0, len(a), step):
             part = slice(start, start + step)
             products = (a[part, None] * b[None]).reshape(-1, n_pairs)
             draws[:, part] = (weights @ products.T).reshape(len(counts), -1, len(b))
-        draws -= mean_a[:, :, None] * mean_b[:, None]
+        draws -= means[0][:, :, None] * means[1][:, None]
         with np.errstate(invalid="ignore", divide="ignore"):
             draws /= sd_a[:, :, None] * sd_b[:, None]
         return draws
+
+
+class Pearson(_MomentCorrelation):
+    """Pearson's r of the dissimilarities (the classic RSA of Conwell et al. 2021)."""
+
+    scale = "r"
+    on_ranks = False
+    centred = True
+
+    def _transform(self, vectors: Vectors) -> Vectors:
+        return _standardise(vectors)
+
+
+class Cosine(_MomentCorrelation):
+    """The cosine of the angle between the dissimilarities, which are not centred.
+
+    Right where zero means "not different", as for cross-validated distances (Walther et al. 2016, NeuroImage 137:
+    188-200). Dissimilarities that are all positive have a high cosine whatever they are: relabelled stimuli show how
+    high. A ceiling needs reliabilities that are cosines, too; it has a scale of its own."""
+
+    scale = "cosine"
+    on_ranks = False
+    centred = False
+
+    def _transform(self, vectors: Vectors) -> Vectors:
+        return _normalise(vectors)
 
 
 class Spearman(_Correlation):
@@ -125,8 +159,7 @@ class Spearman(_Correlation):
     on_ranks = True
 
     def _transform(self, vectors: Vectors) -> Vectors:
-        ranks: Vectors = rankdata(vectors, axis=1)
-        return ranks
+        return _standardise(rankdata(vectors, axis=1))
 
     def resample(self, layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Draws:
         # Ranks within a sample are found without sorting again: in the order of the full vector, the mid-rank of a
@@ -180,15 +213,21 @@ class _WeightedRanks:
 class KendallTauA(Metric):
     """Kendall's tau-a: concordant less discordant pairs of dissimilarities, over all pairs (ties count as neither).
 
-    Bootstrap draws are those of the jackknife pseudo-values over stimuli (Efron & Tibshirani 1993, ch. 11): exact to
-    first order, where counting anew for every sample would take hours."""
+    Pairs are counted exactly, 0.1 ms for 118 stimuli. Bootstrap draws are those of the jackknife pseudo-values over
+    stimuli (Efron & Tibshirani 1993, ch. 11), exact to first order: in a sample pairs have weights, which are not
+    counted that fast."""
 
     scale = "tau-a"
     on_ranks = True
     costly_permutations = True
 
     def score(self, layers: LayerVectors, sites: SiteVectors) -> Scores:
-        return np.array([[_tau_a(a, b) for b in sites] for a in layers]).reshape(len(layers), len(sites))
+        from murine.comparison.concordance import Order, excess
+
+        orders = [[Order.of(vector) for vector in vectors] for vectors in (layers, sites)]
+        counts = np.array([[excess(a, b) for b in orders[1]] for a in orders[0]], float)
+        scores = counts.reshape(1, len(layers), len(sites)) / comb(layers.shape[1], 2)
+        return _without_constants(scores, layers, sites)[0]
 
     def resample(self, layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Draws:
         tau, without = _leave_one_out_tau_a(layers, sites)
@@ -198,38 +237,45 @@ class KendallTauA(Metric):
         return _without_constants(np.asarray(np.clip(draws, -1, 1), dtype=np.float32), layers, sites)
 
     def permute(self, layers: LayerVectors, sites: SiteVectors, relabellings: Relabellings) -> Draws:
-        return np.stack([self.score(layers, sites[:, pairs]) for pairs in relabelled_pairs(relabellings)])
+        from murine.comparison.concordance import Order, relabelled_excess
 
-
-def _tau_a(a: np.ndarray, b: np.ndarray) -> float:
-    """tau-a from SciPy's tau-b, whose denominator is replaced."""
-    tau_b = float(kendalltau(a, b).statistic)
-    total = comb(len(a), 2)
-    ties = [(np.unique(v, return_counts=True)[1].astype(float)) for v in (a, b)]
-    untied = [total - (t * (t - 1) / 2).sum() for t in ties]
-    return tau_b * float(np.sqrt(untied[0] * untied[1])) / total
+        orders = [[Order.of(vector) for vector in vectors] for vectors in (layers, sites)]
+        counts = np.empty((len(relabellings), len(layers), len(sites)))
+        for k, pairs in enumerate(relabelled_pairs(relabellings)):
+            for s, site in enumerate(orders[1]):
+                counts[k, :, s] = [relabelled_excess(layer, site, pairs) for layer in orders[0]]
+        return _without_constants(counts / comb(layers.shape[1], 2), layers, sites)
 
 
 def _leave_one_out_tau_a(
     layers: LayerVectors, sites: SiteVectors
 ) -> tuple[Scores, Float[np.ndarray, "n_stimuli n_layers n_sites"]]:
     """tau-a of all layers and sites, and again without each stimulus."""
+    from murine.comparison.concordance import Order, excess_of_each
+
     n_pairs = layers.shape[1]
-    n = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
+    n = n_stimuli_of(n_pairs)
     rows, columns = np.triu_indices(n, 1)
-    a, b = layers.astype(np.float64), sites.astype(np.float64)
-    concordance = np.empty((n_pairs, len(a), len(b)), np.float32)  # of each pair with all others
-    for p in range(n_pairs):
-        signs = [np.sign(v[:, p, None] - v).astype(np.float32) for v in (a, b)]
-        concordance[p] = signs[0] @ signs[1].T
-    total = concordance.sum(axis=0, dtype=np.float64) / 2
-    without = np.empty((n, len(a), len(b)))
-    for i in range(n):
+    orders = [[Order.of(vector) for vector in vectors] for vectors in (layers, sites)]
+    total = np.empty((len(layers), len(sites)))
+    lost = np.empty((n, len(layers), len(sites)))  # counts that a stimulus has a part in
+    for i, layer in enumerate(orders[0]):
+        for s, site in enumerate(orders[1]):
+            each = excess_of_each(layer, site).astype(np.float64)
+            total[i, s] = each.sum() / 2
+            lost[:, i, s] = np.bincount(rows, each, n) + np.bincount(columns, each, n)
+    for i in range(n):  # those between two of its own pairs were counted twice
         own = np.flatnonzero((rows == i) | (columns == i))
-        signs = [np.sign(v[:, own, None] - v[:, None, own]).reshape(len(v), -1) for v in (a, b)]
-        lost = concordance[own].sum(axis=0, dtype=np.float64) - signs[0] @ signs[1].T / 2
-        without[i] = (total - lost) / comb(comb(n - 1, 2), 2)
-    return total / comb(n_pairs, 2), without
+        signs = [_signs(v[:, own]) for v in (layers, sites)]
+        lost[i] -= signs[0] @ signs[1].T / 2
+    return total / comb(n_pairs, 2), (total - lost) / comb(comb(n - 1, 2), 2)
+
+
+def _signs(vectors: Vectors) -> Float32[np.ndarray, "n_vectors n_differences"]:
+    """The sign of the difference of every two elements of each vector."""
+    a, b = vectors[:, :, None], vectors[:, None]
+    signs = (a > b).view(np.int8) - (a < b).view(np.int8)
+    return signs.reshape(len(vectors), -1).astype(np.float32)
 
 
 _register("rsa-pearson", Pearson())
