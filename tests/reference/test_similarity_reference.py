@@ -1,0 +1,145 @@
+"""Dissimilarities, comparisons, reweighting and geometry against rsatoolbox, SciPy, scikit-learn and plain formulas."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import mahalanobis, pdist
+from scipy.stats import kendalltau
+
+from murine.comparison.noise import noise_covariance
+from murine.comparison.rdm import (
+    cosine_rdm,
+    crossnobis_rdm,
+    dissimilarities,
+    euclidean_rdm,
+    mahalanobis_rdm,
+    pearson_rdm,
+    upper,
+)
+from murine.comparison.rsa import Cosine, metrics
+from murine.networks.kernel import LayerKernel
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of the packages it imports
+    rsatoolbox = pytest.importorskip("rsatoolbox")
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:invalid value encountered in cast"
+)
+
+# Conditions in an order that is not sorted: rsatoolbox sorts them, murine keeps its own order.
+NAMES = ["zebra", "ant", "mole", "cat", "yak", "bee", "ox", "elk", "dog"]
+
+
+def as_rsatoolbox(vectors):
+    return rsatoolbox.rdm.RDMs(np.atleast_2d(vectors).astype(np.float64))
+
+
+def patterns(n_stimuli=25, n_features=80, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n_stimuli, n_features)) + 3 * rng.random(n_features)
+
+
+def trials(n_neuroids=14, n_repetitions=6, seed=0):
+    """Noise with correlations between neurons."""
+    rng = np.random.default_rng(seed)
+    mixing = np.eye(n_neuroids) + 0.3 * rng.normal(size=(n_neuroids, n_neuroids))
+    signal = rng.normal(size=(n_neuroids, len(NAMES), 1))
+    return signal + np.einsum("ij,jsr->isr", mixing, rng.normal(size=(n_neuroids, len(NAMES), n_repetitions)))
+
+
+def dataset(responses, seed=0):
+    """One row for each trial, in random order."""
+    n_repetitions = responses.shape[2]
+    rows = np.array([(s, r) for s in range(len(NAMES)) for r in range(n_repetitions)])
+    rows = np.random.default_rng(seed).permutation(rows)
+    return rsatoolbox.data.Dataset(
+        np.array([responses[:, s, r] for s, r in rows]),
+        obs_descriptors={"stimulus": [NAMES[s] for s, _ in rows], "run": [int(r) for _, r in rows]},
+    )
+
+
+def in_our_order(rdms):
+    theirs = rdms.get_matrices()[0]
+    order = [list(rdms.pattern_descriptors["stimulus"]).index(name) for name in NAMES]
+    return theirs[np.ix_(order, order)]
+
+
+@pytest.mark.parametrize("n_features", [2, 80, 3000])
+def test_dissimilarities_of_patterns(n_features):
+    x = patterns(n_features=n_features)
+    kernel = LayerKernel.of(x)
+    data = rsatoolbox.data.Dataset(x)
+    for name, method in (("pearson", "correlation"), ("euclidean", "euclidean")):
+        theirs = rsatoolbox.rdm.calc_rdm(data, method=method).dissimilarities[0]
+        np.testing.assert_allclose(upper(dissimilarities[name](kernel)), theirs, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(upper(cosine_rdm(kernel)), pdist(x, "cosine"), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(upper(euclidean_rdm(kernel)), pdist(x, "sqeuclidean") / n_features, rtol=1e-10)
+
+
+@pytest.mark.parametrize("n_repetitions", [2, 6, 40])  # fewer and more trials than neurons
+@pytest.mark.parametrize(
+    ("shrinkage", "method"),
+    [("diagonal", "shrinkage_diag"), ("identity", "shrinkage_eye"), ("none", "full"), ("variances", "diag")],
+)
+def test_noise_covariance(shrinkage, method, n_repetitions):
+    responses = trials(n_repetitions=n_repetitions)
+    theirs = rsatoolbox.data.noise.cov_from_unbalanced(dataset(responses), "stimulus", method=method)
+    ours = noise_covariance(responses, shrinkage)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-10)
+    if n_repetitions == 40 and shrinkage != "variances":
+        assert np.abs(ours - np.diag(np.diag(ours))).max() > 0.1
+
+
+@pytest.mark.parametrize("shrinkage", ["diagonal", "identity"])
+def test_mahalanobis(shrinkage):
+    responses = trials()
+    covariance = noise_covariance(responses, shrinkage)
+    precision = np.linalg.inv(covariance)
+    rdms = rsatoolbox.rdm.calc_rdm(dataset(responses), "mahalanobis", descriptor="stimulus", noise=precision)
+    means = responses.mean(axis=2).T
+    ours = mahalanobis_rdm(means, covariance)
+    np.testing.assert_allclose(ours, in_our_order(rdms), rtol=0, atol=1e-8)
+    assert ours[2, 5] * len(responses) == pytest.approx(mahalanobis(means[2], means[5], precision) ** 2)
+
+
+@pytest.mark.parametrize("n_repetitions", [2, 6])
+@pytest.mark.parametrize("whitened", [True, False])
+def test_crossnobis(whitened, n_repetitions):
+    responses = trials(n_repetitions=n_repetitions)
+    covariance = noise_covariance(responses) if whitened else None
+    rdms = rsatoolbox.rdm.calc_rdm(
+        dataset(responses),
+        "crossnobis",
+        descriptor="stimulus",
+        noise=np.linalg.inv(covariance) if whitened else None,
+        cv_descriptor="run",
+    )
+    np.testing.assert_allclose(crossnobis_rdm(responses, covariance), in_our_order(rdms), rtol=0, atol=1e-8)
+
+
+def test_crossnobis_with_several_repetitions_held_out_together():
+    responses = trials()
+    folds = [np.array([0, 3]), np.array([1, 4]), np.array([2, 5])]
+    data = dataset(responses)
+    data.obs_descriptors["part"] = [r % 3 for r in data.obs_descriptors["run"]]
+    rdms = rsatoolbox.rdm.calc_rdm(data, "crossnobis", descriptor="stimulus", cv_descriptor="part")
+    np.testing.assert_allclose(crossnobis_rdm(responses, None, folds), in_our_order(rdms), rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("decimals", [None, 1])
+def test_cosine_and_tau_a_of_rdms(decimals):
+    layers = np.stack([upper(pearson_rdm(patterns(seed=seed))) for seed in range(6)])
+    sites = layers[:3] + 0.5 * np.stack([upper(pearson_rdm(patterns(seed=seed))) for seed in (7, 8, 9)])
+    if decimals is not None:
+        layers, sites = layers.round(decimals), sites.round(decimals)
+    theirs = rsatoolbox.rdm.compare(as_rsatoolbox(layers), as_rsatoolbox(sites), method="cosine")
+    np.testing.assert_allclose(Cosine().score(layers, sites), theirs, rtol=0, atol=1e-12)
+    tau = metrics["rsa-tau-a"].score(layers, sites)
+    theirs = rsatoolbox.rdm.compare(as_rsatoolbox(layers), as_rsatoolbox(sites), method="tau-a")
+    np.testing.assert_allclose(tau, theirs, rtol=0, atol=1e-12)
+    if decimals is None:  # without ties all tau are one
+        np.testing.assert_allclose(tau[1, 2], kendalltau(layers[1], sites[2]).statistic, rtol=0, atol=1e-12)
