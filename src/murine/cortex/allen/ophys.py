@@ -6,7 +6,7 @@ The format is described in ``specs/allen-brain-observatory.md``, sections 3 and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -54,6 +54,9 @@ _METADATA = {
     "session_start_time": "session_start_time",
 }
 _NUMBERS = ("ophys_experiment_id", "experiment_container_id", "age_days", "imaging_depth_um")
+
+#: Bytes of traces that are read at once.
+_READ_TOGETHER = 4 << 20
 
 
 class Experiment:
@@ -185,7 +188,9 @@ class Experiment:
         """Frames a second, from the first two frames (as AllenSDK does)."""
         return float(1 / (self.timestamps[1] - self.timestamps[0]))
 
-    def traces(self, signal: str = "corrected", cells: slice = slice(None)) -> Shaped[np.ndarray, "n_cells n_frames"]:
+    def traces(
+        self, signal: str = "corrected", frames: Sequence[slice] = (slice(None),)
+    ) -> Shaped[np.ndarray, "n_cells n_frames"]:
         """Read the traces of a signal.
 
         Parameters
@@ -195,44 +200,51 @@ class Experiment:
             types (before version 2.0 of the pipeline: raw fluorescence minus that); ``dff``: the stored dF/F, a
             fraction, whose length may differ from the clock's by a sample; ``events``: sizes of the events of the
             events file.
-        cells
-            Positions to read.
+        frames
+            Pieces of the recording, in order, that are read and joined; all of it by default.
 
         Returns
         -------
         traces
             float32 or float64, as stored. NaN stays NaN.
         """
-        sources = self._sources(signal)
-        blocks = [source if isinstance(source, np.ndarray) else self.tree.read(*source, cells) for source in sources]
-        if signal != "corrected":
-            return blocks[0][cells] if isinstance(sources[0], np.ndarray) else blocks[0]
-        measured, neuropil = blocks
-        corrected: np.ndarray = measured - neuropil * self._contamination[cells, None]
-        return corrected
+        if signal == "events":
+            return np.concatenate([self._events[:, piece] for piece in frames], axis=1)
+        (path, measured), *subtracted = self._datasets(signal)
+        dtypes = [dataset.dtype for _, dataset in subtracted] + [self._contamination.dtype] * len(subtracted)
+        dtype = np.result_type(measured.dtype, *dtypes)
+        widths = [len(range(*piece.indices(measured.shape[1]))) for piece in frames]
+        row = sum(widths) * dtype.itemsize
+        if self.n_cells * row > self.tree.max_bytes:
+            found = f"{self.n_cells} cells x {sum(widths)} frames of {dtype}"
+            self.tree.refuse(path, found, f"at most {self.tree.max_bytes:,} bytes")
+        traces = np.empty((self.n_cells, sum(widths)), dtype)
+        # Whole rows of chunks, so that nothing is decompressed twice, and no more of them than stay in the cache.
+        step = measured.chunks[0] if measured.chunks else 1
+        step *= max(1, _READ_TOGETHER // max(1, row * step))
+        for start in range(0, self.n_cells, step):
+            cells = slice(start, start + step)
+            stop = 0
+            for piece, width in zip(frames, widths, strict=True):
+                part = traces[cells, stop : stop + width]
+                part[:] = self.tree.read(path, measured, cells, piece)
+                for path_subtracted, neuropil in subtracted:
+                    part -= self.tree.read(path_subtracted, neuropil, cells, piece) * self._contamination[cells, None]
+                stop += width
+        return traces
 
-    def blocks(self, signal: str, max_bytes: int = 128 << 20) -> Iterator[tuple[slice, np.ndarray]]:
-        """Read all traces a few cells at a time: pairs of the cells' positions and their traces.
+    def frames_together(self, signal: str = "corrected") -> int:
+        """How many frames are stored in one piece: leaving out fewer saves no reading."""
+        if signal == "events":
+            return 1
+        return max(dataset.chunks[1] if dataset.chunks else 1 for _, dataset in self._datasets(signal))
 
-        Blocks are as many rows of storage chunks as fit in ``max_bytes``, so that nothing is decompressed twice.
-        """
-        first = self._sources(signal)[0]
-        dataset = first if isinstance(first, np.ndarray) else first[1]
-        step = 1 if isinstance(dataset, np.ndarray) or dataset.chunks is None else int(dataset.chunks[0])
-        row = max(1, dataset.shape[1] * dataset.dtype.itemsize)
-        size = max(1, max_bytes // row // step) * step
-        for start in range(0, self.n_cells, size):
-            cells = slice(start, min(start + size, self.n_cells))
-            yield cells, self.traces(signal, cells)
-
-    def _sources(self, signal: str) -> list[tuple[str, h5py.Dataset] | np.ndarray]:
-        """The datasets (with their paths) or arrays of which a signal is made."""
+    def _datasets(self, signal: str) -> list[tuple[str, h5py.Dataset]]:
+        """What a signal is made of, with paths: what was measured, and the neuropil's part to be subtracted."""
         if signal not in SIGNALS:
             raise MurineError(
                 f"there is no signal {signal!r}{nearest(signal, SIGNALS) or '.'} Known: {', '.join(SIGNALS)}."
             )
-        if signal == "events":
-            return [self._events]
         plane = f"{FLUORESCENCE}/imaging_plane_1"
         if signal == "dff":
             path = f"{PIPELINE}/DfOverF/imaging_plane_1/data"

@@ -12,16 +12,22 @@ from numpy.typing import ArrayLike
 
 from murine.cortex.allen import transgenic
 from murine.cortex.allen.catalogue import DEFAULT_SCHEME
-from murine.cortex.allen.ophys import SIGNALS, Experiment
-from murine.cortex.allen.responses import WINDOWS, Window, by_condition, stimulus_ids, sweep_means
+from murine.cortex.allen.ophys import Experiment
+from murine.cortex.allen.responses import WINDOWS, Window, by_condition, stimulus_ids
 from murine.cortex.allen.scene_metrics import METRICS, NaturalScenes
 from murine.cortex.allen.templates import Templates
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
+from murine.isolation import Crashed, Isolated
 
 log = logging.getLogger(__name__)
 
 N_SCENES = 118
+
+#: Memory (bytes) and time for a file that is read in a process of its own.
+_MEMORY = 2 << 30
+_SECONDS = 60.0
+_BYTES_PER_SECOND = 1e6
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,7 @@ def read_recording(
     signal: str = "corrected",
     window: Window = WINDOWS["allensdk"],
     layer_scheme: str = DEFAULT_SCHEME,
+    isolated: bool = False,
 ) -> Recording:
     """Read the responses of one two-photon experiment to the natural scenes.
 
@@ -62,6 +69,9 @@ def read_recording(
         Frames that are averaged (`responses.window_of` finds one by name): AllenSDK's by default.
     layer_scheme
         Rule that makes layers of depth and line (`transgenic.layer_schemes`).
+    isolated
+        Read in a process of its own, under limits of time and memory: for files whose digest nobody has verified, which
+        may be damaged so that the HDF5 library crashes or never ends. Costs half a second.
 
     Returns
     -------
@@ -78,34 +88,35 @@ def read_recording(
     MurineError
         If the file is damaged, shows no natural scenes, or lacks what the signal is made of.
     """
+    measure = Measure(signal, window)
+    if not isolated:
+        return _read(file, events, measure, layer_scheme)
+    path = Path(file)
+    seconds = _SECONDS + (path.stat().st_size / _BYTES_PER_SECOND if path.is_file() else 0)
+    with Isolated(_MEMORY) as process:
+        try:
+            return process.call(seconds, _read, file, events, measure, layer_scheme)
+        except Crashed as error:
+            raise MurineError(f"{str(file)!r} is damaged: {error} while reading it.") from None
+
+
+def _read(file: str | Path, events: str | Path | None, measure: Measure, layer_scheme: str) -> Recording:
     with Experiment(file, events) as experiment:
-        return _recording(experiment, Measure(signal, window), layer_scheme)
+        return _recording(experiment, measure, layer_scheme)
 
 
 def _recording(experiment: Experiment, measure: Measure, layer_scheme: str) -> Recording:
-    if measure.signal not in SIGNALS:
-        experiment.traces(measure.signal)  # says which there are
-    table = experiment.stimulus_table("natural_scenes")
-    scenes = None
+    scenes = NaturalScenes(experiment, N_SCENES)
+    means = None if measure == Measure() else scenes.sweep_means(measure.signal, measure.window)
     metrics: Mapping[str, np.ndarray] = {name: np.full(experiment.n_cells, np.nan) for name in METRICS}
     try:
-        scenes = NaturalScenes(experiment, N_SCENES)
+        means = scenes.mean_sweep_response if means is None else means
         metrics = {name: scenes.metrics[name].to_numpy() for name in METRICS}
     except MurineError as error:
-        if measure.signal == "corrected":
+        if means is None or measure.signal == "corrected":
             raise
         log.warning("no metrics from corrected fluorescence: %s", error)
-    if scenes is not None and measure == Measure():
-        means = scenes.mean_sweep_response  # from the same reading of the traces
-    else:
-        means = np.empty((len(table), experiment.n_cells))
-        for cells, traces in experiment.blocks(measure.signal):
-            local_baseline = measure.signal == "corrected"
-            means[:, cells] = sweep_means(traces, table, window=measure.window, local_baseline=local_baseline)
-    try:
-        responses = by_condition(means, table["frame"].to_numpy(), N_SCENES)
-    except MurineError as error:
-        raise MurineError(f"{str(experiment.tree.file)!r}, natural scenes: {error}") from None
+    responses = by_condition(means, scenes.table["frame"].to_numpy(), N_SCENES)
     ids = _neuroid_ids(experiment)
     neuroid: dict[str, ArrayLike] = {
         "neuroid_id": ids,
@@ -114,7 +125,7 @@ def _recording(experiment: Experiment, measure: Measure, layer_scheme: str) -> R
         **metrics,
     }
     stimulus = {"stimulus_id": stimulus_ids(N_SCENES)}
-    return Recording.from_arrays(responses.astype(np.float32), neuroid, stimulus, name=str(experiment.experiment_id))
+    return Recording.from_arrays(responses, neuroid, stimulus, name=str(experiment.experiment_id))
 
 
 def _neuroid_ids(experiment: Experiment) -> list[str]:

@@ -6,6 +6,7 @@ A *sweep* is one presentation of one image. Definitions: ``specs/allen-brain-obs
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,14 @@ from jaxtyping import Float, Int, Shaped
 from murine.cortex.natural_scenes import BLANK
 from murine.errors import MurineError, nearest
 
-#: Baseline and tail of a sweep's window, in lengths of a sweep.
-BASELINE_LENGTHS, RESPONSE_LENGTHS, WINDOW_LENGTHS = 4, 2, 9
+#: Baseline, response and what follows the onset in a sweep's window, in lengths of a sweep.
+BASELINE_LENGTHS, RESPONSE_LENGTHS, AFTER_LENGTHS = 4, 2, 5
+
+#: Frames; natural scenes have 7.
+_LONGEST_SWEEP = 300
+
+#: Pieces of a recording that fewer frames than this separate are read as one.
+_NEARBY = 256
 
 
 @dataclass(frozen=True)
@@ -56,21 +63,142 @@ def window_of(text: str) -> Window:
 
 
 def sweep_length(table: pd.DataFrame) -> int:
-    """Frames of a sweep: end - start of the second row in time (as AllenSDK does)."""
+    """Frames of a sweep: end - start of the second row in time (as AllenSDK does).
+
+    Raises
+    ------
+    MurineError
+        If there is no row, or that is no length of a brief presentation.
+    """
+    if not len(table):
+        raise MurineError("no natural scene was shown; expected at least one row in the table of sweeps.")
     row = table.iloc[min(1, len(table) - 1)]
-    return int(row["end"] - row["start"])
+    length = int(row["end"] - row["start"])
+    if not 0 < length <= _LONGEST_SWEEP:
+        raise MurineError(f"found sweeps of {length} frames; expected 1 to {_LONGEST_SWEEP} (natural scenes have 7).")
+    return length
 
 
-def windows_around(
-    trace: Shaped[np.ndarray, " n_frames"], starts: Int[np.ndarray, " n_sweeps"], before: int, after: int
-) -> Shaped[np.ndarray, "n_sweeps n_samples"]:
-    """Gather ``before`` frames before each start and ``after`` from it on; NaN where the recording has no frame."""
-    inside = (starts >= before) & (starts + after <= len(trace))
-    if inside.all():
-        return np.lib.stride_tricks.sliding_window_view(trace, before + after)[starts - before]
-    frames = starts[:, None] + np.arange(-before, after)
-    there = (frames >= 0) & (frames < len(trace))
-    return np.where(there, trace[np.where(there, frames, 0)], trace.dtype.type(np.nan))
+@dataclass(frozen=True)
+class Excerpt:
+    """The frames that the windows of sweeps reach, in pieces of the recording: scenes fill less than half a session.
+
+    Attributes
+    ----------
+    pieces
+        In time order, apart from each other.
+    starts
+        Onsets of the sweeps in the joined pieces. A window that is not complete there is not in the recording, either.
+    """
+
+    pieces: tuple[slice, ...]
+    starts: Int[np.ndarray, " n_sweeps"]
+
+    @classmethod
+    def around(
+        cls, starts: Int[np.ndarray, " n_sweeps"], before: int, after: int, n_frames: int, together: int = 1
+    ) -> Excerpt:
+        """Cover ``before`` frames before each onset and ``after`` from it on.
+
+        Onsets are in time order. ``together`` is how many frames the file stores in one piece.
+        """
+        first, stop = np.maximum(starts - before, 0), np.minimum(starts + after, n_frames)
+        begins_piece = np.append(True, first[1:] - stop[:-1] >= max(_NEARBY, together))
+        ends_piece = np.append(begins_piece[1:], True)
+        begins, ends = first[begins_piece], stop[ends_piece]
+        joined = np.cumsum(ends - begins) - (ends - begins)  # where pieces begin in the joined recording
+        piece = np.cumsum(begins_piece) - 1
+        pieces = tuple(slice(int(a), int(b)) for a, b in zip(begins, ends, strict=True))
+        return cls(pieces, starts - begins[piece] + joined[piece])
+
+
+def summed(terms: Shaped[np.ndarray, "n_terms ..."]) -> np.ndarray:
+    """Sum over the first axis, in the order in which NumPy sums a contiguous row: to the last bit the same.
+
+    Many short rows, side by side, are summed several times faster this way than row after row. The order is that of
+    pairwise summation: eight running sums, which are then joined in pairs; of more than 128 terms, in halves.
+    """
+    n = len(terms)
+    if n > 128:
+        half = n // 2 - n // 2 % 8
+        return summed(terms[:half]) + summed(terms[half:])
+    rest = n % 8 if n >= 8 else n
+    if n < 8:
+        total = np.zeros_like(terms, shape=terms.shape[1:])
+    else:
+        lanes = terms[:8].copy()
+        for i in range(8, n - rest, 8):
+            lanes += terms[i : i + 8]
+        pairs = lanes[0::2] + lanes[1::2]
+        total = (pairs[0] + pairs[1]) + (pairs[2] + pairs[3])
+    for term in terms[n - rest :]:
+        total += term
+    return total
+
+
+def windows_within(
+    starts: Int[np.ndarray, " n_sweeps"], before: int, first: int, stop: int, n_frames: int
+) -> Iterator[tuple[Int[np.ndarray, " n_chosen"], int]]:
+    """Find the sweeps whose windows have frames, with where these stop: pairs of their positions and that frame.
+
+    Nearly always one pair, all sweeps with ``stop``; where the recording ends within windows these stop earlier, as in
+    AllenSDK. Sweeps of which a frame would lie before the recording (from ``before`` before the onset, or from
+    ``first`` from it on) have no window.
+    """
+    begins = starts >= max(before, -first)
+    stops = np.minimum(stop, n_frames - starts)
+    for found in np.unique(stops[begins & (stops > first)]):
+        yield np.flatnonzero(begins & (stops == found)), int(found)
+
+
+def sweep_means(
+    traces: Shaped[np.ndarray, "n_cells n_frames"],
+    starts: Int[np.ndarray, " n_sweeps"],
+    length: int,
+    *,
+    window: Window = WINDOWS["allensdk"],
+    local_baseline: bool = True,
+) -> Float[np.ndarray, "n_sweeps n_cells"]:
+    """Average each cell's trace over the window of every sweep.
+
+    Parameters
+    ----------
+    traces
+        float32 or float64, kept as they are: the promotion decides the last digits.
+    starts
+        Onsets of the sweeps.
+    length
+        Frames of a sweep (`sweep_length`).
+    local_baseline
+        Give percent of the mean over the four sweep lengths before onset, as AllenSDK does with corrected
+        fluorescence; else the plain mean.
+
+    Returns
+    -------
+    means
+        Typed as the traces. With AllenSDK's window and corrected fluorescence **bitwise** equal to its
+        ``mean_sweep_response``. A NaN in a sweep's window or baseline makes that response NaN, as does a window that
+        begins before the recording; one in which the recording ends is averaged as far as it goes. Other sweeps and
+        cells are not touched.
+    """
+    if traces.dtype.kind != "f":
+        traces = traces.astype(np.float64)
+    real = traces.dtype.type
+    first, stop = window.frames(length)
+    before = BASELINE_LENGTHS * length if local_baseline else 0
+    means = np.full((len(traces), len(starts)), np.nan, real)
+    for sweeps, end in windows_within(starts, before, first, stop, traces.shape[1]):
+        samples_at = starts[sweeps] + np.arange(first, end)[:, None]
+        baseline_at = starts[sweeps] + np.arange(-before, 0)[:, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            for cell, trace in enumerate(traces):  # one at a time: its windows stay in the cache
+                samples = trace.take(samples_at)
+                if local_baseline:  # 100 (F / baseline - 1), in that order of operations
+                    samples /= summed(trace.take(baseline_at)) / real(before)
+                    samples -= real(1)
+                    samples *= real(100)
+                means[cell, sweeps] = summed(samples) / real(end - first)
+    return means.T
 
 
 def percent_of_baseline(
@@ -85,53 +213,10 @@ def percent_of_baseline(
     return response
 
 
-def sweep_means(
-    traces: Shaped[np.ndarray, "n_cells n_frames"],
-    table: pd.DataFrame,
-    *,
-    window: Window = WINDOWS["allensdk"],
-    local_baseline: bool = True,
-) -> Float[np.ndarray, "n_sweeps n_cells"]:
-    """Average each cell's trace over the window of every sweep.
-
-    Parameters
-    ----------
-    traces
-        float32 or float64, kept as they are: the promotion decides the last digits.
-    table
-        Sweeps in time order (`Experiment.stimulus_table`).
-    local_baseline
-        Give percent of the mean over the four sweep lengths before onset, as AllenSDK does with corrected
-        fluorescence; else the plain mean.
-
-    Returns
-    -------
-    means
-        float64. With AllenSDK's window and corrected fluorescence **bitwise** equal to its ``mean_sweep_response``. A
-        NaN in a sweep's window or baseline makes that response NaN, as does a window that begins before the recording
-        or ends after it; other sweeps and cells are not touched.
-    """
-    starts = table["start"].to_numpy()
-    length = sweep_length(table)
-    first, stop = window.frames(length)
-    before = BASELINE_LENGTHS * length if local_baseline else 0
-    means = np.empty((len(starts), len(traces)))
-    for cell, trace in enumerate(traces):  # one cell at a time: its windows stay in the cache
-        if local_baseline:
-            # The reductions run over contiguous samples, as AllenSDK's do: the sums are the same to the last bit.
-            baseline = windows_around(trace, starts, before, 0).mean(axis=1)
-            samples = windows_around(trace, starts, -first, stop)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                means[:, cell] = (100 * (samples / baseline[:, None] - 1)).mean(axis=1)
-        else:
-            means[:, cell] = windows_around(trace, starts, -first, stop).mean(axis=1)
-    return means
-
-
 def by_condition(
     means: Float[np.ndarray, "n_sweeps n_cells"], frames: Int[np.ndarray, " n_sweeps"], n_scenes: int = 118
 ) -> Float[np.ndarray, "n_cells n_conditions n_repetitions"]:
-    """Arrange sweeps by image: scenes 0 to ``n_scenes`` - 1, then the blank screen (-1).
+    """Arrange sweeps by image: scenes 0 to ``n_scenes`` - 1, then the blank screen (-1); float32.
 
     Repetitions are in time order; an image shown less often than another has NaN for the rest.
 
@@ -148,9 +233,11 @@ def by_condition(
     order = np.argsort(conditions, kind="stable")
     repetition = np.empty(len(frames), dtype=np.int64)
     repetition[order] = np.arange(len(frames)) - np.repeat(np.cumsum(counts) - counts, counts)
-    responses = np.full((means.shape[1], n_scenes + 1, counts.max()), np.nan)
-    responses[:, conditions, repetition] = means.T
-    return responses
+    n_repetitions = counts.max()
+    responses = np.full((means.shape[1], (n_scenes + 1) * n_repetitions), np.nan, np.float32)
+    with np.errstate(over="ignore"):
+        responses[:, conditions * n_repetitions + repetition] = means.T
+    return responses.reshape(means.shape[1], n_scenes + 1, n_repetitions)
 
 
 def stimulus_ids(n_scenes: int = 118) -> list[str]:

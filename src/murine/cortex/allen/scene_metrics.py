@@ -4,10 +4,14 @@ Definitions: ``specs/allen-brain-observatory.md``, section 7, from AllenSDK 2.16
 otherwise, the published numbers follow the code. Everything is of corrected fluorescence in percent of a local
 baseline. `murine.cortex.reliability.split_half`, reliability across images, is another thing than ``reliability_ns``,
 the correlation of time courses between trials of one image.
+
+Where traces are float32, AllenSDK makes some sums in float32 and others in float64, which decides the last digits: so
+do these functions, and in the same order.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -16,13 +20,16 @@ from jaxtyping import Float, Int, Shaped
 
 from murine.cortex.allen.ophys import Experiment
 from murine.cortex.allen.responses import (
+    AFTER_LENGTHS,
     BASELINE_LENGTHS,
     RESPONSE_LENGTHS,
-    WINDOW_LENGTHS,
+    Excerpt,
+    Window,
     percent_of_baseline,
+    summed,
     sweep_length,
     sweep_means,
-    windows_around,
+    windows_within,
 )
 from murine.errors import MurineError
 
@@ -57,52 +64,55 @@ class NaturalScenes:
 
     def __init__(self, experiment: Experiment, n_scenes: int = 118) -> None:
         self.experiment = experiment
-        self.n_scenes = n_scenes
         self.table = experiment.stimulus_table("natural_scenes")
-        frames = self.table["frame"].to_numpy()
-        if not len(frames) or frames.max() >= n_scenes:
-            raise MurineError(
-                f"{str(experiment.tree.file)!r} shows scenes up to {frames.max(initial=-1)}; expected 0 to "
-                f"{n_scenes - 1}."
-            )
-        self.sweep_length = sweep_length(self.table)
+        try:
+            self.conditions = Conditions(self.table["frame"].to_numpy(), n_scenes)
+            self.sweep_length = sweep_length(self.table)
+        except MurineError as error:
+            raise MurineError(f"{str(experiment.tree.file)!r}: {error}") from None
+        self.starts: Int[np.ndarray, " n_sweeps"] = self.table["start"].to_numpy()
+        self._before = BASELINE_LENGTHS * self.sweep_length
+        self._response = RESPONSE_LENGTHS * self.sweep_length
+        self._after = AFTER_LENGTHS * self.sweep_length
 
-    @property
-    def starts(self) -> Int[np.ndarray, " n_sweeps"]:
-        return self.table["start"].to_numpy()
+    @cached_property
+    def _excerpt(self) -> Excerpt:
+        frames = self._before, self._after, self.experiment.n_frames
+        return Excerpt.around(self.starts, *frames, self.experiment.frames_together("corrected"))
+
+    @cached_property
+    def _traces(self) -> Shaped[np.ndarray, "n_cells n_frames"]:
+        """Corrected fluorescence, as much as the excerpt holds."""
+        return self.experiment.traces("corrected", self._excerpt.pieces)
+
+    @cached_property
+    def mean_sweep_response(self) -> Float[np.ndarray, "n_sweeps n_cells"]:
+        """Percent of the local baseline, averaged from onset over two lengths of a sweep (section 7.2), in time order.
+
+        Typed as the traces. NaN where the sweep's window touches a NaN of the trace.
+        """
+        return sweep_means(self._traces, self._excerpt.starts, self.sweep_length)
+
+    def sweep_means(self, signal: str, window: Window) -> Float[np.ndarray, "n_sweeps n_cells"]:
+        """Any signal, averaged over any window: corrected fluorescence in percent as above, others as they are stored.
+
+        See `responses.sweep_means`.
+        """
+        local_baseline = signal == "corrected"
+        first, stop = window.frames(self.sweep_length)
+        before, together = max(self._before * local_baseline, -first), self.experiment.frames_together(signal)
+        excerpt = Excerpt.around(self.starts, before, stop, self.experiment.n_frames, together)
+        traces = self.experiment.traces(signal, excerpt.pieces)
+        return sweep_means(traces, excerpt.starts, self.sweep_length, window=window, local_baseline=local_baseline)
 
     @cached_property
     def running(self) -> Float[np.ndarray, " n_sweeps"]:
         """Mean running speed (cm/s) in every sweep: AllenSDK's column ``dx``; NaN where not measured."""
-        speed = self.experiment.running_speed
-        return windows_around(speed, self.starts, 0, RESPONSE_LENGTHS * self.sweep_length).mean(axis=1)
+        speed = self.experiment.running_speed[None]
+        means = sweep_means(speed, self.starts, self.sweep_length, local_baseline=False)[:, 0]
+        return np.where(self.starts >= self._before, means, np.nan)  # its window, too, begins before the onset
 
     @cached_property
-    def _pass(self) -> tuple[Float[np.ndarray, "n_sweeps n_cells"], pd.DataFrame]:
-        """Mean responses and metrics from one reading of the traces."""
-        means = np.empty((len(self.table), self.experiment.n_cells))
-        rows = []
-        for cells, traces in self.experiment.blocks("corrected"):
-            means[:, cells] = sweep_means(traces, self.table)
-            rows += [
-                self._of_best_scene(trace, means[:, cell])
-                for cell, trace in zip(range(cells.start, cells.stop), traces, strict=True)
-            ]
-        columns = ("pref_image_ns", "peak_dff_ns", "time_to_peak_ns", "p_run_mod_ns", "run_mod_ns", "reliability_ns")
-        metrics = pd.DataFrame(rows, columns=list(columns), dtype=np.float64)
-        metrics["p_ns"] = self._anova(means)
-        metrics["image_sel_ns"] = [image_selectivity(column) for column in self._scene_means(means).T]
-        return means, metrics[list(METRICS)]
-
-    @property
-    def mean_sweep_response(self) -> Float[np.ndarray, "n_sweeps n_cells"]:
-        """Percent of the local baseline, averaged from onset over two lengths of a sweep (section 7.2), in time order.
-
-        NaN where the sweep's window touches a NaN of the trace.
-        """
-        return self._pass[0]
-
-    @property
     def metrics(self) -> pd.DataFrame:
         """One row per cell, in the file's order; columns by their published names (section 7.5).
 
@@ -118,85 +128,181 @@ class NaturalScenes:
         ``image_sel_ns``        1 - 2 x mean fraction of scenes above 1000 thresholds between least and largest response
         ======================  ======================================================================================
 
-        A cell for which one cannot be computed has NaN there, and the others their values: AllenSDK raises for the
-        whole experiment where a sweep of a preferred scene is NaN; here such sweeps are skipped.
+        A cell for which one cannot be computed has NaN there, and the others their values. AllenSDK raises for the
+        whole experiment where a sweep of a preferred scene is NaN, or the recording ends in its window; here such
+        sweeps are left out of the metrics they would spoil. A NaN of a trace after the response, where it spoils
+        nothing else, counts as the peak of the time course, as in AllenSDK.
         """
-        return self._pass[1]
+        scenes = self.conditions.means(self.mean_sweep_response)[1:].astype(np.float64)
+        rows = []
+        for trace, means, of_scenes in zip(self._traces, self.mean_sweep_response.T, scenes.T, strict=True):
+            if np.isnan(of_scenes).all():
+                rows.append([np.nan] * (len(METRICS) - 1))
+                continue
+            best = int(np.nanargmax(of_scenes))
+            sweeps = self.conditions.sweeps[best + 1]
+            sweeps = sweeps[~np.isnan(means[sweeps])]
+            windows = self._windows(trace, sweeps)
+            rows.append(
+                [
+                    best,
+                    of_scenes[best],
+                    self._time_to_peak(windows),
+                    *running_modulation(means[sweeps], self.running[sweeps]),
+                    reliability(windows),
+                    image_selectivity(of_scenes),
+                ]
+            )
+        columns = [name for name in METRICS if name != "p_ns"]
+        table = pd.DataFrame(rows, columns=columns, dtype=np.float64)
+        table["p_ns"] = self.conditions.anova(self.mean_sweep_response)
+        return table[list(METRICS)]
 
     @cached_property
-    def sweep_p_values(self) -> Float[np.ndarray, "n_sweeps n_cells"]:
-        """One-way ANOVA of the baseline samples against the response samples of every sweep (section 7.3)."""
-        from scipy.stats import f_oneway
+    def sweep_p_values(self) -> Float[np.ndarray, "n_sweeps n_series"]:
+        """One-way ANOVA of the baseline samples against the response samples of every sweep (section 7.3).
 
-        before, after = self._extent()
-        stop = before + RESPONSE_LENGTHS * self.sweep_length
-        p = np.full((len(self.table), self.experiment.n_cells), np.nan)
-        for cells, traces in self.experiment.blocks("corrected"):
-            for cell, trace in zip(range(cells.start, cells.stop), traces, strict=True):
-                windows = percent_of_baseline(windows_around(trace, self.starts, before, after), before)
-                usable = np.isfinite(windows[:, :stop]).all(axis=1) & (np.ptp(windows[:, :stop], axis=1) > 0)
-                if usable.any():
-                    p[usable, cell] = f_oneway(windows[usable, :before], windows[usable, before:stop], axis=1).pvalue
-        return p
+        A column per cell and, as AllenSDK has it, a last one for the running speed.
+        """
+        cells = [self._p_of_sweeps(trace, self._excerpt.starts, percent=True) for trace in self._traces]
+        return np.stack([*cells, self._p_of_sweeps(self.experiment.running_speed, self.starts, percent=False)], axis=1)
 
     @cached_property
-    def condition_response(self) -> Float[np.ndarray, "n_conditions n_cells 3"]:
-        """Blank first, scene k at k + 1 (section 7.4): mean over sweeps; standard deviation over the root of the number
-        of sweeps, NaN ones included; number of sweeps with p < 0.05 / number of scenes.
+    def condition_response(self) -> Float[np.ndarray, "n_conditions n_series 3"]:
+        """Responses to the blank (first) and to scene k (at k + 1) of every cell, then the running speed (section 7.4).
+
+        Each is a mean over sweeps; the standard deviation over the root of the number of sweeps, NaN ones included;
+        and the number of sweeps with p < 0.05 / number of scenes.
         """
-        conditions = self.table["frame"].to_numpy() + 1
-        response = np.full((self.n_scenes + 1, self.experiment.n_cells, 3), np.nan)
-        for condition in range(self.n_scenes + 1):
-            rows = conditions == condition
-            sweeps = self.mean_sweep_response[rows]
-            response[condition, :, 0] = _nan_mean(sweeps)
-            response[condition, :, 1] = _nan_std(sweeps) / np.sqrt(max(1, len(sweeps)))
-            response[condition, :, 2] = (self.sweep_p_values[rows] < 0.05 / self.n_scenes).sum(axis=0)
-        return response
-
-    def _extent(self) -> tuple[int, int]:
-        """Samples of the whole window before and from the onset."""
-        before = BASELINE_LENGTHS * self.sweep_length
-        return before, WINDOW_LENGTHS * self.sweep_length - before
-
-    def _scene_means(self, means: Float[np.ndarray, "n_sweeps n_cells"]) -> Float[np.ndarray, "n_scenes n_cells"]:
-        frames = self.table["frame"].to_numpy()
-        return np.stack([_nan_mean(means[frames == scene]) for scene in range(self.n_scenes)])
-
-    def _anova(self, means: Float[np.ndarray, "n_sweeps n_cells"]) -> Float[np.ndarray, " n_cells"]:
-        from scipy.stats import f_oneway
-
-        frames = self.table["frame"].to_numpy()
-        groups = [means[frames == frame] for frame in range(-1, self.n_scenes)]
-        p = np.full(means.shape[1], np.nan)
-        usable = np.isfinite(means).all(axis=0) & (np.ptp(means, axis=0) > 0)
-        if usable.any() and all(len(group) for group in groups) and len(means) > len(groups):
-            p[usable] = f_oneway(*(group[:, usable] for group in groups), axis=0).pvalue
-        return p
-
-    def _of_best_scene(
-        self, trace: Shaped[np.ndarray, " n_frames"], means: Float[np.ndarray, " n_sweeps"]
-    ) -> tuple[float, ...]:
-        """The metrics that only the sweeps of the preferred scene make, of one cell."""
-        scenes = self._scene_means(means[:, None])[:, 0]
-        if np.isnan(scenes).all():
-            return (np.nan,) * 6
-        best = int(np.nanargmax(scenes))
-        rows = np.flatnonzero(self.table["frame"].to_numpy() == best)
-        rows = rows[np.isfinite(means[rows])]
-        before, after = self._extent()
-        windows = percent_of_baseline(windows_around(trace, self.starts[rows], before, after), before)
-        course = windows.mean(axis=0)
-        peak = np.nan
-        if np.isfinite(course).any():
-            peak = (int(np.nanargmax(course)) - before) / self.experiment.acquisition_rate
-        return (
-            best,
-            float(scenes[best]),
-            peak,
-            *running_modulation(means[rows], self.running[rows]),
-            reliability(windows),
+        both = self.mean_sweep_response, self.running[:, None]
+        significant = self.sweep_p_values < 0.05 / self.conditions.n_scenes
+        parts = (
+            np.concatenate([self.conditions.means(values) for values in both], axis=1, dtype=np.float64),
+            np.concatenate([self.conditions.standard_errors(values) for values in both], axis=1),
+            self.conditions.sums(significant.astype(np.float64)),
         )
+        return np.stack(parts, axis=-1)
+
+    def _windows(
+        self, trace: Shaped[np.ndarray, " n_frames"], sweeps: Int[np.ndarray, " n_chosen"]
+    ) -> Shaped[np.ndarray, "n_complete n_samples"]:
+        """Time courses, in percent, of those of the sweeps whose window is complete."""
+        starts = self._excerpt.starts[sweeps]
+        starts = starts[(starts >= self._before) & (starts + self._after <= len(trace))]
+        return percent_of_baseline(trace[starts[:, None] + np.arange(-self._before, self._after)], self._before)
+
+    def _time_to_peak(self, windows: Shaped[np.ndarray, "n_sweeps n_samples"]) -> float:
+        if not len(windows):
+            return np.nan
+        peak = int(np.argmax(windows.mean(axis=0)))  # the first NaN, if there is one
+        return (peak - self._before) / self.experiment.acquisition_rate
+
+    def _p_of_sweeps(
+        self, trace: Shaped[np.ndarray, " n_frames"], starts: Int[np.ndarray, " n_sweeps"], *, percent: bool
+    ) -> Float[np.ndarray, " n_sweeps"]:
+        p = np.full(len(starts), np.nan)
+        for sweeps, stop in windows_within(starts, self._before, 0, self._response, len(trace)):
+            windows = trace[starts[sweeps, None] + np.arange(-self._before, stop)]
+            p[sweeps] = anova(percent_of_baseline(windows, self._before) if percent else windows, [0, self._before])
+        return p
+
+
+class Conditions:
+    """Which sweeps showed what. Condition 0 is the blank screen, condition k + 1 scene k.
+
+    Parameters
+    ----------
+    frames
+        Of every sweep: 0 to ``n_scenes`` - 1, or -1 for the blank screen.
+    n_scenes
+        Scenes that can be shown.
+
+    Attributes
+    ----------
+    sweeps
+        Positions of the sweeps of every condition.
+
+    Raises
+    ------
+    MurineError
+        If a frame is none of these, or there is none.
+    """
+
+    def __init__(self, frames: Int[np.ndarray, " n_sweeps"], n_scenes: int) -> None:
+        if not len(frames) or frames.min() < -1 or frames.max() >= n_scenes:
+            found = f"{frames.min()} to {frames.max()}" if len(frames) else "none"
+            raise MurineError(f"found scenes {found}; expected 0 to {n_scenes - 1}, and -1 for the blank screen.")
+        self.n_scenes = n_scenes
+        self.counts: Int[np.ndarray, " n_conditions"] = np.bincount(frames + 1, minlength=n_scenes + 1)
+        self._order = np.argsort(frames, kind="stable")
+        self._first = np.cumsum(self.counts) - self.counts
+        self.sweeps: list[Int[np.ndarray, " n_some"]] = np.split(self._order, self._first[1:])
+
+    def sums(self, values: Shaped[np.ndarray, "n_sweeps n_series"]) -> Shaped[np.ndarray, "n_conditions n_series"]:
+        """Sums over the sweeps of every condition."""
+        total = np.empty((values.shape[1], len(self.counts)), values.dtype)
+        for count in np.unique(self.counts):  # nearly always one: all conditions were shown equally often
+            chosen = np.flatnonzero(self.counts == count)
+            sweeps = self._order[self._first[chosen] + np.arange(count)[:, None]]
+            for sums, series in zip(total, values.T, strict=True):
+                sums[chosen] = summed(series[sweeps])
+        return total.T
+
+    def means(self, values: Float[np.ndarray, "n_sweeps n_series"]) -> Float[np.ndarray, "n_conditions n_series"]:
+        """Means over the sweeps that are not NaN; summed in the type of the values."""
+        known, count = self._known(values)
+        with np.errstate(invalid="ignore"):
+            mean: np.ndarray = self.sums(np.where(known, values, 0)) / count.astype(values.dtype)
+        return mean
+
+    def standard_errors(
+        self, values: Float[np.ndarray, "n_sweeps n_series"]
+    ) -> Float[np.ndarray, "n_conditions n_series"]:
+        """Standard deviation (n - 1) over the sweeps that are not NaN, over the root of the number of all of them.
+
+        Computed in float64, but for the variance, which is rounded to the type of the values.
+        """
+        known, count = self._known(values)
+        wide = np.where(known, values, 0).astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = np.empty_like(wide)
+            mean[self._order] = np.repeat(self.sums(wide) / count, self.counts, axis=0)
+            squares = self.sums(np.where(known, (mean - wide) ** 2, 0))
+            variance = np.where(count > 1, squares / (count - 1), np.nan).astype(values.dtype)
+            error: np.ndarray = np.sqrt(variance).astype(np.float64) / np.sqrt(self.counts)[:, None]
+        return error
+
+    def anova(self, values: Float[np.ndarray, "n_sweeps n_series"]) -> Float[np.ndarray, " n_series"]:
+        """p of a one-way analysis of variance over all conditions; NaN if one was not shown."""
+        return anova(values.T[:, self._order], self._first)
+
+    def _known(
+        self, values: Float[np.ndarray, "n_sweeps n_series"]
+    ) -> tuple[Shaped[np.ndarray, "n_sweeps n_series"], Float[np.ndarray, "n_conditions _"]]:
+        """What is not NaN, and how many sweeps of each condition are."""
+        known = ~np.isnan(values)
+        return known, self.counts[:, None].astype(np.float64) if known.all() else self.sums(known.astype(np.float64))
+
+
+def anova(
+    values: Float[np.ndarray, "n_tests n_samples"], first: Sequence[int] | Int[np.ndarray, " n_groups"]
+) -> Float[np.ndarray, " n_tests"]:
+    """p of one-way analyses of variance, one of each row. A group begins at each sample ``first`` and ends at the next.
+
+    NaN for a row with a NaN, or whose samples are all the same, or where a group is empty.
+    """
+    from scipy.special import fdtrc
+
+    n_groups, n_samples = len(first), values.shape[1]
+    counts = np.diff(np.append(first, n_samples))
+    if (counts < 1).any() or n_samples <= n_groups:
+        return np.full(len(values), np.nan)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        deviations = values - values.mean(axis=1, keepdims=True, dtype=np.float64)
+        between = (np.add.reduceat(deviations, first, axis=1) ** 2 / counts).sum(axis=1)
+        within = np.maximum(np.einsum("ij,ij->i", deviations, deviations) - between, 0)
+        p = fdtrc(n_groups - 1, n_samples - n_groups, (between / (n_groups - 1)) / (within / (n_samples - n_groups)))
+        return np.where(np.ptp(values, axis=1) > 0, p, np.nan)
 
 
 def running_modulation(
@@ -205,27 +311,41 @@ def running_modulation(
     """Compare the responses in running (>= 1 cm/s) and still sweeps: p of Welch's t-test, and the modulation.
 
     The modulation is (running - still) / abs(larger of the two means). Both NaN unless there are more than four sweeps
-    of each kind; sweeps with unknown speed belong to neither.
+    of each kind, and where the two means are the same; sweeps with unknown speed belong to neither.
     """
-    from scipy.stats import ttest_ind
-
     running, still = responses[speeds >= RUNNING_SPEED], responses[speeds < RUNNING_SPEED]
     if min(len(running), len(still)) <= MIN_RUNNING_SWEEPS:
         return np.nan, np.nan
-    constant = np.ptp(running) == 0 and np.ptp(still) == 0
-    p = np.nan if constant else float(ttest_ind(running, still, equal_var=False).pvalue)
-    a, b = float(running.mean()), float(still.mean())
-    return p, 0.0 if a == b else (a - b) / abs(max(a, b))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        a, b = running.mean(), still.mean()
+        modulation = np.nan if a == b else float((a - b) / abs(max(a, b)))
+        return _welch(running, still), modulation
+
+
+def _welch(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"]) -> float:
+    """p of Welch's t-test; means and squared deviations in the values' type, the rest in float64. NaN for constants."""
+    from scipy.special import stdtr
+
+    variances = [np.float64(((v - v.mean()) ** 2).mean()) / (len(v) - 1) for v in (x, y)]  # of the means
+    t = np.float64(x.mean() - y.mean()) / np.sqrt(variances[0] + variances[1])
+    freedom = sum(variances) ** 2 / (variances[0] ** 2 / (len(x) - 1) + variances[1] ** 2 / (len(y) - 1))
+    return float(2 * stdtr(freedom, -abs(t)))
 
 
 def reliability(windows: Shaped[np.ndarray, "n_sweeps n_samples"]) -> float:
-    """Mean Pearson correlation of the time courses of all pairs of sweeps after onset; NaN pairs are skipped."""
+    """Mean Pearson correlation of the time courses of all pairs of sweeps after onset.
+
+    Sweeps that are constant or have a NaN there correlate with none.
+    """
     courses = windows[:, RELIABILITY_SAMPLES].astype(np.float64)
-    if len(courses) < 2 or not courses.shape[1]:
+    if not courses.size:
         return np.nan
-    with np.errstate(divide="ignore", invalid="ignore"):
-        r = np.asarray(np.corrcoef(courses))[np.triu_indices(len(courses), 1)]
-    return float(np.nanmean(r)) if np.isfinite(r).any() else np.nan
+    courses -= courses.mean(axis=1, keepdims=True)
+    norms = np.sqrt((courses**2).sum(axis=1))
+    courses = courses[norms > 0] / norms[norms > 0, None]
+    n = len(courses)
+    # The products of all pairs i < j at once: the square of the sum has each of them twice, and each sweep's own, 1.
+    return float(((courses.sum(axis=0) ** 2).sum() - n) / (n * (n - 1))) if n > 1 else np.nan
 
 
 def image_selectivity(means: Float[np.ndarray, " n_scenes"], n_thresholds: int = 1000) -> float:
@@ -240,17 +360,3 @@ def image_selectivity(means: Float[np.ndarray, " n_scenes"], n_thresholds: int =
     thresholds = least + np.arange(n_thresholds) * (largest - least) / n_thresholds
     above = len(means) - np.searchsorted(np.sort(means), thresholds, side="right")
     return float(1 - 2 * (above / len(means)).mean())
-
-
-def _nan_mean(values: Float[np.ndarray, "n_sweeps n_cells"]) -> Float[np.ndarray, " n_cells"]:
-    valid = ~np.isnan(values)
-    count = valid.sum(axis=0)
-    total = np.where(valid, values, 0).sum(axis=0)
-    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
-
-
-def _nan_std(values: Float[np.ndarray, "n_sweeps n_cells"]) -> Float[np.ndarray, " n_cells"]:
-    valid = ~np.isnan(values)
-    count = valid.sum(axis=0)
-    squares = np.where(valid, (values - _nan_mean(values)) ** 2, 0).sum(axis=0)
-    return np.sqrt(np.divide(squares, count - 1, out=np.full(len(count), np.nan), where=count > 1))
