@@ -266,7 +266,7 @@ def damaged_tree(rng: Rng, path: Path, names: list[str]) -> str:
                     continue
                 change(rng, file, name)
                 done.append(f"{change.__name__} {name}")
-            except (TypeError, ValueError, RuntimeError, OSError, KeyError, OverflowError, AttributeError):
+            except Exception:
                 done.append(f"no {change.__name__} {name}")  # what h5py itself does not write
     return ", ".join(done)
 
