@@ -9,10 +9,12 @@ import pytest
 
 from murine.comparison.rdm import pearson_rdm, upper
 from murine.comparison.rsa import metrics
+from murine.comparison.two_way import dual_variance
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the packages it imports
     rsatoolbox = pytest.importorskip("rsatoolbox")
+    from rsatoolbox.util.inference_util import extract_variances
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
@@ -56,3 +58,14 @@ def test_without_ties_spearman_is_rho_a():
     sites = layers[:1] + upper(pearson_rdm(patterns(30, 6)))
     theirs = rsatoolbox.rdm.compare(as_rsatoolbox(layers), as_rsatoolbox(sites), method="rho-a")
     np.testing.assert_allclose(metrics["rsa-spearman"].score(layers, sites), theirs, atol=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [None, (40, 7)])
+def test_variance_of_the_dual_bootstrap(sizes):
+    rng = np.random.default_rng(0)
+    variances = rng.random((3, 200)) * [[3], [1], [1]]  # among them such as the bounds decide
+    covariances = np.stack([np.diag(v) for v in variances])
+    n_pattern, n_rdm = sizes or (None, None)
+    theirs, _, _ = extract_variances(covariances, nc_included=False, n_rdm=n_rdm, n_pattern=n_pattern)
+    both, subjects, stimuli = variances
+    np.testing.assert_allclose(dual_variance(both, stimuli, subjects, sizes), theirs, rtol=1e-12)
