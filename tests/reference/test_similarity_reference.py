@@ -7,7 +7,9 @@ import warnings
 import numpy as np
 import pytest
 from scipy.spatial.distance import mahalanobis, pdist
-from scipy.stats import kendalltau
+from scipy.stats import kendalltau, pearsonr
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import KFold, LeaveOneOut
 
 from murine.comparison.noise import noise_covariance
 from murine.comparison.rdm import (
@@ -19,6 +21,7 @@ from murine.comparison.rdm import (
     pearson_rdm,
     upper,
 )
+from murine.comparison.reweighted import reweight
 from murine.comparison.rsa import Cosine, metrics
 from murine.networks.kernel import LayerKernel
 
@@ -143,3 +146,29 @@ def test_cosine_and_tau_a_of_rdms(decimals):
     np.testing.assert_allclose(tau, theirs, rtol=0, atol=1e-12)
     if decimals is None:  # without ties all tau are one
         np.testing.assert_allclose(tau[1, 2], kendalltau(layers[1], sites[2]).statistic, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("splitter", [KFold(6, shuffle=True, random_state=3), KFold(4), LeaveOneOut()])
+@pytest.mark.parametrize("n_layers", [1, 5, 20])
+def test_reweighting_is_the_plain_protocol_fold_by_fold(n_layers, splitter):
+    """As Conwell et al. 2021 do it: one regression for each site and fold, on pairs of training stimuli."""
+    n = 25
+    layers = np.stack([upper(pearson_rdm(patterns(n, 12, seed))) for seed in range(n_layers)])
+    sites = np.random.default_rng(1).random((3, n_layers)) @ layers / n_layers
+    sites += 0.4 * np.stack([upper(pearson_rdm(patterns(n, 12, seed))) for seed in (107, 108, 109)])
+    folds = [test for _, test in splitter.split(np.arange(n))]
+    found = reweight(layers, sites, folds)
+    rows, columns = np.triu_indices(n, 1)
+    for s, site in enumerate(sites):
+        total, times = np.zeros(len(site)), np.zeros(len(site))
+        for f, test in enumerate(folds):
+            held_out = np.isin(rows, test) | np.isin(columns, test)
+            model = LinearRegression(positive=True).fit(layers[:, ~held_out].T, site[~held_out])
+            np.testing.assert_allclose(found.weights[f, s], model.coef_, rtol=0, atol=1e-9)
+            np.testing.assert_allclose(found.intercepts[f, s], model.intercept_, rtol=0, atol=1e-9)
+            total[held_out] += model.predict(layers[:, held_out].T)
+            times[held_out] += 1
+        np.testing.assert_allclose(found.predictions[s], total / times, rtol=0, atol=1e-9)
+        assert found.scores[s] == pytest.approx(pearsonr(total / times, site).statistic, abs=1e-9)
+    assert found.violations.max() < 1e-12
+    assert n_layers < 20 or (found.weights == 0).mean() > 0.1
