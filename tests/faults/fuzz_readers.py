@@ -14,6 +14,7 @@ itself crashes or hangs in it, that is counted as contained: its user sees one M
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import logging
 import os
@@ -159,7 +160,7 @@ def attempt(read: Callable[[Path], None], path: Path) -> Attempt:
     if _reading:
         result = Attempt("defect", f"unpickled {_reading}")
     result.peak = _peak()
-    result.warned = sorted({f"{w.category.__name__}: {w.message}" for w in warned})
+    result.warned = sorted({f"{Path(w.filename).name}:{w.lineno}: {w.message}" for w in warned})
     return result
 
 
@@ -455,12 +456,12 @@ def damaged_json(rng: Rng, content: bytes) -> tuple[bytes, str]:
         if how == "delete":
             del parent[key]
         elif how == "put":
-            parent[key] = _VALUES[int(rng.integers(len(_VALUES)))]
+            parent[key] = copy.deepcopy(_VALUES[int(rng.integers(len(_VALUES)))])  # more may be put into it
             done[-1] += f" {parent[key]!r:.20}"
         elif how == "double" and isinstance(parent, list):
-            parent.append(node)
+            parent.append(copy.deepcopy(node))
         elif isinstance(parent, dict):
-            parent[str(rng.choice(["container_id", "", "\ud800", str(key) + "_ns"]))] = node
+            parent[str(rng.choice(["container_id", "", "\ud800", str(key) + "_ns"]))] = copy.deepcopy(node)
     text = re.sub(rf'"{_RAW}(.*?)"', r"\1", json.dumps(tree))
     return text.encode(), ", ".join(done)
 
