@@ -88,6 +88,38 @@ def interval(
     return np.where(lost > 0.05, np.nan, low), np.where(lost > 0.05, np.nan, high)
 
 
+def pair_corrected(
+    draws: Float[np.ndarray, "n_draws ..."], without_one: Float[np.ndarray, "n_stimuli ..."]
+) -> Float[np.ndarray, "n_draws ..."]:
+    """Draws of a score over pairs of stimuli (RSA), drawn together until their variance is that over new stimuli.
+
+    The variance of a mean over pairs has a part a from stimuli and a part b from pairs. Resampling stimuli makes it
+    a + 3 b, as resampling two factors at once does (`murine.comparison.two_way`), and the jackknife a + 2 b, so
+    a + b = 2 jackknife - bootstrap. Where a layer resembles a site, a is by far the larger part and little changes; of
+    scores near zero, plain intervals are up to sqrt(3) times too wide (a shuffled network was found different from
+    zero in 0.2 % of the cases, not in 5 %).
+
+    Parameters
+    ----------
+    draws
+        Under `bootstrap_counts`. They are scaled about their mean, so they stay paired. Of a difference of two scores,
+        correct the difference.
+    without_one
+        The score without each of the stimuli: under the counts ``1 - numpy.eye(n_stimuli)``. Where any is NaN the draws
+        stay as they are, too wide.
+    """
+    n_stimuli = len(without_one)
+    told = np.isfinite(draws)
+    n = np.maximum(told.sum(axis=0), 1)
+    centre = np.where(told, draws, 0).sum(axis=0, dtype=np.float64) / n
+    bootstrap = (np.where(told, draws - centre, 0) ** 2).sum(axis=0) / n * n_stimuli / (n_stimuli - 1)
+    jackknife = (n_stimuli - 1) * without_one.var(axis=0, dtype=np.float64)
+    # a + 2 b is at most twice a + b; sampling error may say otherwise.
+    variance = np.clip(2 * jackknife - bootstrap, jackknife / 2, bootstrap)
+    ratio = np.divide(variance, bootstrap, out=np.ones_like(centre), where=bootstrap > 0)
+    return centre + (draws - centre) * np.sqrt(np.where(np.isnan(ratio), 1, ratio))
+
+
 def permutation_p(
     scores: Float[np.ndarray, "n_layers n_sites"], null: Float[np.ndarray, "n_draws n_layers n_sites"]
 ) -> Float[np.ndarray, "n_layers n_sites"]:
