@@ -11,6 +11,7 @@ from scipy.stats import kendalltau, pearsonr
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, LeaveOneOut
 
+from murine.comparison.geometry import angular_distances, centred_kernels, kernel_metrics
 from murine.comparison.noise import noise_covariance
 from murine.comparison.rdm import (
     cosine_rdm,
@@ -172,3 +173,54 @@ def test_reweighting_is_the_plain_protocol_fold_by_fold(n_layers, splitter):
         assert found.scores[s] == pytest.approx(pearsonr(total / times, site).statistic, abs=1e-9)
     assert found.violations.max() < 1e-12
     assert n_layers < 20 or (found.weights == 0).mean() > 0.1
+
+
+def hsic_1(k, m):
+    """Song et al. 2012, equation 5, as printed."""
+    n = len(k)
+    k, m = (x - np.diag(np.diag(x)) for x in (k, m))
+    one = np.ones(n)
+    return (
+        np.trace(k @ m) + one @ k @ one * (one @ m @ one) / ((n - 1) * (n - 2)) - 2 / (n - 2) * (one @ k @ m @ one)
+    ) / (n * (n - 3))
+
+
+@pytest.mark.parametrize("n_units", [(5, 8), (80, 12), (300, 200)])
+def test_geometry_is_that_of_plain_formulas_on_patterns(n_units):
+    x, y = (patterns(25, n, seed) for seed, n in enumerate(n_units))
+    k, m = x @ x.T, y @ y.T
+    x, y = (z - z.mean(axis=0) for z in (x, y))
+
+    def score(name):
+        return kernel_metrics[name].score(k[None], m[None])[0, 0]
+
+    frobenius = np.linalg.norm
+    cka = frobenius(y.T @ x) ** 2 / frobenius(x.T @ x) / frobenius(y.T @ y)
+    assert score("cka") == pytest.approx(cka, abs=1e-12)
+    debiased = hsic_1(k, m) / np.sqrt(hsic_1(k, k) * hsic_1(m, m))
+    assert score("cka-debiased") == pytest.approx(debiased, abs=1e-12)
+    procrustes = np.linalg.svd(x.T @ y, compute_uv=False).sum() / frobenius(x) / frobenius(y)
+    assert score("procrustes") == pytest.approx(procrustes, abs=1e-8)
+    assert angular_distances(k[None], m[None])[0, 0] == pytest.approx(np.arccos(procrustes), abs=1e-8)
+
+
+def test_geometry_is_that_of_rsatoolbox_on_euclidean_distances():
+    """CKA is the whitened cosine of RDMs (Diedrichsen et al. 2021), Procrustes their Bures similarity."""
+    layers, sites = ([patterns(25, 60, seed) for seed in seeds] for seeds in ((1, 2, 3), (4, 5)))
+    rdms = [as_rsatoolbox([pdist(x, "sqeuclidean") for x in sets]) for sets in (layers, sites)]
+    k, m = (np.stack([x @ x.T for x in sets]) for sets in (layers, sites))
+    for name, method, tolerance in (("cka", "cosine_cov", 1e-10), ("procrustes", "bures", 1e-8)):
+        theirs = rsatoolbox.rdm.compare(*rdms, method=method)
+        np.testing.assert_allclose(kernel_metrics[name].score(k, m), theirs, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("n_units", [40, 5000])
+def test_kernels_from_float32_features_are_enough(n_units):
+    rng = np.random.default_rng(0)
+    sets = [(rng.normal(size=(25, 10)) @ rng.normal(size=(10, n_units))).astype(np.float32) for _ in range(2)]
+    single, double = (
+        [centred_kernels([LayerKernel.of(x.astype(dtype))]) for x in sets] for dtype in (np.float32, np.float64)
+    )
+    for name, tolerance in (("cka", 1e-7), ("cka-debiased", 1e-7), ("procrustes", 1e-5)):
+        metric = kernel_metrics[name]
+        np.testing.assert_allclose(metric.score(*single), metric.score(*double), rtol=0, atol=tolerance)
