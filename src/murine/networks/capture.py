@@ -9,7 +9,8 @@ import mmap
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +26,68 @@ log = logging.getLogger(__name__)
 #: Part of the available memory that one forward pass may plan with.
 MEMORY_SHARE = 0.5
 
+#: Part of the available memory that features gathered from groups of images may take beside a pass.
+GATHERED_SHARE = 0.25
+
 #: What the network's own output is called; its modules are called as in ``named_modules()``.
 OUTPUT = "(output)"
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What a reducer sees of one output of one module: the features themselves, for as long as it runs.
+
+    Attributes
+    ----------
+    name
+        As `CapturedLayer.name`.
+    tensor
+        (n_stimuli, *shape), float32 or float64, on the device of the network. Often a view of what the network goes on
+        with: not to be changed, nor kept, whole or as a view. Unit u is number u in the C order of ``shape``, in
+        whatever order the memory is.
+    image_size
+        (height, width) of the images that entered the network, or () where they are no images.
+    """
+
+    name: str
+    tensor: Tensor
+    image_size: tuple[int, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the features of one image."""
+        return tuple(self.tensor.shape[1:])
+
+    @property
+    def n_units(self) -> int:
+        return int(np.prod(self.shape))
+
+    def blocks(self, size: int) -> Iterator[tuple[int, Tensor]]:
+        """The features by blocks of at most ``size`` units, (n_stimuli, n_members), each with its first unit.
+
+        Where the memory is in another order, what is copied at once is a block or one member of the first axis,
+        whichever is more."""
+        if not self.shape:
+            yield 0, self.tensor[:, None]
+            return
+        inner = max(self.n_units // max(self.shape[0], 1), 1)
+        together = max(size // inner, 1)
+        for first in range(0, self.shape[0], together):
+            part = self.tensor[:, first : first + together].flatten(1)
+            for start in range(0, part.shape[1], size):
+                yield first * inner + start, part[:, start : start + size]
+
+    def units(self, which: np.ndarray) -> np.ndarray:
+        """The features of some units (numbers in C order of ``shape``): (n_stimuli, n_wanted) float64."""
+        if not self.shape:
+            return self.tensor[:, None].double().cpu().numpy()[:, which]
+        places = np.unravel_index(which, self.shape)
+        index: Any = (slice(None), *(torch.as_tensor(place, device=self.tensor.device) for place in places))
+        return self.tensor[index].double().cpu().numpy()
+
+
+#: Keeps of a layer's features what is small: no view of them, for then they would pile up.
+Reducer = Callable[[Features], Any]
 
 
 @dataclass(frozen=True)
@@ -48,6 +109,8 @@ class CapturedLayer:
         Why the layer cannot be compared, or ''.
     same_as
         Name of an earlier layer with identical output, or ''.
+    reduced
+        What the reducer returned; None without a reducer, or where the output is flagged as no features at all.
     """
 
     name: str
@@ -56,6 +119,7 @@ class CapturedLayer:
     kernel: LayerKernel | None
     flag: str = ""
     same_as: str = ""
+    reduced: Any = field(default=None, compare=False, repr=False)
 
     @property
     def n_units(self) -> int:
@@ -69,6 +133,7 @@ def capture(
     layers: str = "all",
     batch_size: int | None = None,
     progress: Progress | None = None,
+    reducer: Reducer | None = None,
 ) -> list[CapturedLayer]:
     """Pass images through a network and reduce the output of every module to its kernel.
 
@@ -89,11 +154,18 @@ def capture(
         Images that may pass at once, at least 2. By default all, or as many as half the available memory allows. A
         kernel needs every pair of images together, so with fewer than all, images pass in pairs of groups, several
         times: slower, the same numbers to float32 rounding.
+    reducer
+        For what needs single units: called with the `Features` of every output, of all images, beside the computation
+        of its kernel; its result is ``reduced`` of the layer. Not called again for an output that is the tensor of an
+        earlier one. Where images pass in groups, the features of as many layers as a quarter of the available memory
+        holds are gathered from all groups, then reduced, then the next: one pass over the images for each such bundle,
+        after those for the kernels. What the reducer raises is passed on.
 
     Raises
     ------
     MurineError
-        If no module matches, the network refuses the input, or memory does not suffice.
+        If no module matches, the network refuses the input, or memory does not suffice: for all images, or for the
+        features of one layer where a reducer needs them gathered.
     """
     n = len(inputs)
     if batch_size is not None and batch_size < 2:
@@ -113,13 +185,29 @@ def capture(
             probe.run(module, images[:3])
         if len(passes) > 1:
             log.info("%d images in %d passes of at most %d", n, len(passes), 2 * len(groups[0]))
-        advance = (progress or Silent()).task("capturing layers", len(passes) * len(probe.found))
+        together = _bundles(probe, n, images.device) if reducer and len(passes) > 1 else []
+        sweep = _covering(groups)
+        n_passes = len(passes) + len(together) * len(sweep)
+        advance = (progress or Silent()).task("capturing layers", n_passes * len(probe.found))
         merged = _Merged(n, list(probe.found))
         for members in passes:
-            current = _Pass(names, len(members), probe, advance, merged.space(len(members)))
+            whole = reducer if len(members) == n else None
+            current = _Pass(names, len(members), probe, advance, merged.space(len(members)), whole)
             current.run(module, images if len(members) == n else images[torch.as_tensor(members)])
             merged.add(members, current)
-    return merged.layers()
+        captured = merged.layers()
+        if reducer is None or not together:
+            return captured
+        reduced: dict[str, Any] = {}
+        wanted = {layer.name for layer in captured if layer.kernel is not None and not layer.same_as}
+        for bundle in together:
+            gathered = {name: torch.empty(0) for name in bundle if name in wanted}
+            for members in sweep:
+                part = images[torch.as_tensor(members)]
+                _Gathering(names, members, probe, advance, gathered, n).run(module, part)
+            for name in list(gathered):
+                reduced[name] = reducer(Features(name, gathered.pop(name), tuple(images.shape[2:])))
+    return [replace(layer, reduced=reduced.get(layer.same_as or layer.name)) for layer in captured]
 
 
 def _choose(module: nn.Module, layers: str) -> dict[nn.Module, str]:
@@ -186,6 +274,36 @@ def _groups(n: int, batch_size: int) -> list[np.ndarray]:
     return np.array_split(np.arange(n), -(-n // (batch_size // 2)))
 
 
+def _covering(groups: list[np.ndarray]) -> list[np.ndarray]:
+    """Passes that show every image at least once, each of two groups: as many images as pass for the kernels."""
+    if len(groups) == 1:
+        return groups
+    pairs = [groups[i : i + 2] for i in range(0, len(groups) - 1, 2)]
+    if len(groups) % 2:
+        pairs.append(groups[-2:])
+    return [np.concatenate(pair) for pair in pairs]
+
+
+def _bundles(probe: _Pass, n: int, device: torch.device) -> list[list[str]]:
+    """Which outputs are gathered together, in order of execution."""
+    memory = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()
+    budget = GATHERED_SHARE * memory
+    bundles: list[list[str]] = []
+    filled = budget
+    for name, size in probe.bytes_per_image.items():
+        if n * size > memory / 2:
+            raise MurineError(
+                f"memory does not suffice for the features of {name!r}: {n} images take {n * size / 1e9:.1f} GB, of "
+                f"{memory / 1e9:.1f} GB available. Choose other layers (--layers) or a smaller --input-size."
+            )
+        if filled + n * size > budget:
+            bundles.append([])
+            filled = 0.0
+        bundles[-1].append(name)
+        filled += n * size
+    return bundles
+
+
 def _tensors(output: object, name: str) -> Iterator[tuple[str, Tensor]]:
     """The tensors of a module's output: itself, or the members of tuples, lists and mappings."""
     if isinstance(output, Tensor):
@@ -204,6 +322,7 @@ class _Found:
     kernel: LayerKernel | None = None
     flag: str = ""
     same_as: str = ""
+    reduced: Any = None
 
 
 class _Pass:
@@ -212,7 +331,7 @@ class _Pass:
     ``probe`` is an earlier pass with another number of images: comparing shapes tells which axis counts images. The
     probe itself has none, and computes no kernels. ``space`` holds an array of zeros for the kernel of each output:
     what lives on after the pass must not be allocated during it, among the large blocks of the features, whose place
-    could then not be used again."""
+    could then not be used again. ``reducer`` is given where ``n`` is all images."""
 
     def __init__(
         self,
@@ -221,16 +340,21 @@ class _Pass:
         probe: _Pass | None,
         advance: Callable[[], None],
         space: Mapping[str, np.ndarray] | None = None,
+        reducer: Reducer | None = None,
     ) -> None:
         self.names, self.n, self.probe, self.advance = names, n, probe, advance
-        self.space = space or {}
+        self.space, self.reducer = space or {}, reducer
         self.found: dict[str, _Found] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.bytes_per_image: dict[str, int] = {}
         self.peak_bytes = 0
+        self._image_size: tuple[int, ...] = ()
+        self._failure: Exception | None = None
         self._calls: dict[str, int] = {}
         self._alive: dict[int, tuple[weakref.ref[Tensor], int, str]] = {}
 
     def run(self, module: nn.Module, images: Tensor) -> None:
+        self._image_size = tuple(images.shape[2:])
         handles = [child.register_forward_hook(self._hook) for child in self.names]
         try:
             module(images)
@@ -241,6 +365,8 @@ class _Pass:
                 f"memory does not suffice for {self.n} images at once; give --batch-size {max(2, self.n // 2)} or less."
             ) from error
         except Exception as error:
+            if error is self._failure:
+                raise
             if isinstance(error, RuntimeError) and "alloc" in str(error):
                 raise MurineError(
                     f"memory does not suffice for {self.n} images at once; give --batch-size {max(2, self.n // 2)} or "
@@ -267,6 +393,7 @@ class _Pass:
                 taken = sum(t.numel() * t.element_size() for _, t in _tensors(args, ""))
                 # A layer's input and output are alive together, and a shortcut may keep one more.
                 self.peak_bytes = max(self.peak_bytes, 2 * taken + 2 * tensor.numel() * tensor.element_size())
+                self.bytes_per_image[key] = tensor.numel() * max(tensor.element_size(), 4) // self.n
             self.shapes[key] = tuple(tensor.shape)
 
     def _reduce(self, key: str, tensor: Tensor) -> _Found:
@@ -283,14 +410,23 @@ class _Pass:
         if known and known[0]() is not None and known[1] == tensor._version:
             earlier = self.found[known[2]]
             if np.prod(earlier.shape) == np.prod(shape):
-                return _Found(shape, earlier.kernel, earlier.flag, earlier.same_as or known[2])
+                return replace(earlier, shape=shape, same_as=earlier.same_as or known[2])
         if dense:
             self._alive[tensor.data_ptr()] = (weakref.ref(tensor), tensor._version, key)
-        kernel = _kernel(features, self.space.get(key))
-        return _Found(shape, kernel, kernel.flag)
+        kernel = _kernel(_flat(features), self.space.get(key))
+        return _Found(shape, kernel, kernel.flag, reduced=self._reduced(key, features))
+
+    def _reduced(self, key: str, features: Tensor) -> Any:
+        if self.reducer is None:
+            return None
+        try:
+            return self.reducer(Features(key, features, self._image_size))
+        except Exception as error:  # no fault of the network's
+            self._failure = error
+            raise
 
     def _features(self, key: str, tensor: Tensor) -> tuple[Tensor | None, tuple[int, ...]]:
-        """View or copy a tensor as (n_images, n_units); units may come in any order, the same for all images."""
+        """View or copy a tensor as (n_images, *shape), and the shape."""
         shape = tuple(tensor.shape)
         probed = self.probe.shapes.get(key, ()) if self.probe else ()
         axes = [
@@ -306,12 +442,43 @@ class _Pass:
         tensor = tensor.movedim(axis, 0)
         # Windows of one image (n * k, ...) follow each other.
         folded = shape[axis] // self.n
-        rest = (*([folded] if folded > 1 else []), *tensor.shape[1:])
-        if folded == 1 and tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
-            tensor = tensor.permute(0, 2, 3, 1)
+        if folded > 1:
+            tensor = tensor.reshape(self.n, folded, *tensor.shape[1:])
         if not tensor.is_complex() and tensor.dtype not in (torch.float32, torch.float64):
             tensor = tensor.float()
-        return tensor.reshape(self.n, -1), rest
+        return tensor, tuple(tensor.shape[1:])
+
+
+class _Gathering(_Pass):
+    """A pass over some images that puts the features of some outputs where those of all ``n_all`` are gathered."""
+
+    def __init__(
+        self,
+        names: dict[nn.Module, str],
+        members: np.ndarray,
+        probe: _Pass,
+        advance: Callable[[], None],
+        gathered: dict[str, Tensor],
+        n_all: int,
+    ) -> None:
+        super().__init__(names, len(members), probe, advance)
+        self.members, self.gathered, self.n_all = torch.as_tensor(members), gathered, n_all
+
+    def _reduce(self, key: str, tensor: Tensor) -> _Found:
+        if key in self.gathered:
+            features, shape = self._features(key, tensor)
+            if features is not None:
+                if not self.gathered[key].numel():
+                    self.gathered[key] = features.new_empty((self.n_all, *shape))
+                self.gathered[key][self.members] = features
+        return _Found(())
+
+
+def _flat(features: Tensor) -> Tensor:
+    """View or copy as (n_images, n_units); units may come in any order, the same for all images."""
+    if features.dim() == 4 and features.is_contiguous(memory_format=torch.channels_last):
+        features = features.permute(0, 2, 3, 1)
+    return features.reshape(len(features), -1)
 
 
 def _kernel(features: Tensor, space: np.ndarray | None) -> LayerKernel:
@@ -373,5 +540,5 @@ class _Merged:
                 flag = found.kernel.flag
                 same_as = same_as or first.setdefault(found.kernel.digest, name)
             same_as = "" if same_as == name else same_as
-            layers.append(CapturedLayer(name, i / last, found.shape, found.kernel, flag, same_as))
+            layers.append(CapturedLayer(name, i / last, found.shape, found.kernel, flag, same_as, found.reduced))
         return layers
