@@ -548,7 +548,7 @@ def test_spikes_without_end_of_a_chosen_unit(session, damaged):
     with h5py.File(damaged, "r+") as root:
         huge("units/spike_times", "f8")(root)
         changed("units/spike_times_index", lambda x: np.full(len(x), 1 << 40))(root)
-    with pytest.raises(MurineError, match=r"units/spike_times: .* expected at most"):
+    with pytest.raises(MurineError, match=r"units/spike_times: found .* for which [\d,]+ bytes are stored"):
         read_session(damaged)
 
 
