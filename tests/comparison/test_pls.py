@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.model_selection import ShuffleSplit
 
 from murine.comparison.encoding import ridge_cv
 from murine.comparison.inference import folds
@@ -85,5 +84,15 @@ def test_what_is_refused():
         pls_cv(gram, np.ones((5, N)), parts, [2])
     with pytest.raises(MurineError, match="cannot predict"):
         pls_cv(np.ones((N, N)), responses, parts, [2])
-    with pytest.raises(MurineError, match="more than once"):
-        pls_correlations(gram[None], responses, ShuffleSplit(3, random_state=0), [2])
+
+
+def test_stimuli_held_out_twice_or_never():
+    features, responses = data()
+    gram, parts = features @ features.T, [np.arange(5), np.arange(3, 9)]
+    both = pls_cv(gram, responses, parts, [2])[0]
+    first, second = (pls_cv(gram, responses, [part], [2])[0] for part in parts)
+    np.testing.assert_allclose(both[:, :3], first[:, :3])
+    np.testing.assert_allclose(both[:, 3:5], (first[:, 3:5] + second[:, 3:5]) / 2)
+    np.testing.assert_allclose(both[:, 5:9], second[:, 5:9])
+    assert np.isnan(both[:, 9:]).all()
+    assert np.isnan(pls_correlations(gram[None], responses, parts, [2])).all()

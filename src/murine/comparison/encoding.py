@@ -124,20 +124,26 @@ def ridge_correlations(
 ) -> Float[np.ndarray, "n_layers n_neuroids"]:
     """Correlate `ridge_loo` predictions with responses, for every layer and neuron: Pearson's r.
 
-    Responses are standardised once for all layers; products are taken in float32, which leaves r within 1e-5.
-
     Returns
     -------
     (n_layers, n_neuroids) float64
         NaN for layers with NaN in their kernel or with features that are the same for all stimuli, and for neurons
-        with NaN or with one response to all stimuli.
+        with NaN or with one response to all stimuli. See `correlate` for its precision.
     """
     responses = check_sizes(kernels[0], responses)
-    operators = loo_operators(kernels, alpha, scale=scale, n_features=n_features, relative=relative)
-    operators -= operators.mean(axis=1, keepdims=True)  # predictions with mean 0 over stimuli
+    return correlate(loo_operators(kernels, alpha, scale=scale, n_features=n_features, relative=relative), responses)
+
+
+def correlate(
+    operators: Float[np.ndarray, "n_operators n_stimuli n_stimuli"], responses: Responses
+) -> Float[np.ndarray, "n_operators n_neuroids"]:
+    """Correlate the predictions of operators (`loo_operators`, `murine.comparison.pls.pls_operators`) with responses.
+
+    Responses are standardised once for all; products are taken in float32, which leaves r within 1e-5."""
+    operators = operators - operators.mean(axis=1, keepdims=True)  # predictions with mean 0 over stimuli
     standardised = unit_length(responses).astype(np.float32)
     products: Float32[np.ndarray, "n_neuroids n_stimuli"] = np.empty_like(standardised)
-    scores = np.empty((len(kernels), len(responses)))
+    scores = np.empty((len(operators), len(responses)))
     for operator, score in zip(operators.astype(np.float32), scores, strict=True):
         np.matmul(standardised, operator.T, out=products)
         power = np.einsum("ij,ij->i", products, products)

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.linalg import eigh
 
-from murine.comparison.encoding import HeldOut, Kernel, Kernels, Responses, Split, check_sizes, splits, unit_length
-from murine.comparison.spectrum import Spectrum, varies
+from murine.comparison.encoding import Kernel, Kernels, Responses, Split, check_sizes, correlate, splits
+from murine.comparison.spectrum import Spectrum, check_varies, varies
 from murine.errors import MurineError
 
 #: Components of Conwell et al. (2021), and of mouse-vision and Brain-Score.
@@ -64,13 +64,49 @@ def pls_cv(
         components than features vary along in a fold.
     """
     responses = check_sizes(kernel, responses)
-    counts = _counts(n_components)
-    held_out = [HeldOut(responses) for _ in counts]
-    for train, test in splits(folds, responses.shape[1]):
-        scaled, deviations, products = _targets(responses, train, scale)
-        for held, operator in zip(held_out, _operators(kernel, (train, test), products, counts), strict=True):
-            held.add(train, test, scaled @ operator.T * deviations, relative)
-    return np.stack([held.mean() for held in held_out])
+    check_varies(kernel)
+    operators = pls_operators(kernel[None], responses, folds, n_components, scale=scale, relative=relative)[0]
+    means = responses.mean(axis=1, keepdims=True)
+    predictions = (responses - means) @ operators.transpose(0, 2, 1)
+    return predictions if relative else predictions + means
+
+
+def pls_operators(
+    kernels: Kernels,
+    responses: Responses,
+    folds: Any,
+    n_components: Sequence[int] = COMPONENTS,
+    *,
+    scale: bool = True,
+    relative: bool = False,
+) -> Float[np.ndarray, "n_layers n_choices n_stimuli n_stimuli"]:
+    """For every layer and number of components the matrix from responses to `pls_cv` predictions, both less the mean.
+
+    Responses shape the components all neurons share; given these, predictions are linear in each neuron's responses.
+    Rows of stimuli that no fold holds out are NaN, as are layers with NaN in their kernel or with features that are the
+    same for all stimuli."""
+    responses = check_sizes(kernels[0], responses)
+    counts = [int(count) for count in n_components]
+    if not counts or min(counts) < 1:
+        raise MurineError(f"Numbers of components {counts}; expected at least one, each 1 or more.")
+    n_stimuli = responses.shape[1]
+    parts = splits(folds, n_stimuli)
+    products = [_products(responses[:, train], scale) for train, _ in parts]
+    times = np.bincount(np.concatenate([np.unique(test) for _, test in parts]), minlength=n_stimuli).astype(float)
+    times[times == 0] = np.nan
+    operators = np.full((len(kernels), len(counts), n_stimuli, n_stimuli), np.nan)
+    for kernel, found in zip(kernels, operators, strict=True):
+        if not varies(kernel):
+            continue
+        found[:] = 0
+        for part, product in zip(parts, products, strict=True):
+            train, test = part
+            for total, inner in zip(found, _fold_operators(kernel, part, product, counts), strict=True):
+                total[np.ix_(test, train)] += inner
+                if not relative:
+                    total[np.ix_(test, train)] += 1 / len(train)
+        found /= times[:, None]
+    return operators
 
 
 def pls_correlations(
@@ -84,41 +120,17 @@ def pls_correlations(
 ) -> Float[np.ndarray, "n_layers n_choices n_neuroids"]:
     """Correlate `pls_cv` predictions with responses, for every layer, number of components and neuron: Pearson's r.
 
-    What only the responses need is done once for all layers. Predictions are taken in float32, which leaves r within
-    1e-5. Every stimulus must be held out once.
-
     Returns
     -------
     (n_layers, n_choices, n_neuroids) float64
-        NaN for layers with NaN in their kernel or with features that are the same for all stimuli, and for neurons
-        with NaN or with one response to all stimuli.
+        NaN for layers with NaN in their kernel or with features that are the same for all stimuli, for neurons with
+        NaN or with one response to all stimuli, and throughout where folds leave a stimulus out of every test.
+        See `murine.comparison.encoding.correlate` for its precision.
     """
-    responses = check_sizes(kernels[0], responses)
-    counts = _counts(n_components)
-    n_stimuli = responses.shape[1]
-    parts = splits(folds, n_stimuli)
-    if not np.array_equal(np.sort(np.concatenate([test for _, test in parts])), np.arange(n_stimuli)):
-        raise MurineError("Folds that hold a stimulus out never or more than once; use `pls_cv` for these.")
-    targets = [_targets(responses, train, scale) for train, _ in parts]
-    scales = np.sqrt(((responses - responses.mean(axis=1, keepdims=True)) ** 2).sum(axis=1, keepdims=True))
-    standardised = unit_length(responses).astype(np.float32)
-    # Responses less their mean, on one scale: predictions differ from the true ones by a shift and factor per neuron.
-    with np.errstate(invalid="ignore", divide="ignore"):
-        scaled = [(values * deviations / scales).astype(np.float32) for values, deviations, _ in targets]
-    shifts = [standardised[:, train].mean(axis=1, keepdims=True) * (not relative) for train, _ in parts]
-    found = np.full((len(kernels), len(counts), len(responses)), np.nan)
-    predictions = np.empty((len(counts), *responses.shape), np.float32)
-    for kernel, scores in zip(kernels, found, strict=True):
-        if not varies(kernel):
-            continue
-        for part, values, shift, target in zip(parts, scaled, shifts, targets, strict=True):
-            for prediction, operator in zip(predictions, _operators(kernel, part, target[2], counts), strict=True):
-                prediction[:, part[1]] = values @ operator.T.astype(np.float32) + shift
-        predictions -= predictions.mean(axis=2, keepdims=True)
-        power = np.einsum("cij,cij->ci", predictions, predictions)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            scores[:] = np.einsum("cij,ij->ci", predictions, standardised) / np.sqrt(power)
-    return np.clip(found, -1, 1, out=found)
+    operators = pls_operators(kernels, responses, folds, n_components, scale=scale, relative=relative)
+    n_layers, n_choices, n_stimuli, _ = operators.shape
+    scores = correlate(operators.reshape(-1, n_stimuli, n_stimuli), responses)
+    return scores.reshape(n_layers, n_choices, -1)
 
 
 def components(
@@ -158,7 +170,7 @@ def components(
     return scores, other_scores
 
 
-def _operators(
+def _fold_operators(
     kernel: Kernel, part: Split, products: Float[np.ndarray, "n_train n_train"], counts: Sequence[int]
 ) -> list[Float[np.ndarray, "n_test n_train"]]:
     """For each number of components the matrix from training responses (less mean) to predictions (less mean)."""
@@ -174,27 +186,17 @@ def _operators(
     vectors, lengths = spectrum.vectors[:, varied], np.sqrt(spectrum.values[varied])
     others = (kernel[np.ix_(test, train)] - inner.mean(axis=0)) @ vectors / lengths
     scores, other_scores = components(vectors * lengths, others, products, max(counts))
+    # Scores have mean 0 over training stimuli, so responses need not.
     return [other_scores[:count].T @ scores[:count] for count in counts]
 
 
-def _targets(
-    responses: Responses, train: Int[np.ndarray, " n_train"], scale: bool
-) -> tuple[Float[np.ndarray, "n_neuroids n_train"], Float[np.ndarray, "n_neuroids 1"], np.ndarray]:
-    """Training responses less their mean over their SD, the SD, and the products between stimuli."""
-    values = HeldOut(responses).relative(train)
-    deviations = np.ones((len(values), 1))
+def _products(responses: Float[np.ndarray, "n_neuroids n_train"], scale: bool) -> Float[np.ndarray, "n_train n_train"]:
+    """YY' of training responses less their mean, over their SD with `scale`."""
+    known = responses[np.isfinite(responses).all(axis=1)]
+    known = known - known.mean(axis=1, keepdims=True)
     if scale:
-        deviations = values.std(axis=1, ddof=1, keepdims=True)
-        deviations[deviations == 0] = 1
-        values = values / deviations
-    known = values[np.isfinite(values).all(axis=1)]
-    if len(known) == 0 or not known.any():
+        deviations = known.std(axis=1, ddof=1, keepdims=True)
+        known /= np.where(deviations > 0, deviations, 1)
+    if not known.any():
         raise MurineError("No neuron has responses that are finite and differ between training stimuli.")
-    return values, deviations, known.T @ known
-
-
-def _counts(n_components: Sequence[int]) -> list[int]:
-    counts = [int(count) for count in n_components]
-    if not counts or min(counts) < 1:
-        raise MurineError(f"Numbers of components {list(n_components)}; expected at least one, each 1 or more.")
-    return counts
+    return known.T @ known

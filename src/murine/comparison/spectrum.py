@@ -63,11 +63,7 @@ class Spectrum:
         MurineError
             Where there is nothing to decompose: NaN, or no differences between stimuli.
         """
-        if not varies(kernel):
-            raise MurineError(
-                "A kernel with NaN or infinite values, or of features that are the same for all stimuli, cannot "
-                "predict responses; leave the layer out."
-            )
+        check_varies(kernel)
         n_stimuli = len(kernel)
         gram = centred(kernel)
         # The constant vector as the direction of most variance, so that no other has a share in it.
@@ -120,6 +116,15 @@ def varies(kernel: Float[np.ndarray, "n_stimuli n_stimuli"]) -> bool:
     if not np.isfinite(kernel).all():
         return False
     return bool(np.trace(kernel) - kernel.mean() * len(kernel) > 1e-12 * np.abs(kernel).max())
+
+
+def check_varies(kernel: Float[np.ndarray, "n_stimuli n_stimuli"]) -> None:
+    """Refuse a kernel that nothing can be predicted from."""
+    if not varies(kernel):
+        raise MurineError(
+            "A kernel with NaN or infinite values, or of features that are the same for all stimuli, cannot predict "
+            "responses; leave the layer out."
+        )
 
 
 def projection_gains(values: Float[np.ndarray, " n_directions"]) -> Float[np.ndarray, " n_directions"]:
