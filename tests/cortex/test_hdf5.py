@@ -34,6 +34,7 @@ def file(tmp_path):
         file.create_dataset("group/packed", data=rng.normal(size=(50, 8)), chunks=(7, 8), compression="gzip")
         file["group/truth"] = np.array([True, False])
         file["group/complex"] = np.ones(3, complex)
+        file["long floats"] = np.ones(2, np.longdouble)
         file["texts/fixed"] = np.array(["a", "bcd"], dtype="S")
         file["texts/one"] = np.bytes_(b"175 microns")
         file["texts/greek"] = "\N{GREEK SMALL LETTER MU}m"
@@ -110,6 +111,7 @@ def test_soft_links_are_followed_inside_the_file(tree):
         ("group/integers", None, "SO", "int64 of shape (10,)", "a dataset of text of shape any"),
         ("group/truth", (2,), "iuf", "bool of shape (2,)", "numbers"),
         ("group/complex", (3,), "iuf", "complex128 of shape (3,)", "numbers"),
+        ("long floats", (2,), "iuf", "float128 of shape (2,)", "numbers"),
         ("empty", None, "f", "float64 of shape None", "floats"),
         ("group", (None,), "f", "a group", "a dataset of floats"),
         ("named type", (None,), "f", "a datatype", "a dataset of floats"),

@@ -157,7 +157,8 @@ class Tree:
                 len(found.shape or ()) == len(shape)
                 and all(wanted in (None, size) for wanted, size in zip(shape, found.shape, strict=True))
             )
-            if found.shape is None or not fits or found.dtype.kind not in kind:
+            wide = found.dtype.kind == "f" and found.dtype.itemsize > 8  # than what SciPy and this program know
+            if found.shape is None or not fits or found.dtype.kind not in kind or wide:
                 self.refuse(path, f"{found.dtype} of shape {found.shape}", expected)
             if found.dtype.kind == "O" and h5py.check_string_dtype(found.dtype) is None:
                 self.refuse(path, "references, or lists of varying length", expected)
