@@ -11,6 +11,7 @@ from murine.cortex.allen.responses import (
     Excerpt,
     Window,
     by_condition,
+    moving_sums,
     percent_of_baseline,
     stimulus_ids,
     summed,
@@ -29,6 +30,15 @@ def test_sum_is_numpys_to_the_last_bit(n, dtype):
     np.testing.assert_array_equal(summed(rows.T), expected)
     np.testing.assert_array_equal(summed(np.ascontiguousarray(rows.T)), expected)
     assert summed(rows.T).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 4, 7, 8, 24, 28, 32, 36, 127, 128, 129, 300])
+def test_moving_sums_are_numpys_to_the_last_bit(n, dtype):
+    trace = (np.random.default_rng(n).standard_normal(700) * 1e3).astype(dtype)
+    expected = np.array([trace[t : t + n].sum() for t in range(len(trace) - n + 1)], dtype)
+    np.testing.assert_array_equal(moving_sums(trace, n), expected)
+    np.testing.assert_array_equal(moving_sums(trace[:n], n), expected[:1])
 
 
 def looped(traces, starts, first, stop, before):

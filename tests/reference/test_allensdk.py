@@ -1,7 +1,8 @@
 """Two-photon answers against AllenSDK's own, where an interpreter that has it is named by ``MURINE_ALLENSDK``.
 
 AllenSDK needs NumPy 1.23 and forbids commercial use: it is run in an environment of its own, on files that our writer
-makes. What is compared with it here is what every other test trusts: the plain transcription of its definitions.
+makes. Compared with it are the plain transcription of its definitions, which every other test trusts, and murine
+itself.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "cortex"))  # whicheve
 import allen_files
 import scene_truth
 from allen_files import Options
+
+from murine.cortex.allen.ophys import Experiment
+from murine.cortex.allen.scene_metrics import NaturalScenes
 
 SCRIPT = Path(__file__).with_name("allensdk_answers.py")
 WIDE = Options(dtype="float64")
@@ -62,6 +66,18 @@ RAISES = {  # options, AllenSDK's answer that is an error, and what it says
     "nan-all": (replace(WIDE, nan_cell=1, nan_at="all"), "peak", "ValueError"),
     "no-blank": (Options(fewer=((-1, 0),)), "peak", "IndexError"),
     "scene-never": (Options(fewer=((17, 0),)), "peak", "IndexError"),
+}
+
+
+PUBLISHED = {  # murine's names of metrics, which are the published ones, and AllenSDK's
+    "pref_image_ns": "scene_ns",
+    "peak_dff_ns": "peak_dff_ns",
+    "p_ns": "ptest_ns",
+    "time_to_peak_ns": "time_to_peak_ns",
+    "p_run_mod_ns": "p_run_ns",
+    "run_mod_ns": "run_modulation_ns",
+    "reliability_ns": "reliability_ns",
+    "image_sel_ns": "image_selectivity_ns",
 }
 
 
@@ -125,6 +141,39 @@ def test_transcription_is_what_allensdk_answers(asked, name):
     compared(ours.sweep_p, theirs["sweep_p"], 2e-9)
     for column in scene_truth.PEAK_COLUMNS:
         compared(ours.peak[column], theirs[f"peak_{column}"], 1e-12)
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+def test_murine_answers_what_allensdk_answers(asked, name):
+    theirs = asked.allensdk(name)
+    with Experiment(asked.nwb(name)) as experiment:
+        scenes = NaturalScenes(experiment)
+        compared(experiment.cell_specimen_ids, theirs["cell_specimen_ids"])
+        assert experiment.traces().dtype == theirs["corrected"].dtype
+        compared(experiment.traces(), theirs["corrected"])
+        compared(experiment.running_speed, theirs["running"])
+        compared(scenes.table, theirs["table"])
+        compared(scenes.table.index, theirs["table_rows"])
+        assert scenes.sweep_length == theirs["sweep_length"]
+        assert experiment.acquisition_rate == theirs["acquisition_rate"]
+
+        # Bitwise.
+        compared(scenes.mean_sweep_response, theirs["mean_sweep_response"])
+        compared(scenes.running, theirs["mean_dx"])
+        compared(scenes.condition_response, theirs["response"], 1e-12)
+        compared(scenes.sweep_p_values, theirs["sweep_p"], 2e-9)  # as above
+        assert set(scenes.metrics) == set(PUBLISHED)
+        for ours, name_there in PUBLISHED.items():
+            compared(scenes.metrics[ours], theirs[f"peak_{name_there}"], 1e-12)
+
+
+@pytest.mark.parametrize("name", ["nan-preferred", "nan-all", "no-blank", "scene-never"])
+def test_murine_answers_where_allensdk_has_no_metrics(asked, name):
+    theirs = asked.allensdk(name)
+    with Experiment(asked.nwb(name)) as experiment:
+        scenes = NaturalScenes(experiment)
+        compared(scenes.mean_sweep_response, theirs["mean_sweep_response"])
+        assert scenes.metrics["image_sel_ns"].notna().any() == (name != "scene-never")
 
 
 @pytest.mark.parametrize("name", RAISES)

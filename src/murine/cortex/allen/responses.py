@@ -136,6 +136,25 @@ def summed(terms: Shaped[np.ndarray, "n_terms ..."]) -> np.ndarray:
     return total
 
 
+def moving_sums(trace: Shaped[np.ndarray, " n_frames"], n: int) -> Shaped[np.ndarray, " n_windows"]:
+    """Sum of every ``n`` neighbouring samples: as `summed` sums them, to the last bit, with the running sums shared."""
+    if n > 128:
+        half = n // 2 - n // 2 % 8
+        return moving_sums(trace[: half - n], half) + moving_sums(trace[half:], n - half)
+    if n < 8:
+        return summed(np.lib.stride_tricks.sliding_window_view(trace, n).T)
+    n_windows, whole = len(trace) - n + 1, n - n % 8
+    lanes = trace[: n_windows + 7].copy()
+    for i in range(8, whole, 8):
+        lanes += trace[i : i + n_windows + 7]
+    pairs = lanes[:-1] + lanes[1:]
+    fours = pairs[:-2] + pairs[2:]
+    total: np.ndarray = fours[:-4] + fours[4:]
+    for i in range(whole, n):
+        total += trace[i : i + n_windows]
+    return total
+
+
 def windows_within(
     starts: Int[np.ndarray, " n_sweeps"], before: int, first: int, stop: int, n_frames: int
 ) -> Iterator[tuple[Int[np.ndarray, " n_chosen"], int]]:
@@ -189,12 +208,12 @@ def sweep_means(
     means = np.full((len(traces), len(starts)), np.nan, real)
     for sweeps, end in windows_within(starts, before, first, stop, traces.shape[1]):
         samples_at = starts[sweeps] + np.arange(first, end)[:, None]
-        baseline_at = starts[sweeps] + np.arange(-before, 0)[:, None]
+        baseline_at = starts[sweeps] - before
         with np.errstate(divide="ignore", invalid="ignore"):
             for cell, trace in enumerate(traces):  # one at a time: its windows stay in the cache
                 samples = trace.take(samples_at)
                 if local_baseline:  # 100 (F / baseline - 1), in that order of operations
-                    samples /= summed(trace.take(baseline_at)) / real(before)
+                    samples /= moving_sums(trace, before).take(baseline_at) / real(before)
                     samples -= real(1)
                     samples *= real(100)
                 means[cell, sweeps] = summed(samples) / real(end - first)

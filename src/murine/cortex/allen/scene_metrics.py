@@ -134,12 +134,14 @@ class NaturalScenes:
         nothing else, counts as the peak of the time course, as in AllenSDK.
         """
         scenes = self.conditions.means(self.mean_sweep_response)[1:].astype(np.float64)
+        preferred = np.where(np.isnan(scenes), -np.inf, scenes).argmax(axis=0).tolist()
         rows = []
-        for trace, means, of_scenes in zip(self._traces, self.mean_sweep_response.T, scenes.T, strict=True):
-            if np.isnan(of_scenes).all():
+        for trace, means, of_scenes, best in zip(
+            self._traces, self.mean_sweep_response.T, scenes.T, preferred, strict=True
+        ):
+            if np.isnan(of_scenes[best]):  # as all others
                 rows.append([np.nan] * (len(METRICS) - 1))
                 continue
-            best = int(np.nanargmax(of_scenes))
             sweeps = self.conditions.sweeps[best + 1]
             sweeps = sweeps[~np.isnan(means[sweeps])]
             windows = self._windows(trace, sweeps)
@@ -317,17 +319,24 @@ def running_modulation(
     if min(len(running), len(still)) <= MIN_RUNNING_SWEEPS:
         return np.nan, np.nan
     with np.errstate(divide="ignore", invalid="ignore"):
-        a, b = running.mean(), still.mean()
+        a, b = _mean(running), _mean(still)
         modulation = np.nan if a == b else float((a - b) / abs(max(a, b)))
         return _welch(running, still), modulation
+
+
+def _mean(values: Shaped[np.ndarray, " n"]) -> np.floating:
+    """What ``values.mean()`` is, in less time."""
+    mean: np.floating = np.add.reduce(values) / values.dtype.type(len(values))
+    return mean
 
 
 def _welch(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " m"]) -> float:
     """p of Welch's t-test; means and squared deviations in the values' type, the rest in float64. NaN for constants."""
     from scipy.special import stdtr
 
-    variances = [np.float64(((v - v.mean()) ** 2).mean()) / (len(v) - 1) for v in (x, y)]  # of the means
-    t = np.float64(x.mean() - y.mean()) / np.sqrt(variances[0] + variances[1])
+    means = _mean(x), _mean(y)
+    variances = [np.float64(_mean((v - mean) ** 2)) / (len(v) - 1) for v, mean in zip((x, y), means, strict=True)]
+    t = np.float64(means[0] - means[1]) / np.sqrt(variances[0] + variances[1])
     freedom = sum(variances) ** 2 / (variances[0] ** 2 / (len(x) - 1) + variances[1] ** 2 / (len(y) - 1))
     return float(2 * stdtr(freedom, -abs(t)))
 
