@@ -272,7 +272,7 @@ def test_room_is_asked_for_before_anything_is_fetched(bucket, tmp_path):
         url = f"{bucket.endpoint}/{bucket.name}/nothing"
         return [Transfer(Remote(url, int(share * free), "0" * 32), tmp_path / str(i)) for i in range(n)]
 
-    with pytest.raises(MurineError, match=r"GB free, and there are .* GB to fetch"):
+    with pytest.raises(MurineError, match=r"MB free, and there are .* MB to fetch"):
         fetch(of_size(4, 0.3))
     with pytest.raises(MurineError, match=r"with 2 workers, there are at a time"):
         fetch(of_size(6, 0.3), workers=2, kept=False)

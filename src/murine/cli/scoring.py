@@ -325,7 +325,7 @@ def _sweep_andshow(
     tasks = {task for outcome in outcomes for task in outcome.tasks}
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     if tasks:
-        show(leaderboards(atlas, tasks=tasks), format)
+        _show_leaderboards(leaderboards(atlas, tasks=tasks), format)
     if not quiet:
         computed = sum(outcome.state == "computed" for outcome in outcomes)
         done = sum(outcome.state == "done" for outcome in outcomes)
@@ -336,6 +336,18 @@ def _sweep_andshow(
     if failed:
         several = "" if len(outcomes) == 1 else f"{len(failed)} of {len(outcomes)} networks could not be scored:\n"
         raise MurineError(several + "\n".join(f"{outcome.choice}: {outcome.reason}" for outcome in failed))
+
+
+def _show_leaderboards(table: pd.DataFrame, format: Format) -> None:
+    from murine.atlas.leaderboard import MIN_CEILING
+
+    show(table, format)
+    if table.empty:
+        print(
+            f"murine: no site has a noise ceiling of {MIN_CEILING} or more, so networks are not ranked; `murine results "
+            "--view sites` shows the raw scores. More neurons or more sessions raise the ceiling.",
+            file=sys.stderr,
+        )
 
 
 def _write_report(atlas: Any, out: Path, cortex: str | None, metric: str | None, quiet: bool) -> None:

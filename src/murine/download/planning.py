@@ -70,10 +70,10 @@ def require_room(plan: Plan, workers: int, kept: bool) -> None:
         needed, what = plan.n_bytes, "there are"
     else:  # one that is made use of, one that waits for it, and one in every worker
         sizes = sorted((transfer.remote.size or 0 for transfer in plan.missing), reverse=True)
-        needed, what = min(plan.n_bytes, sum(sizes[: workers + 2])), f"with {workers} workers, there are at a time"
+        needed, what = min(plan.n_bytes, sum(sizes[: workers + 2])), f"with {workers} at a time there are"
     if needed > plan.free:
         folders = sorted({str(existing_folder(transfer.file)) for transfer in plan.missing})
         raise MurineError(
-            f"the disk of {some(folders, 1)} has {plan.free / 1e9:.2f} GB free, and {what} {needed / 1e9:.2f} GB to "
+            f"the disk of {some(folders, 1)} has {plan.free / 1e6:,.1f} MB free, and {what} {needed / 1e6:,.1f} MB to "
             "fetch. Make room, ask for less, or choose another folder."
         )
