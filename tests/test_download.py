@@ -274,7 +274,7 @@ def test_room_is_asked_for_before_anything_is_fetched(bucket, tmp_path):
 
     with pytest.raises(MurineError, match=r"MB free, and there are .* MB to fetch"):
         fetch(of_size(4, 0.3))
-    with pytest.raises(MurineError, match=r"with 2 workers, there are at a time"):
+    with pytest.raises(MurineError, match=r"with 2 at a time there are"):
         fetch(of_size(6, 0.3), workers=2, kept=False)
     assert not list(tmp_path.iterdir())
     assert states(fetch(of_size(10, 0.2), workers=1, kept=False)) == ["failed"] * 10  # 404: asked after all

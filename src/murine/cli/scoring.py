@@ -344,8 +344,8 @@ def _show_leaderboards(table: pd.DataFrame, format: Format) -> None:
     show(table, format)
     if table.empty:
         print(
-            f"murine: no site has a noise ceiling of {MIN_CEILING} or more, so networks are not ranked; `murine results "
-            "--view sites` shows the raw scores. More neurons or more sessions raise the ceiling.",
+            f"murine: no site has a noise ceiling of {MIN_CEILING} or more, so networks are not ranked; `murine "
+            "results --view sites` shows the raw scores. More neurons or more sessions raise the ceiling.",
             file=sys.stderr,
         )
 

@@ -11,8 +11,10 @@ from jaxtyping import Float, Int, Int32, Int64
 
 from murine.compilation import compiled
 
-#: Words of 64 positions whose counts are kept together: their sum fits in 16 bits and a few vector registers.
-_WORDS = 128
+#: Words of 64 positions whose counts are kept together: their sum fits in 16 bits, all of them in a few vector
+#: registers. A power of two, as shifts: division with a remainder is slower than all the rest.
+_SHIFT = 7
+_WORDS = 1 << _SHIFT
 
 
 class Order(NamedTuple):
@@ -58,16 +60,18 @@ def _below(bits: np.ndarray, inner: np.ndarray, outer: np.ndarray, bound: int) -
     x = (x & np.uint64(0x3333333333333333)) + ((x >> np.uint64(2)) & np.uint64(0x3333333333333333))
     x = (x + (x >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
     in_word = np.int64((x * np.uint64(0x0101010101010101)) >> np.uint64(56))
-    return outer[word // _WORDS] + np.int64(inner[word]) + in_word
+    return outer[word >> _SHIFT] + np.int64(inner[word >> _SHIFT, word & (_WORDS - 1)]) + in_word
 
 
 @compiled
 def _take(bits: np.ndarray, inner: np.ndarray, outer: np.ndarray, position: int) -> None:
     word = position >> 6
     bits[word] |= np.uint64(1) << np.uint64(position & 63)
-    block = word // _WORDS
-    for k in range(block * _WORDS, (block + 1) * _WORDS):  # all: without branches it is a handful of instructions
-        inner[k] += np.int16(k > word)
+    block = word >> _SHIFT
+    word &= _WORDS - 1
+    within = inner[block]
+    for k in range(_WORDS):  # all: without branches, and from 0, it is a handful of instructions
+        within[k] += np.int16(k > word)
     for k in range(block + 1, len(outer)):
         outer[k] += 1
 
@@ -84,7 +88,7 @@ def _excess(
     n = len(ascending)
     n_blocks = n // (64 * _WORDS) + 1
     bits = np.zeros(n_blocks * _WORDS, np.uint64)
-    inner = np.zeros(n_blocks * _WORDS, np.int16)
+    inner = np.zeros((n_blocks, _WORDS), np.int16)
     outer = np.zeros(n_blocks, np.int64)
     total = 0
     for g in range(len(groups) - 1):
@@ -112,7 +116,7 @@ def _excess_of_each(
     n = len(ascending)
     n_blocks = n // (64 * _WORDS) + 1
     bits = np.zeros(n_blocks * _WORDS, np.uint64)
-    inner = np.zeros(n_blocks * _WORDS, np.int16)
+    inner = np.zeros((n_blocks, _WORDS), np.int16)
     outer = np.zeros(n_blocks, np.int64)
     for g in range(len(groups) - 1):
         start, stop = groups[g], groups[g + 1]

@@ -183,8 +183,10 @@ def _whitened(
 
 def upper(rdm: Num[np.ndarray, "*stack n_stimuli n_stimuli"]) -> Num[np.ndarray, "*stack n_pairs"]:
     """The strict upper triangle, row by row (as ``numpy.triu_indices(n, 1)``, SciPy's condensed form)."""
-    rows, columns = np.triu_indices(rdm.shape[-1], 1)
-    return rdm[..., rows, columns]
+    n = rdm.shape[-1]
+    rows, columns = np.triu_indices(n, 1)
+    # Indexing by both would put the vectors of a stack beside each other in memory, which slows all that follows.
+    return rdm.reshape(*rdm.shape[:-2], n * n).take(rows * n + columns, axis=-1)
 
 
 def n_stimuli_of(n_pairs: int) -> int:

@@ -185,8 +185,9 @@ def allen_2p(root: Path | None = None) -> Cortex:
 def allen(root: Path | None = None) -> Cortex:
     """Two-photon responses to the 118 scenes, as far as `murine data fetch allen` has fetched them.
 
-    All cells of all sessions in the cache but those of failed containers, corrected fluorescence in AllenSDK's window; the images as they were shown,
-    918 x 1174. `murine data build allen` chooses among them, or takes another signal or window.
+    All cells of all sessions in the cache but those of failed containers, corrected fluorescence in AllenSDK's window;
+    the images as they were shown, 918 x 1174. `murine data build allen` chooses among them, or takes another signal or
+    window.
     """
     holdings = TwoPhoton()
     catalogue = holdings.catalogue().select()
