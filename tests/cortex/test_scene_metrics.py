@@ -156,6 +156,26 @@ def test_dark_cell_is_not_finite_and_silent(written, tmp_path):
     np.testing.assert_array_equal(dark.drop(3), whole.drop(3))
 
 
+def test_dark_baseline_spoils_one_cell_without_a_warning(written, tmp_path):
+    """Infinite responses."""
+    path = tmp_path / "dark.nwb"
+    path.write_bytes(written("float32").read_bytes())
+    with Experiment(written("float32")) as before:
+        scenes = NaturalScenes(before)
+        whole, best = scenes.metrics, int(scenes.metrics.pref_image_ns[4])
+        start = int(scenes.starts[scenes.conditions.sweeps[best + 1][3]])
+    with h5py.File(path, "r+") as file:
+        for series in ("demixed_signal", "neuropil_response"):
+            file[f"{PIPE}/Fluorescence/imaging_plane_1_{series}/data"][4, start - 28 : start] = 0
+    with Experiment(path) as after:
+        scenes = NaturalScenes(after)
+        dark = scenes.metrics
+        assert np.isinf(scenes.mean_sweep_response[:, 4]).sum() == 1
+    np.testing.assert_array_equal(dark.drop(4), whole.drop(4))
+    assert dark.pref_image_ns[4] == best
+    assert np.isnan(dark.image_sel_ns[4])
+
+
 def test_scenes_beyond_the_last_are_refused(written):
     with Experiment(written("float32")) as experiment, pytest.raises(MurineError, match=r"float32.*-1 to 117.*0 to 99"):
         NaturalScenes(experiment, n_scenes=100)

@@ -135,26 +135,9 @@ class NaturalScenes:
         """
         scenes = self.conditions.means(self.mean_sweep_response)[1:].astype(np.float64)
         preferred = np.where(np.isnan(scenes), -np.inf, scenes).argmax(axis=0).tolist()
-        rows = []
-        for trace, means, of_scenes, best in zip(
-            self._traces, self.mean_sweep_response.T, scenes.T, preferred, strict=True
-        ):
-            if np.isnan(of_scenes[best]):  # as all others
-                rows.append([np.nan] * (len(METRICS) - 1))
-                continue
-            sweeps = self.conditions.sweeps[best + 1]
-            sweeps = sweeps[~np.isnan(means[sweeps])]
-            windows = self._windows(trace, sweeps)
-            rows.append(
-                [
-                    best,
-                    of_scenes[best],
-                    self._time_to_peak(windows),
-                    *running_modulation(means[sweeps], self.running[sweeps]),
-                    reliability(windows),
-                    image_selectivity(of_scenes),
-                ]
-            )
+        cells = zip(self._traces, self.mean_sweep_response.T, scenes.T, preferred, strict=True)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rows = [self._of_preferred(*cell) for cell in cells]
         columns = [name for name in METRICS if name != "p_ns"]
         table = pd.DataFrame(rows, columns=columns, dtype=np.float64)
         table["p_ns"] = self.conditions.anova(self.mean_sweep_response)
@@ -185,13 +168,37 @@ class NaturalScenes:
         )
         return np.stack(parts, axis=-1)
 
+    def _of_preferred(
+        self,
+        trace: Shaped[np.ndarray, " n_frames"],
+        means: Float[np.ndarray, " n_sweeps"],
+        scenes: Float[np.ndarray, " n_scenes"],
+        best: int,
+    ) -> list[float]:
+        """The metrics of one cell but ``p_ns``: from its sweeps, its mean responses to the scenes, and the best one."""
+        if np.isnan(scenes[best]):  # as are all others
+            return [np.nan] * (len(METRICS) - 1)
+        sweeps = self.conditions.sweeps[best + 1]
+        sweeps = sweeps[~np.isnan(means[sweeps])]
+        windows = self._windows(trace, sweeps)
+        modulation = running_modulation(means[sweeps], self.running[sweeps])
+        return [
+            best,
+            float(scenes[best]),
+            self._time_to_peak(windows),
+            *modulation,
+            reliability(windows),
+            image_selectivity(scenes),
+        ]
+
     def _windows(
         self, trace: Shaped[np.ndarray, " n_frames"], sweeps: Int[np.ndarray, " n_chosen"]
     ) -> Shaped[np.ndarray, "n_complete n_samples"]:
         """Time courses, in percent, of those of the sweeps whose window is complete."""
         starts = self._excerpt.starts[sweeps]
         starts = starts[(starts >= self._before) & (starts + self._after <= len(trace))]
-        return percent_of_baseline(trace[starts[:, None] + np.arange(-self._before, self._after)], self._before)
+        windows = trace.take(starts[:, None] + np.arange(-self._before, self._after))
+        return percent_of_baseline(windows, self._before)
 
     def _time_to_peak(self, windows: Shaped[np.ndarray, "n_sweeps n_samples"]) -> float:
         if not len(windows):
@@ -361,11 +368,11 @@ def image_selectivity(means: Float[np.ndarray, " n_scenes"], n_thresholds: int =
     """1 - 2 x mean over thresholds of the fraction of scenes whose mean response is strictly above.
 
     Thresholds are fmin + j (fmax - fmin) / ``n_thresholds``, j = 0, 1, ... It is 1 for a constant cell, NaN where a
-    scene has no response.
+    scene has no finite response.
     """
-    if np.isnan(means).any():
+    if not np.isfinite(means).all():
         return np.nan
     least, largest = means.min(), means.max()
     thresholds = least + np.arange(n_thresholds) * (largest - least) / n_thresholds
-    above = len(means) - np.searchsorted(np.sort(means), thresholds, side="right")
-    return float(1 - 2 * (above / len(means)).mean())
+    below = np.searchsorted(thresholds, means)  # thresholds that each scene is strictly above
+    return float(1 - 2 * below.sum() / (n_thresholds * len(means)))
