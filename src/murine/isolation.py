@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
@@ -19,7 +20,6 @@ from murine.errors import MurineError
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
 
 #: Seconds after which a process ends itself if the one that should have ended it has not.
 _GRACE = 5.0
@@ -124,6 +124,32 @@ class Isolated:
                 [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
         return self._process
+
+
+#: Memory (bytes) that reading one file may take, and time: a fixed part and one for its size.
+READING_MEMORY = 7 << 28
+_SECONDS = 60.0
+_BYTES_PER_SECOND = 1e6
+
+
+def read_apart(file: Path, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function that reads a file in a process of its own, with time enough for a file of that size.
+
+    Raises
+    ------
+    MurineError
+        That the function raised; one that names the file if the process crashed, hung or ran out of memory.
+    """
+    with Isolated(READING_MEMORY) as process:
+        try:
+            return process.call(reading_seconds(file), function, *args, **kwargs)
+        except Crashed as error:
+            raise MurineError(f"{str(file)!r} is damaged: {error} while reading it.") from None
+
+
+def reading_seconds(*files: Path) -> float:
+    """Time after which a process that reads files has hung."""
+    return _SECONDS + sum(file.stat().st_size for file in files if file.is_file()) / _BYTES_PER_SECOND
 
 
 def _cause(code: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tracemalloc
+from functools import partial
 
 import h5py
 import numpy as np
@@ -22,9 +23,9 @@ from neuropixels_files import (
 
 from murine.comparison.scoring import Settings, Yardstick, score_layers
 from murine.comparison.targets import targets_of
+from murine.cortex.allen import neuropixels
 from murine.cortex.allen.neuropixels import (
     VISUAL_AREAS,
-    read_session,
     read_tables,
     spike_counts,
 )
@@ -35,6 +36,7 @@ from murine.errors import MurineError
 from murine.networks.capture import CapturedLayer
 from murine.networks.kernel import LayerKernel
 
+read_session = partial(neuropixels.read_session, isolated=False)  # checked, traced and seen by caplog
 IDS = (*(f"scene_{i:03d}" for i in range(N_SCENES)), "blank")
 # Rows of KINDS that a reader must keep with its defaults, by hand.
 USUAL = [0, 1, 3, 9, 12, 13, 19, 20, 21, 22, 23]

@@ -14,7 +14,7 @@ Nothing in them depends on where the folder is.
 from murine.download.bucket import Bucket
 from murine.download.fetching import Outcome, fetch, require_all
 from murine.download.planning import Plan, plan
-from murine.download.records import Record, read_record, remove, verified, verify
+from murine.download.records import Record, read_record, remove, untouched, verified, verify
 from murine.download.remote import Check, Remote, Transfer
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "read_record",
     "remove",
     "require_all",
+    "untouched",
     "verified",
     "verify",
 ]

@@ -118,6 +118,12 @@ def may_adopt(file: Path, remote: Remote, check: Check) -> bool:
     return check == "size" if record is None else vouches(record, remote, check)
 
 
+def untouched(file: Path) -> bool:
+    """Whether a file is as it was fetched and verified: it has a record, and size and time are those of the record."""
+    record = read_record(file)
+    return record is not None and _untouched(file, record)
+
+
 def _untouched(file: Path, record: Record) -> bool:
     try:
         now = file.stat()

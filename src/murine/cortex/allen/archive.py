@@ -22,17 +22,12 @@ from murine.download import Bucket, Outcome, Remote, Transfer
 from murine.download.disk import beside, existing_folder, meaning
 from murine.errors import MurineError, some
 from murine.files import appearing
-from murine.isolation import Crashed, Isolated
+from murine.isolation import READING_MEMORY, Crashed, Isolated, reading_seconds
 from murine.progress import AnyProgress, Silent
 
 log = logging.getLogger(__name__)
 
 BUCKET = "allen-brain-observatory"
-
-#: Memory (bytes) and time for making recordings of one session, in a process of its own.
-_MEMORY = 3 << 30
-_SECONDS = 120.0
-_BYTES_PER_SECOND = 1e6
 
 
 def default_folder(cache: Path | None = None) -> Path:
@@ -291,7 +286,7 @@ class Archive:
         for file in plan.leftovers:
             _let_go_unless_used(file, keep_raw)
         step = (progress or Silent()).task("making recordings", len(plan.sessions)) if plan.sessions else None
-        with Isolated(_MEMORY) as isolated:
+        with Isolated(READING_MEMORY) as isolated:
 
             def arrived(outcome: Outcome) -> None:
                 session, needed = of[outcome.transfer]
@@ -423,13 +418,12 @@ class Archive:
         """Make the recordings of a session; what cannot be made ever is noted beside where it would be."""
         files = {transfer.file for transfer in needed}
         raw = [self.place / key if self.place / key in files else None for key in session.keys]
-        size = sum(file.stat().st_size for file in files)
         for recording in session.recordings:  # what a process that was killed has left; we hold the session's lock
             for stale in recording.parent.glob(f".{recording.name}.*.partial"):
                 with suppress(OSError):
                     stale.unlink(missing_ok=True)
         try:
-            seconds = _SECONDS + size / _BYTES_PER_SECOND
+            seconds = reading_seconds(*files)
             impossible, notes = isolated.call(seconds, _with_notes, reduction, session, raw, session.missing)
         except Crashed as error:
             raise MurineError(f"{str(raw[0])!r} could not be read: {error}.") from error

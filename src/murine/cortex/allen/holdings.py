@@ -205,5 +205,6 @@ def _reduce_neuropixels(
     tables = read_tables(place)
     for target in missing:
         window = windows[target.parent]
-        read_session(file, window=(window.start, window.stop), tables=tables, areas=VISUAL_AREAS).write(target)
+        limits = (window.start, window.stop)
+        read_session(file, window=limits, tables=tables, areas=VISUAL_AREAS, isolated=False).write(target)
     return {}

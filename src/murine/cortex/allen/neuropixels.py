@@ -24,8 +24,10 @@ from murine.cortex.allen.responses import by_condition
 from murine.cortex.allen.transgenic import cre_line
 from murine.cortex.natural_scenes import BLANK, N_SCENES, SCENE_IDS, scene_groups
 from murine.cortex.recording import Recording
+from murine.download import untouched
 from murine.errors import MurineError, some
 from murine.files import read_table
+from murine.isolation import read_apart
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +153,7 @@ def read_session(
     areas: Collection[str] | None = VISUAL_AREAS,
     tables: Tables | None = None,
     rates: bool = False,
+    isolated: bool | None = None,
 ) -> Recording:
     """Count the spikes of each unit in each presentation of a natural scene.
 
@@ -173,6 +176,9 @@ def read_session(
         donor, sex and Cre line from ``sessions.csv``.
     rates
         Spikes per second instead of counts.
+    isolated
+        Read in a process of its own, under limits of time and memory, because a damaged file can make the HDF5 library
+        crash or never end; costs half a second. None: unless the file is as `murine.download` fetched and verified it.
 
     Returns
     -------
@@ -199,16 +205,30 @@ def read_session(
     spikes are not in order are sorted: files before May 2020 have both (AllenSDK issue 1349).
     """
     _check_window(window)
+    limits = {
+        "isi_violations": (isi_violations, -1),
+        "amplitude_cutoff": (amplitude_cutoff, -1),
+        "presence_ratio": (presence_ratio, 1),
+    }
+    file = Path(path)
+    if isolated or (isolated is None and not untouched(file)):
+        return read_apart(file, _read_session, file, window, limits, areas, tables, rates)
+    return _read_session(file, window, limits, areas, tables, rates)
+
+
+def _read_session(
+    path: Path,
+    window: tuple[float, float],
+    limits: dict[str, tuple[float | None, int]],
+    areas: Collection[str] | None,
+    tables: Tables | None,
+    rates: bool,
+) -> Recording:
     with Tree(path, max_bytes=_MOST_BYTES) as tree:
         session = tree.text("identifier")
         presentations = _presentations(tree)
         channels = _channels(tree, tables)
         units = _units(tree, channels)
-        limits = {
-            "isi_violations": (isi_violations, -1),
-            "amplitude_cutoff": (amplitude_cutoff, -1),
-            "presence_ratio": (presence_ratio, 1),
-        }
         kept = _chosen(str(path), units, limits, areas)
         bounds = _index(tree, "units/spike_times", len(units))
         invalid = _invalid(tree, presentations, window, dict(zip(channels.probe_id, channels.probe, strict=True)))

@@ -112,7 +112,7 @@ class Experiment:
         about: dict[str, Any] = {key: self.tree.text(path) for key, path in _METADATA.items() if path in self.tree}
         for key in _NUMBERS:
             if key in about:
-                number = re.match(r"\s*(\d+)", about[key])
+                number = re.match(r"\s*(\d{1,18})(?!\d)", about[key])
                 if number is None:
                     self.tree.refuse(_METADATA[key], repr(about[key]), "a number, or a number with its unit")
                 about[key] = int(number[1])
@@ -134,7 +134,7 @@ class Experiment:
     @property
     def _demixes(self) -> bool:
         """Whether the pipeline was one that separates overlapping cells, from version 2.0."""
-        major = re.match(r"\d+", self.pipeline_version)
+        major = re.match(r"\d{1,9}(?!\d)", self.pipeline_version)
         return major is not None and int(major[0]) >= 2
 
     @property
@@ -142,7 +142,7 @@ class Experiment:
         """Of the metadata; the number the file's name begins with where those say nothing."""
         found = self.metadata.get("ophys_experiment_id")
         if found is None:
-            number = re.match(r"\d+", self.tree.file.name)
+            number = re.match(r"\d{1,18}(?!\d)", self.tree.file.name)
             if number is None:
                 self.tree.refuse(_METADATA["ophys_experiment_id"], "nothing there", "the experiment's number")
             found = int(number[0])
@@ -266,7 +266,7 @@ class Experiment:
                 f"events of experiment {self.experiment_id} were asked for, but no events file was given "
                 "(<experiment id>_events.npz; `murine data fetch allen --events` gets it; 105 experiments have none)."
             )
-        arrays = read_npz(self.events_file, max_bytes=self.tree.max_bytes)
+        arrays = read_npz(self.events_file, max_bytes=1 << 30)
         events = arrays.get("ev")
         expected = (self.n_cells, self.n_frames)
         if events is None or events.shape != expected or events.dtype.kind not in "fiu":

@@ -17,17 +17,13 @@ from murine.cortex.allen.responses import WINDOWS, Window, by_condition, stimulu
 from murine.cortex.allen.scene_metrics import METRICS, NaturalScenes
 from murine.cortex.allen.templates import Templates
 from murine.cortex.recording import Recording
+from murine.download import untouched
 from murine.errors import MurineError
-from murine.isolation import Crashed, Isolated
+from murine.isolation import read_apart
 
 log = logging.getLogger(__name__)
 
 N_SCENES = 118
-
-#: Memory (bytes) and time for a file that is read in a process of its own.
-_MEMORY = 2 << 30
-_SECONDS = 60.0
-_BYTES_PER_SECOND = 1e6
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ def read_recording(
     signal: str = "corrected",
     window: Window = WINDOWS["allensdk"],
     layer_scheme: str = DEFAULT_SCHEME,
-    isolated: bool = False,
+    isolated: bool | None = None,
 ) -> Recording:
     """Read the responses of one two-photon experiment to the natural scenes.
 
@@ -70,8 +66,8 @@ def read_recording(
     layer_scheme
         Rule that makes layers of depth and line (`transgenic.layer_schemes`).
     isolated
-        Read in a process of its own, under limits of time and memory: for files whose digest nobody has verified, which
-        may be damaged so that the HDF5 library crashes or never ends. Costs half a second.
+        Read in a process of its own, under limits of time and memory, because a damaged file can make the HDF5 library
+        crash or never end; costs half a second. None: unless the file is as `murine.download` fetched and verified it.
 
     Returns
     -------
@@ -88,16 +84,10 @@ def read_recording(
     MurineError
         If the file is damaged, shows no natural scenes, or lacks what the signal is made of.
     """
-    measure = Measure(signal, window)
-    if not isolated:
-        return _read(file, events, measure, layer_scheme)
-    path = Path(file)
-    seconds = _SECONDS + (path.stat().st_size / _BYTES_PER_SECOND if path.is_file() else 0)
-    with Isolated(_MEMORY) as process:
-        try:
-            return process.call(seconds, _read, file, events, measure, layer_scheme)
-        except Crashed as error:
-            raise MurineError(f"{str(file)!r} is damaged: {error} while reading it.") from None
+    measure, path = Measure(signal, window), Path(file)
+    if isolated or (isolated is None and not untouched(path)):
+        return read_apart(path, _read, path, events, measure, layer_scheme)
+    return _read(path, events, measure, layer_scheme)
 
 
 def _read(file: str | Path, events: str | Path | None, measure: Measure, layer_scheme: str) -> Recording:
@@ -105,6 +95,7 @@ def _read(file: str | Path, events: str | Path | None, measure: Measure, layer_s
         return _recording(experiment, measure, layer_scheme)
 
 
+@np.errstate(all="ignore")  # absurd values of a damaged file become NaN or infinite, not noise on the terminal
 def _recording(experiment: Experiment, measure: Measure, layer_scheme: str) -> Recording:
     scenes = NaturalScenes(experiment, N_SCENES)
     means = None if measure == Measure() else scenes.sweep_means(measure.signal, measure.window)
