@@ -157,9 +157,7 @@ class Search:
         candidates[usable] = found.candidates.cpu().numpy()
         candidate_r = self._correlations(features, candidates)
         order = np.lexsort((candidates, np.where(np.isnan(candidate_r), np.inf, -candidate_r)), axis=1)
-        matched = np.flatnonzero(unit >= 0)
-        activations = np.full(self.train.shape, np.nan)
-        activations[matched] = features.units(unit[matched]).T
+        activations = activations_of(features, unit)
         finite = np.isfinite(self.train).all(axis=1)
         flags = np.where(unit >= 0, "", np.where(~finite, "not finite", "constant"))
         flags[usable[unit[usable] < 0]] = "no unit"
@@ -188,6 +186,16 @@ class Search:
             responses = np.repeat(self._standardised[i : i + 256], there.sum(axis=1), axis=0)
             r[i : i + 256][there] = np.einsum("ij,ij->i", activations, responses)
         return r
+
+
+def activations_of(features: Features, units: Int[np.ndarray, " n_neuroids"]) -> Responses:
+    """The activation curves of the units of neurons, (n_neuroids, n_stimuli) float64; NaN where the unit is -1.
+
+    Inside a reducer, which alone sees features."""
+    curves = np.full((len(units), len(features.tensor)), np.nan)
+    there = units >= 0
+    curves[there] = features.units(units[there]).T
+    return curves
 
 
 class _Best:
