@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 RUN := $(VENV)/bin
+# Processes that share the tests.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench clean
@@ -25,10 +27,10 @@ test: $(VENV)/installed
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
-	$(RUN)/pytest
+	$(RUN)/pytest -n $(WORKERS)
 
 bench: $(VENV)/installed
-	$(RUN)/python benchmarks/score.py
+	for script in benchmarks/*.py; do echo "== $$script"; $(RUN)/python $$script || exit 1; done
 
 clean:
 	rm -rf $(VENV) demo atlas

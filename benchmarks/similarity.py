@@ -29,7 +29,7 @@ from murine.comparison.geometry import kernel_metrics
 from murine.comparison.inference import bootstrap_counts, permutations
 from murine.comparison.rdm import upper
 from murine.comparison.reweighted import reweight
-from murine.comparison.rsa import metrics
+from murine.comparison.rsa import comparisons
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -90,7 +90,7 @@ def main() -> None:
         print(f"reweighted RSA, {N_FOLDS} folds: {1e3 * ours:.1f} ms, scikit-learn {1e3 * theirs:.0f} ms; {chosen:.0f}")
         print(f"weights above zero; largest error {error:.0e}, furthest from optimal {found.violations.max():.0e}")
 
-        tau_a = metrics["rsa-tau-a"]
+        tau_a = comparisons["rsa-tau-a"]
         ratios = []
         for decimals in (None, 2):
             a, b = (x if decimals is None else x.round(decimals) for x in (layers, sites))
@@ -113,7 +113,7 @@ def main() -> None:
 
         kernels = [np.stack([x @ x.T for x in features(*given)]) for given in ((60, 300, 3), (N_SITES, 200, 5))]
         vectors = [upper(k) for k in kernels]
-        pearson = cpu_time(lambda: metrics["rsa-pearson"].resample(vectors[0], vectors[1], counts))
+        pearson = cpu_time(lambda: comparisons["rsa-pearson"].resample(vectors[0], vectors[1], counts))
         print(f"{N_DRAWS} draws of 60 layers x {N_SITES} sites: RSA by Pearson's r {pearson:.2f} s", end="")
         cka = {}
         for name in ("cka", "cka-debiased"):

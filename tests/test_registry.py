@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 import murine.registry
-from murine.comparison.rsa import Metric, metrics
+from murine.comparison.metrics import Metric, metrics
 from murine.cortex.datasets import datasets
 from murine.errors import MurineError, nearest, some
 from murine.networks.zoo import controls

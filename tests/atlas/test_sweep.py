@@ -245,7 +245,7 @@ def test_a_cortex_that_cannot_be_used_fails_the_sweep(plan, networks, folder, tm
         (small_cortex.with_cortex(plan, cortex=str(one)), "has 1 repetition"),
         (small_cortex.with_cortex(plan, min_reliability=1.1), "no neuron"),
         (replace(plan, stimuli=fewer), "stimuli have no image"),
-        (replace(plan, metrics=("rsa-pearson", "cka")), "unknown metric 'cka'"),
+        (replace(plan, metrics=("rsa-pearson", "ccka")), "unknown metric 'ccka'"),
         (replace(plan, device="abacus"), "unknown device 'abacus'"),
     ):
         with pytest.raises(MurineError, match=message):

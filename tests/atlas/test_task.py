@@ -65,6 +65,7 @@ SCORE_CHANGES = [
     {"network": "other"},
     {"weights": "random:1"},
     {"cortex_digest": "d"},
+    {"groups": "g"},
     {"metric": "rsa-tau-a"},
     {"n_bootstraps": 99},
     {"n_permutations": 99},

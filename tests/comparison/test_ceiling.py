@@ -8,7 +8,7 @@ from scipy.stats import kendalltau, pearsonr
 
 from murine.comparison.ceiling import SCALES, Ceiling, full_reliability, halves_reliability
 from murine.comparison.inference import bootstrap_counts
-from murine.comparison.rsa import metrics
+from murine.comparison.rsa import comparisons
 from murine.cortex.reliability import spearman_brown
 from murine.errors import MurineError
 
@@ -31,7 +31,7 @@ def test_conversions():
 
 
 def test_every_metric_has_a_ceiling():
-    assert {metrics[name].scale for name in metrics} <= set(SCALES)
+    assert {comparisons[name].scale for name in comparisons} <= set(SCALES)
     with pytest.raises(MurineError, match="no ceiling of scale 'rho' is known; scales are r, r2, tau-a"):
         ceiling(RELIABILITY, "rho")
 

@@ -8,7 +8,7 @@ import pytest
 from murine.comparison.choice import best_layer, choose, chosen_predictions, fold_scores
 from murine.comparison.inference import folds
 from murine.comparison.rdm import pearson_rdm, upper, zscore
-from murine.comparison.rsa import metrics
+from murine.comparison.rsa import comparisons
 from murine.cortex.simulated import SimulatedCortex, simulate
 from murine.errors import MurineError
 
@@ -78,7 +78,7 @@ def test_fold_scores_are_those_of_selected_stimuli():
     rng = np.random.default_rng(0)
     layers, sites = (np.stack([pearson_rdm(rng.normal(size=(24, 9))) for _ in range(n)]) for n in (3, 2))
     parts = folds(24, 3, 1)
-    train, test = fold_scores(layers, sites, parts, metrics["rsa-pearson"].score)
+    train, test = fold_scores(layers, sites, parts, comparisons["rsa-pearson"].score)
     for k, fold in enumerate(parts):
         rest = [i for i in range(24) if i not in fold]
         for scores, members in ((train, rest), (test, fold)):
@@ -86,7 +86,7 @@ def test_fold_scores_are_those_of_selected_stimuli():
             expected = [[np.corrcoef(a, b)[0, 1] for b in vectors[1]] for a in vectors[0]]
             np.testing.assert_allclose(scores[k], expected)
     with pytest.raises(MurineError, match="a fold with 3 stimuli is too small"):
-        fold_scores(layers, sites, folds(24, 8, 0), metrics["rsa-pearson"].score)
+        fold_scores(layers, sites, folds(24, 8, 0), comparisons["rsa-pearson"].score)
 
 
 N_LAYERS, N_STIMULI = 300, 60
@@ -107,7 +107,7 @@ def test_nested_choice_removes_the_optimism_of_the_best_of_300_random_layers(cor
 
     Choosing within the training stimuli leaves nothing; choosing on odd repetitions leaves what the random layers have
     in common with the reliable responses to these very images."""
-    score = metrics["rsa-pearson"].score
+    score = comparisons["rsa-pearson"].score
     rows = []
     for seed in range(40):
         recording = cortex.redraw(seed).recording
@@ -138,7 +138,7 @@ def test_nested_choice_finds_the_layer_there_is(cortex: SimulatedCortex) -> None
     truth = pearson_rdm(np.ascontiguousarray(zscore(cortex.true_responses[mine][:, :N_STIMULI]).T))
     site = pearson_rdm(np.ascontiguousarray(zscore(means).T))[None]
     layers = np.concatenate([random_layers(0), truth[None]])
-    choice = choose(*fold_scores(layers, site, folds(N_STIMULI, 2, 0), metrics["rsa-pearson"].score))
+    choice = choose(*fold_scores(layers, site, folds(N_STIMULI, 2, 0), comparisons["rsa-pearson"].score))
     assert (choice.layers == N_LAYERS).all()
     assert choice.optimism[0] == 0
     assert choice.nested[0] > 0.5

@@ -9,7 +9,7 @@ import pytest
 
 from murine.comparison.inference import bootstrap_counts, interval
 from murine.comparison.rdm import pearson_rdm, upper, zscore
-from murine.comparison.rsa import metrics
+from murine.comparison.rsa import comparisons
 from murine.comparison.targets import Targets, targets_of
 from murine.cortex.simulated import SimulatedCortex, simulate
 
@@ -27,7 +27,7 @@ def test_ceiling_covers_the_truth_and_the_generating_model_reaches_it(reliabilit
     mine = base.recording["area"] == "SIMl"
     order = np.argsort(np.asarray(base.recording.stimulus_ids))
     true_rdm = upper(pearson_rdm(np.ascontiguousarray(zscore(base.true_responses[mine][:, order]).T)))
-    metric = metrics["rsa-pearson"]
+    metric = comparisons["rsa-pearson"]
     intervals, ratios, rdms = [], [], []
     for seed in range(N_SEEDS):
         targets = _experiment(base, seed)

@@ -8,7 +8,7 @@ import pytest
 from murine.comparison.inference import bootstrap_counts, interval, pair_corrected, permutation_p, permutations
 from murine.comparison.multiplicity import best_of_layers_p
 from murine.comparison.rdm import pearson_rdm, upper, zscore
-from murine.comparison.rsa import metrics
+from murine.comparison.rsa import comparisons
 from murine.cortex.simulated import SimulatedCortex, simulate
 
 AREAS = ("SIMp", "SIMl", "SIMam")
@@ -46,7 +46,7 @@ def shuffled(cortex: SimulatedCortex, seed: int) -> tuple[np.ndarray, np.ndarray
 def test_a_shuffled_network_scores_zero_at_the_nominal_rate(
     cortex: SimulatedCortex, name: str, n_seeds: int, tolerance: float
 ) -> None:
-    metric, plain, corrected = metrics[name], [], []
+    metric, plain, corrected = comparisons[name], [], []
     for seed in range(n_seeds):
         layers, sites = shuffled(cortex, seed)
         draws = metric.resample(layers, sites, bootstrap_counts(100, 300, seed))
@@ -59,7 +59,7 @@ def test_a_shuffled_network_scores_zero_at_the_nominal_rate(
 
 
 def test_permutation_p_of_shuffled_networks_hold_their_level(cortex: SimulatedCortex) -> None:
-    score = metrics["rsa-pearson"]
+    score = comparisons["rsa-pearson"]
     single, best = [], []
     for seed in range(60):
         layers, sites = shuffled(cortex, seed)
@@ -73,7 +73,7 @@ def test_permutation_p_of_shuffled_networks_hold_their_level(cortex: SimulatedCo
 @pytest.mark.parametrize("shared", [0.0, 0.5, 1.0])
 def test_corrected_intervals_cover_scores_of_any_size(shared: float) -> None:
     """Layers and sites of random stimuli that have more or less in common; the truth is the mean of many scores."""
-    metric, n = metrics["rsa-pearson"], 50
+    metric, n = comparisons["rsa-pearson"], 50
     scores, bounds = [], []
     for seed in range(300):
         rng = np.random.default_rng([seed, 11])

@@ -11,7 +11,7 @@ from scipy.stats import pearsonr, spearmanr
 
 from murine.comparison.inference import bootstrap_counts, permutations
 from murine.comparison.rdm import pearson_rdm, upper
-from murine.comparison.rsa import Cosine, _leave_one_out_tau_a, metrics
+from murine.comparison.rsa import Cosine, _leave_one_out_tau_a, comparisons
 
 N = 12
 
@@ -28,7 +28,7 @@ REFERENCE = {
     "rsa-tau-a": tau_a,
     "rsa-cosine": lambda a, b: 1 - cosine(a, b),
 }
-METRICS = {**{name: metrics[name] for name in metrics}, "rsa-cosine": Cosine()}
+METRICS = {**{name: comparisons[name] for name in comparisons}, "rsa-cosine": Cosine()}
 CENTRED = [name for name in METRICS if name != "rsa-cosine"]
 
 
@@ -91,7 +91,7 @@ def test_bootstrap_draws_are_those_of_explicit_resampling(name, ties):
 def test_bootstrap_draws_survive_offsets_and_many_layers(offset):
     layers, sites = vectors(700) * 1e-3 + offset, vectors(3, seed=1) + offset
     counts = bootstrap_counts(N, 3, 1)
-    draws = metrics["rsa-pearson"].resample(layers, sites, counts)
+    draws = comparisons["rsa-pearson"].resample(layers, sites, counts)
     for i in (0, 170, 171, 512, 699):
         for s in range(3):
             expected = [resampled_explicitly("rsa-pearson", layers[i], sites[s], c) for c in counts]
@@ -124,7 +124,7 @@ def test_tau_a_draws_are_those_of_the_pseudo_values():
     tau, without = _leave_one_out_tau_a(layers, sites)
     pseudo = N * tau - (N - 1) * without  # Efron & Tibshirani 1993, eq. 11.14, about their mean
     expected = [tau + sum(c[i] * (pseudo[i] - pseudo.mean(axis=0)) for i in range(N)) / N for c in counts]
-    draws = metrics["rsa-tau-a"].resample(layers, sites, counts)
+    draws = comparisons["rsa-tau-a"].resample(layers, sites, counts)
     np.testing.assert_allclose(draws, np.clip(expected, -1, 1), atol=1e-6)
 
 
@@ -134,7 +134,7 @@ def test_tau_a_draws_spread_like_those_of_explicit_resampling():
     latent = rng.normal(size=(n, 6))  # stimuli differ, so pairs with one in common vary together
     layer, site = (upper(pearson_rdm(latent + 0.7 * rng.normal(size=(n, 6))))[None] for _ in range(2))
     counts = bootstrap_counts(n, 300, 3)
-    quick = metrics["rsa-tau-a"].resample(layer, site, counts)[:, 0, 0]
+    quick = comparisons["rsa-tau-a"].resample(layer, site, counts)[:, 0, 0]
     # tau-a of a sample is that of its weighted pairs of pairs.
     rows, columns = np.triu_indices(n, 1)
     sign = np.sign(layer[0][:, None] - layer[0]) * np.sign(site[0][:, None] - site[0])
@@ -211,9 +211,9 @@ def test_no_layers_give_empty_scores(name):
 
 
 def test_scales():
-    assert {name: metrics[name].scale for name in metrics} == {
+    assert {name: comparisons[name].scale for name in comparisons} == {
         "rsa-pearson": "r",
         "rsa-spearman": "r",
         "rsa-tau-a": "tau-a",
     }
-    assert [name for name in metrics if metrics[name].on_ranks] == ["rsa-spearman", "rsa-tau-a"]
+    assert [name for name in comparisons if comparisons[name].on_ranks] == ["rsa-spearman", "rsa-tau-a"]

@@ -7,7 +7,7 @@ import pytest
 
 from murine.comparison.inference import bootstrap_counts
 from murine.comparison.rdm import kernel_rdm, pearson_rdm, upper
-from murine.comparison.rsa import metrics
+from murine.comparison.rsa import comparisons
 from murine.comparison.two_way import (
     TwoWay,
     animal_counts,
@@ -186,7 +186,7 @@ def test_scores_of_layers_against_resampled_animals(animals):
     rng = np.random.default_rng(1)
     layers = np.stack([upper(pearson_rdm(rng.normal(size=(12, 20)))) for _ in range(3)])
     counts, drawn = bootstrap_counts(12, 6, 0), animal_counts(3, 6, 0)
-    out = over_animals(metrics["rsa-pearson"], layers, [LayerKernel.of(x) for x in animals], counts, drawn)
+    out = over_animals(comparisons["rsa-pearson"], layers, [LayerKernel.of(x) for x in animals], counts, drawn)
     whole = upper(kernel_rdm(LayerKernel.of(np.concatenate(animals, axis=1))))
     rows, columns = np.triu_indices(12, 1)
     for b in range(6):

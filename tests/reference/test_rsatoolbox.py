@@ -10,7 +10,7 @@ import pytest
 from murine.comparison.animals import animal_bounds
 from murine.comparison.inference import bootstrap_counts
 from murine.comparison.rdm import pearson_rdm, upper
-from murine.comparison.rsa import metrics
+from murine.comparison.rsa import comparisons
 from murine.comparison.two_way import dual_variance
 
 with warnings.catch_warnings():
@@ -52,7 +52,7 @@ def test_comparison_of_rdms(name, method, ties):
     if ties:
         layers, sites = layers.round(1), sites.round(1)
     theirs = rsatoolbox.rdm.compare(as_rsatoolbox(layers), as_rsatoolbox(sites), method=method)
-    ours = metrics[name].score(layers, sites)
+    ours = comparisons[name].score(layers, sites)
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12 if method != "tau-a" else 1e-10)
 
 
@@ -60,7 +60,7 @@ def test_without_ties_spearman_is_rho_a():
     layers = np.stack([upper(pearson_rdm(patterns(30, seed))) for seed in (1, 2)])
     sites = layers[:1] + upper(pearson_rdm(patterns(30, 6)))
     theirs = rsatoolbox.rdm.compare(as_rsatoolbox(layers), as_rsatoolbox(sites), method="rho-a")
-    np.testing.assert_allclose(metrics["rsa-spearman"].score(layers, sites), theirs, atol=1e-12)
+    np.testing.assert_allclose(comparisons["rsa-spearman"].score(layers, sites), theirs, atol=1e-12)
 
 
 @pytest.mark.parametrize("sizes", [None, (40, 7)])

@@ -23,7 +23,7 @@ from murine.comparison.rdm import (
     upper,
 )
 from murine.comparison.reweighted import reweight
-from murine.comparison.rsa import Cosine, metrics
+from murine.comparison.rsa import Cosine, comparisons
 from murine.networks.kernel import LayerKernel
 
 with warnings.catch_warnings():
@@ -142,7 +142,7 @@ def test_cosine_and_tau_a_of_rdms(decimals):
         layers, sites = layers.round(decimals), sites.round(decimals)
     theirs = rsatoolbox.rdm.compare(as_rsatoolbox(layers), as_rsatoolbox(sites), method="cosine")
     np.testing.assert_allclose(Cosine().score(layers, sites), theirs, rtol=0, atol=1e-12)
-    tau = metrics["rsa-tau-a"].score(layers, sites)
+    tau = comparisons["rsa-tau-a"].score(layers, sites)
     theirs = rsatoolbox.rdm.compare(as_rsatoolbox(layers), as_rsatoolbox(sites), method="tau-a")
     np.testing.assert_allclose(tau, theirs, rtol=0, atol=1e-12)
     if decimals is None:  # without ties all tau are one

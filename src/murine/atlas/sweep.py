@@ -16,7 +16,7 @@ from typing import Literal
 
 from murine.atlas.store import Atlas, provenance
 from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
-from murine.comparison.rsa import metrics
+from murine.comparison.metrics import metrics
 from murine.comparison.scoring import Settings, Yardstick, matched, score_layers
 from murine.comparison.targets import Targets, targets_of
 from murine.cortex.datasets import Cortex, load_cortex
@@ -40,7 +40,7 @@ class Plan:
     cortex
         Which neurons, grouped how; ``cortex.cortex`` is what `load_cortex` takes.
     metrics
-        Names in `murine.comparison.rsa.metrics`.
+        Names in `murine.comparison.metrics.metrics`.
     layers, input_size
         As in `capture` and `zoo.load`.
     settings

@@ -96,7 +96,11 @@ def score(
     layers: Annotated[str, typer.Option("--layers", help="all, blocks, or names with wildcards.")] = "all",
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="rsa-pearson, rsa-spearman, rsa-tau-a; several times for several."),
+        typer.Option(
+            "--metric",
+            help="rsa-pearson, rsa-spearman, rsa-tau-a, rsa-reweighted, cka, cka-debiased, procrustes, ridge, "
+            "ridge-conwell2021; several times for several.",
+        ),
     ] = None,
     by: Annotated[
         str, typer.Option("--by", help="What makes a site: coordinates with commas, as area,layer.")

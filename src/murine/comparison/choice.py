@@ -158,7 +158,7 @@ def fold_scores(
     folds
         Test stimuli of each fold, at least four each. Two folds leave most pairs: 2 x 1,711 of 6,903 with 118 stimuli.
     score
-        Of vectors of layers and of sites, such as `murine.comparison.rsa.Metric.score`.
+        Of vectors of layers and of sites, such as `murine.comparison.rsa.Comparison.score`.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 Kernels are products of patterns, X X' for every two stimuli; they are centred over stimuli here, whether they were or
 not. Stacks of layers are compared with stacks of sites, also under resampled and relabelled stimuli, with the
-interface of `murine.comparison.rsa.Metric`, but on kernels."""
+interface of `murine.comparison.rsa.Comparison`, but on kernels."""
 
 from __future__ import annotations
 

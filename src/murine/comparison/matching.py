@@ -260,13 +260,14 @@ class _Best:
 def shuffled(
     train: Responses, test: Responses, n_shuffles: int = 1, seed: int = 0
 ) -> tuple[Float[np.ndarray, "n_rows n_stimuli"], Float[np.ndarray, "n_rows n_stimuli"]]:
-    """Both halves with the stimuli of all neurons relabelled, one copy of the population after the other.
+    """Both halves with the stimuli of each neuron relabelled in its own way, one copy of the population after another.
 
-    (n_shuffles * n_neuroids, n_stimuli) each; both halves of a copy have the same labels, so neurons are as reliable
-    as they were and only what they have to do with the images is lost."""
-    orders = permutations(train.shape[1], n_shuffles, seed)
-    halves = [np.concatenate([half[:, order] for order in orders] or [half[:0]]) for half in (train, test)]
-    return halves[0], halves[1]
+    (n_shuffles * n_neuroids, n_stimuli) each. The halves of a neuron have the same labels, so it is as reliable as it
+    was, and only what it has to do with the images is lost. One relabelling for all would leave chance in their mean,
+    for what one neuron gains by it, those like it gain too."""
+    orders = permutations(train.shape[1], n_shuffles * len(train), seed)
+    rows = np.tile(np.arange(len(train)), n_shuffles)
+    return np.take_along_axis(train[rows], orders, axis=1), np.take_along_axis(test[rows], orders, axis=1)
 
 
 @dataclass(frozen=True, eq=False)

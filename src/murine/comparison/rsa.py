@@ -1,13 +1,15 @@
 """Representational similarity analysis: how alike the RDMs of layers and of neural sites are.
 
-Every metric takes stacks of RDM vectors (`murine.comparison.rdm.upper`), compares each layer with each site, and can
-repeat that under resampled or relabelled stimuli. Vectors must be finite; `murine.comparison.scoring` takes care of
+Every comparison takes stacks of RDM vectors (`murine.comparison.rdm.upper`), of layers and of sites, and can be
+repeated under resampled or relabelled stimuli. Vectors must be finite; `murine.comparison.scoring` takes care of
 that."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from math import comb
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +18,6 @@ from scipy.stats import rankdata
 
 from murine.comparison.inference import Counts, pair_weights, relabelled_pairs
 from murine.comparison.rdm import n_stimuli_of
-from murine.registry import Registry
 
 Vectors = Float[np.ndarray, "n_vectors n_pairs"]
 LayerVectors = Float[np.ndarray, "n_layers n_pairs"]
@@ -26,7 +27,7 @@ Draws = Float[np.ndarray, "n_draws n_layers n_sites"]
 Relabellings = Int[np.ndarray, "n_draws n_stimuli"]
 
 
-class Metric(ABC):
+class Comparison(ABC):
     """A way to compare RDM vectors.
 
     Attributes
@@ -60,13 +61,6 @@ class Metric(ABC):
         """Compare with the stimuli of the sites relabelled: the distribution where nothing is shared."""
 
 
-metrics: Registry[Metric] = Registry("metric")
-
-
-def _register(name: str, metric: Metric) -> None:
-    metrics.register(name)(metric)
-
-
 def _standardise(vectors: Vectors) -> Vectors:
     """Mean 0 and length 1 over pairs; a constant vector becomes NaN."""
     centred = vectors - vectors.mean(axis=1, keepdims=True)
@@ -81,7 +75,7 @@ def _normalise(vectors: Vectors) -> Vectors:
     return np.divide(vectors, length, out=np.full(vectors.shape, np.nan), where=length > 0)
 
 
-class _Correlation(Metric):
+class _Correlation(Comparison):
     """The cosine of the angle between transformed RDM vectors."""
 
     @abstractmethod
@@ -210,7 +204,7 @@ class _WeightedRanks:
         return out
 
 
-class KendallTauA(Metric):
+class KendallTauA(Comparison):
     """Kendall's tau-a: concordant less discordant pairs of dissimilarities, over all pairs (ties count as neither).
 
     Pairs are counted exactly, 0.1 ms for 118 stimuli. Bootstrap draws are those of the jackknife pseudo-values over
@@ -278,6 +272,7 @@ def _signs(vectors: Vectors) -> Float32[np.ndarray, "n_vectors n_differences"]:
     return signs.reshape(len(vectors), -1).astype(np.float32)
 
 
-_register("rsa-pearson", Pearson())
-_register("rsa-spearman", Spearman())
-_register("rsa-tau-a", KendallTauA())
+#: The comparisons that scoring uses, by name (`murine.comparison.metrics`).
+comparisons: Mapping[str, Comparison] = MappingProxyType(
+    {"rsa-pearson": Pearson(), "rsa-spearman": Spearman(), "rsa-tau-a": KendallTauA()}
+)

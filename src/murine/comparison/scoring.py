@@ -12,8 +12,7 @@ from jaxtyping import Bool, Float, Int
 
 from murine.comparison.ceiling import Ceiling
 from murine.comparison.inference import Counts, bootstrap_counts, interval, permutation_p, permutations
-from murine.comparison.rdm import kernel_rdm, upper
-from murine.comparison.rsa import Metric, metrics
+from murine.comparison.metrics import Metric, metrics
 from murine.comparison.targets import Targets
 from murine.errors import MurineError, some
 from murine.networks.capture import CapturedLayer
@@ -54,7 +53,7 @@ class _Fixed:
     members: Int[np.ndarray, " n_members"]
     counts: Counts
     relabellings: Int[np.ndarray, "n_permutations n_members"]
-    sites: dict[str, Float[np.ndarray, "n_sites n_pairs"]]
+    sites: dict[str, Any]
     ceilings: dict[str, Ceiling]
 
 
@@ -68,7 +67,7 @@ class Yardstick:
     targets
         The sites.
     metric
-        A name in `murine.comparison.rsa.metrics`.
+        A name in `murine.comparison.metrics.metrics`.
     groups
         Label of each stimulus, in the order of the targets: scores within the first two groups of at least 20 stimuli
         are added to those over all.
@@ -96,10 +95,8 @@ class Yardstick:
     def _fix(self, targets: Targets, members: Int[np.ndarray, " n_members"]) -> _Fixed:
         settings = self.settings
         counts = bootstrap_counts(len(members), settings.n_bootstraps, settings.seed)
-        # A rank correlation is limited by how well noise lets ranks be known, tau-a by Greiner's relation to ranks.
-        ranks = self.metric.on_ranks
         ceilings = {
-            split: targets.ceiling(self.metric.scale, counts, split, ranks=ranks, seed=settings.seed)
+            split: self.metric.ceiling(targets, counts, split, settings.seed)
             for split in targets.splits
             if split != "odd"
         }
@@ -110,7 +107,7 @@ class Yardstick:
             members,
             counts,
             permutations(len(members), settings.n_permutations, settings.seed),
-            {split: upper(rdms) for split, rdms in targets.rdms.items()},
+            {split: self.metric.of_sites(targets, split) for split in targets.splits},
             ceilings,
         )
 
@@ -160,8 +157,12 @@ def score_layers(layers: Sequence[CapturedLayer], yardstick: Yardstick) -> pd.Da
                 rows = rows[rows.chosen != ""]
             frames.append(rows.assign(stimuli=group, n_stimuli=len(fixed.members)))
     rows = pd.concat(frames, ignore_index=True)
-    rows["layer_index"] = np.asarray(usable)[rows.layer_index] if usable else rows.layer_index
-    rows = pd.concat([rows, _flagged(scored, targets)], ignore_index=True)
+    if yardstick.metric.combines_layers:
+        n_units = sum(scored[i].n_units for i in usable)
+        scored = [CapturedLayer("all layers together", 1.0, (n_units,), None)]
+    else:
+        rows["layer_index"] = np.asarray(usable)[rows.layer_index] if usable else rows.layer_index
+        rows = pd.concat([rows, _flagged(scored, targets)], ignore_index=True)
     about = pd.DataFrame(
         {
             "layer_index": range(len(scored)),
@@ -212,15 +213,15 @@ class _Part:
 
     def __init__(self, metric: Metric, layers: Sequence[CapturedLayer], fixed: _Fixed) -> None:
         self.metric, self.fixed = metric, fixed
-        rdms = [kernel_rdm(layer.kernel.select(fixed.members)) for layer in layers if layer.kernel is not None]
-        n_pairs = next(iter(fixed.sites.values())).shape[1]
-        vectors = upper(np.stack(rdms)) if rdms else np.empty((0, n_pairs))
+        kernels = [layer.kernel.select(fixed.members) for layer in layers if layer.kernel is not None]
+        stack = metric.of_layers(kernels, len(fixed.members))
         # A layer may be well for all stimuli and constant within a group: its scores there are NaN.
-        self.defined: Bool[np.ndarray, " n_layers"] = np.asarray(np.isfinite(vectors).all(axis=1))
-        self.layers = np.where(self.defined[:, None], vectors, np.arange(n_pairs))
+        self.defined: Bool[np.ndarray, " n_layers"] = np.isfinite(stack).all(axis=tuple(range(1, stack.ndim)))
+        shape = (-1, *(1,) * (stack.ndim - 1))
+        self.layers = np.where(self.defined.reshape(shape), stack, metric.stand_in(stack))
         self.scores = {split: self._score(sites) for split, sites in fixed.sites.items()}
 
-    def _score(self, sites: Float[np.ndarray, "n_sites n_pairs"]) -> Float[np.ndarray, "n_layers n_sites"]:
+    def _score(self, sites: Any) -> Float[np.ndarray, "n_layers n_sites"]:
         return np.where(self.defined[:, None], self.metric.score(self.layers, sites), np.nan)
 
     def choose(self) -> dict[str, Int[np.ndarray, " n_sites"]]:

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 
 from murine.comparison.ceiling import Ceiling, full_reliability, halves_reliability
+from murine.comparison.geometry import u_centred
 from murine.comparison.inference import Counts
 from murine.comparison.rdm import kernel_rdm, upper, zscore
 from murine.cortex.rdms import NeuralRDMs
@@ -21,6 +22,44 @@ from murine.networks.kernel import LayerKernel
 
 #: The parts of the data a score can be computed on. A layer chosen on ``odd`` repetitions is scored on ``even`` ones.
 SPLITS = ("all", "odd", "even")
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Single neurons of all sites.
+
+    Attributes
+    ----------
+    trials
+        (n_neuroids, n_stimuli, n_repetitions); NaN where one is missing.
+    members
+        The positions of the neurons of each site.
+    normalise
+        What is done to responses before patterns are made of them (`targets_of`).
+    n_splits, seed
+        Random parts of the repetitions.
+    """
+
+    trials: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]
+    members: tuple[Int[np.ndarray, " _"], ...]
+    normalise: str
+    n_splits: int
+    seed: int
+
+    def split(self, split: str) -> Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]:
+        """The trials of a split: ``all``, ``odd`` (1st, 3rd ...) or ``even`` repetitions."""
+        return self.trials[:, :, {"all": slice(None), "odd": slice(0, None, 2), "even": slice(1, None, 2)}[split]]
+
+    def means(self, split: str) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
+        """Mean responses over the repetitions of a split."""
+        n = self.trials.shape[2]
+        chosen = np.zeros((1, n), bool)
+        chosen[0, {"all": slice(None), "odd": slice(0, None, 2), "even": slice(1, None, 2)}[split]] = True
+        return _means(self.trials, chosen)[0]
+
+    def select(self, stimuli: Int[np.ndarray, " n_chosen"]) -> Population:
+        """The same neurons' responses to some of the stimuli (positions)."""
+        return Population(self.trials[:, stimuli], self.members, self.normalise, self.n_splits, self.seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +79,11 @@ class Targets:
         Neurons per site; 0 where not known.
     left_out
         Ids of neurons that could not be used, by reason.
+    kernels
+        By split: products of the patterns of every two stimuli, (n_sites, n_stimuli, n_stimuli); of given matrices
+        their similarities.
+    population
+        The single neurons; None for data without them.
     """
 
     name: str
@@ -52,6 +96,8 @@ class Targets:
     n_neuroids: tuple[int, ...]
     n_repetitions: int
     left_out: dict[str, tuple[str, ...]]
+    kernels: dict[str, Float[np.ndarray, "n_sites n_stimuli n_stimuli"]]
+    population: Population | None = None
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -75,6 +121,8 @@ class Targets:
             self.n_neuroids,
             self.n_repetitions,
             self.left_out,
+            {split: kernels[:, stimuli][:, :, stimuli] for split, kernels in self.kernels.items()},
+            None if self.population is None else self.population.select(stimuli),
         )
 
     def ceiling(self, scale: str, counts: Counts, split: str = "all", *, ranks: bool = False, seed: int = 0) -> Ceiling:
@@ -105,6 +153,35 @@ class Targets:
             reliability[s] = full_reliability(np.array(half), np.array(quarter), self.n_repetitions)
             draws[:, s] = full_reliability(half_draws, quarter_draws, self.n_repetitions)
         return Ceiling.from_reliability(reliability, draws, scale)
+
+    def kernel_ceiling(self, counts: Counts, split: str = "all") -> Ceiling:
+        """The ceiling of the debiased CKA with the kernels of a split, from random halves and quarters as `ceiling`.
+
+        Kernels centred without bias have no noise in expectation, and their likeness is a cosine: that of halves is a
+        reliability. Its draws are taken over pairs of stimuli.
+        """
+        if self.population is None:
+            raise MurineError(f"{self.name!r} has no single trials to make halves of.")
+        population, n_pairs = self.population, len(self.stimulus_ids) * (len(self.stimulus_ids) - 1) // 2
+        n_repetitions = population.split(split).shape[2]
+        reliability = np.empty(len(self.sites))
+        draws = np.empty((len(counts), len(self.sites)))
+        for s, members in enumerate(population.members):
+            trials = population.split(split)[members]
+            selections = np.concatenate(_random_parts(n_repetitions, population.n_splits, population.seed))
+            vectors = np.empty((len(selections), n_pairs), np.float32)
+            for vector, means in zip(vectors, _means(trials, selections), strict=True):
+                vector[:] = upper(u_centred(_kernel(means, population.normalise).gram[None]))[0]
+            halves = vectors.reshape(-1, population.n_splits, n_pairs)
+            half, half_draws = halves_reliability(halves[0], halves[1], counts)
+            quarter, quarter_draws = (
+                halves_reliability(halves[2], halves[3], counts) if len(halves) > 2 else (None, None)
+            )
+            reliability[s] = full_reliability(
+                np.array(half), None if quarter is None else np.array(quarter), n_repetitions
+            )
+            draws[:, s] = full_reliability(half_draws, quarter_draws, n_repetitions)
+        return Ceiling.from_reliability(reliability, draws, "r")
 
 
 def targets_of(
@@ -143,7 +220,8 @@ def targets_of(
         given = np.stack([data.reliability, data.reliability_sem], axis=1)
         rdms = {"all": data.matrices[:, order][:, :, order]}
         unknown = (0,) * len(data.sites)
-        return Targets(data.name, data.digest, data.sites, ids, rdms, None, given, unknown, 0, {})
+        similarities = {"all": 1 - rdms["all"]}
+        return Targets(data.name, data.digest, data.sites, ids, rdms, None, given, unknown, 0, {}, similarities)
 
     if data.n_repetitions < 2:
         raise MurineError(
@@ -156,19 +234,18 @@ def targets_of(
     odd = np.arange(n) % 2 == 0  # the 1st, 3rd, 5th ... repetition
     selections = np.concatenate([*_random_parts(n, n_splits, seed), [np.ones_like(odd), odd, ~odd]])
 
-    def rdm(responses: np.ndarray) -> np.ndarray:
-        patterns = (zscore(responses) if normalise == "zscore" else responses).T
-        return kernel_rdm(LayerKernel.of(np.ascontiguousarray(patterns)))
-
     found: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+    kernels: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
     parts = np.full((len(groups), 4, n_splits, len(ids) * (len(ids) - 1) // 2), np.nan, np.float32)
     n_random = len(selections) - len(SPLITS)
     for s, members in enumerate(groups.values()):
         means = _means(usable.responses[members][:, order], selections)
         for k in range(n_random):
-            parts[s, k // n_splits, k % n_splits] = upper(rdm(means[k]))
+            parts[s, k // n_splits, k % n_splits] = upper(kernel_rdm(_kernel(means[k], normalise)))
         for k, split in enumerate(SPLITS):
-            found[split].append(rdm(means[n_random + k]))
+            kernel = _kernel(means[n_random + k], normalise)
+            found[split].append(kernel_rdm(kernel))
+            kernels[split].append(kernel.gram)
     _refuse_undefined(data.name, list(groups), found)
     return Targets(
         data.name,
@@ -181,7 +258,15 @@ def targets_of(
         tuple(len(members) for members in groups.values()),
         data.n_repetitions,
         left_out,
+        {split: np.stack(grams) for split, grams in kernels.items()},
+        Population(usable.responses[:, order], tuple(groups.values()), normalise, n_splits, seed),
     )
+
+
+def _kernel(responses: Float[np.ndarray, "n_neuroids n_stimuli"], normalise: str) -> LayerKernel:
+    """The products of population patterns of every two stimuli."""
+    patterns = (zscore(responses) if normalise == "zscore" else responses).T
+    return LayerKernel.of(np.ascontiguousarray(patterns))
 
 
 def _random_parts(n_repetitions: int, n_splits: int, seed: int) -> list[Bool[np.ndarray, "n_splits n_repetitions"]]:

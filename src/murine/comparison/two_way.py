@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt16
 
 from murine.comparison.inference import Counts, interval
 from murine.comparison.rdm import kernel_rdm, upper
-from murine.comparison.rsa import LayerVectors, Metric
+from murine.comparison.rsa import Comparison, LayerVectors
 from murine.errors import MurineError
 from murine.networks.kernel import LayerKernel
 
@@ -220,7 +220,7 @@ def pooled_kernels(
 
 
 def over_animals(
-    metric: Metric,
+    metric: Comparison,
     layers: LayerVectors,
     kernels: Sequence[LayerKernel],
     counts: Counts,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from inspect import getdoc
 
 from murine.atlas.leaderboard import MIN_CEILING
-from murine.comparison.rsa import metrics
+from murine.comparison.metrics import metrics
 from murine.report.boards import Board
 from murine.report.palette import ROLES
 

@@ -1,0 +1,288 @@
+"""The metrics by name: what scoring asks of each, whatever it compares layers and sites by.
+
+A metric sees layers as a stack of arrays made of their kernels, and sites as it likes best: vectors of dissimilarities,
+kernels, or single neurons. Scoring only passes these on.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+
+from murine.comparison import geometry, rsa
+from murine.comparison.ceiling import Ceiling
+from murine.comparison.encoding import centred_grams, correlate, loo_operators
+from murine.comparison.inference import Counts, folds, relabelled_pairs
+from murine.comparison.neuron_ceiling import neuron_ceiling
+from murine.comparison.prediction import resampled_correlations
+from murine.comparison.rdm import kernel_rdm, n_stimuli_of, upper
+from murine.comparison.reweighted import reweight
+from murine.comparison.rsa import Draws, Relabellings, Scores
+from murine.comparison.targets import Population, Targets
+from murine.errors import MurineError
+from murine.networks.kernel import LayerKernel
+from murine.registry import Registry
+
+#: Layers as a metric sees them: (n_layers, ...); NaN where one is not defined.
+Stack = Float[np.ndarray, "n_layers ..."]
+
+#: Parts of the stimuli that are held out in turn.
+N_FOLDS = 6
+
+#: Relabellings of metrics that fit anew for each.
+MAX_REFITS = 200
+
+
+class Metric(ABC):
+    """A way to compare layers with sites.
+
+    Attributes
+    ----------
+    scale
+        The scale of its scores; only a ceiling of the same scale may be applied.
+    costly_permutations
+        True where a permutation test of all layers takes minutes: it is then run for chosen layers only.
+    combines_layers
+        True where all layers together have one score.
+    """
+
+    scale: str
+    costly_permutations: bool = False
+    combines_layers: ClassVar[bool] = False
+
+    @abstractmethod
+    def of_layers(self, layers: Sequence[LayerKernel], n_stimuli: int) -> Stack:
+        """What is compared of layers."""
+
+    @abstractmethod
+    def of_sites(self, targets: Targets, split: str) -> Any:
+        """What is compared of the sites of a split; ``sites[[s]]`` are some of them."""
+
+    @abstractmethod
+    def stand_in(self, stack: Stack) -> np.ndarray:
+        """Something harmless of the shape of one layer, for those that are not defined; their scores become NaN."""
+
+    @abstractmethod
+    def score(self, layers: Stack, sites: Any) -> Scores:
+        """Compare every layer with every site."""
+
+    @abstractmethod
+    def resample(self, layers: Stack, sites: Any, counts: Counts) -> Draws:
+        """Compare under resampled stimuli: ``counts[b, i]`` is how often stimulus i was drawn in sample b."""
+
+    @abstractmethod
+    def permute(self, layers: Stack, sites: Any, relabellings: Relabellings) -> Draws:
+        """Compare with the stimuli of the sites relabelled: the distribution where nothing is shared."""
+
+    @abstractmethod
+    def ceiling(self, targets: Targets, counts: Counts, split: str, seed: int) -> Ceiling:
+        """The best score that noise in the data of a split allows, with draws paired with ``counts``."""
+
+
+metrics: Registry[Metric] = Registry("metric")
+
+
+class RDMMetric(Metric):
+    """Representational similarity: RDM vectors of layers against those of sites."""
+
+    def __init__(self, comparison: rsa.Comparison) -> None:
+        self._comparison = comparison
+        self.scale = comparison.scale
+        self.costly_permutations = comparison.costly_permutations
+
+    def of_layers(self, layers: Sequence[LayerKernel], n_stimuli: int) -> Stack:
+        n_pairs = n_stimuli * (n_stimuli - 1) // 2
+        return upper(np.stack([kernel_rdm(layer) for layer in layers])) if layers else np.empty((0, n_pairs))
+
+    def of_sites(self, targets: Targets, split: str) -> Any:
+        return upper(targets.rdms[split])
+
+    def stand_in(self, stack: Stack) -> np.ndarray:
+        return np.arange(stack.shape[-1], dtype=np.float64)
+
+    def score(self, layers: Stack, sites: Any) -> Scores:
+        return self._comparison.score(layers, sites)
+
+    def resample(self, layers: Stack, sites: Any, counts: Counts) -> Draws:
+        return self._comparison.resample(layers, sites, counts)
+
+    def permute(self, layers: Stack, sites: Any, relabellings: Relabellings) -> Draws:
+        return self._comparison.permute(layers, sites, relabellings)
+
+    def ceiling(self, targets: Targets, counts: Counts, split: str, seed: int) -> Ceiling:
+        # A rank correlation is limited by how well noise lets ranks be known, tau-a by Greiner's relation to ranks.
+        return targets.ceiling(self.scale, counts, split, ranks=self._comparison.on_ranks, seed=seed)
+
+
+class Reweighted(RDMMetric):
+    """Reweighted representational similarity: all layers' RDMs, mixed without negative weights, judged on held-out images.
+
+    6 folds over stimuli (`murine.comparison.reweighted`; Conwell et al. 2021).
+    """
+
+    combines_layers = True
+
+    def __init__(self) -> None:
+        super().__init__(rsa.Pearson())
+
+    def of_layers(self, layers: Sequence[LayerKernel], n_stimuli: int) -> Stack:
+        vectors = super().of_layers(layers, n_stimuli)
+        usable = vectors[np.isfinite(vectors).all(axis=1)]
+        return usable[None] if len(usable) else np.full((1, 1, vectors.shape[1]), np.nan)
+
+    def score(self, layers: Stack, sites: Any) -> Scores:
+        return self._fit(layers, sites).scores[None]
+
+    def resample(self, layers: Stack, sites: Any, counts: Counts) -> Draws:
+        return self._fit(layers, sites).resample(sites, counts)[:, None]
+
+    def permute(self, layers: Stack, sites: Any, relabellings: Relabellings) -> Draws:
+        pairs = relabelled_pairs(relabellings[:MAX_REFITS])
+        return np.stack([self.score(layers, sites[:, order]) for order in pairs]).astype(np.float32)
+
+    def _fit(self, layers: Stack, sites: Any) -> Any:
+        n_stimuli = n_stimuli_of(sites.shape[1])
+        return reweight(layers[0], sites, folds(n_stimuli, N_FOLDS, 0))
+
+
+class KernelMetric(Metric):
+    """Likeness of geometries: centred kernels of layers against those of sites.
+
+    Only of the debiased CKA a ceiling is known: noise adds nothing to its kernels in expectation, so that halves of the
+    data are alike as their reliability says. The others are lowered by noise in a way that no reliability undoes."""
+
+    def __init__(self, comparison: geometry.KernelMetric, unbiased: bool) -> None:
+        self._comparison, self._unbiased = comparison, unbiased
+        self.scale = "r" if unbiased else comparison.scale
+        self.costly_permutations = comparison.costly_permutations
+
+    def of_layers(self, layers: Sequence[LayerKernel], n_stimuli: int) -> Stack:
+        if not layers:
+            return np.empty((0, n_stimuli, n_stimuli))
+        return centred_grams(layers)
+
+    def of_sites(self, targets: Targets, split: str) -> Any:
+        return targets.kernels[split]
+
+    def stand_in(self, stack: Stack) -> np.ndarray:
+        return np.eye(stack.shape[-1])
+
+    def score(self, layers: Stack, sites: Any) -> Scores:
+        return self._comparison.score(layers, sites)
+
+    def resample(self, layers: Stack, sites: Any, counts: Counts) -> Draws:
+        return self._comparison.resample(layers, sites, counts)
+
+    def permute(self, layers: Stack, sites: Any, relabellings: Relabellings) -> Draws:
+        return self._comparison.permute(layers, sites, relabellings)
+
+    def ceiling(self, targets: Targets, counts: Counts, split: str, seed: int) -> Ceiling:
+        if self._unbiased and targets.population is not None:
+            return targets.kernel_ceiling(counts, split)
+        unknown = np.zeros(len(targets.sites))
+        return Ceiling(unknown, np.zeros((len(counts), len(unknown))), self.scale)
+
+
+@dataclass(frozen=True, eq=False)
+class Neurons:
+    """Single neurons of sites: mean responses (n_neuroids, n_stimuli), and the positions of each site's neurons."""
+
+    responses: Float[np.ndarray, "n_neuroids n_stimuli"]
+    members: tuple[Int[np.ndarray, " _"], ...]
+
+    def __getitem__(self, sites: ArrayLike) -> Neurons:
+        chosen = [self.members[s] for s in np.asarray(sites)]
+        starts = np.cumsum([0, *(len(members) for members in chosen)])
+        positions = tuple(np.arange(a, b) for a, b in pairwise(starts))
+        return Neurons(self.responses[np.concatenate(chosen)], positions)
+
+    def averaged(self, scores: Float[np.ndarray, "n_layers n_neuroids"]) -> Scores:
+        """Mean over the neurons of each site."""
+        return np.stack([scores[:, members].mean(axis=1) for members in self.members], axis=1)
+
+
+class Ridge(Metric):
+    """Neural regression: Pearson's r of responses and leave-one-out ridge predictions, mean over a site's neurons.
+
+    Penalty 1 on features scaled as by the projection of Conwell et al. 2021 (`murine.comparison.encoding`).
+
+    Parameters
+    ----------
+    relative
+        Correlate predictions less the mean of the responses each was fitted to: without that, a layer that says nothing
+        scores below zero. Conwell et al. leave it in.
+    """
+
+    scale = "r"
+    costly_permutations = True
+
+    def __init__(self, relative: bool) -> None:
+        self._relative = relative
+
+    def of_layers(self, layers: Sequence[LayerKernel], n_stimuli: int) -> Stack:
+        if not layers:
+            return np.empty((0, n_stimuli, n_stimuli))
+        return centred_grams(layers)
+
+    def of_sites(self, targets: Targets, split: str) -> Any:
+        population = _population(targets)
+        return Neurons(population.means(split), population.members)
+
+    def stand_in(self, stack: Stack) -> np.ndarray:
+        n = stack.shape[-1]
+        return np.eye(n) - 1 / n
+
+    def score(self, layers: Stack, sites: Neurons) -> Scores:
+        if not len(layers):
+            return np.empty((0, len(sites.members)))
+        return sites.averaged(correlate(loo_operators(layers, relative=self._relative), sites.responses))
+
+    def resample(self, layers: Stack, sites: Neurons, counts: Counts) -> Draws:
+        centred = (sites.responses - sites.responses.mean(axis=1, keepdims=True)).astype(np.float32)
+        draws = np.empty((len(counts), len(layers), len(sites.members)), np.float32)
+        step = 10  # predictions of so many layers at once stay below 50 MB
+        for start in range(0, len(layers), step):
+            part = slice(start, start + step)
+            operators = loo_operators(layers[part], relative=self._relative).astype(np.float32)
+            predictions = np.stack([centred @ operator.T for operator in operators])
+            draws[:, part] = resampled_correlations(predictions, centred, counts, sites.members, linear=True)
+        return draws
+
+    def permute(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Draws:
+        operators = loo_operators(layers, relative=self._relative)
+        draws = np.empty((len(relabellings), len(layers), len(sites.members)), np.float32)
+        for k, relabelling in enumerate(relabellings):
+            relabelled = sites.responses[:, relabelling]
+            draws[k] = sites.averaged(correlate(operators, relabelled))
+        return draws
+
+    def ceiling(self, targets: Targets, counts: Counts, split: str, seed: int) -> Ceiling:
+        population = _population(targets)
+        ceiling = neuron_ceiling(population.split(split), "r", counts, "variance")
+        return ceiling.averaged(population.members)
+
+
+def _population(targets: Targets) -> Population:
+    if targets.population is None:
+        raise MurineError(
+            f"{targets.name!r} comes as matrices of whole sites: single neurons cannot be predicted. Use one of the "
+            "metrics that begin with rsa-, or a recording."
+        )
+    return targets.population
+
+
+for _name, _comparison in rsa.comparisons.items():
+    metrics.register(_name)(RDMMetric(_comparison))
+metrics.register("rsa-reweighted")(Reweighted())
+metrics.register("cka")(KernelMetric(geometry.kernel_metrics["cka"], unbiased=False))
+metrics.register("cka-debiased")(KernelMetric(geometry.kernel_metrics["cka-debiased"], unbiased=True))
+metrics.register("procrustes")(KernelMetric(geometry.kernel_metrics["procrustes"], unbiased=False))
+metrics.register("ridge")(Ridge(relative=True))
+metrics.register("ridge-conwell2021")(Ridge(relative=False))

@@ -1,0 +1,169 @@
+"""Every registered metric, as scoring uses it: truth scores high, relabelled truth nothing, order does not matter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from murine.comparison.encoding import centred_grams, ridge_loo
+from murine.comparison.inference import bootstrap_counts, permutations
+from murine.comparison.metrics import metrics
+from murine.comparison.scoring import Settings, Yardstick, score_layers
+from murine.comparison.targets import targets_of
+from murine.cortex.rdms import NeuralRDMs
+from murine.cortex.recording import Site
+from murine.cortex.simulated import simulate
+from murine.errors import MurineError
+from murine.networks.capture import CapturedLayer
+from murine.networks.kernel import LayerKernel
+from murine.scenes import synthetic_scenes
+
+SETTINGS = Settings(n_bootstraps=60, n_permutations=19, seed=1)
+N = 60
+
+#: Metrics whose score is not zero where nothing is shared: kernels of few patterns are alike by themselves.
+POSITIVE = ("cka", "procrustes")
+#: Metrics with a ceiling: all but those that noise lowers in a way no reliability undoes.
+CEILED = [name for name in metrics if name not in POSITIVE]
+
+
+@pytest.fixture(scope="module")
+def cortex():
+    return simulate(synthetic_scenes(N, 40), n_neuroids=40, n_repetitions=10, reliability=0.8)
+
+
+@pytest.fixture(scope="module")
+def targets(cortex):
+    return targets_of(cortex.recording, n_splits=10)
+
+
+def captured(name, features):
+    kernel = LayerKernel.of(np.ascontiguousarray(features, dtype=np.float64))
+    return CapturedLayer(name, 0.5, (features.shape[1],), kernel, flag=kernel.flag)
+
+
+@pytest.fixture(scope="module")
+def layers(cortex, targets):
+    """What the neurons of SIMl respond without noise; the same with the images in another order; noise; a constant."""
+    order = [cortex.recording.stimulus_ids.index(i) for i in targets.stimulus_ids]
+    truth = cortex.true_responses[cortex.recording["area"] == "SIMl"][:, order]
+    truth = ((truth - truth.mean(axis=1, keepdims=True)) / truth.std(axis=1, keepdims=True)).T
+    rng = np.random.default_rng(3)
+    return [
+        captured("noise", rng.normal(size=(N, 200))),
+        captured("truth", truth),
+        captured("shuffled", truth[rng.permutation(N)]),
+        captured("constant", np.ones((N, 20))),
+    ]
+
+
+@pytest.fixture(scope="module")
+def tables(layers, targets):
+    return {name: score_layers(layers, Yardstick(targets, name, settings=SETTINGS)) for name in metrics}
+
+
+@pytest.mark.parametrize("name", metrics)
+def test_truth_is_told_from_what_is_none(tables, name):
+    rows = tables[name]
+    mine = rows[(rows.site == "SIMl") & (rows.split == "all")].set_index("layer")
+    if metrics[name].combines_layers:
+        assert list(mine.index) == ["all layers together"]
+        assert mine.n_units.item() == 200 + 2 * 40
+        best = mine.iloc[0]
+    else:
+        assert mine.score.drop("constant").idxmax() == "truth"
+        assert mine.flag["constant"]
+        assert np.isnan(mine.score["constant"])
+        best = mine.loc["truth"]
+        null = mine.loc["shuffled"]
+        assert null.p_value > 0.05 or np.isnan(null.p_value)
+        assert null.score < 0.6 * best.score
+        if name not in POSITIVE and name != "ridge-conwell2021":
+            assert abs(null.score) < 0.2
+    assert best.chosen == "naive"
+    assert best.p_value == pytest.approx(1 / 20)
+    assert best.low < best.score < best.high
+
+
+@pytest.mark.parametrize("name", CEILED)
+def test_the_truth_reaches_its_ceiling(tables, name):
+    rows = tables[name]
+    best = rows[(rows.site == "SIMl") & (rows.chosen == "naive")].iloc[0]
+    assert 0.5 < best.ceiling < 1
+    assert best.ceiling_low < best.ceiling < best.ceiling_high
+    # Ridge learns from 59 stimuli what 40 neurons respond, so it stays below; RDMs and kernels are the neurons' own.
+    assert (0.6 if "ridge" in name else 0.85) < best.ceiled < 1.15
+
+
+@pytest.mark.parametrize("name", POSITIVE)
+def test_a_metric_without_ceiling_says_so(tables, name):
+    assert tables[name].ceiling.isna().all()
+    assert tables[name].ceiled.isna().all()
+
+
+@pytest.mark.parametrize("name", metrics)
+def test_order_of_neurons_and_stimuli_does_not_matter(cortex, layers, targets, tables, name):
+    rng = np.random.default_rng(5)
+    recording = cortex.recording
+    shuffled = recording.dataset.isel(
+        neuroid=rng.permutation(recording.n_neuroids), stimulus=rng.permutation(recording.n_stimuli)
+    )
+    again = targets_of(type(recording)(shuffled, "shuffled"), n_splits=10)
+    assert again.stimulus_ids == targets.stimulus_ids
+    rows = score_layers(layers, Yardstick(again, name, settings=SETTINGS))
+    for column in ("score", "ceiling", "low", "high"):
+        np.testing.assert_allclose(rows[column], tables[name][column], atol=2e-5, err_msg=column)
+
+
+def test_ridge_is_the_mean_over_neurons_of_r_with_left_out_predictions(cortex, layers, targets, tables):
+    order = [cortex.recording.stimulus_ids.index(i) for i in targets.stimulus_ids]
+    kernel = centred_grams([layers[1].kernel])[0]
+    for name, relative in (("ridge", True), ("ridge-conwell2021", False)):
+        rows = tables[name]
+        for site in ("SIMp", "SIMl"):
+            responses = cortex.recording.mean()[cortex.recording["area"] == site][:, order]
+            predictions = ridge_loo(kernel, responses, relative=relative)
+            r = [np.corrcoef(a, b)[0, 1] for a, b in zip(predictions, responses, strict=True)]
+            mine = rows[(rows.site == site) & (rows.split == "all") & (rows.layer == "truth")]
+            assert mine.score.item() == pytest.approx(np.mean(r), abs=1e-5)
+
+
+def test_relabelled_neurons_are_scored_as_relabelled(targets, layers):
+    metric = metrics["ridge"]
+    stack = metric.of_layers([layer.kernel for layer in layers[:3]], N)
+    sites = metric.of_sites(targets, "all")
+    relabellings = permutations(N, 3, 0)
+    draws = metric.permute(stack, sites, relabellings)
+    assert draws.shape == (3, 3, 3)
+    for draw, relabelling in zip(draws, relabellings, strict=True):
+        moved = type(sites)(sites.responses[:, relabelling], sites.members)
+        np.testing.assert_allclose(draw, metric.score(stack, moved), atol=1e-5)
+    one = metric.permute(stack[[1]], sites[[2]], relabellings)
+    np.testing.assert_allclose(one[:, 0, 0], draws[:, 1, 2], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", metrics)
+def test_a_sample_with_every_stimulus_once_has_the_score(targets, layers, name):
+    metric = metrics[name]
+    stack = metric.of_layers([layer.kernel for layer in layers[:3]], N)
+    sites = metric.of_sites(targets, "all")
+    once = np.ones_like(bootstrap_counts(N, 2, 0))
+    np.testing.assert_allclose(metric.resample(stack, sites, once)[0], metric.score(stack, sites), atol=1e-4)
+
+
+def test_matrices_have_no_single_neurons(targets, layers):
+    rdms = NeuralRDMs(
+        targets.rdms["all"],
+        tuple(Site.of({"area": site.name}) for site in targets.sites),
+        targets.stimulus_ids,
+        np.full(3, 0.9),
+        np.full(3, 0.01),
+        "matrices",
+    )
+    given = targets_of(rdms)
+    for name in ("ridge", "ridge-conwell2021"):
+        with pytest.raises(MurineError, match="single neurons cannot be predicted"):
+            Yardstick(given, name, settings=SETTINGS)
+    rows = score_layers(layers, Yardstick(given, "cka-debiased", settings=SETTINGS))
+    assert rows.ceiling.isna().all()  # reliabilities of RDMs are none of kernels
+    assert rows[rows.layer == "truth"].score.notna().all()
