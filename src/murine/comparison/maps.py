@@ -16,7 +16,8 @@ Jalil & Iqbal 2025; ``specs/papers.md`` 1.2). A unit's map is one of two:
 Neither is published; results tell which was taken. Where responses are not negative, as rates are not, every neuron's
 map is mostly the mean stimulus, and so is that of shuffled responses: on the Neuropixels recordings these come nearer
 to units than the neurons do (RMSE 0.004 of maps of unit length). ``centred`` takes each neuron's (and channel's) mean
-response off first; then neurons are nearer than chance, on the published scale (0.08)."""
+response off first; then neurons are nearer than chance, on the published scale (the nearest unit 0.08, all 0.13;
+published medians of areas are 0.10 to 0.13)."""
 
 from __future__ import annotations
 

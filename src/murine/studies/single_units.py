@@ -65,8 +65,8 @@ def match_layers(
     layers, batch_size
         As in `murine.networks.capture.capture`.
     n_shuffles
-        How often the search is repeated with all stimuli relabelled: how well the best of as many units does by
-        chance. Each costs as much as the search itself.
+        How often the search is repeated with the stimuli of each neuron relabelled: how well the best of as many units
+        does by chance. Each costs as much as the search itself.
     n_candidates
         If above 0, also give each neuron a unit of its own, of so many of its best (`assign`).
     overlap
@@ -77,7 +77,7 @@ def match_layers(
     Returns
     -------
     rows
-        One per layer x neuron; layers with the output of an earlier one have none. Columns:
+        One per layer x neuron (in the order of their ids); layers with the output of an earlier one have none. Columns:
 
         * ``network, weights, layer, layer_index, depth, n_units`` (that take part)
         * ``neuroid_id, area, cortical_layer, cell_class, cre_line, donor``
@@ -158,7 +158,8 @@ def map_layers(
     Returns
     -------
     rows
-        One per layer x size of maps x neuron; layers with the output of an earlier one have none. Columns:
+        One per layer x size of maps x neuron (in the order of their ids); layers with the output of an earlier one have
+        none. Columns:
 
         * ``network, weights, layer, layer_index, depth``
         * ``side, unit_maps, normalisation, centred, n_units`` (channels that have a map)
@@ -221,7 +222,8 @@ def by_site(
     Of correlations (`match_layers`), each neuron's layer is the one that is best on odd repetitions, and its score the
     one on even repetitions; shuffled neurons choose in the same way. Of maps (`map_layers`), each site's layer is the
     one with the least mean RMSE of its neurons, and for shuffled responses the least of theirs: both minima are over
-    the same layers, so what chance gives is chosen alike.
+    the same layers, so what chance gives is chosen alike. Intervals are those of other neurons (and animals) seeing the
+    same stimuli; how a site would come out with other stimuli, they do not tell.
 
     Parameters
     ----------
@@ -304,12 +306,16 @@ def _best_maps(site: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def _aligned(stimuli: StimulusSet, recording: Recording) -> tuple[StimulusSet, Recording]:
-    """Images and responses in the order of the ids, without the blank screen."""
+    """Images and responses in the order of the ids, without the blank screen.
+
+    Neurons too: what relabelling each gets depends on its place."""
     ids = [stimulus for stimulus in recording.stimulus_ids if stimulus != BLANK]
     if BLANK in stimuli.ids:
         stimuli = stimuli.select([stimulus for stimulus in stimuli.ids if stimulus != BLANK])
     images = matched(stimuli, ids)
-    return images, recording.select(stimuli=images.ids)
+    order = np.argsort(recording["neuroid_id"].astype(str))
+    ordered = Recording(recording.dataset.isel(neuroid=order), recording.name)
+    return images, ordered.select(stimuli=images.ids)
 
 
 def _rows(
