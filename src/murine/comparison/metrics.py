@@ -122,9 +122,9 @@ class RDMMetric(Metric):
 
 
 class Reweighted(RDMMetric):
-    """Reweighted representational similarity: all layers' RDMs, mixed without negative weights, judged on held-out images.
+    """Reweighted representational similarity: a non-negative mixture of all layers' RDMs.
 
-    6 folds over stimuli (`murine.comparison.reweighted`; Conwell et al. 2021).
+    Judged on pairs with held-out stimuli, 6 folds (`murine.comparison.reweighted`; Conwell et al. 2021).
     """
 
     combines_layers = True
