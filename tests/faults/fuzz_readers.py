@@ -56,13 +56,13 @@ def read_two_photon(path: Path) -> None:
 
     events = path.parent / "events.npz"
     signal = ("corrected", "dff", "events")[sum(path.name.encode()) % 3]
-    read_recording(path, events=events, signal=signal)
+    read_recording(path, events=events, signal=signal, isolated=False)
 
 
 def read_two_photon_events(path: Path) -> None:
     from murine.cortex.allen.reduction import read_recording
 
-    read_recording(path.parent / "plain.nwb", events=path, signal="events")
+    read_recording(path.parent / "plain.nwb", events=path, signal="events", isolated=False)
 
 
 def read_scenes(path: Path) -> None:
@@ -77,7 +77,7 @@ def read_scenes(path: Path) -> None:
 def read_neuropixels(path: Path) -> None:
     from murine.cortex.allen.neuropixels import read_session
 
-    read_session(path)
+    read_session(path, isolated=False)
 
 
 def read_catalogue(path: Path) -> None:
