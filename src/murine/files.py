@@ -26,6 +26,22 @@ if TYPE_CHECKING:
 _DEFLATE = 1032
 
 
+def meaning(error: OSError) -> str:
+    """What an error of the system means."""
+    reasons: dict[int | None, str] = {
+        errno.ENOSPC: "the disk is full",
+        errno.EDQUOT: "the quota is used up",
+        errno.EFBIG: "the file would be too large",
+        errno.EACCES: "writing is not allowed",
+        errno.EPERM: "writing is not allowed",
+        errno.EROFS: "the file system is read-only",
+        errno.ENOTDIR: "a part of its path is a file, not a folder",
+        errno.EEXIST: "a part of its path is a file, not a folder",
+        errno.EISDIR: "there is a folder of that name",
+    }
+    return reasons.get(error.errno, str(error))
+
+
 @contextmanager
 def appearing(file: Path) -> Iterator[Path]:
     """Give a temporary name to write under; the file appears whole at the end, or not at all."""
@@ -37,20 +53,9 @@ def appearing(file: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         os.replace(partial, file)
     except OSError as error:
-        reasons: dict[int | None, str] = {
-            errno.ENOSPC: "the disk is full",
-            errno.EDQUOT: "the quota is used up",
-            errno.EFBIG: "the file would be too large",
-            errno.EACCES: "writing is not allowed",
-            errno.ENOTDIR: "a part of its path is a file, not a folder",
-            errno.EEXIST: "a part of its path is a file, not a folder",
-            errno.EISDIR: "there is a folder of that name",
-            errno.EROFS: "the file system is read-only",
-        }
-        reason = reasons.get(error.errno, str(error))
         raise MurineError(
-            f"{str(file)!r} could not be written: {reason}. What was written before is whole; the same command goes on "
-            "from there."
+            f"{str(file)!r} could not be written: {meaning(error)}. What was written before is whole; the same "
+            "command goes on from there."
         ) from error
     finally:
         with suppress(OSError):

@@ -13,12 +13,12 @@ from murine.cortex.allen.responses import (
     by_condition,
     moving_sums,
     percent_of_baseline,
-    stimulus_ids,
     summed,
     sweep_length,
     sweep_means,
     window_of,
 )
+from murine.cortex.natural_scenes import BLANK, SCENE_IDS
 from murine.errors import MurineError
 
 
@@ -176,5 +176,5 @@ def test_other_frames_are_refused(frames, found):
 
 
 def test_ids_of_stimuli():
-    ids = stimulus_ids()
+    ids = [*SCENE_IDS, BLANK]
     assert (ids[0], ids[117], ids[118], len(ids)) == ("scene_000", "scene_117", "blank", 119)

@@ -229,20 +229,19 @@ class Ridge(Metric):
     def of_layers(self, layers: Sequence[LayerKernel], n_stimuli: int) -> Stack:
         if not layers:
             return np.empty((0, n_stimuli, n_stimuli))
-        return centred_grams(layers)
+        return loo_operators(centred_grams(layers), relative=self._relative)
 
     def of_sites(self, targets: Targets, split: str) -> Any:
         population = _population(targets)
         return Neurons(population.means(split), population.members)
 
     def stand_in(self, stack: Stack) -> np.ndarray:
-        n = stack.shape[-1]
-        return np.eye(n) - 1 / n
+        return np.eye(stack.shape[-1])
 
     def score(self, layers: Stack, sites: Neurons) -> Scores:
         if not len(layers):
             return np.empty((0, len(sites.members)))
-        return sites.averaged(correlate(loo_operators(layers, relative=self._relative), sites.responses))
+        return sites.averaged(correlate(layers, sites.responses))
 
     def resample(self, layers: Stack, sites: Neurons, counts: Counts) -> Draws:
         centred = (sites.responses - sites.responses.mean(axis=1, keepdims=True)).astype(np.float32)
@@ -250,17 +249,15 @@ class Ridge(Metric):
         step = 10  # predictions of so many layers at once stay below 50 MB
         for start in range(0, len(layers), step):
             part = slice(start, start + step)
-            operators = loo_operators(layers[part], relative=self._relative).astype(np.float32)
-            predictions = np.stack([centred @ operator.T for operator in operators])
+            predictions = np.stack([centred @ operator.T for operator in layers[part].astype(np.float32)])
             draws[:, part] = resampled_correlations(predictions, centred, counts, sites.members, linear=True)
         return draws
 
     def permute(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Draws:
-        operators = loo_operators(layers, relative=self._relative)
         draws = np.empty((len(relabellings), len(layers), len(sites.members)), np.float32)
         for k, relabelling in enumerate(relabellings):
             relabelled = sites.responses[:, relabelling]
-            draws[k] = sites.averaged(correlate(operators, relabelled))
+            draws[k] = sites.averaged(correlate(layers, relabelled))
         return draws
 
     def ceiling(self, targets: Targets, counts: Counts, split: str, seed: int) -> Ceiling:

@@ -23,6 +23,9 @@ from murine.networks.kernel import LayerKernel
 #: The parts of the data a score can be computed on. A layer chosen on ``odd`` repetitions is scored on ``even`` ones.
 SPLITS = ("all", "odd", "even")
 
+#: Which repetitions these are.
+_REPETITIONS = {"all": slice(None), "odd": slice(0, None, 2), "even": slice(1, None, 2)}
+
 
 @dataclass(frozen=True, eq=False)
 class Population:
@@ -48,13 +51,12 @@ class Population:
 
     def split(self, split: str) -> Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]:
         """The trials of a split: ``all``, ``odd`` (1st, 3rd ...) or ``even`` repetitions."""
-        return self.trials[:, :, {"all": slice(None), "odd": slice(0, None, 2), "even": slice(1, None, 2)}[split]]
+        return self.trials[:, :, _REPETITIONS[split]]
 
     def means(self, split: str) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
         """Mean responses over the repetitions of a split."""
-        n = self.trials.shape[2]
-        chosen = np.zeros((1, n), bool)
-        chosen[0, {"all": slice(None), "odd": slice(0, None, 2), "even": slice(1, None, 2)}[split]] = True
+        chosen = np.zeros((1, self.trials.shape[2]), bool)
+        chosen[0, _REPETITIONS[split]] = True
         return _means(self.trials, chosen)[0]
 
     def select(self, stimuli: Int[np.ndarray, " n_chosen"]) -> Population:
@@ -141,17 +143,10 @@ class Targets:
                 reliability[s], draws[:, s] = mean, mean + sem * generator.standard_normal(len(counts))
                 continue
             parts = rankdata(self.parts[s], axis=-1).astype(np.float32) if ranks else self.parts[s]
-            half, half_draws = halves_reliability(parts[0], parts[1], counts)
-            if split != "all":
-                reliability[s], draws[:, s] = half, half_draws
-                continue
-            if self.n_repetitions < 4:
-                reliability[s] = full_reliability(np.array(half), None, self.n_repetitions)
-                draws[:, s] = full_reliability(half_draws, None, self.n_repetitions)
-                continue
-            quarter, quarter_draws = halves_reliability(parts[2], parts[3], counts)
-            reliability[s] = full_reliability(np.array(half), np.array(quarter), self.n_repetitions)
-            draws[:, s] = full_reliability(half_draws, quarter_draws, self.n_repetitions)
+            if split == "all":
+                reliability[s], draws[:, s] = _parts_reliability(parts, counts, self.n_repetitions)
+            else:
+                reliability[s], draws[:, s] = halves_reliability(parts[0], parts[1], counts)
         return Ceiling.from_reliability(reliability, draws, scale)
 
     def kernel_ceiling(self, counts: Counts, split: str = "all") -> Ceiling:
@@ -172,15 +167,8 @@ class Targets:
             vectors = np.empty((len(selections), n_pairs), np.float32)
             for vector, means in zip(vectors, _means(trials, selections), strict=True):
                 vector[:] = upper(u_centred(_kernel(means, population.normalise).gram[None]))[0]
-            halves = vectors.reshape(-1, population.n_splits, n_pairs)
-            half, half_draws = halves_reliability(halves[0], halves[1], counts)
-            quarter, quarter_draws = (
-                halves_reliability(halves[2], halves[3], counts) if len(halves) > 2 else (None, None)
-            )
-            reliability[s] = full_reliability(
-                np.array(half), None if quarter is None else np.array(quarter), n_repetitions
-            )
-            draws[:, s] = full_reliability(half_draws, quarter_draws, n_repetitions)
+            parts = vectors.reshape(-1, population.n_splits, n_pairs)
+            reliability[s], draws[:, s] = _parts_reliability(parts, counts, n_repetitions)
         return Ceiling.from_reliability(reliability, draws, "r")
 
 
@@ -261,6 +249,19 @@ def targets_of(
         {split: np.stack(grams) for split, grams in kernels.items()},
         Population(usable.responses[:, order], tuple(groups.values()), normalise, n_splits, seed),
     )
+
+
+def _parts_reliability(
+    parts: Float[np.ndarray, "n_parts n_splits n_pairs"], counts: Counts, n_repetitions: int
+) -> tuple[float, Float[np.ndarray, " n_draws"]]:
+    """The reliability of vectors of all repetitions, from those of two halves and, with four or more, two quarters."""
+    half, half_draws = halves_reliability(parts[0], parts[1], counts)
+    quarter, quarter_draws = None, None
+    if n_repetitions >= 4:
+        value, quarter_draws = halves_reliability(parts[2], parts[3], counts)
+        quarter = np.array(value)
+    value = float(full_reliability(np.array(half), quarter, n_repetitions))
+    return value, full_reliability(half_draws, quarter_draws, n_repetitions)
 
 
 def _kernel(responses: Float[np.ndarray, "n_neuroids n_stimuli"], normalise: str) -> LayerKernel:

@@ -1,8 +1,7 @@
-"""Files and folders here: names beside a file, small files, and what errors mean."""
+"""Files and folders here: names beside a file, and small files."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from contextlib import suppress
@@ -55,19 +54,3 @@ def sync_folder(folder: Path) -> None:
             os.fsync(opened)
         finally:
             os.close(opened)
-
-
-def meaning(error: OSError) -> str:
-    """What an error of the system means."""
-    reasons: dict[int | None, str] = {
-        errno.ENOSPC: "the disk is full",
-        errno.EDQUOT: "the quota is used up",
-        errno.EFBIG: "the file would be too large",
-        errno.EACCES: "writing is not allowed",
-        errno.EPERM: "writing is not allowed",
-        errno.EROFS: "the file system is read-only",
-        errno.ENOTDIR: "a part of its path is a file, not a folder",
-        errno.EEXIST: "a part of its path is a file, not a folder",
-        errno.EISDIR: "there is a folder of that name",
-    }
-    return reasons.get(error.errno, str(error))

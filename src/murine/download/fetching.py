@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Literal
 
 from murine.download.attempts import Manner, obtain
 from murine.download.digests import digest_of, mismatch
-from murine.download.disk import beside, meaning, tidy
+from murine.download.disk import beside, tidy
 from murine.download.line import Client, Refusal, Stopped
 from murine.download.partial import Partial
 from murine.download.planning import plan, require_room
 from murine.download.records import compared_with, may_adopt, read_record, verified, vouches, write_record
 from murine.download.remote import Check, Transfer
 from murine.errors import MurineError
+from murine.files import meaning
 from murine.progress import Bar, Silent, TransferProgress
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from murine.download.digests import MD5, Digests, digest_of
-from murine.download.disk import beside, meaning, read_json, tidy, write_json
+from murine.download.disk import beside, read_json, tidy, write_json
 from murine.download.remote import Check, Remote
 from murine.errors import MurineError
+from murine.files import meaning
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from murine import download
 from murine.cortex.allen.templates import Templates
 from murine.cortex.recording import Recording
 from murine.download import Bucket, Outcome, Remote, Transfer
-from murine.download.disk import beside, existing_folder, meaning
+from murine.download.disk import beside, existing_folder
 from murine.errors import MurineError, some
-from murine.files import appearing
+from murine.files import appearing, meaning
 from murine.isolation import READING_MEMORY, Crashed, Isolated, reading_seconds
 from murine.progress import AnyProgress, Silent
 
@@ -499,5 +499,6 @@ def _let_go_unless_used(raw: Path, keep: bool | None) -> None:
     """The same for a file that another process may be working on; then that one decides."""
     from filelock import FileLock, Timeout
 
+    # Timeout: another has it. The others: a file system that is read-only or has no locks; then the file stays.
     with suppress(Timeout, OSError, NotImplementedError), FileLock(beside(raw, "lock"), timeout=0):
         _let_go(raw, keep)

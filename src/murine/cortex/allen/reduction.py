@@ -13,17 +13,16 @@ from numpy.typing import ArrayLike
 from murine.cortex.allen import transgenic
 from murine.cortex.allen.catalogue import DEFAULT_SCHEME
 from murine.cortex.allen.ophys import Experiment
-from murine.cortex.allen.responses import WINDOWS, Window, by_condition, stimulus_ids
+from murine.cortex.allen.responses import WINDOWS, Window, by_condition
 from murine.cortex.allen.scene_metrics import METRICS, NaturalScenes
 from murine.cortex.allen.templates import Templates
+from murine.cortex.natural_scenes import BLANK, N_SCENES, SCENE_IDS
 from murine.cortex.recording import Recording
 from murine.download import untouched
 from murine.errors import MurineError
 from murine.isolation import read_apart
 
 log = logging.getLogger(__name__)
-
-N_SCENES = 118
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def _recording(experiment: Experiment, measure: Measure, layer_scheme: str) -> R
         **_labels(experiment, measure, layer_scheme),
         **metrics,
     }
-    stimulus = {"stimulus_id": stimulus_ids(N_SCENES)}
+    stimulus = {"stimulus_id": [*SCENE_IDS, BLANK]}
     return Recording.from_arrays(responses, neuroid, stimulus, name=str(experiment.experiment_id))
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Shaped
 
-from murine.cortex.natural_scenes import BLANK
 from murine.errors import MurineError, nearest
 
 #: Baseline, response and what follows the onset in a sweep's window, in lengths of a sweep.
@@ -257,8 +256,3 @@ def by_condition(
     with np.errstate(over="ignore"):
         responses[:, conditions * n_repetitions + repetition] = means.T
     return responses.reshape(means.shape[1], n_scenes + 1, n_repetitions)
-
-
-def stimulus_ids(n_scenes: int = 118) -> list[str]:
-    """``scene_000`` ... and ``blank``, the order of `by_condition`."""
-    return [*(f"scene_{i:03d}" for i in range(n_scenes)), BLANK]
