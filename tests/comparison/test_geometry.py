@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.linalg import orthogonal_procrustes
 
+from murine.comparison.encoding import centred_grams
 from murine.comparison.geometry import (
     _influence,
     _patterns,
     angular_distances,
     centred,
-    centred_kernels,
     kernel_metrics,
     procrustes_distances,
     u_centred,
@@ -49,7 +49,7 @@ def test_centring_takes_the_mean_pattern_away():
 @pytest.mark.parametrize("offset", [0, 1e5])
 def test_kernels_of_layers_keep_the_digits_of_large_means(offset):
     sets = patterns()
-    found = centred_kernels([LayerKernel.of(x + offset) for x in sets])
+    found = centred_grams([LayerKernel.of(x + offset) for x in sets])
     np.testing.assert_allclose(found, centred(kernels(sets)), atol=1e-8 if offset else 1e-11)
 
 

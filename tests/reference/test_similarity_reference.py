@@ -11,7 +11,8 @@ from scipy.stats import kendalltau, pearsonr
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, LeaveOneOut
 
-from murine.comparison.geometry import angular_distances, centred_kernels, kernel_metrics
+from murine.comparison.encoding import centred_grams
+from murine.comparison.geometry import angular_distances, kernel_metrics
 from murine.comparison.noise import noise_covariance
 from murine.comparison.rdm import (
     cosine_rdm,
@@ -219,7 +220,7 @@ def test_kernels_from_float32_features_are_enough(n_units):
     rng = np.random.default_rng(0)
     sets = [(rng.normal(size=(25, 10)) @ rng.normal(size=(10, n_units))).astype(np.float32) for _ in range(2)]
     single, double = (
-        [centred_kernels([LayerKernel.of(x.astype(dtype))]) for x in sets] for dtype in (np.float32, np.float64)
+        [centred_grams([LayerKernel.of(x.astype(dtype))]) for x in sets] for dtype in (np.float32, np.float64)
     )
     for name, tolerance in (("cka", 1e-7), ("cka-debiased", 1e-7), ("procrustes", 1e-5)):
         metric = kernel_metrics[name]

@@ -7,7 +7,6 @@ interface of `murine.comparison.rsa.Comparison`, but on kernels."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +15,6 @@ from jaxtyping import Float, Float32
 from murine.comparison.inference import Counts, relabelled_pairs
 from murine.comparison.rdm import upper
 from murine.comparison.rsa import Draws, Relabellings, Scores, Vectors
-from murine.networks.kernel import LayerKernel
 from murine.registry import Registry
 
 Kernels = Float[np.ndarray, "n_kernels n_stimuli n_stimuli"]
@@ -55,14 +53,6 @@ class KernelMetric(ABC):
 
 
 kernel_metrics: Registry[KernelMetric] = Registry("kernel metric")
-
-
-def centred_kernels(kernels: Sequence[LayerKernel]) -> Kernels:
-    """Products of the patterns of layers less their mean over stimuli, keeping the digits of large means."""
-    shifts = np.stack([k.means - k.means.mean() for k in kernels])
-    n_units = np.array([k.n_units for k in kernels], float)
-    covariances = np.stack([k.covariance for k in kernels])
-    return centred(covariances) + n_units[:, None, None] * shifts[:, :, None] * shifts[:, None]
 
 
 def centred(kernels: Kernels) -> Kernels:
