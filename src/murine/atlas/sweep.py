@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from murine.atlas.store import Atlas, provenance
 from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
@@ -72,8 +72,37 @@ class Outcome:
     reason: str = ""
 
 
+class Runner(Protocol):
+    """What a sweep does with each network; what all networks share is ready before the first."""
+
+    def run(self, choice: zoo.Choice, atlas: Atlas, progress: Progress | None = None) -> Outcome:
+        """Do it, unless it is done."""
+
+
 class _UnusableCortexError(MurineError):
     """Concerns every network of a sweep."""
+
+
+def chosen_cortex(settings: CortexSettings, data: Path | None = None, stimuli: Path | None = None) -> Cortex:
+    """Load a cortex; of a recording, the neurons that the settings choose.
+
+    Parameters
+    ----------
+    data, stimuli
+        As in `load_cortex`.
+    """
+    images, cortex = load_cortex(settings.cortex, root=data, stimuli=stimuli)
+    labels: dict[str, list[str]] = {}
+    for key, value in settings.select:
+        labels.setdefault(key, []).append(value)
+    if not isinstance(cortex, Recording):
+        if labels or settings.min_reliability is not None:
+            raise MurineError(
+                f"{cortex.name!r} comes as matrices of whole sites: neurons cannot be selected. Filter the results "
+                "instead."
+            )
+        return images, cortex
+    return images, cortex.select(min_reliability=settings.min_reliability, **labels)
 
 
 class Bench:
@@ -85,19 +114,7 @@ class Bench:
 
     @cached_property
     def _cortex(self) -> Cortex:
-        stimuli, data = load_cortex(self.plan.cortex.cortex, root=self.plan.data, stimuli=self.plan.stimuli)
-        settings = self.plan.cortex
-        labels: dict[str, list[str]] = {}
-        for key, value in settings.select:
-            labels.setdefault(key, []).append(value)
-        if not isinstance(data, Recording):
-            if labels or settings.min_reliability is not None:
-                raise MurineError(
-                    f"{data.name!r} comes as matrices of whole sites: neurons cannot be selected. Filter the results "
-                    "instead."
-                )
-            return stimuli, data
-        return stimuli, data.select(min_reliability=settings.min_reliability, **labels)
+        return chosen_cortex(self.plan.cortex, self.plan.data, self.plan.stimuli)
 
     @property
     def name(self) -> str:
@@ -223,17 +240,24 @@ def sweep(
 def _serial(choices: Sequence[zoo.Choice], plan: Plan, atlas: Atlas, progress: Progress | None) -> Iterator[Outcome]:
     bench = Bench(plan)
     _ = bench.digest, bench.stimuli  # a cortex that cannot be used fails the sweep, not each network
+    yield from each(bench, choices, atlas, progress)
+
+
+def each(
+    runner: Runner, choices: Sequence[zoo.Choice], atlas: Atlas, progress: Progress | None = None
+) -> Iterator[Outcome]:
+    """Do the same with one network after the other; one that fails does not stop the others."""
     advance = (progress or Silent()).task("networks", len(choices))
     with freed_memory_kept():
         for choice in choices:
-            yield _attempt(bench, choice, atlas, progress)
+            yield _attempt(runner, choice, atlas, progress)
             release_freed_memory()
             advance()
 
 
-def _attempt(bench: Bench, choice: zoo.Choice, atlas: Atlas, progress: Progress | None) -> Outcome:
+def _attempt(runner: Runner, choice: zoo.Choice, atlas: Atlas, progress: Progress | None) -> Outcome:
     try:
-        return bench.run(choice, atlas, progress)
+        return runner.run(choice, atlas, progress)
     except _UnusableCortexError:
         raise
     except MurineError as error:
