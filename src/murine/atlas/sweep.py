@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from murine.atlas.store import Atlas, provenance
 from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
@@ -72,6 +72,7 @@ class Outcome:
     reason: str = ""
 
 
+@runtime_checkable
 class Runner(Protocol):
     """What a sweep does with each network; what all networks share is ready before the first."""
 
