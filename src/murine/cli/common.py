@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from murine.errors import MurineError
+
 if TYPE_CHECKING:
     import pandas as pd
+
+    from murine.atlas.sweep import Outcome
+    from murine.networks.zoo import Choice
 
 
 class Format(StrEnum):
@@ -30,6 +36,36 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How to print the
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes: results and errors only.")]
 JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes; networks are shared among them.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of resampling, permutations and random halves.")]
+NetworksArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="NETWORK...",
+        help="timm name (wildcards allowed), path/to/file.py:factory, or a control (pixels, gabor, neurn); each "
+        "optionally with @WEIGHTS.",
+    ),
+]
+WeightsOption = Annotated[
+    str, typer.Option("--weights", help="For networks without @WEIGHTS: pretrained, random:SEED or a file.")
+]
+TwinsOption = Annotated[int, typer.Option("--twins", min=0, help="Add N random twins of every trained network.")]
+InputSizeOption = Annotated[
+    list[str] | None,
+    typer.Option("--input-size", help="Pixels (64), HEIGHTxWIDTH or native; may be given several times."),
+]
+LayersOption = Annotated[str, typer.Option("--layers", help="all, blocks, or names with wildcards.")]
+SelectOption = Annotated[
+    list[str] | None, typer.Option("--select", help="Neurons with KEY=VALUE (area=VISp); repeat for more values.")
+]
+MinReliabilityOption = Annotated[
+    float | None, typer.Option("--min-reliability", help="Neurons with at least this split-half reliability.")
+]
+StimuliOption = Annotated[
+    Path | None, typer.Option("--stimuli", help="Images of your own data: a folder of PNGs or an npz.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 ... or auto.")]
+BatchSizeOption = Annotated[
+    int | None, typer.Option("--batch-size", min=2, help="Images that pass together (default: all that fit).")
+]
 
 
 def quieten(quiet: bool) -> None:
@@ -38,6 +74,57 @@ def quieten(quiet: bool) -> None:
     log = logging.getLogger("murine")
     log.handlers = [handler]
     log.setLevel(logging.ERROR if quiet else logging.WARNING)
+
+
+def asked(networks: Sequence[str], weights: str, twins: int) -> list[Choice]:
+    """The networks that were named, each once, and random twins of those that are trained."""
+    from murine.networks import zoo
+
+    choices = zoo.expand(networks, weights)
+    with_twins = [*choices, *(zoo.twin(choice, seed) for choice in choices for seed in range(twins))]
+    return list(dict.fromkeys(choice for choice in with_twins if choice is not None))
+
+
+def names(text: str) -> tuple[str, ...]:
+    """``area, layer`` -> (area, layer)"""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def pairs(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """``area=VISp`` -> (area, VISp), in order."""
+    for text in texts:
+        if "=" not in text:
+            raise MurineError(f"--select {text!r} is not understood; expected KEY=VALUE, as area=VISp.")
+    return tuple(sorted((text.partition("=")[0], text.partition("=")[2]) for text in texts))
+
+
+def sizes(texts: Sequence[str] | None) -> list[int | tuple[int, int] | None]:
+    """Each once: ``native`` -> None, ``64`` -> 64, ``64x80`` -> (64, 80)."""
+    return [_size(text) for text in dict.fromkeys(texts or ["native"])]
+
+
+def _size(text: str) -> int | tuple[int, int] | None:
+    if text == "native":
+        return None
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise MurineError(f"--input-size {text!r} is not understood; expected 64, 64x80 (height x width) or native.")
+    return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
+
+
+def report_outcomes(outcomes: Sequence[Outcome], folder: Path, quiet: bool) -> None:
+    """Tell what became of networks, and fail if one did."""
+    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+    if not quiet:
+        computed = sum(outcome.state == "computed" for outcome in outcomes)
+        done = sum(outcome.state == "done" for outcome in outcomes)
+        print(
+            f"{computed} computed, {done} done before, {len(failed)} failed; results are in {folder}",
+            file=sys.stderr,
+        )
+    if failed:
+        several = "" if len(outcomes) == 1 else f"{len(failed)} of {len(outcomes)} networks could not be scored:\n"
+        raise MurineError(several + "\n".join(f"{outcome.choice}: {outcome.reason}" for outcome in failed))
 
 
 #: Columns a terminal has room for, in order, with what stands above them.

@@ -12,14 +12,29 @@ import typer
 
 from murine.cli.common import (
     AtlasOption,
+    BatchSizeOption,
     DataOption,
+    DeviceOption,
     Format,
     FormatOption,
+    InputSizeOption,
     JobsOption,
+    LayersOption,
+    MinReliabilityOption,
+    NetworksArgument,
     QuietOption,
     SeedOption,
+    SelectOption,
+    StimuliOption,
+    TwinsOption,
+    WeightsOption,
+    asked,
+    names,
+    pairs,
     quieten,
+    report_outcomes,
     show,
+    sizes,
 )
 from murine.errors import MurineError
 
@@ -72,28 +87,15 @@ def demo(
 
 @app.command()
 def score(
-    networks: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="NETWORK...",
-            help="timm name (wildcards allowed), path/to/file.py:factory, or a control (pixels, gabor, neurn); each "
-            "optionally with @WEIGHTS.",
-        ),
-    ],
+    networks: NetworksArgument,
     against: Annotated[
         str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a .nc or .npz file.")
     ] = "simulated",
-    weights: Annotated[
-        str,
-        typer.Option("--weights", help="For networks without @WEIGHTS: pretrained, random:SEED or a file."),
-    ] = "",
-    twins: Annotated[int, typer.Option("--twins", min=0, help="Add N random twins of every trained network.")] = 0,
+    weights: WeightsOption = "",
+    twins: TwinsOption = 0,
     no_controls: Annotated[bool, typer.Option("--no-controls", help="Leave pixels, gabor and neurn out.")] = False,
-    input_size: Annotated[
-        list[str] | None,
-        typer.Option("--input-size", help="Pixels (64), HEIGHTxWIDTH or native; may be given several times."),
-    ] = None,
-    layers: Annotated[str, typer.Option("--layers", help="all, blocks, or names with wildcards.")] = "all",
+    input_size: InputSizeOption = None,
+    layers: LayersOption = "all",
     metric: Annotated[
         list[str] | None,
         typer.Option(
@@ -105,32 +107,21 @@ def score(
     by: Annotated[
         str, typer.Option("--by", help="What makes a site: coordinates with commas, as area,layer.")
     ] = "area",
-    select: Annotated[
-        list[str] | None,
-        typer.Option("--select", help="Neurons with KEY=VALUE (area=VISp); repeat for more values."),
-    ] = None,
-    min_reliability: Annotated[
-        float | None,
-        typer.Option("--min-reliability", help="Neurons with at least this split-half reliability."),
-    ] = None,
+    select: SelectOption = None,
+    min_reliability: MinReliabilityOption = None,
     normalise: Annotated[
         Normalisation, typer.Option("--normalise", help="Standardise each neuron over stimuli first, or not.")
     ] = Normalisation.zscore,
-    stimuli: Annotated[
-        Path | None, typer.Option("--stimuli", help="Images of your own data: a folder of PNGs or an npz.")
-    ] = None,
+    stimuli: StimuliOption = None,
     data: DataOption = None,
     atlas: AtlasOption = Path("atlas"),
     bootstraps: Annotated[int, typer.Option("--bootstraps", min=2, help="Samples of stimuli for intervals.")] = 1000,
     permutations: Annotated[int, typer.Option("--permutations", min=0, help="Relabellings for p-values.")] = 1000,
     splits: Annotated[int, typer.Option("--splits", min=1, help="Random halves of repetitions for ceilings.")] = 100,
     seed: SeedOption = 0,
-    device: Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 ... or auto.")] = "auto",
+    device: DeviceOption = "auto",
     jobs: JobsOption = 1,
-    batch_size: Annotated[
-        int | None,
-        typer.Option("--batch-size", min=2, help="Images that pass together (default: all that fit)."),
-    ] = None,
+    batch_size: BatchSizeOption = None,
     format: FormatOption = Format.table,
     quiet: QuietOption = False,
 ) -> None:
@@ -156,15 +147,13 @@ def score(
     from murine.networks import zoo
 
     quieten(quiet)
-    choices = zoo.expand(networks, weights)
-    twin_choices = (zoo.twin(choice, seed) for choice in choices for seed in range(twins))
-    asked = [*choices, *(choice for choice in twin_choices if choice is not None)]
+    choices = asked(networks, weights, twins)
     if not no_controls:
-        asked += [zoo.Choice(name) for name in zoo.controls]
+        choices += [zoo.Choice(name) for name in zoo.controls]
     cortex = CortexSettings(
         cortex=against,
-        by=tuple(part.strip() for part in by.split(",") if part.strip()),
-        select=_pairs(select or []),
+        by=names(by),
+        select=pairs(select or []),
         min_reliability=min_reliability,
         normalise=normalise.value,
         n_splits=splits,
@@ -174,16 +163,16 @@ def score(
             cortex,
             tuple(dict.fromkeys(metric or ["rsa-pearson"])),
             layers,
-            _size(size),
+            size,
             Settings(bootstraps, permutations, seed),
             data,
             stimuli,
             batch_size,
             device,
         )
-        for size in dict.fromkeys(input_size or ["native"])
+        for size in sizes(input_size)
     ]
-    _sweep_andshow(list(dict.fromkeys(asked)), plans, Atlas(atlas), jobs, format, quiet)
+    _sweep_andshow(list(dict.fromkeys(choices)), plans, Atlas(atlas), jobs, format, quiet)
 
 
 @app.command()
@@ -297,23 +286,6 @@ def models(
     show(pd.DataFrame(found, columns=["network", "source", "input_size"]), format)
 
 
-def _pairs(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    for text in texts:
-        if "=" not in text:
-            raise MurineError(f"--select {text!r} is not understood; expected KEY=VALUE, as area=VISp.")
-    return tuple(sorted((text.partition("=")[0], text.partition("=")[2]) for text in texts))
-
-
-def _size(text: str) -> int | tuple[int, int] | None:
-    """``native`` -> None, ``64`` -> 64, ``64x80`` -> (64, 80)."""
-    if text == "native":
-        return None
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise MurineError(f"--input-size {text!r} is not understood; expected 64, 64x80 (height x width) or native.")
-    return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
-
-
 def _sweep_andshow(
     choices: Sequence[Choice], plans: Sequence[Plan], atlas: Any, jobs: int, format: Format, quiet: bool
 ) -> None:
@@ -327,19 +299,9 @@ def _sweep_andshow(
         for plan in plans:
             outcomes += sweep(choices, plan, atlas, jobs=jobs, progress=progress)
     tasks = {task for outcome in outcomes for task in outcome.tasks}
-    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     if tasks:
         _show_leaderboards(leaderboards(atlas, tasks=tasks), format)
-    if not quiet:
-        computed = sum(outcome.state == "computed" for outcome in outcomes)
-        done = sum(outcome.state == "done" for outcome in outcomes)
-        print(
-            f"{computed} computed, {done} done before, {len(failed)} failed; results are in {atlas.folder}",
-            file=sys.stderr,
-        )
-    if failed:
-        several = "" if len(outcomes) == 1 else f"{len(failed)} of {len(outcomes)} networks could not be scored:\n"
-        raise MurineError(several + "\n".join(f"{outcome.choice}: {outcome.reason}" for outcome in failed))
+    report_outcomes(outcomes, atlas.folder, quiet)
 
 
 def _show_leaderboards(table: pd.DataFrame, format: Format) -> None:
