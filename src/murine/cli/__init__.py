@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from murine.cli import data, scoring
+from murine.cli import data, interchange, scoring
 from murine.errors import MurineError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     epilog="Start with `murine demo`. Every command has `--help` with examples.",
 )
 app.add_typer(scoring.app)
+data.app.add_typer(interchange.app)
 app.add_typer(data.app, name="data")
 
 

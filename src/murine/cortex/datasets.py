@@ -213,7 +213,7 @@ def load_cortex(name: str, *, root: Path | None = None, stimuli: Path | None = N
     name
         A registered name; a recording written by `Recording.write` (``.nc``); or matrices in an ``.npz`` with
         ``matrices`` (n_sites, n_stimuli, n_stimuli; dissimilarities), ``sites`` (names), ``stimulus_ids`` and, if
-        known, ``reliability`` and ``reliability_sem``.
+        known, ``reliability``, ``reliability_sem`` and labels of the sites, as ``label_area`` and ``label_layer``.
     root
         Folder of data for registered names.
     stimuli
@@ -223,10 +223,16 @@ def load_cortex(name: str, *, root: Path | None = None, stimuli: Path | None = N
         if stimuli is None:
             raise MurineError(f"{name!r} came without images; give them with --stimuli FOLDER or FILE.npz.")
         images = StimulusSet.from_npz(stimuli) if stimuli.suffix == ".npz" else StimulusSet.from_folder(stimuli)
-        if name.endswith(".npz"):
-            return images, _read_rdms(Path(name))
-        return _without_blank(images, Recording.read(name))
+        cortex = load_responses(name)
+        return _without_blank(images, cortex) if isinstance(cortex, Recording) else (images, cortex)
     return datasets[name](root)
+
+
+def load_responses(name: str, *, root: Path | None = None) -> Recording | NeuralRDMs:
+    """Load a data set as `load_cortex` does, without images: a user's own file needs none."""
+    if name.endswith(".npz"):
+        return _read_rdms(Path(name))
+    return Recording.read(name) if name.endswith(".nc") else datasets[name](root)[1]
 
 
 def _without_blank(images: StimulusSet, recording: Recording) -> Cortex:
@@ -241,7 +247,14 @@ def _read_rdms(file: Path) -> NeuralRDMs:
     missing = [key for key in ("matrices", "sites", "stimulus_ids") if key not in arrays]
     if missing:
         raise MurineError(f"{str(file)!r} has no array {', '.join(missing)}; it has {', '.join(arrays) or 'none'}.")
-    sites = tuple(Site.of({"area": str(site)}) for site in arrays["sites"])
+    names = [str(site) for site in arrays["sites"]]
+    labels: list[dict[str, str]] = [{} for _ in names]
+    for key in (key for key in arrays if key.startswith("label_")):
+        if arrays[key].shape != (len(names),):
+            raise MurineError(f"{key} of {str(file)!r} has shape {arrays[key].shape}; expected one for each site.")
+        for own, value in zip(labels, arrays[key].astype(str), strict=True):
+            own |= {key.removeprefix("label_"): str(value)} if value else {}
+    sites = tuple(Site(site, own or {"area": site}) for site, own in zip(names, labels, strict=True))
     unknown = np.full(len(sites), np.nan)
     return NeuralRDMs(
         np.asarray(arrays["matrices"], dtype=np.float64),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from murine.cortex.recording import Site
 from murine.errors import MurineError, some
+from murine.files import appearing
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +61,20 @@ class NeuralRDMs:
                     f"the matrix of {site.name!r} is no dissimilarity matrix: it must be symmetric with a zero "
                     "diagonal. For a similarity matrix give 1 - similarity."
                 )
+
+    def write(self, file: str | Path) -> None:
+        """Write the ``.npz`` file that `murine.cortex.datasets.load_cortex` reads; it appears whole or not at all."""
+        keys = dict.fromkeys(key for site in self.sites for key in site.labels)
+        arrays: dict[str, Any] = {
+            "matrices": self.matrices,
+            "sites": np.array([site.name for site in self.sites], dtype=str),
+            "stimulus_ids": np.array(self.stimulus_ids, dtype=str),
+            "reliability": self.reliability,
+            "reliability_sem": self.reliability_sem,
+            **{f"label_{key}": np.array([site.labels.get(key, "") for site in self.sites], dtype=str) for key in keys},
+        }
+        with appearing(Path(file)) as partial, partial.open("wb") as opened:
+            np.savez_compressed(opened, **arrays)
 
     @cached_property
     def digest(self) -> str:

@@ -1,0 +1,1 @@
+"""Interchange: the formats of other tools, in and out, with labels checked."""

@@ -1,0 +1,343 @@
+"""rsatoolbox: its ``Dataset`` and ``RDMs``, in and out, as objects and as the HDF5 files it saves.
+
+Stimuli are called ``stimulus`` there. rsatoolbox compares RDMs pair by pair, whatever their patterns are called: what
+goes out is therefore in the order of the stimulus ids, and `matched` puts RDMs from elsewhere into one order. It is
+needed to make its objects, not to read its files."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from murine.comparison.rdm import dissimilarities, n_stimuli_of, upper
+from murine.cortex.allen.hdf5 import Tree
+from murine.cortex.rdms import NeuralRDMs
+from murine.cortex.recording import Recording, Site
+from murine.errors import MurineError, some
+from murine.files import appearing
+from murine.interchange.presentations import Presentations, column, required
+from murine.networks.kernel import LayerKernel
+
+#: What rsatoolbox calls our measures of dissimilarity; others keep their name.
+_MEASURES = {"pearson": "correlation"}
+
+#: Descriptors that are no labels of sites.
+_MEASURED = ("reliability", "reliability_sem")
+
+
+def rsatoolbox() -> Any:
+    """Import rsatoolbox, which is optional."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the packages it imports
+            import rsatoolbox as found
+    except ImportError as error:
+        raise MurineError(
+            f"rsatoolbox is not there ({error}); `pip install rsatoolbox` adds it. murine needs it only for this."
+        ) from error
+    return found
+
+
+def to_dataset(recording: Recording, *, drop: str = "empty") -> Any:
+    """Return single trials as an ``rsatoolbox.data.Dataset``.
+
+    Parameters
+    ----------
+    drop
+        Presentations to leave out: ``empty`` (no neuron has a valid trial), ``incomplete`` (some neuron has none: most
+        of rsatoolbox does not know missing values) or ``none``. What is still missing is NaN.
+
+    Returns
+    -------
+    dataset
+        Observations are presentations (float64), with the descriptors ``stimulus``, ``repetition`` (from 0) and the
+        coordinates of the stimuli; channels are neurons with all their coordinates.
+    """
+    toolbox = rsatoolbox()
+    rows = Presentations.of(recording, drop)
+    about = dict(rows.presentation)
+    return toolbox.data.Dataset(
+        rows.responses.astype(np.float64),
+        descriptors={"name": recording.name},
+        obs_descriptors=_lists({"stimulus": about.pop("stimulus_id"), **about}),
+        channel_descriptors=_lists(rows.neuroid),
+    )
+
+
+def from_dataset(
+    dataset: Any,
+    *,
+    stimulus: str = "stimulus",
+    repetition: str | None = None,
+    neuroid: str = "neuroid_id",
+    name: str = "",
+) -> Recording:
+    """Make a recording of an ``rsatoolbox.data.Dataset`` of single trials.
+
+    Parameters
+    ----------
+    stimulus, repetition
+        Descriptors of observations. Without a repetition (default: ``repetition`` if there is one), observations of a
+        stimulus are counted in their order.
+    neuroid
+        The descriptor of channels with the ids of the neurons.
+    name
+        Default: the descriptor ``name``.
+
+    Raises
+    ------
+    MurineError
+        If ids are missing, repeated or do not fit.
+    """
+    name = name or str(dataset.descriptors.get("name", "dataset"))
+    return Presentations.labelled(
+        dataset.measurements,
+        dataset.obs_descriptors,
+        dataset.channel_descriptors,
+        stimulus=stimulus,
+        repetition=repetition,
+        neuroid_id=neuroid,
+        name=name,
+    ).recording(name)
+
+
+def to_rdms(rdms: NeuralRDMs, *, measure: str | None = None) -> Any:
+    """Return the matrices of sites as ``rsatoolbox.rdm.RDMs``, patterns in the order of the stimulus ids.
+
+    Parameters
+    ----------
+    measure
+        What the dissimilarities are, for ``dissimilarity_measure``.
+
+    Returns
+    -------
+    rdms
+        The descriptors of RDMs are ``site``, the labels of the sites ('' where one lacks it), ``reliability`` and
+        ``reliability_sem``; of patterns ``stimulus``.
+    """
+    keys = dict.fromkeys(key for site in rdms.sites for key in site.labels)
+    labels = {key: [site.labels.get(key, "") for site in rdms.sites] for key in keys}
+    about = {
+        "site": [site.name for site in rdms.sites],
+        **labels,
+        "reliability": rdms.reliability.tolist(),
+        "reliability_sem": rdms.reliability_sem.tolist(),
+    }
+    return _rdms(rdms.matrices, rdms.stimulus_ids, about, measure, rdms.name)
+
+
+def layer_rdms(
+    layers: Mapping[str, LayerKernel],
+    stimulus_ids: Sequence[str],
+    *,
+    dissimilarity: str = "pearson",
+    name: str = "layers",
+) -> Any:
+    """Return the RDMs of layers as ``rsatoolbox.rdm.RDMs``, patterns in the order of the stimulus ids.
+
+    Parameters
+    ----------
+    layers
+        Names to kernels, as `murine.networks.capture.capture` gives them.
+    stimulus_ids
+        Of the images in the order in which they were captured.
+    dissimilarity
+        ``pearson``, ``cosine`` or ``euclidean`` (`murine.comparison.rdm.dissimilarities`).
+
+    Returns
+    -------
+    rdms
+        The descriptor of RDMs is ``layer``, of patterns ``stimulus``.
+
+    Raises
+    ------
+    MurineError
+        If ids do not fit the kernels or are repeated, or a layer has no such RDM (`LayerKernel.flag`).
+    """
+    matrices = []
+    for layer, kernel in layers.items():
+        if kernel.covariance.shape != 2 * (len(stimulus_ids),):
+            raise MurineError(
+                f"layer {layer!r} has a kernel of shape {kernel.covariance.shape}; {len(stimulus_ids)} stimulus ids "
+                "were given: they must be those of the images that were captured."
+            )
+        matrix = dissimilarities[dissimilarity](kernel)
+        symmetric = np.allclose(kernel.covariance, kernel.covariance.T, rtol=1e-6, equal_nan=True)
+        if not symmetric or not np.isfinite(matrix).all() or (dissimilarity == "pearson" and kernel.flag):
+            reason = kernel.flag or ("not finite" if symmetric else "its kernel is not symmetric")
+            raise MurineError(f"layer {layer!r} has no {dissimilarity} RDM: {reason}. Leave it out.")
+        matrices.append(matrix)
+    if not matrices:
+        raise MurineError("no layers were given; expected at least one.")
+    measure = _MEASURES.get(dissimilarity, dissimilarity)
+    return _rdms(np.stack(matrices), stimulus_ids, {"layer": list(layers)}, measure, name)
+
+
+def from_rdms(rdms: Any, *, stimulus: str = "stimulus", site: str = "site", name: str = "") -> NeuralRDMs:
+    """Make matrices of sites of ``rsatoolbox.rdm.RDMs``.
+
+    Parameters
+    ----------
+    stimulus
+        The descriptor of patterns with the stimulus ids.
+    site
+        The descriptor of RDMs that names them. Others that are texts become labels of the sites; ``reliability`` and
+        ``reliability_sem`` are those of `NeuralRDMs`.
+    name
+        Default: the descriptor ``name``.
+
+    Raises
+    ------
+    MurineError
+        If names or ids are missing or repeated, or dissimilarities are not finite.
+    """
+    return _neural_rdms(
+        np.asarray(rdms.dissimilarities),
+        rdms.pattern_descriptors,
+        rdms.rdm_descriptors,
+        stimulus,
+        site,
+        name or str(rdms.descriptors.get("name", "rdms")),
+    )
+
+
+def matched(*rdms: Any, stimulus: str = "stimulus") -> tuple[Any, ...]:
+    """Return copies of RDMs with their patterns in the order of the ids, so that rsatoolbox compares like with like.
+
+    Raises
+    ------
+    MurineError
+        If ids are missing or repeated, or sets of stimuli differ.
+    """
+    found: list[Any] = []
+    for given in rdms:
+        ids = _ids(given.pattern_descriptors, stimulus, "the patterns of RDMs")
+        odd = set(ids) ^ set(found[0].pattern_descriptors[stimulus]) if found else ()
+        if odd:
+            raise MurineError(f"these RDMs cannot be compared: only some of them have {some(sorted(odd))}.")
+        copy = given.copy()
+        copy.pattern_descriptors[stimulus] = list(ids)
+        copy.reorder(np.argsort(ids))
+        found.append(copy)
+    return tuple(found)
+
+
+def write(data: Recording | NeuralRDMs, file: str | Path, *, drop: str = "empty") -> None:
+    """Write what `to_dataset` or `to_rdms` give to an HDF5 file of rsatoolbox, which appears whole or not at all."""
+    made = to_dataset(data, drop=drop) if isinstance(data, Recording) else to_rdms(data)
+    with appearing(Path(file)) as partial:
+        try:
+            made.save(str(partial), file_type="hdf5")
+        except UnicodeEncodeError as error:
+            raise MurineError(
+                f"{data.name!r} has labels with {error.object[error.start : error.end]!r}; files of rsatoolbox hold "
+                "ASCII only. Rename them."
+            ) from error
+
+
+def read(
+    file: str | Path,
+    *,
+    stimulus: str = "stimulus",
+    repetition: str | None = None,
+    neuroid: str = "neuroid_id",
+    site: str = "site",
+) -> Recording | NeuralRDMs:
+    """Read an HDF5 file that rsatoolbox saved: a recording of a ``Dataset``, matrices of sites of ``RDMs``.
+
+    The parameters are those of `from_dataset` and `from_rdms`. rsatoolbox itself is not needed. Its pickles are never
+    read: they can run anything.
+    """
+    path = Path(file)
+    if path.suffix in (".pkl", ".pickle"):
+        raise MurineError(f"{str(file)!r} is a pickle, which may run anything; save it as hdf5 (file_type='hdf5').")
+    with Tree(path, max_bytes=8 << 30) as tree:
+        if "dissimilarities" in tree:
+            vectors = tree.array("dissimilarities", (None, None))
+            patterns, about = (_descriptors(tree, group) for group in ("pattern_descriptors", "rdm_descriptors"))
+            return _neural_rdms(vectors, patterns, about, stimulus, site, path.stem)
+        measurements = tree.array("measurements", (None, None))
+        rows, columns = (_descriptors(tree, group) for group in ("obs_descriptors", "channel_descriptors"))
+    return Presentations.labelled(
+        measurements, rows, columns, stimulus=stimulus, repetition=repetition, neuroid_id=neuroid, name=path.stem
+    ).recording(path.stem)
+
+
+def _lists(labels: Mapping[str, np.ndarray]) -> dict[str, list[Any]]:
+    return {key: values.tolist() for key, values in labels.items()}
+
+
+def _ids(descriptors: Mapping[str, ArrayLike], key: str, what: str, option: str = "stimulus=...") -> np.ndarray:
+    """Ids from a descriptor: there, not empty and different."""
+    columns = {str(k): column(values, f"{k!r} of {what}") for k, values in descriptors.items()}
+    values = required(columns, key, what, option)
+    ids = np.where(pd.isna(values), "", values.astype(str))
+    unique, counts = np.unique(ids, return_counts=True)
+    if (ids == "").any() or (counts > 1).any():
+        raise MurineError(
+            f"{what} need different {key!r}; found {(ids == '').sum()} empty and repeated {some(unique[counts > 1])}."
+        )
+    return ids
+
+
+def _rdms(
+    matrices: Float[np.ndarray, "n_rdms n_stimuli n_stimuli"],
+    stimulus_ids: Sequence[str],
+    about: dict[str, list[Any]],
+    measure: str | None,
+    name: str,
+) -> Any:
+    toolbox = rsatoolbox()
+    ids = _ids({"stimulus": list(stimulus_ids)}, "stimulus", f"the stimuli of {name!r}")
+    order = np.argsort(ids)
+    return toolbox.rdm.RDMs(
+        upper(matrices[:, order][:, :, order]).astype(np.float64),
+        dissimilarity_measure=measure,
+        descriptors={"name": name},
+        rdm_descriptors=about,
+        pattern_descriptors={"stimulus": ids[order].tolist()},
+    )
+
+
+def _neural_rdms(
+    vectors: np.ndarray,
+    patterns: Mapping[str, ArrayLike],
+    about: Mapping[str, ArrayLike],
+    stimulus: str,
+    site: str,
+    name: str,
+) -> NeuralRDMs:
+    ids = _ids(patterns, stimulus, f"the patterns of {name!r}")
+    if vectors.ndim != 2 or n_stimuli_of(vectors.shape[1]) != len(ids):
+        raise MurineError(f"{name!r} has dissimilarities of shape {vectors.shape} for {len(ids)} stimulus ids.")
+    names = _ids(about, site, f"the RDMs of {name!r}", "site=...")
+    rows, columns = np.triu_indices(len(ids), 1)
+    matrices = np.zeros((len(vectors), len(ids), len(ids)))
+    matrices[:, rows, columns] = matrices[:, columns, rows] = vectors
+    texts = {
+        key: np.asarray(values).astype(str) for key, values in about.items() if np.asarray(values).dtype.kind in "OU"
+    }
+    sites = []
+    for i, own in enumerate(names):
+        labels = {key: str(values[i]) for key, values in texts.items() if key != site and values[i]}
+        sites.append(Site(str(own), labels or {"area": str(own)}))
+    unknown = np.full(len(names), np.nan)
+    reliability, sem = (np.asarray(about.get(key, unknown), np.float64) for key in _MEASURED)
+    return NeuralRDMs(matrices, tuple(sites), tuple(ids.tolist()), reliability, sem, name)
+
+
+def _descriptors(tree: Tree, group: str) -> dict[str, ArrayLike]:
+    """The descriptors in a group, texts decoded."""
+    found: dict[str, ArrayLike] = {}
+    for key in tree.names(group):
+        path = f"{group}/{key}"
+        texts = tree.dataset(path, (None,), "biufSO").dtype.kind in "SO"
+        found[key] = tree.texts(path) if texts else tree.array(path, (None,), "biuf")
+    return found
