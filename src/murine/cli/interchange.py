@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from murine.cli.common import DataOption, QuietOption, quieten
+from murine.cli.common import DataOption, MinReliabilityOption, QuietOption, SelectOption, pairs, quieten
 from murine.errors import MurineError
 
 app = typer.Typer()
@@ -52,9 +52,8 @@ def data_export(
             "--drop", help="Presentations to leave out: of no valid trial, of a missing trial of any neuron, or none."
         ),
     ] = Drop.empty,
-    area: Annotated[
-        list[str] | None, typer.Option("--area", help="Only neurons of this area (VISp); repeat for more.")
-    ] = None,
+    select: SelectOption = None,
+    min_reliability: MinReliabilityOption = None,
     data: DataOption = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -62,7 +61,7 @@ def data_export(
 
     Examples:
 
-    `murine data export allen-neuropixels --area VISp --out visp.nc`
+    `murine data export allen-neuropixels --select area=VISp --out visp.nc`
 
     `murine data export mouse.nc --as rsatoolbox --drop incomplete --out mouse.h5`
 
@@ -77,14 +76,17 @@ def data_export(
         raise MurineError(f"--out {str(out)!r} has to end with {' or '.join(_SUFFIXES[kind])} for --as {kind}.")
     cortex = load_responses(name, root=data)
     if not isinstance(cortex, Recording):
-        if kind is Kind.assembly or area:
+        if kind is Kind.assembly or select or min_reliability is not None:
             raise MurineError(
                 f"{name!r} comes as matrices of whole sites: it has no presentations and no neurons. Export it with "
-                "--as rsatoolbox, without --area."
+                "--as rsatoolbox, without --select and --min-reliability."
             )
         rsatoolbox.write(cortex, out)
     else:
-        cortex = cortex.select(area=area) if area else cortex
+        labels: dict[str, list[str]] = {}
+        for key, value in pairs(select or []):
+            labels.setdefault(key, []).append(value)
+        cortex = cortex.select(min_reliability=min_reliability, **labels)
         if kind is Kind.assembly:
             assembly.write(cortex, out, drop=drop.value)
         else:
