@@ -1,14 +1,15 @@
 """The atlas: a folder of results that is always whole.
 
-``scores/<digest>.parquet`` holds the rows of a task, ``kernels/<digest>.npz`` the kernels of a network. Files appear
-only by renaming a finished temporary file, so whatever happens, a file that is there is complete."""
+``scores/<digest>.parquet`` holds the rows of a task, ``kernels/<digest>.npz`` the kernels of a network,
+``matches/<digest>.parquet`` and ``maps/<digest>.parquet`` the rows of single units. Files appear only by renaming a
+finished temporary file, so whatever happens, a file that is there is complete."""
 
 from __future__ import annotations
 
 import glob
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from murine.atlas.task import CaptureTask, ScoreTask
+from murine.atlas.task import CaptureTask, ScoreTask, UnitsTask
 from murine.errors import MurineError
 from murine.files import appearing, read_npz
 from murine.networks.capture import CapturedLayer
@@ -24,6 +25,10 @@ from murine.networks.kernel import LayerKernel
 
 if TYPE_CHECKING:
     import duckdb
+
+
+#: Folders of rows, which are also the tables of queries, and the commands that make them.
+TABLES = {"scores": "murine score", "matches": "murine match", "maps": "murine maps"}
 
 
 class Atlas:
@@ -42,23 +47,49 @@ class Atlas:
         return self.scores_file(task).exists()
 
     def write_scores(self, task: ScoreTask, rows: pd.DataFrame, provenance: dict[str, str]) -> None:
-        """Write the rows of `score_layers`, with a column ``role``, for a task.
+        """Write the rows of `score_layers`, with a column ``role``, for a task; columns they do not have are null.
 
         What identifies them is added as columns; the whole configuration and where it came from go into the file's
         metadata.
         """
+        _write_rows(self.scores_file(task), task, rows.assign(**_identity(task)), _schema(), provenance)
+
+    def units_file(self, task: UnitsTask) -> Path:
+        return self.folder / task.table / f"{task.digest}.parquet"
+
+    def write_units(self, task: UnitsTask, rows: pd.DataFrame, provenance: dict[str, str]) -> None:
+        """Write the rows of `match_layers` or `map_layers`, with a column ``role``, for a task; scores as float32."""
+        columns = _MATCH_COLUMNS if task.table == "matches" else _MAP_COLUMNS
+        rows = rows.assign(**_units_identity(task))
+        _write_rows(self.units_file(task), task, rows, _schema_of(columns), provenance)
+
+    def read_units(self, table: str, digest: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Read the rows of a task back, or some of their columns.
+
+        Parameters
+        ----------
+        table
+            ``matches`` or ``maps``.
+        digest
+            Of the task.
+
+        Raises
+        ------
+        MurineError
+            If there is no such file, or it is damaged.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        rows = rows.assign(**_identity(task))
-        table = pa.Table.from_pandas(rows, schema=_schema(), preserve_index=False)
-        about = {
-            "murine.task": task.model_dump_json(),
-            "murine.provenance": json.dumps(provenance, sort_keys=True),
-        }
-        table = table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
-        with appearing(self.scores_file(task)) as partial:
-            pq.write_table(table, partial, compression="zstd")
+        file = self.folder / table / f"{digest}.parquet"
+        try:
+            return pq.read_table(file, columns=None if columns is None else list(columns)).to_pandas()
+        except FileNotFoundError:
+            raise MurineError(f"there is no result {digest!r} in {str(file.parent)!r}.") from None
+        except (pa.ArrowException, OSError) as error:
+            raise MurineError(
+                f"{str(file)!r} cannot be read ({error}): it is damaged. Delete it; the same command makes it again."
+            ) from error
 
     def write_kernels(self, task: CaptureTask, layers: list[CapturedLayer]) -> None:
         """Write kernels, the upper triangle of each; layers without one or with identical output only by name."""
@@ -105,22 +136,25 @@ class Atlas:
     def _connect(self) -> duckdb.DuckDBPyConnection:
         import duckdb
 
-        files = self.folder / "scores" / "*.parquet"
-        if not any(files.parent.glob("*.parquet")):
+        there = [table for table in TABLES if any((self.folder / table).glob("*.parquet"))]
+        if not there:
             raise MurineError(
                 f"there are no results in {str(self.folder)!r} yet; `murine score NETWORK --atlas {self.folder}` makes "
                 "some."
             )
         connection = duckdb.connect()
-        pattern = f"{glob.escape(str(files.parent))}/{files.name}".replace("'", "''")
-        try:
-            connection.execute(f"CREATE VIEW scores AS SELECT * FROM read_parquet('{pattern}', union_by_name=true)")
-        except duckdb.Error as error:
-            raise MurineError(f"a file of results cannot be read: {error}") from error
+        for table in there:
+            pattern = f"{glob.escape(str(self.folder / table))}/*.parquet".replace("'", "''")
+            try:
+                connection.execute(
+                    f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{pattern}', union_by_name=true)"
+                )
+            except duckdb.Error as error:
+                raise MurineError(f"a file of results cannot be read: {error}") from error
         return connection
 
     def query(self, sql: str = "SELECT * FROM scores", parameters: list[Any] | None = None) -> pd.DataFrame:
-        """Answer a question in SQL; the rows are the view ``scores``.
+        """Answer a question in SQL; the rows are the views ``scores``, ``matches`` and ``maps``.
 
         Raises
         ------
@@ -133,14 +167,21 @@ class Atlas:
             try:
                 return connection.execute(sql, parameters or []).df()
             except duckdb.Error as error:
+                for table, command in TABLES.items():
+                    if f"Table with name {table} does not exist" in str(error):
+                        raise MurineError(
+                            f"there are no {table} in {str(self.folder)!r} yet; `{command} NETWORK --atlas "
+                            f"{self.folder}` makes some."
+                        ) from error
                 raise MurineError(f"the query failed: {error}") from error
 
     def about(self, digest: str) -> dict[str, Any]:
         """The configuration and provenance of a result."""
         import pyarrow.parquet as pq
 
-        file = self.folder / "scores" / f"{digest}.parquet"
-        if not file.exists():
+        files = [self.folder / table / f"{digest}.parquet" for table in TABLES]
+        file = next((file for file in files if file.exists()), None)
+        if file is None:
             raise MurineError(f"there is no result {digest!r} in {str(self.folder)!r}.")
         metadata = pq.read_schema(file).metadata or {}
         if b"murine.task" not in metadata:
@@ -179,6 +220,36 @@ _COLUMNS: dict[str, str] = {
 }
 
 
+_UNITS_COLUMNS: dict[str, str] = {
+    **dict.fromkeys(("task", "network", "weights", "role", "network_digest", "input_size"), "string"),
+    "layer": "string",
+    "layer_index": "int32",
+    "depth": "float32",
+    "n_units": "int64",
+    **dict.fromkeys(("cortex", "cortex_digest", "layers"), "string"),
+    **dict.fromkeys(("neuroid_id", "area", "cortical_layer", "cell_class", "cre_line", "donor"), "string"),
+    "best_unit": "int64",
+    **dict.fromkeys(("n_shuffles", "seed"), "int32"),
+    "flag": "string",
+}
+
+_MATCH_COLUMNS: dict[str, str] = {
+    **_UNITS_COLUMNS,
+    **dict.fromkeys(("r_train", "r_test", "r_train_shuffled", "r_test_shuffled", "ceiling"), "float32"),
+    **dict.fromkeys(("overlap", "overlap_shuffled"), "float32"),
+    "assigned_unit": "int64",
+    **dict.fromkeys(("assigned_r_train", "assigned_r_test", "assigned_gap"), "float32"),
+}
+
+_MAP_COLUMNS: dict[str, str] = {
+    **_UNITS_COLUMNS,
+    "side": "int32",
+    **dict.fromkeys(("unit_maps", "normalisation"), "string"),
+    "centred": "bool",
+    **dict.fromkeys(("rmse_best", "rmse_mean", "rmse_best_shuffled", "rmse_mean_shuffled", "p_value"), "float32"),
+}
+
+
 def _identity(task: ScoreTask) -> dict[str, str | int]:
     """The columns that say which task a row belongs to."""
     height, width = task.capture.preprocessing.input_size
@@ -198,16 +269,46 @@ def _identity(task: ScoreTask) -> dict[str, str | int]:
     }
 
 
+def _units_identity(task: UnitsTask) -> dict[str, str | int]:
+    height, width = task.preprocessing.input_size
+    copied = ("network", "weights", "network_digest", "layers", "cortex", "cortex_digest", "n_shuffles", "seed")
+    return {"task": task.digest, "input_size": f"{height}x{width}", **{key: getattr(task, key) for key in copied}}
+
+
 def _schema() -> Any:
-    """The one schema of rows, so that every file can be read with every other."""
+    """The one schema of scores, so that every file can be read with every other."""
+    import pyarrow as pa
+
+    return pa.schema([*_schema_of(_COLUMNS), pa.field("draws", pa.list_(pa.float32()))])
+
+
+def _schema_of(columns: dict[str, str]) -> Any:
     import pyarrow as pa
 
     kinds: dict[str, Callable[[], Any]] = {
         "string": pa.string,
         "int32": pa.int32,
         "int64": pa.int64,
+        "float32": pa.float32,
         "float64": pa.float64,
         "bool": pa.bool_,
     }
-    fields = [pa.field(name, kinds[kind]()) for name, kind in _COLUMNS.items()]
-    return pa.schema([*fields, pa.field("draws", pa.list_(pa.float32()))])
+    return pa.schema([pa.field(name, kinds[kind]()) for name, kind in columns.items()])
+
+
+def _write_rows(
+    file: Path, task: ScoreTask | UnitsTask, rows: pd.DataFrame, schema: Any, provenance: dict[str, str]
+) -> None:
+    """Write rows, columns they do not have as null, with the configuration and the provenance in the metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = rows.assign(**{name: None for name in schema.names if name not in rows})
+    table = pa.Table.from_pandas(rows, schema=schema, preserve_index=False)
+    about = {
+        "murine.task": task.model_dump_json(),
+        "murine.provenance": json.dumps(provenance, sort_keys=True),
+    }
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
+    with appearing(file) as partial:
+        pq.write_table(table, partial, compression="zstd")

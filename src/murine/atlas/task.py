@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -65,3 +65,49 @@ class ScoreTask(_Identified):
     n_bootstraps: int
     n_permutations: int
     seed: int
+
+
+#: As above, of rows of single units.
+UNITS_METHOD = 1
+
+
+class UnitsTask(_Identified):
+    """The neurons of one cortex against the units of one network: what its kinds share.
+
+    Which neurons were chosen, the digest of the cortex tells; how they are grouped and resampled is asked of the rows.
+    """
+
+    table: ClassVar[str]
+
+    method: int = UNITS_METHOD
+    network: str
+    weights: str
+    network_digest: str
+    preprocessing: Preprocessing
+    stimuli_digest: str
+    layers: str
+    cortex: str
+    cortex_digest: str
+    n_shuffles: int
+    seed: int
+
+
+class MatchTask(UnitsTask):
+    """The best unit of every neuron in every layer (`murine.studies.single_units.match_layers`): a file of rows."""
+
+    table: ClassVar[str] = "matches"
+
+    kind: Literal["match"] = "match"
+    n_candidates: int = 0
+
+
+class MapTask(UnitsTask):
+    """Maps of neurons against maps of units, of one size (`murine.studies.single_units.map_layers`): a file of rows."""
+
+    table: ClassVar[str] = "maps"
+
+    kind: Literal["map"] = "map"
+    side: int
+    unit_maps: str
+    normalisation: str
+    centred: bool
