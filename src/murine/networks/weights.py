@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,16 @@ from torch import Tensor, nn
 from murine.errors import MurineError, some
 
 #: Keys under which training scripts put the state dict in a checkpoint, in order of preference.
-_NESTED = ("state_dict_ema", "state_dict", "model_state_dict", "model", "net")
+_NESTED = (
+    "state_dict_ema",
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "classy_state_dict",
+    "base_model",
+    "trunk",
+)
 
 
 def digest(module: nn.Module) -> str:
@@ -90,10 +99,8 @@ def read_state_dict(file: str | Path) -> dict[str, Tensor]:
             raise MurineError(
                 f"{str(file)!r} is no readable PyTorch file of weights; it may be truncated ({first})."
             ) from error
-    for key in _NESTED:
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
-            break
+    while isinstance(state, Mapping) and (found := [key for key in _NESTED if isinstance(state.get(key), Mapping)]):
+        state = state[found[0]]
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()) or not state:
         raise MurineError(
             f"{str(file)!r} holds no state dict: expected names with tensors, or one under {some(_NESTED)}."
@@ -101,9 +108,14 @@ def read_state_dict(file: str | Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
 
 
-def load_file_into(module: nn.Module, file: str | Path, network: str) -> None:
-    """Load weights from a file; every name and shape must fit."""
-    state = read_state_dict(file)
+def load_file_into(
+    module: nn.Module,
+    file: str | Path,
+    network: str,
+    adapt: Callable[[dict[str, Tensor]], Mapping[str, Tensor]] = dict,
+) -> None:
+    """Load weights from a file; every name and shape must fit, once ``adapt`` has renamed what needs it."""
+    state = adapt(read_state_dict(file))
     own = module.state_dict()
     missing = sorted(set(own) - set(state))
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]

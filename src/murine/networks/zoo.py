@@ -6,6 +6,7 @@ import fnmatch
 import hashlib
 import importlib.util
 import inspect
+import logging
 import re
 import socket
 import sys
@@ -21,10 +22,12 @@ import torch
 from torch import nn
 
 from murine.errors import MurineError, nearest
-from murine.networks import weights
+from murine.networks import catalogue, sources, weights
 from murine.networks.controls import GaborEnergy, NeuRNPixels, Pixels
 from murine.networks.preprocessing import Preprocessing
 from murine.registry import Registry
+
+log = logging.getLogger(__name__)
 
 #: Seconds to wait for the hub of pretrained weights to answer at all.
 CONNECTION_TIMEOUT = 5.0
@@ -42,7 +45,7 @@ class Network:
     Attributes
     ----------
     name
-        A timm name, ``file.py:factory`` or a control.
+        A timm name, a name with its source (``torchvision:alexnet``), ``file.py:factory`` or a control.
     weights
         ``pretrained:TAG``, ``random:SEED``, ``file:NAME``, ``own`` (what a factory loads by itself) or ``none``
         (controls).
@@ -85,7 +88,8 @@ def expand(texts: Sequence[str], weights_of_all: str = "") -> list[Choice]:
     Parameters
     ----------
     texts
-        ``NAME[@WEIGHTS]``; a timm name or a control may hold wildcards (``resnet1*``).
+        ``NAME[@WEIGHTS]``; a name may hold wildcards (``resnet1*``, ``taskonomy:*``), but for that of a file;
+        ``suite:NAME`` stands for all of a published list that can be built.
     weights_of_all
         For those that name no weights themselves.
     """
@@ -93,8 +97,11 @@ def expand(texts: Sequence[str], weights_of_all: str = "") -> list[Choice]:
     for text in texts:
         choice = Choice.parse(text)
         names = [choice.name]
-        if any(c in choice.name for c in "*?[") and ".py:" not in choice.name:
+        if choice.name.startswith(catalogue.SUITE):
+            names = _suite(choice.name)
+        elif any(c in choice.name for c in "*?[") and ".py:" not in choice.name:
             names = [*fnmatch.filter(controls, choice.name), *_timm_names(choice.name)]
+            names += sources.names(choice.name) if ":" in choice.name else sources.plain_names(choice.name)
             if not names:
                 raise MurineError(f"no network matches {choice.name!r}. `murine models '{choice.name}'` searches timm.")
         for name in names:
@@ -109,11 +116,13 @@ def load(choice: Choice | str, *, input_size: int | tuple[int, int] | None = Non
     Parameters
     ----------
     choice
-        ``NAME[@WEIGHTS]``. NAME: a timm architecture, alone or with its tag (``resnet18.a1_in1k``); a control
-        (``pixels``, ``gabor``, ``neurn``); or ``path/to/file.py:factory``, a function that returns an ``nn.Module``,
-        whose attribute ``default_cfg`` (timm's keys: input_size, mean, std, interpolation) tells the preprocessing.
-        WEIGHTS: ``pretrained`` (the default for timm), ``random:SEED``, or a file (safetensors, or a checkpoint
-        without code).
+        ``NAME[@WEIGHTS]``. NAME: a timm architecture, alone or with its tag (``resnet18.a1_in1k``); one of another
+        source (``torchvision:alexnet``, ``taskonomy:curvature``, ``hub:cornet_s``; what timm does not have may go
+        without ``torchvision:``); a control (``pixels``, ``gabor``, ``neurn``); or ``path/to/file.py:factory``, a
+        function that returns an ``nn.Module``, whose attribute ``default_cfg`` (timm's keys: input_size, mean, std,
+        interpolation) tells the preprocessing.
+        WEIGHTS: ``pretrained`` (the default but for a factory), ``random:SEED``, a file (safetensors, or a checkpoint
+        without code), or ``sha256:HEX``, the published weights if they have this digest.
     input_size
         Replaces the network's own; part of the identity, since small inputs fit the mouse better.
 
@@ -124,12 +133,16 @@ def load(choice: Choice | str, *, input_size: int | tuple[int, int] | None = Non
     """
     choice = Choice.parse(choice) if isinstance(choice, str) else choice
     source = b""
+    if ".py:" not in choice.name and choice.name not in controls:
+        choice = Choice(sources.full_name(choice.name), choice.weights)
     if ".py:" in choice.name:
         module, label, source = _from_file(choice)
     elif choice.name in controls:
         if choice.weights:
             raise MurineError(f"the control {choice.name!r} has no weights; ask for {choice.name!r} alone.")
         module, label = controls[choice.name](), "none"
+    elif sources.source_of(choice.name):
+        module, label = _from_source(choice, input_size)
     else:
         module, label = _from_timm(choice, input_size)
     role = {"none": "control", "random": "random"}.get(label.partition(":")[0], "trained")
@@ -162,6 +175,29 @@ def _seed(text: str) -> int | None:
     return int(match[1])
 
 
+def _suite(name: str) -> list[str]:
+    """What can be built of a suite; tells what cannot."""
+    members = catalogue.suite(name)
+    missing = [f"{member.name} ({member.missing})" for member in members if not member.network]
+    if missing:
+        log.warning("%d of the %d of %s cannot be built: %s.", len(missing), len(members), name, "; ".join(missing))
+    return [member.network for member in members if member.network]
+
+
+def _from_source(choice: Choice, input_size: int | tuple[int, int] | None) -> tuple[nn.Module, str]:
+    size = (input_size, input_size) if isinstance(input_size, int) else input_size
+    chosen = choice.weights or "pretrained"
+    seed = _seed(chosen)
+    if seed is not None:
+        with weights.seeded(seed):
+            return sources.build(choice.name, size), chosen
+    if chosen == "pretrained" or chosen.startswith("sha256:"):
+        return sources.build_trained(choice.name, size, chosen.removeprefix("pretrained"))
+    module = sources.build(choice.name, size)
+    weights.load_file_into(module, chosen, choice.name, sources.adapter(choice.name))
+    return module, f"file:{Path(chosen).name}"
+
+
 def _timm_names(pattern: str = "") -> list[str]:
     import timm
 
@@ -174,7 +210,7 @@ def _from_timm(choice: Choice, input_size: int | tuple[int, int] | None) -> tupl
 
     architecture, _, tag = choice.name.partition(".")
     if not timm.is_model(architecture):
-        known = [*_timm_names(), *controls]
+        known = [*_timm_names(), *sources.plain_names("*"), *controls]
         raise MurineError(
             f"unknown network {choice.name!r}{nearest(choice.name, known) or '.'} `murine models` lists the "
             f"{len(known)} known; your own network is path/to/file.py:factory."
