@@ -18,7 +18,7 @@ from murine.comparison.maps import SIDE, Nearest, NearestMaps
 from murine.comparison.matching import Search, activations_of, assign, shuffled
 from murine.comparison.prediction import correlations
 from murine.comparison.scoring import matched
-from murine.comparison.two_way import neuron_counts
+from murine.comparison.two_way import OVER, neuron_counts
 from murine.cortex.natural_scenes import BLANK
 from murine.cortex.recording import Recording
 from murine.cortex.reliability import split_half
@@ -29,8 +29,8 @@ from murine.networks.zoo import Network
 from murine.progress import Progress
 from murine.stimuli import StimulusSet
 
-#: How maps were made, where rows are of several kinds.
-SETTINGS = ("side", "unit_maps", "normalisation", "centred")
+#: What a network saw and how maps were made, where rows are of several kinds.
+SETTINGS = ("input_size", "side", "unit_maps", "normalisation", "centred")
 
 #: What rows tell of a neuron: coordinates of the recording, '' where it has none.
 ABOUT_NEURONS = {
@@ -94,7 +94,7 @@ def match_layers(
     MurineError
         Where images and responses do not match, there are fewer than 2 repetitions, or `capture` refuses.
     """
-    images, seen = _aligned(stimuli, recording)
+    images, seen = aligned(stimuli, recording)
     train, test = seen.odd_even()
     own = Search(train, test, n_candidates=n_candidates, overlap=overlap)
     chance = Search(*shuffled(train, test, n_shuffles, seed), overlap=overlap)
@@ -177,7 +177,7 @@ def map_layers(
     MurineError
         Where images and responses do not match, an option is unknown, or `capture` refuses.
     """
-    images, seen = _aligned(stimuli, recording)
+    images, seen = aligned(stimuli, recording)
     responses = seen.mean()
     relabelled, _ = shuffled(responses, responses, n_shuffles, seed)
     everything = np.concatenate([responses, relabelled])
@@ -230,62 +230,92 @@ def by_site(
     rows
         Of one or more networks.
     by
-        Columns of the rows that make sites: ``area``, ``cell_class``, ``cre_line`` ... Neurons with an empty label are
-        left out.
+        Columns of the rows that make sites, labels of neurons: ``area``, ``cell_class``, ``cre_line`` ... Neurons with
+        an empty label are left out.
     over
-        What the bootstrap draws: ``neurons``, ``animals`` (the column ``donor``) or ``both``, as in
-        `murine.comparison.two_way.neuron_counts`.
+        What the bootstrap draws: ``neurons``, ``animals`` (the column ``donor``; neurons without one are left out) or
+        ``both``, as in `murine.comparison.two_way.neuron_counts`.
 
     Returns
     -------
     table
-        One row per network x site (x size of maps): ``n_neuroids``, those with a score; for correlations ``r_test,
-        r_test_shuffled, above_chance`` (their difference), each with ``_low`` and ``_high``, ``ceiling`` (mean) and
-        ``layer`` (the one that most neurons choose); for maps ``rmse_best, rmse_best_shuffled, below_chance``,
-        ``rmse_mean``, ``median``, ``layer`` and ``layer_shuffled``.
+        One row per network x site (x size of maps): ``n_neuroids``, those with a score, and ``n_animals``; for
+        correlations ``r_test, r_test_shuffled, above_chance`` (their difference), each with ``_low`` and ``_high``,
+        ``ceiling`` (mean), ``layer`` (the one that most neurons choose) and, where known, ``overlap,
+        overlap_shuffled``; for maps ``rmse_best, rmse_best_shuffled, below_chance``, ``rmse_mean, rmse_mean_shuffled,
+        median, layer`` and ``layer_shuffled``. Intervals over animals are NaN where all neurons are of one.
 
     Raises
     ------
     MurineError
-        If the rows have no such column, or no neuron has a score.
+        If the rows have no such column, it is no label of neurons, or no neuron has a score.
     """
+    if over not in OVER:
+        raise MurineError(f"a bootstrap over {over!r} is not known; expected one of {', '.join(OVER)}.")
     keys = [*(c for c in ("network", "weights", *SETTINGS) if c in rows), *by]
     missing = [key for key in (*by, "donor") if key not in rows]
     if missing or not by:
         raise MurineError(
             f"the rows have no column {', '.join(missing) or '(none given)'}; they have {some(rows, 30)}."
         )
-    labelled = rows[(rows[list(by)].astype(str) != "").all(axis=1)]
+    varying = [key for key in by if rows.groupby("neuroid_id")[key].nunique().gt(1).any()]
+    if varying:
+        raise MurineError(
+            f"{', '.join(varying)} cannot make sites: it differs between the rows of one neuron. Labels of neurons are "
+            f"{', '.join(ABOUT_NEURONS)}."
+        )
+    labels = [*by] if over == "neurons" else [*by, "donor"]
+    labelled = rows[(rows[labels].astype(str) != "").all(axis=1)]
     of_correlations = "r_test" in rows
     table = []
-    for labels, site in labelled.groupby(keys, sort=True, observed=True):
+    for values, site in labelled.groupby(keys, sort=True, observed=True):
         neurons, told = _best_matches(site) if of_correlations else _best_maps(site)
         if neurons.empty:
             continue
-        first, second, difference = neurons.columns[:3]
-        counts = neuron_counts(neurons.pop("donor").to_numpy(), n_bootstraps, seed, over)
-        weights = counts / counts.sum(axis=1, keepdims=True)
-        row: dict[str, Any] = {**dict(zip(keys, labels, strict=True)), "n_neuroids": len(neurons), **told}
-        for name in (first, second, difference):
-            low, high = interval(weights @ neurons[name].to_numpy())
-            row |= {name: neurons[name].mean(), f"{name}_low": float(low), f"{name}_high": float(high)}
+        names = list(neurons.columns[:3])
+        animals = neurons.pop("donor").to_numpy()
+        sizes = {"n_neuroids": len(neurons), "n_animals": len({animal for animal in animals if animal})}
+        low = high = np.full(len(names), np.nan)
+        if over == "neurons" or sizes["n_animals"] > 1:
+            counts = neuron_counts(animals, n_bootstraps, seed, over)
+            low, high = interval(counts / counts.sum(axis=1, keepdims=True) @ neurons[names].to_numpy(np.float64))
+        row: dict[str, Any] = {**dict(zip(keys, values, strict=True)), **sizes, **told}
+        for name, least, most in zip(names, low, high, strict=True):
+            row |= {name: neurons[name].mean(), f"{name}_low": float(least), f"{name}_high": float(most)}
         table.append(row)
     if not table:
-        raise MurineError(f"no neuron has a score and a label {', '.join(by)}; flags: {some(rows['flag'].unique())}.")
+        raise MurineError(
+            f"no neuron has a score and a label {', '.join(labels)}; flags: {some(rows['flag'].unique()) or 'none'}."
+        )
     return pd.DataFrame(table)
 
 
 def _best_matches(site: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Each neuron's r in the layer that is best in the other half, its own and shuffled."""
-    found = site[site.r_test.notna()]
-    best = found.loc[found.groupby("neuroid_id").r_train.idxmax()].set_index("neuroid_id")
-    shuffled_rows = site[site.r_test_shuffled.notna()]
-    chance = shuffled_rows.loc[shuffled_rows.groupby("neuroid_id").r_train_shuffled.idxmax()].set_index("neuroid_id")
+    best, chance = best_layers(site), best_layers(site, "_shuffled")
     neurons = pd.DataFrame({"r_test": best.r_test, "r_test_shuffled": chance.r_test_shuffled.reindex(best.index)})
     neurons["above_chance"] = neurons.r_test - neurons.r_test_shuffled
     neurons["donor"] = best.donor
-    layer = best.layer.mode().iloc[0] if len(best) else ""
-    return neurons, {"layer": layer, "r_train": best.r_train.mean(), "ceiling": best.ceiling.mean()}
+    told = {
+        "layer": best.layer.mode().iloc[0] if len(best) else "",
+        "r_train": best.r_train.mean(),
+        "ceiling": best.ceiling.mean(),
+    }
+    if "overlap" in site:
+        told |= {"overlap": best.overlap.mean(), "overlap_shuffled": chance.overlap_shuffled.mean()}
+    return neurons, told
+
+
+def best_layers(rows: pd.DataFrame, of: str = "") -> pd.DataFrame:
+    """Of the rows of one network, those of the layer in which each neuron's training r is best, by ``neuroid_id``.
+
+    Parameters
+    ----------
+    of
+        ``_shuffled`` for the layers that neurons with shuffled stimuli choose.
+    """
+    found = rows[rows[f"r_test{of}"].notna()]
+    return found.loc[found.groupby("neuroid_id")[f"r_train{of}"].idxmax()].set_index("neuroid_id")
 
 
 def _best_maps(site: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -293,19 +323,26 @@ def _best_maps(site: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
     found = site[site.rmse_best.notna()]
     if found.empty:
         return pd.DataFrame(), {}
-    means = found.groupby("layer", sort=False)[["rmse_best", "rmse_best_shuffled"]].mean()
-    layer = means.rmse_best.idxmin()
-    layer_shuffled = means.rmse_best_shuffled.idxmin() if means.rmse_best_shuffled.notna().any() else layer
+    layer, layer_shuffled = nearest_layer(found), nearest_layer(found, "_shuffled")
     best = found[found.layer == layer].set_index("neuroid_id")
     chance = found[found.layer == layer_shuffled].set_index("neuroid_id")
     neurons = best[["rmse_best"]].assign(rmse_best_shuffled=chance.rmse_best_shuffled)
     neurons["below_chance"] = neurons.rmse_best_shuffled - neurons.rmse_best
     neurons["donor"] = best.donor
     told = {"layer": layer, "layer_shuffled": layer_shuffled, "median": best.rmse_best.median()}
-    return neurons, {**told, "rmse_mean": best.rmse_mean.mean()}
+    return neurons, {**told, "rmse_mean": best.rmse_mean.mean(), "rmse_mean_shuffled": chance.rmse_mean_shuffled.mean()}
 
 
-def _aligned(stimuli: StimulusSet, recording: Recording) -> tuple[StimulusSet, Recording]:
+def nearest_layer(rows: pd.DataFrame, of: str = "") -> str:
+    """Of the rows of one network, site and size, the layer with the least mean RMSE; ``_shuffled`` as above.
+
+    Where there are no shuffles, the neurons' own.
+    """
+    means = rows.groupby("layer", sort=False)[f"rmse_best{of}"].mean()
+    return str(means.idxmin()) if means.notna().any() else nearest_layer(rows)
+
+
+def aligned(stimuli: StimulusSet, recording: Recording) -> tuple[StimulusSet, Recording]:
     """Images and responses in the order of the ids, without the blank screen.
 
     Neurons too: what relabelling each gets depends on its place."""
