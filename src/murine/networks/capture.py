@@ -170,15 +170,15 @@ def capture(
     n = len(inputs)
     if batch_size is not None and batch_size < 2:
         raise MurineError(f"batch size is {batch_size}; at least 2 images must pass together.")
-    names = _choose(module, layers)
+    names = chosen_modules(module, layers)
     advance: Callable[[], None] = lambda: None  # noqa: E731
     with _prepared(module, inputs) as images, torch.no_grad():
         probe = _Pass(names, 2, None, advance)
         probe.run(module, images[:2])
         if not probe.found:
             raise MurineError(f"none of the modules {some(names.values())} ran in the forward pass.")
-        size = batch_size or _affordable(probe.peak_bytes // 2, n, images.device)
-        groups = _groups(n, size)
+        size = batch_size or affordable_images(probe.peak_bytes // 2, n, images.device)
+        groups = image_groups(n, size)
         passes = [np.concatenate(pair) for pair in itertools.combinations(groups, 2)] or groups
         if len(passes[0]) == 2 < n:  # as many as were probed: the axis of images would not stand out
             probe = _Pass(names, 3, None, advance)
@@ -210,7 +210,7 @@ def capture(
     return [replace(layer, reduced=reduced.get(layer.same_as or layer.name)) for layer in captured]
 
 
-def _choose(module: nn.Module, layers: str) -> dict[nn.Module, str]:
+def chosen_modules(module: nn.Module, layers: str) -> dict[nn.Module, str]:
     """The modules asked for, with their names, the root as OUTPUT."""
     every = {name or OUTPUT: child for name, child in module.named_modules()}
     if layers == "all":
@@ -261,13 +261,19 @@ def _prepared(module: nn.Module, inputs: Tensor) -> Iterator[Tensor]:
             child.training = mode
 
 
-def _affordable(bytes_per_image: int, n: int, device: torch.device) -> int:
+def affordable_images(bytes_per_image: int, n: int, device: torch.device) -> int:
     """How many images may pass at once."""
     memory = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()
     return max(2, min(n, int(MEMORY_SHARE * memory / max(bytes_per_image, 1))))
 
 
-def _groups(n: int, batch_size: int) -> list[np.ndarray]:
+def working_bytes(args: tuple[object, ...], output: Tensor) -> int:
+    """Memory a module needs while it runs: its input and output are alive together, a shortcut may keep one more."""
+    taken = sum(t.numel() * t.element_size() for _, t in tensors_in(args, ""))
+    return 2 * taken + 2 * output.numel() * output.element_size()
+
+
+def image_groups(n: int, batch_size: int) -> list[np.ndarray]:
     """Split n images into one group, or into groups of which any two pass together."""
     if batch_size >= n:
         return [np.arange(n)]
@@ -304,16 +310,16 @@ def _bundles(probe: _Pass, n: int, device: torch.device) -> list[list[str]]:
     return bundles
 
 
-def _tensors(output: object, name: str) -> Iterator[tuple[str, Tensor]]:
+def tensors_in(output: object, name: str) -> Iterator[tuple[str, Tensor]]:
     """The tensors of a module's output: itself, or the members of tuples, lists and mappings."""
     if isinstance(output, Tensor):
         yield name, output
     elif isinstance(output, Mapping):
         for key, value in output.items():
-            yield from _tensors(value, f"{name}[{key}]")
+            yield from tensors_in(value, f"{name}[{key}]")
     elif isinstance(output, (tuple, list)):
         for i, value in enumerate(output):
-            yield from _tensors(value, f"{name}[{i}]")
+            yield from tensors_in(value, f"{name}[{i}]")
 
 
 @dataclass
@@ -384,15 +390,13 @@ class _Pass:
     def _hook(self, module: nn.Module, args: tuple[object, ...], output: object) -> None:
         name = self.names[module]
         self._calls[name] = call = self._calls.get(name, 0) + 1
-        for key, tensor in _tensors(output, name if call == 1 else f"{name}:{call}"):
+        for key, tensor in tensors_in(output, name if call == 1 else f"{name}:{call}"):
             if self.probe:
                 self.found[key] = self._reduce(key, tensor)
                 self.advance()
             else:
                 self.found[key] = _Found(())
-                taken = sum(t.numel() * t.element_size() for _, t in _tensors(args, ""))
-                # A layer's input and output are alive together, and a shortcut may keep one more.
-                self.peak_bytes = max(self.peak_bytes, 2 * taken + 2 * tensor.numel() * tensor.element_size())
+                self.peak_bytes = max(self.peak_bytes, working_bytes(args, tensor))
                 self.bytes_per_image[key] = tensor.numel() * max(tensor.element_size(), 4) // self.n
             self.shapes[key] = tuple(tensor.shape)
 

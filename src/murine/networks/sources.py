@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import fnmatch
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -41,13 +41,18 @@ class Published:
 
     def build(self) -> nn.Module:
         """The network with random weights, drawn from torch's global state."""
-        if self.architecture == "taskonomy_encoder":
-            module: nn.Module = taskonomy.Encoder()
-            module.pretrained_cfg = taskonomy.CONFIG  # type: ignore[assignment]
-        else:
-            module = hub.ARCHITECTURES[self.architecture]()
-            module.pretrained_cfg = hub.CONFIG  # type: ignore[assignment]
+        module: nn.Module = _ARCHITECTURES[self.architecture]()
+        module.pretrained_cfg = self.config  # type: ignore[assignment]
         return module
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Its preprocessing in timm's words."""
+        return taskonomy.CONFIG if self.architecture == "taskonomy_encoder" else hub.CONFIG
+
+
+#: What the column ``architecture`` may hold.
+_ARCHITECTURES: Mapping[str, Callable[[], nn.Module]] = {"taskonomy_encoder": taskonomy.Encoder, **hub.ARCHITECTURES}
 
 
 @cache
@@ -179,7 +184,7 @@ def _torchvision(name: str, size: tuple[int, int] | None) -> tuple[nn.Module, An
             f"{', '.join(tags) or 'none'}."
         )
     member = tags.get(tag or "DEFAULT")
-    config = _preprocessing(member)
+    config = preprocessing_of(member)
     builder = models.get_model_builder(architecture)
     options: dict[str, Any] = {}
     if "weights_backbone" in inspect.signature(builder).parameters:
@@ -207,8 +212,8 @@ def _torchvision(name: str, size: tuple[int, int] | None) -> tuple[nn.Module, An
     return module, member, rebuild
 
 
-def _preprocessing(member: Any) -> dict[str, Any]:
-    """Torchvision's transforms in timm's words; ImageNet's where there are no weights."""
+def preprocessing_of(member: Any) -> dict[str, Any]:
+    """The preprocessing of a member of torchvision's enumerations, in timm's words; ImageNet's usual one for None."""
     if member is None:
         return hub.CONFIG
     transforms = member.transforms()

@@ -5,10 +5,17 @@ Zamir et al. 2018 (arXiv:1804.08328) trained it in TensorFlow; the weights were 
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
 #: How the images were prepared: 256 x 256 pixels, scaled to [-1, 1].
-CONFIG = {"input_size": (3, 256, 256), "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "interpolation": "bilinear"}
+CONFIG: dict[str, Any] = {
+    "input_size": (3, 256, 256),
+    "mean": (0.5, 0.5, 0.5),
+    "std": (0.5, 0.5, 0.5),
+    "interpolation": "bilinear",
+}
 
 #: Width and number of blocks of each stage, and the stride of its last block.
 _STAGES = ((64, 3, 2), (128, 4, 2), (256, 6, 1), (512, 3, 1))

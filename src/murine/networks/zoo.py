@@ -131,23 +131,9 @@ def load(choice: Choice | str, *, input_size: int | tuple[int, int] | None = Non
     MurineError
         Unknown names, weights that cannot be had or do not fit.
     """
-    choice = Choice.parse(choice) if isinstance(choice, str) else choice
-    source = b""
-    if ".py:" not in choice.name and choice.name not in controls:
-        choice = Choice(sources.full_name(choice.name), choice.weights)
-    if ".py:" in choice.name:
-        module, label, source = _from_file(choice)
-    elif choice.name in controls:
-        if choice.weights:
-            raise MurineError(f"the control {choice.name!r} has no weights; ask for {choice.name!r} alone.")
-        module, label = controls[choice.name](), "none"
-    elif sources.source_of(choice.name):
-        module, label = _from_source(choice, input_size)
-    else:
-        module, label = _from_timm(choice, input_size)
+    choice, module, label, source = _built(Choice.parse(choice) if isinstance(choice, str) else choice, input_size)
     role = {"none": "control", "random": "random"}.get(label.partition(":")[0], "trained")
-    config: dict[str, Any] = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
-    preprocessing = Preprocessing.from_config(config, input_size)
+    preprocessing = _preprocessing(module, input_size)
     # Weights alone are no identity: controls have none, and two factories may share a file of them.
     identity = (choice.name.rpartition("/")[2], str(module), weights.digest(module))
     total = hashlib.sha256("\0".join(identity).encode() + source).hexdigest()
@@ -156,6 +142,43 @@ def load(choice: Choice | str, *, input_size: int | tuple[int, int] | None = Non
     except (RuntimeError, AssertionError) as error:
         raise MurineError(f"the device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
     return Network(identity[0], label, role, module, preprocessing, total)
+
+
+def skeleton(
+    choice: Choice | str, *, input_size: int | tuple[int, int] | None = None
+) -> tuple[nn.Module, Preprocessing]:
+    """Build a network on the meta device: all shapes, no numbers, no memory; whatever its weights would be.
+
+    Raises
+    ------
+    MurineError
+        As `load`, and where a factory cannot do without numbers.
+    """
+    choice = Choice.parse(choice) if isinstance(choice, str) else choice
+    try:
+        with torch.device("meta"):
+            _, module, _, _ = _built(Choice(choice.name, "" if choice.name in controls else "random:0"), input_size)
+    except (NotImplementedError, RuntimeError) as error:
+        raise MurineError(f"{choice.name!r} cannot be built without numbers: {str(error).splitlines()[0]}") from error
+    return module.eval(), _preprocessing(module, input_size)
+
+
+def _built(choice: Choice, input_size: int | tuple[int, int] | None) -> tuple[Choice, nn.Module, str, bytes]:
+    """The choice with its full name, its module, the label of its weights and the source of a factory."""
+    if ".py:" in choice.name:
+        return choice, *_from_file(choice)
+    if choice.name in controls:
+        if choice.weights:
+            raise MurineError(f"the control {choice.name!r} has no weights; ask for {choice.name!r} alone.")
+        return choice, controls[choice.name](), "none", b""
+    choice = Choice(sources.full_name(choice.name), choice.weights)
+    build = _from_source if sources.source_of(choice.name) else _from_timm
+    return choice, *build(choice, input_size), b""
+
+
+def _preprocessing(module: nn.Module, input_size: int | tuple[int, int] | None) -> Preprocessing:
+    config: dict[str, Any] = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
+    return Preprocessing.from_config(config, input_size)
 
 
 def twin(choice: Choice, seed: int = 0) -> Choice | None:

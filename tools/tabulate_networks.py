@@ -1,0 +1,68 @@
+"""Write src/murine/networks/tables/architectures.csv: what building every network on the meta device tells of it.
+
+    python tools/tabulate_networks.py [PATTERN]
+
+Takes about a quarter of an hour for all. Run it again when timm or torchvision have new networks."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import warnings
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from importlib.metadata import version
+from pathlib import Path
+
+import timm
+import torch
+from timm.models import _registry
+from torch import nn
+
+from murine.networks import anatomy, sources
+
+TABLE = Path(__file__).resolve().parents[1] / "src/murine/networks/tables/architectures.csv"
+COLUMNS = ("name", "family", "parameters", "depth", "height", "width", "source")
+
+
+def networks() -> Iterator[tuple[str, str, str]]:
+    """Names, families and what built them."""
+    for name in timm.list_models():
+        yield name, _registry._model_to_module[name], f"timm {version('timm')}"
+    import torchvision.models as models
+
+    for name in sources.torchvision_names():
+        module = models.get_model_builder(name).__module__.rpartition(".")[2]
+        yield f"torchvision:{name}", module, f"torchvision {version('torchvision')}"
+    for row in sources.published().values():
+        yield row.name, row.family, "murine"
+
+
+def build(name: str) -> nn.Module:
+    with torch.device("meta"):
+        return sources.build(name) if sources.source_of(name) else timm.create_model(name, pretrained=False)
+
+
+def main(pattern: str = "*") -> None:
+    warnings.simplefilter("ignore")
+    rows = []
+    for name, family, source in networks():
+        if not fnmatch(name, pattern):
+            continue
+        row = {"name": name, "family": family, "source": source}
+        try:
+            module = build(name).eval()
+            size = tuple((getattr(module, "pretrained_cfg", None) or {}).get("input_size", (3, 224, 224)))
+            row |= {"parameters": anatomy.n_parameters(module), "height": size[1], "width": size[2]}
+            row["depth"] = anatomy.depth(module, torch.empty(2, *size, device="meta"))
+        except Exception as error:  # told, and left empty in the table
+            print(f"{name}: {type(error).__name__}: {str(error).splitlines()[0][:150]}", file=sys.stderr, flush=True)
+        rows.append(row)
+    with TABLE.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
