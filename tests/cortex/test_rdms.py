@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from murine.cortex.datasets import load_responses
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Site
 from murine.errors import MurineError
@@ -74,3 +75,16 @@ def edited(site, row, column, value):
 def test_what_is_no_dissimilarity_matrix_is_refused(change, message):
     with pytest.raises(MurineError, match=message):
         rdms(**change)
+
+
+def test_all_labels_of_sites_come_back_from_a_file(tmp_path):
+    sites = (SITES[0], Site("whole", {"area": "V1"}))
+    given = rdms(sites=sites, reliability=np.array([0.9, np.nan]), name="mine")
+    given.write(tmp_path / "mine.npz")
+    found = load_responses(str(tmp_path / "mine.npz"))
+    assert found.digest == given.digest
+    assert (found.sites, found.name) == (sites, "mine")
+    with np.load(tmp_path / "mine.npz") as arrays:
+        np.savez(tmp_path / "odd.npz", **{**arrays, "label_layer": np.array(["4", "5", "6"])})
+    with pytest.raises(MurineError, match=r"label_layer of .*odd.npz' has shape \(3,\); expected one for each site"):
+        load_responses(str(tmp_path / "odd.npz"))
