@@ -60,9 +60,9 @@ def simulated_sample(seed: int = 0) -> Sample:
 def sample_of(cortex: Recording | NeuralRDMs, seed: int = 0) -> Sample:
     """Take a sample of a user's data.
 
-    Of a recording, at most 120 neurons that have the same valid trials, drawn at random, and as many stimuli: a third
-    of the neurons, in four parts, play the layers of a network, the others are a site; standardised, so that
-    differences mean the same in all data. Of matrices, every second one plays a layer.
+    Of a recording, at most 120 neurons that have the same valid trials, drawn at random, and as many stimuli: half of
+    the neurons, in four parts, play the layers of a network, the others are a site; standardised, so that differences
+    mean the same in all data. Of matrices, every second one plays a layer.
 
     Raises
     ------

@@ -1,0 +1,60 @@
+"""docs/interchange.md: its code runs, in its order, in an empty folder."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from murine.cli import main
+from murine.cortex.recording import Recording
+from murine.studies.references import REFERENCES
+
+PAGE = Path(__file__).parents[2] / "docs" / "interchange.md"
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of the packages it imports
+    pytest.importorskip("rsatoolbox")
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:invalid value encountered in cast"
+)
+def test_the_code_and_commands_of_the_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    python = blocks("python")
+    assert len(python) == 4
+    names: dict = {}
+    for block in python:
+        exec(compile(block, str(PAGE), "exec"), names)
+    scores = eval(capsys.readouterr().out)
+    assert set(scores) > {"areas.SIMp", "areas.SIMl", "areas.SIMam"}
+    assert (tmp_path / "mouse_assembly.nc").exists()
+    mouse = names["mouse"]
+    mouse.write("mouse.nc")
+    commands = [shlex.split(line, comments=True) for line in blocks("console")[0].strip().splitlines()]
+    assert len(commands) == 3
+    for command in commands:
+        monkeypatch.setattr(sys, "argv", command)
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code in (0, None)
+    assert Recording.read("again.nc").digest == mouse.digest
+
+
+def test_the_table_of_the_page_has_every_reference():
+    (table,) = blocks("text")
+    for reference in REFERENCES:
+        assert re.search(
+            rf"^simulated +{re.escape(reference.metric)} +{reference.package} .* {re.escape(reference.function)} .* ok",
+            table,
+            re.MULTILINE,
+        ), reference
