@@ -59,9 +59,8 @@ class Atlas:
 
     def write_units(self, task: UnitsTask, rows: pd.DataFrame, provenance: dict[str, str]) -> None:
         """Write the rows of `match_layers` or `map_layers`, with a column ``role``, for a task; scores as float32."""
-        columns = _MATCH_COLUMNS if task.table == "matches" else _MAP_COLUMNS
-        rows = rows.assign(**_units_identity(task))
-        _write_rows(self.units_file(task), task, rows, _schema_of(columns), provenance)
+        schema = _schema_of(UNITS_TABLES[task.table])
+        _write_rows(self.units_file(task), task, rows.assign(**_units_identity(task)), schema, provenance)
 
     def read_units(self, table: str, digest: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Read the rows of a task back, or some of their columns.
@@ -83,13 +82,31 @@ class Atlas:
 
         file = self.folder / table / f"{digest}.parquet"
         try:
-            return pq.read_table(file, columns=None if columns is None else list(columns)).to_pandas()
+            rows = pq.read_table(file, columns=None if columns is None else list(columns)).to_pandas()
         except FileNotFoundError:
             raise MurineError(f"there is no result {digest!r} in {str(file.parent)!r}.") from None
         except (pa.ArrowException, OSError) as error:
             raise MurineError(
                 f"{str(file)!r} cannot be read ({error}): it is damaged. Delete it; the same command makes it again."
             ) from error
+        return rows.astype(dict.fromkeys(rows.select_dtypes("float32"), "float64"))
+
+    def export_units(self, table: str, digests: Sequence[str], file: Path) -> None:
+        """Write the rows of several tasks into one file, ``.parquet`` or ``.csv``, one task after the other."""
+        with appearing(file) as partial:
+            if file.suffix == ".csv":
+                for i, digest in enumerate(digests):
+                    rows = self.read_units(table, digest)
+                    rows.to_csv(partial, mode="a" if i else "w", header=not i, index=False)
+                return
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            schema = _schema_of(UNITS_TABLES[table])
+            with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+                for digest in digests:
+                    rows = self.read_units(table, digest)
+                    writer.write_table(pa.Table.from_pandas(rows, schema=schema, preserve_index=False))
 
     def write_kernels(self, task: CaptureTask, layers: list[CapturedLayer]) -> None:
         """Write kernels, the upper triangle of each; layers without one or with identical output only by name."""
@@ -248,6 +265,9 @@ _MAP_COLUMNS: dict[str, str] = {
     "centred": "bool",
     **dict.fromkeys(("rmse_best", "rmse_mean", "rmse_best_shuffled", "rmse_mean_shuffled", "p_value"), "float32"),
 }
+
+#: Tables of single units and their columns.
+UNITS_TABLES = {"matches": _MATCH_COLUMNS, "maps": _MAP_COLUMNS}
 
 
 def _identity(task: ScoreTask) -> dict[str, str | int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -149,56 +149,78 @@ _COMPACT = {
 }
 
 
-def show(table: pd.DataFrame, format: Format, compact: bool = True) -> None:
+def show(
+    table: pd.DataFrame,
+    format: Format,
+    compact: bool = True,
+    *,
+    headings: Mapping[str, str] | None = None,
+    title: str = "",
+    digits: tuple[int, int] = (3, 2),
+) -> None:
+    """Print a table.
+
+    Parameters
+    ----------
+    compact
+        In a table of scores, only the columns a terminal has room for.
+    headings
+        In a table, only these columns, in this order, with what stands above them.
+    title
+        Of a table. By default what all rows have in common.
+    digits
+        After the point in a table, of numbers and of their intervals.
+    """
     if format is Format.json:
         sys.stdout.write(table.to_json(orient="records", double_precision=15) + "\n")
     elif format is Format.csv:
         table.to_csv(sys.stdout, index=False)
+    elif table.empty:
+        print("no results")
+    elif headings is not None:
+        _print_table(table, {column: text for column, text in headings.items() if column in table}, title, digits)
     else:
-        _print_table(table, compact)
+        columns = _chosen_columns(table, compact)
+        same = [c for c in ("cortex", "metric") if c in columns and table[c].nunique() == 1]
+        title = title or ", ".join(str(table[c].iloc[0]) for c in same)
+        _print_table(table, {c: _COMPACT.get(c, c) for c in columns if c not in same}, title, digits)
 
 
-def _print_table(table: pd.DataFrame, compact: bool) -> None:
+def _chosen_columns(table: pd.DataFrame, compact: bool) -> list[str]:
+    known = [column for column in _COMPACT if column in table] if compact else []
+    if "network" in known and "score" in known:
+        return known + [str(c) for c in table if str(c).startswith("within ")]
+    return [str(c) for c in table]
+
+
+def _print_table(table: pd.DataFrame, headings: Mapping[str, str], title: str, digits: tuple[int, int]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    if table.empty:
-        print("no results")
-        return
-    known = [column for column in _COMPACT if column in table] if compact else []
-    columns = (
-        (known + [c for c in table if c.startswith("within ")])
-        if "network" in known and "score" in known
-        else list(table)
-    )
-    same = [c for c in ("cortex", "metric") if c in columns and table[c].nunique() == 1]
-    title = ", ".join(str(table[c].iloc[0]) for c in same) or None
-    columns = [c for c in columns if c not in same]
-    shown = Table(title=title, title_justify="left", pad_edge=False, box=None, header_style="bold")
-    for column in columns:
+    shown = Table(title=escape(title) or None, title_justify="left", pad_edge=False, box=None, header_style="bold")
+    for column, heading in headings.items():
         numeric = table[column].dtype.kind in "fiu"
-        shown.add_column(
-            _COMPACT.get(str(column), str(column)), justify="right" if numeric else "left", overflow="fold"
-        )
+        shown.add_column(escape(heading), justify="right" if numeric else "left", overflow="fold")
     band: object = None
     for row in table.to_dict(orient="records"):
         if "band" in row and band is not None and row["band"] != band:
             shown.add_section()
         band = row.get("band")
-        shown.add_row(*(escape(_cell(row, column)) for column in columns))
+        shown.add_row(*(escape(_cell(row, column, digits)) for column in headings))
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(shown)
 
 
-def _cell(row: dict[str, Any], column: str) -> str:
+def _cell(row: dict[str, Any], column: str, digits: tuple[int, int]) -> str:
     value = row[column]
     if isinstance(value, float):
         if value != value:
             return "-"
-        text = f"{value:.3f}"
+        of_value, of_interval = digits
+        text = f"{value:.{of_value}f}"
         low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
-        if low is not None and high is not None:
-            text += f" [{low:.2f}, {high:.2f}]"
+        if low is not None and high is not None and low == low and high == high:
+            text += f" [{low:.{of_interval}f}, {high:.{of_interval}f}]"
         return text
     return "" if value is None else str(value)

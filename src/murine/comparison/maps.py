@@ -242,6 +242,11 @@ class NearestMaps:
                 found[side] = nearest(neurons, normalised(self._units(maps, side), self.normalisation))
         return found
 
+    def units(self, features: Features, side: int) -> Float[np.ndarray, "n_channels n_cells"] | None:
+        """The maps of a layer's channels that neurons are compared with; None where it has no channels."""
+        maps = channel_maps(features)
+        return None if maps is None else normalised(self._units(maps, side), self.normalisation)
+
     def _units(self, maps: Tensor, side: int) -> Float[np.ndarray, "n_channels n_cells"]:
         if self.unit_maps == "activation":
             return _resized(maps.mean(dim=0)[:, None].double(), side)

@@ -1,0 +1,372 @@
+"""Commands that compare single neurons with single units."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from murine.cli.common import (
+    AtlasOption,
+    BatchSizeOption,
+    DataOption,
+    DeviceOption,
+    Format,
+    FormatOption,
+    InputSizeOption,
+    LayersOption,
+    MinReliabilityOption,
+    NetworksArgument,
+    QuietOption,
+    SeedOption,
+    SelectOption,
+    StimuliOption,
+    TwinsOption,
+    WeightsOption,
+    asked,
+    names,
+    pairs,
+    quieten,
+    report_outcomes,
+    show,
+    sizes,
+)
+from murine.errors import MurineError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from murine.atlas.sweep import Outcome
+    from murine.networks.zoo import Choice
+    from murine.studies.unit_sweep import MapComparison, Matching, Neurons, UnitsPlan
+
+#: Cells along a side of a map, as `murine.comparison.maps` has it.
+SIDE = 11
+
+app = typer.Typer()
+
+
+class Over(StrEnum):
+    """What bootstrap samples are drawn of."""
+
+    neurons = "neurons"
+    animals = "animals"
+    both = "both"
+
+
+class UnitMaps(StrEnum):
+    """What the map of a unit is."""
+
+    activation = "activation"
+    weighted = "weighted"
+
+
+class Normalisation(StrEnum):
+    """What makes maps comparable."""
+
+    l2 = "l2"
+    min_max = "min-max"
+    none = "none"
+
+
+AgainstOption = Annotated[
+    str, typer.Option("--against", help="Recording: a name of `murine data list` that has single neurons, or a .nc.")
+]
+ByOption = Annotated[
+    str,
+    typer.Option("--by", help="What makes a site: labels of neurons with commas, as area,cell_class or cre_line."),
+]
+OverOption = Annotated[Over, typer.Option("--over", help="What intervals generalise to: other neurons, animals, both.")]
+BootstrapsOption = Annotated[
+    int, typer.Option("--bootstraps", min=2, help="Samples of neurons (animals) for intervals.")
+]
+ShufflesOption = Annotated[
+    int,
+    typer.Option(
+        "--shuffles", min=1, help="Relabellings of each neuron's stimuli: what chance gives, to stand beside."
+    ),
+]
+RowsOption = Annotated[
+    Path | None,
+    typer.Option("--rows", help="Also write the rows, one per layer and neuron, to this file (.parquet or .csv)."),
+]
+FiguresOption = Annotated[
+    Path | None, typer.Option("--figures", help="Also draw pictures as PDF and PNG into this folder.")
+]
+
+_MATCH_HEADINGS = {
+    "r_test": "r",
+    "r_test_shuffled": "r shuffled",
+    "above_chance": "above shuffled",
+    "ceiling": "ceiling of r",
+    "overlap": "overlap",
+    "overlap_shuffled": "shuffled",
+    "layer": "layer of most",
+}
+
+_MAP_HEADINGS = {
+    "rmse_best": "nearest unit",
+    "rmse_best_shuffled": "nearest, shuffled",
+    "below_chance": "below shuffled",
+    "rmse_mean": "all units",
+    "rmse_mean_shuffled": "all, shuffled",
+    "layer": "nearest layer",
+}
+
+
+@app.command()
+def match(
+    networks: NetworksArgument,
+    against: AgainstOption = "simulated",
+    weights: WeightsOption = "",
+    twins: TwinsOption = 0,
+    input_size: InputSizeOption = None,
+    layers: LayersOption = "all",
+    by: ByOption = "area",
+    select: SelectOption = None,
+    min_reliability: MinReliabilityOption = None,
+    candidates: Annotated[
+        int,
+        typer.Option(
+            "--candidates",
+            min=0,
+            help="Also give each neuron a unit of its own, of so many of its best; in the rows only (assigned_...).",
+        ),
+    ] = 0,
+    stimuli: StimuliOption = None,
+    data: DataOption = None,
+    atlas: AtlasOption = Path("atlas"),
+    over: OverOption = Over.neurons,
+    bootstraps: BootstrapsOption = 1000,
+    shuffles: ShufflesOption = 1,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    batch_size: BatchSizeOption = None,
+    rows: RowsOption = None,
+    figures: FiguresOption = None,
+    format: FormatOption = Format.table,
+    quiet: QuietOption = False,
+) -> None:
+    """Find the best unit of every neuron, in every layer, and tell how well it does by site.
+
+    The unit, and of all layers the best, are chosen on odd repetitions and scored on even ones: Pearson's r over
+    stimuli. Both halves saw the same stimuli, and of many units one fits by chance; so the same search is done for
+    each neuron with its stimuli shuffled, and stands beside. Only what is above it is not chance.
+
+    Results go into the atlas; what is there already is not computed again.
+
+    Examples:
+
+    `murine match resnet18@random:0 pixels --input-size 64`
+
+    `murine match examples/trained_networks.py:squeezenet --twins 1 --against allen-neuropixels --input-size 64`
+
+    `murine match resnet50 --against mouse.nc --stimuli scenes.npz --by cre_line --over animals --figures figures`
+    """
+    from murine.studies.unit_sweep import Matching
+
+    quieten(quiet)
+    choices = asked(networks, weights, twins)
+    plans = _plans(input_size, layers, shuffles, seed, batch_size, device)
+    neurons = _neurons(against, select, min_reliability, data, stimuli)
+    work = _Work("matches", neurons.labels(names(by), animals=over is not Over.neurons), atlas, rows, quiet)
+    work.sweep([Matching(neurons, plan, candidates) for plan in plans], choices)
+    title = f"{neurons.recording.name}: best unit on odd repetitions, r over {neurons.images.n_stimuli} stimuli on even"
+    work.show(over, bootstraps, seed, format, _MATCH_HEADINGS, title)
+    work.finish(figures)
+
+
+@app.command()
+def maps(
+    networks: NetworksArgument,
+    against: AgainstOption = "simulated",
+    weights: WeightsOption = "",
+    twins: TwinsOption = 0,
+    input_size: InputSizeOption = None,
+    layers: LayersOption = "all",
+    side: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--side", min=2, help="Cells along a side of a map, as 11, 14, 28; repeat for more. [default: 11]"
+        ),
+    ] = None,
+    unit_maps: Annotated[
+        UnitMaps,
+        typer.Option(
+            "--unit-maps",
+            help="activation: a channel's mean activation at each place; weighted: the stimuli weighted by a channel's "
+            "mean activation, as a neuron's map by its responses.",
+        ),
+    ] = UnitMaps.activation,
+    normalisation: Annotated[
+        Normalisation, typer.Option("--normalisation", help="l2: unit length; min-max: 0 to 1; none.")
+    ] = Normalisation.l2,
+    centred: Annotated[
+        bool,
+        typer.Option(
+            "--centred/--plain",
+            help="centred takes each neuron's (channel's) mean response off first. Recommended: rates are not "
+            "negative, so plain maps are all but the mean stimulus, and those of shuffled responses come as near to "
+            "units as the neurons' own, or nearer. plain is how the published method reads.",
+        ),
+    ] = False,
+    by: ByOption = "area",
+    select: SelectOption = None,
+    min_reliability: MinReliabilityOption = None,
+    stimuli: StimuliOption = None,
+    data: DataOption = None,
+    atlas: AtlasOption = Path("atlas"),
+    over: OverOption = Over.neurons,
+    bootstraps: BootstrapsOption = 1000,
+    shuffles: ShufflesOption = 1,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    batch_size: BatchSizeOption = None,
+    rows: RowsOption = None,
+    figures: FiguresOption = None,
+    format: FormatOption = Format.table,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare what each neuron responds to, as a picture, with the maps of all units: Mice-to-Machines maps.
+
+    A neuron's map is the sum of the stimuli, each reduced to a few cells and weighted by the neuron's mean response.
+    The RMSE to the map of every channel of a layer is told for the nearest and on the average; of all layers the
+    nearest is taken for each site. The same for responses with shuffled stimuli stands beside: only what is nearer
+    than that has to do with what the neuron prefers.
+
+    Results go into the atlas; what is there already is not computed again.
+
+    Examples:
+
+    `murine maps resnet18@random:0 --input-size 64 --centred`
+
+    `murine maps examples/trained_networks.py:mobilenet_v2 --twins 1 --against allen-neuropixels --side 11 --side 14`
+
+    `murine maps resnet50 --against mouse.nc --stimuli scenes.npz --centred --by cell_class --figures figures`
+    """
+    from murine.studies.unit_sweep import MapComparison
+
+    quieten(quiet)
+    choices = asked(networks, weights, twins)
+    plans = _plans(input_size, layers, shuffles, seed, batch_size, device)
+    neurons = _neurons(against, select, min_reliability, data, stimuli)
+    work = _Work("maps", neurons.labels(names(by), animals=over is not Over.neurons), atlas, rows, quiet)
+    made = (tuple(dict.fromkeys(side or [SIDE])), unit_maps.value, normalisation.value, centred)
+    work.sweep([MapComparison(neurons, plan, *made) for plan in plans], choices)
+    how = f"{'centred' if centred else 'plain'}, {normalisation.value}, of units by {unit_maps.value}"
+    work.show(over, bootstraps, seed, format, _MAP_HEADINGS, f"{neurons.recording.name}: RMSE of maps ({how})", (4, 4))
+    if not centred and not quiet:
+        print(
+            "plain maps are mostly the mean stimulus, those of shuffled responses too; --centred takes it off",
+            file=sys.stderr,
+        )
+    work.finish(figures)
+
+
+def _plans(
+    input_size: Sequence[str] | None, layers: str, shuffles: int, seed: int, batch_size: int | None, device: str
+) -> list[UnitsPlan]:
+    """One for each size of the images."""
+    from murine.networks.zoo import available_device
+    from murine.studies.unit_sweep import UnitsPlan
+
+    there = available_device(device)
+    return [UnitsPlan(layers, size, shuffles, seed, batch_size, there) for size in sizes(input_size)]
+
+
+def _neurons(
+    against: str,
+    select: Sequence[str] | None,
+    min_reliability: float | None,
+    data: Path | None,
+    stimuli: Path | None,
+) -> Neurons:
+    from murine.atlas.task import CortexSettings
+    from murine.studies.unit_sweep import Neurons
+
+    settings = CortexSettings(cortex=against, select=pairs(select or []), min_reliability=min_reliability)
+    return Neurons(settings, data, stimuli)
+
+
+class _Work:
+    """Networks whose units are compared with neurons, and what is made of their rows."""
+
+    def __init__(self, table: str, labels: pd.DataFrame, atlas: Path, rows: Path | None, quiet: bool) -> None:
+        from murine.atlas.store import Atlas
+
+        if rows is not None and rows.suffix not in (".parquet", ".csv"):
+            raise MurineError(f"--rows {str(rows)!r} has to end with .parquet or .csv.")
+        self.table, self.labels, self.atlas, self.rows, self.quiet = table, labels, Atlas(atlas), rows, quiet
+        self.done: list[tuple[Matching | MapComparison, Outcome]] = []
+
+    def sweep(self, runners: Sequence[Matching | MapComparison], choices: Sequence[Choice]) -> None:
+        """Compute what is missing."""
+        from murine.atlas.sweep import each
+        from murine.progress import progress_bars
+
+        with progress_bars(not self.quiet) as progress:
+            for runner in runners:
+                self.done += [(runner, outcome) for outcome in each(runner, choices, self.atlas, progress)]
+
+    def show(
+        self,
+        over: Over,
+        bootstraps: int,
+        seed: int,
+        format: Format,
+        headings: Mapping[str, str],
+        title: str,
+        digits: tuple[int, int] = (3, 2),
+    ) -> None:
+        """Print the table of sites. A network of which no neuron has a score counts as failed."""
+        import pandas as pd
+
+        from murine.studies.unit_sweep import site_table, unscored
+
+        tables = []
+        flags: dict[str, str] = {}
+        for i, (runner, outcome) in enumerate(self.done):
+            try:
+                for task in outcome.tasks:
+                    rows = self.atlas.read_units(self.table, task)
+                    flags |= unscored(rows)
+                    tables.append(site_table(rows, self.labels, over=over.value, n_bootstraps=bootstraps, seed=seed))
+            except MurineError as error:
+                self.done[i] = runner, replace(outcome, state="failed", tasks=(), reason=str(error))
+        if not tables:
+            return
+        table = pd.concat(tables, ignore_index=True)
+        settings = {"input_size": "input", "side": "side"}
+        told = {name: text for name, text in settings.items() if name in table and table[name].nunique() > 1}
+        numbers = {"n_neuroids": "neurons", **({} if over is Over.neurons else {"n_animals": "animals"})}
+        columns = {"network": "network", "weights": "weights", **told, **{name: name for name in self.labels}}
+        show(table, format, headings={**columns, **numbers, **headings}, title=title, digits=digits)
+        if not self.quiet:
+            self._tell_left_out(flags)
+
+    def _tell_left_out(self, flags: Mapping[str, str]) -> None:
+        blank = [(self.labels == "").any(axis=1).sum(), len(self.labels)]
+        if blank[0]:
+            print(f"{blank[0]} of {blank[1]} neurons have no label {', '.join(self.labels)}", file=sys.stderr)
+        for flag, n in Counter(flags.values()).items():
+            print(f"{n} of {blank[1]} neurons have no score: {flag}", file=sys.stderr)
+
+    def finish(self, figures: Path | None) -> None:
+        """Write rows and pictures where asked to, tell what became of the networks, and fail if one did."""
+        finished = [(runner, outcome) for runner, outcome in self.done if outcome.tasks]
+        if self.rows is not None and finished:
+            self.atlas.export_units(self.table, [task for _, outcome in finished for task in outcome.tasks], self.rows)
+        if figures is not None:
+            from murine.report.figures import save
+            from murine.studies.unit_pictures import pictures
+
+            for runner, outcome in finished:
+                for name, figure in pictures(runner, outcome, self.atlas, self.labels):
+                    save(figure, figures, name)
+        report_outcomes([outcome for _, outcome in self.done], self.atlas.folder, self.quiet)
