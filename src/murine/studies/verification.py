@@ -6,7 +6,7 @@ import importlib
 import logging
 import time
 import warnings
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from math import inf
 
 import numpy as np
@@ -151,7 +151,7 @@ def verify(samples: list[Sample], progress: Progress | None = None) -> pd.DataFr
                 "data": sample.name,
                 "metric": reference.metric,
                 "reference": reference.package,
-                "version": version(reference.package) if states.get(reference.package) != ABSENT else "",
+                "version": _version(reference.package) if state != ABSENT else "",
                 "function": reference.function,
                 "difference": difference,
                 "tolerance": reference.tolerance,
@@ -161,6 +161,14 @@ def verify(samples: list[Sample], progress: Progress | None = None) -> pd.DataFr
         )
         step()
     return pd.DataFrame(rows)
+
+
+def _version(package: str) -> str:
+    """The version that is installed; '' where it does not tell, as a library that lies in a folder of Python's path."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def _state(package: str) -> str:
