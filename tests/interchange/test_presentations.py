@@ -107,6 +107,9 @@ def test_infinite_trials_are_missing():
     infinite = Recording.from_arrays(trials, about, {"stimulus_id": STIMULI})
     assert np.isnan(to_assembly(infinite)).sum() == 1
     assert to_assembly(infinite, drop="incomplete").shape == (19, 3)
+    large = to_assembly(mouse).astype(np.float64)
+    large[7, 1] = 1e300  # more than a recording holds
+    assert np.isnan(to_assembly(from_assembly(large))).sum() == 1
 
 
 def test_a_stimulus_that_would_vanish_is_refused():

@@ -261,6 +261,11 @@ def test_labels_of_rdms_that_do_not_fit_are_refused():
         (changed({"stimulus": ["a", "b", None, "", "e", "f"]}), "found 2 empty"),
         (changed({"stimulus": list("abcde")}), r"shape \(3, 15\) for 5 stimulus ids"),
         (changed(about={"site": ["x", "y", "x"]}), "need different 'site'; found 0 empty and repeated x"),
+        (
+            changed(about={"reliability": ["high", "low", "low"]}),
+            "'reliability' of 'lab' .*expected one number for each",
+        ),
+        (changed(about={"layer": ["4", "5"]}), r"'layer' of 'lab' has shape \(2,\)"),
         (changed(vectors=np.nan), "'VISp 4' has NaN or infinite entries at ant, yak"),
         (changed(vectors=np.inf), "'VISp 4' has NaN"),
     ):

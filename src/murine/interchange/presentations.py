@@ -161,7 +161,8 @@ class Presentations:
             log.warning("%s: labels that differ between repetitions are left out: %s", name, some(varying, 10))
         shape = (len(stimuli), int(repetition.max(initial=-1)) + 1, len(self.neuroid["neuroid_id"]))
         trials = np.full(shape, np.nan, np.float32)
-        trials[stimulus, repetition] = self.responses
+        with np.errstate(over="ignore"):  # what no float32 holds becomes infinite, which is missing
+            trials[stimulus, repetition] = self.responses
         about_stimuli = {key: values[first] for key, values in labels.items() if key not in varying}
         return Recording.from_arrays(
             trials.transpose(2, 0, 1), self.neuroid, {"stimulus_id": stimuli, **about_stimuli}, name=name

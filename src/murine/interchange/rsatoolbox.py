@@ -318,18 +318,24 @@ def _neural_rdms(
     if vectors.ndim != 2 or n_stimuli_of(vectors.shape[1]) != len(ids):
         raise MurineError(f"{name!r} has dissimilarities of shape {vectors.shape} for {len(ids)} stimulus ids.")
     names = _ids(about, site, f"the RDMs of {name!r}", "site=...")
+    labels = {key: column(values, f"{key!r} of {name!r}") for key, values in about.items()}
+    for key, values in labels.items():
+        numbers = key in _MEASURED
+        if values.shape != (len(vectors),) or (numbers and values.dtype.kind not in "iuf"):
+            raise MurineError(
+                f"{key!r} of {name!r} has shape {values.shape} and dtype {values.dtype}; expected one "
+                f"{'number' if numbers else 'label'} for each of {len(vectors)} RDMs."
+            )
     rows, columns = np.triu_indices(len(ids), 1)
     matrices = np.zeros((len(vectors), len(ids), len(ids)))
     matrices[:, rows, columns] = matrices[:, columns, rows] = vectors
-    texts = {
-        key: np.asarray(values).astype(str) for key, values in about.items() if np.asarray(values).dtype.kind in "OU"
-    }
+    texts = {key: values.astype(str) for key, values in labels.items() if values.dtype.kind in "OU" and key != site}
     sites = []
     for i, own in enumerate(names):
-        labels = {key: str(values[i]) for key, values in texts.items() if key != site and values[i]}
-        sites.append(Site(str(own), labels or {"area": str(own)}))
+        found = {key: str(values[i]) for key, values in texts.items() if values[i]}
+        sites.append(Site(str(own), found or {"area": str(own)}))
     unknown = np.full(len(names), np.nan)
-    reliability, sem = (np.asarray(about.get(key, unknown), np.float64) for key in _MEASURED)
+    reliability, sem = (labels.get(key, unknown).astype(np.float64) for key in _MEASURED)
     return NeuralRDMs(matrices, tuple(sites), tuple(ids.tolist()), reliability, sem, name)
 
 
