@@ -14,6 +14,7 @@ from murine.atlas.leaderboard import MIN_CEILING, leaderboards
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import sweep
 from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
+from murine.comparison.inference import pair_corrected
 from murine.errors import MurineError
 from murine.networks.preprocessing import Preprocessing
 
@@ -214,11 +215,14 @@ def test_the_board_of_a_sweep_can_be_recomputed_from_its_rows(tmp_path):
         mine = mine[mine.ceiling >= MIN_CEILING]
         assert entry.n_sites == len(mine) == 3
         assert entry.ceiled == pytest.approx((mine.score / mine.ceiling).mean())
-        draws = np.mean(np.stack(list(mine.draws)), axis=0)
+        draws, without = (np.mean(np.stack(list(mine[name])), axis=0) for name in ("draws", "without_one"))
+        corrected = pair_corrected(draws, without)
         assert [entry.ceiled_low, entry.ceiled_high] == pytest.approx(
-            list(np.quantile(draws, [0.025, 0.975])), abs=1e-6
+            list(np.quantile(corrected, [0.025, 0.975])), abs=1e-6
         )
+        assert entry.optimism == pytest.approx(mine.optimism.mean())
     for _, part in board.groupby("metric", sort=False):
         assert part.ceiled.is_monotonic_decreasing
+        assert part.top_probability.sum() == pytest.approx(1)
         assert part.band.is_monotonic_increasing
         assert part.band.iloc[0] == 1

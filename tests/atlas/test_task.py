@@ -58,10 +58,11 @@ CORTEX_CHANGES = [
     {"select": (("layer", "VISp"),)},
     {"min_reliability": 0.5},
     {"normalise": "none"},
+    {"dissimilarity": "cosine"},
     {"n_splits": 99},
 ]
 SCORE_CHANGES = [
-    {"method": 2},
+    {"method": 1},
     {"network": "other"},
     {"weights": "random:1"},
     {"cortex_digest": "d"},

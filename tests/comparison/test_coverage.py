@@ -31,7 +31,7 @@ def test_ceiling_covers_the_truth_and_the_generating_model_reaches_it(reliabilit
     intervals, ratios, rdms = [], [], []
     for seed in range(N_SEEDS):
         targets = _experiment(base, seed)
-        rdm = upper(targets.rdms["all"])
+        rdm = upper(targets.rdms)
         counts = bootstrap_counts(len(targets.stimulus_ids), 200, seed)
         ceiling = targets.ceiling("r", counts)
         low, high = ceiling.interval()

@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 from scipy.stats import zscore as scipy_zscore
 
@@ -42,22 +43,20 @@ def rdm(trials, zscored=True):
     return 1 - np.corrcoef((scipy_zscore(means, axis=1) if zscored else means).T)
 
 
-def test_rdms_of_sites_and_splits():
+def test_rdms_of_sites():
     targets = targets_of(recording(), n_splits=3)
     assert targets.stimulus_ids == tuple(sorted(IDS))
     assert [site.name for site in targets.sites] == ["LM", "V1"]
     assert targets.n_neuroids == (10, 14)
-    assert (targets.n_repetitions, targets.splits) == (R, ("all", "odd", "even"))
+    assert targets.n_repetitions == R
     for s, members in enumerate((slice(14, None), slice(0, 14))):
         trials = responses()[members]
-        np.testing.assert_allclose(targets.rdms["all"][s], rdm(trials), atol=1e-10)
-        np.testing.assert_allclose(targets.rdms["odd"][s], rdm(trials[:, :, 0::2]), atol=1e-10)
-        np.testing.assert_allclose(targets.rdms["even"][s], rdm(trials[:, :, 1::2]), atol=1e-10)
+        np.testing.assert_allclose(targets.rdms[s], rdm(trials), atol=1e-10)
 
 
 def test_without_normalisation():
     targets = targets_of(recording(), normalise="none", n_splits=2)
-    np.testing.assert_allclose(targets.rdms["all"][1], rdm(responses()[:14], zscored=False), atol=1e-10)
+    np.testing.assert_allclose(targets.rdms[1], rdm(responses()[:14], zscored=False), atol=1e-10)
     with pytest.raises(MurineError, match="normalise is 'rank'; expected 'zscore' or 'none'"):
         targets_of(recording(), normalise="rank")
 
@@ -65,7 +64,7 @@ def test_without_normalisation():
 def test_sites_by_area_and_layer():
     targets = targets_of(recording(), ("area", "layer"), n_splits=2)
     assert [site.name for site in targets.sites] == ["LM 4", "V1 4", "V1 5"]
-    np.testing.assert_allclose(targets.rdms["all"][2], rdm(responses()[6:14]), atol=1e-10)
+    np.testing.assert_allclose(targets.rdms[2], rdm(responses()[6:14]), atol=1e-10)
 
 
 @pytest.mark.parametrize("n_repetitions", [2, 3, 4, 7, 10])
@@ -97,15 +96,12 @@ def test_missing_trials_are_left_out_of_means():
     values[5, :, 1] = np.nan
     targets = targets_of(recording(values), n_splits=5)
     assert targets.left_out == {}
-    np.testing.assert_allclose(targets.rdms["all"][1], rdm(values[:14]), atol=1e-10)
-    np.testing.assert_allclose(targets.rdms["odd"][1], rdm(values[:14, :, 0::2]), atol=1e-10)
+    np.testing.assert_allclose(targets.rdms[1], rdm(values[:14]), atol=1e-10)
     # One trial is left of a stimulus: where a half has none, the mean over all stands in.
     values[2, 3] = np.nan
     values[2, 3, 0] = 7.0
     targets = targets_of(recording(values), n_splits=5)
-    filled = values.copy()
-    filled[2, 3, 1] = 7.0
-    np.testing.assert_allclose(targets.rdms["even"][1], rdm(filled[:14, :, 1::2]), atol=1e-6)
+    np.testing.assert_allclose(targets.rdms[1], rdm(values[:14]), atol=1e-10)
     assert np.isfinite(targets.parts).all()
 
 
@@ -116,7 +112,7 @@ def test_neurons_that_cannot_be_used_are_reported():
     targets = targets_of(recording(values), n_splits=2)
     assert targets.left_out == {"missing responses": ("n1",), "constant responses": ("n20",)}
     assert targets.n_neuroids == (9, 13)
-    np.testing.assert_allclose(targets.rdms["all"][1], rdm(np.delete(values[:14], 1, axis=0)), atol=1e-10)
+    np.testing.assert_allclose(targets.rdms[1], rdm(np.delete(values[:14], 1, axis=0)), atol=1e-10)
 
 
 def test_selected_stimuli_are_those_computed_alone():
@@ -126,8 +122,7 @@ def test_selected_stimuli_are_those_computed_alone():
     ids = tuple(np.array(sorted(IDS))[chosen])
     assert part.stimulus_ids == ids
     alone = targets_of(recording().select(stimuli=ids), normalise="none", n_splits=4)
-    for split in targets.splits:
-        np.testing.assert_allclose(part.rdms[split], alone.rdms[split], atol=1e-12)
+    np.testing.assert_allclose(part.rdms, alone.rdms, atol=1e-12)
     np.testing.assert_allclose(part.parts, alone.parts, atol=1e-6)
 
 
@@ -141,11 +136,8 @@ def test_ceilings_follow_from_the_parts(ranks):
             np.array(np.mean([np.corrcoef(parts[i, k], parts[i + 1, k])[0, 1] for k in range(8)])) for i in (0, 2)
         )
         reliability = float(full_reliability(half, quarter, R))
-        ceiling = targets.ceiling("r2", counts, "all", ranks=ranks)
+        ceiling = targets.ceiling("r2", counts, ranks=ranks)
         assert ceiling.value[s] == pytest.approx(max(reliability, 0), abs=1e-5)
-        for split in ("odd", "even"):
-            value = targets.ceiling("r", counts, split, ranks=ranks).value[s]
-            assert value == pytest.approx(np.sqrt(max(half, 0)), abs=1e-5)
 
 
 def test_given_matrices_bring_their_reliability():
@@ -161,9 +153,9 @@ def test_given_matrices_bring_their_reliability():
         "given",
     )
     targets = targets_of(given)
-    assert (targets.splits, targets.parts, targets.n_neuroids) == (("all",), None, (0, 0))
+    assert (targets.parts, targets.n_neuroids) == (None, (0, 0))
     assert targets.stimulus_ids == tuple(sorted(IDS))
-    np.testing.assert_array_equal(targets.rdms["all"], matrices)
+    np.testing.assert_array_equal(targets.rdms, matrices)
     ceiling = targets.ceiling("r", bootstrap_counts(S, 4000, 0))
     np.testing.assert_allclose(ceiling.value, [0.9, 0.5])
     # sd(sqrt(x)) = sd(x) / (2 sqrt(x)); without a standard error there is no spread.
@@ -177,13 +169,12 @@ def test_the_order_of_stimuli_and_neurons_does_not_matter():
     mixed = Recording(recording().dataset.isel(neuroid=rng.permutation(N), stimulus=rng.permutation(S)), "mixed")
     targets = targets_of(mixed, n_splits=3)
     assert (targets.stimulus_ids, targets.digest) == (right.stimulus_ids, right.digest)
-    for split in right.splits:
-        np.testing.assert_allclose(targets.rdms[split], right.rdms[split], atol=1e-12)
+    np.testing.assert_allclose(targets.rdms, right.rdms, atol=1e-12)
     np.testing.assert_allclose(targets.parts, right.parts, atol=1e-6)
 
 
 def test_what_cannot_be_compared_is_refused():
-    with pytest.raises(MurineError, match=r"'mouse' has 1 repetition of each stimulus; .* need at least 2"):
+    with pytest.raises(MurineError, match=r"'mouse' has 1 repetition of each stimulus; ceilings need at least 2"):
         targets_of(recording(responses(1)))
     with pytest.raises(MurineError, match="no neuron of 'mouse' can be used"):
         targets_of(recording(np.ones((N, S, 2))))
@@ -191,5 +182,15 @@ def test_what_cannot_be_compared_is_refused():
         targets_of(recording(), ("lobe",))
     alike = responses()
     alike[14:, 4] = 2.0
-    with pytest.raises(MurineError, match=r"'mouse' at 'LM' .* is not defined: all its neurons respond alike"):
+    with pytest.raises(MurineError, match=r"'mouse' at 'LM' is not defined: all its neurons respond alike"):
         targets_of(recording(alike), normalise="none")
+
+
+@pytest.mark.parametrize("name", ["cosine", "euclidean"])
+def test_other_dissimilarities(name):
+    targets = targets_of(recording(), dissimilarity=name, n_splits=2)
+    means = scipy_zscore(responses()[:14].astype(np.float32).astype(float).mean(axis=2)[:, np.argsort(IDS)], axis=1).T
+    expected = squareform(pdist(means, "sqeuclidean" if name == "euclidean" else name))
+    np.testing.assert_allclose(targets.rdms[1], expected / (14 if name == "euclidean" else 1), atol=1e-9)
+    with pytest.raises(MurineError, match="unknown dissimilarity 'cosin'; did you mean cosine"):
+        targets_of(recording(), dissimilarity="cosin")

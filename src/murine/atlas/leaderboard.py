@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from murine.atlas.store import Atlas
-from murine.comparison.inference import interval, rank_bands
+from murine.comparison.inference import interval, pair_corrected, rank_bands
+from murine.comparison.ranking import top_probability
 from murine.errors import MurineError, nearest
 
 #: Sites whose ceiling is lower cannot rank networks (VISrl layer 5 of the two-photon matrices: 0.36) and are left out.
@@ -16,7 +17,7 @@ MIN_CEILING = 0.5
 
 #: What makes rows comparable: the same neurons and sites, the same layers in the choice, and bootstrap draws that are
 #: paired, which they are for the same number of samples and seed.
-_BOARD = ["cortex", "metric", "cortex_digest", "cortex_settings", "layers", "n_bootstraps", "seed"]
+_BOARD = ["cortex", "metric", "method", "cortex_digest", "cortex_settings", "layers", "n_bootstraps", "seed"]
 
 _KEY = ["cortex", "metric", "network", "weights", "role", "input_size", "network_digest"]
 
@@ -31,9 +32,9 @@ def leaderboards(
 ) -> pd.DataFrame:
     """Rank networks for every cortex and metric in the atlas.
 
-    A network's score is the unweighted mean over sites of the ceiling-normalised score of its chosen layer: the one
-    chosen on odd repetitions, scored on even ones, where there are repetitions (``selection`` is ``nested``), else
-    the naive best (``naive``, optimistic for networks with many layers). Intervals come from bootstrap draws over
+    A network's score is the unweighted mean over sites of the ceiling-normalised score of its layers, chosen on other
+    stimuli than they are scored on (``selection`` is ``nested``, `murine.comparison.nesting`); with too few stimuli for
+    that, the naive best (``naive``, optimistic for networks with many layers). Intervals come from bootstrap draws over
     stimuli that are the same for all networks.
 
     Parameters
@@ -49,9 +50,10 @@ def leaderboards(
     table
         One row per network: ``band`` (networks in one band cannot be told apart from its best), ``network, weights,
         role, input_size, ceiled, ceiled_low, ceiled_high, score`` (raw mean), ``naive`` (ceiled mean of the naive
-        best layers), ``within GROUP`` (raw means of the same layers within groups of stimuli), ``p_max`` (largest p
-        over sites), ``n_sites, n_sites_all, selection, layers`` (the chosen ones), ``task``; sorted by cortex, metric
-        and score.
+        best layers), ``optimism`` (mean over sites of what choosing and scoring on the same stimuli adds), ``within
+        GROUP`` (raw means of the same layers within groups of stimuli), ``p_max`` (largest p over sites), ``n_sites,
+        n_sites_all, selection, top_probability`` (how often it is the best of the board in paired draws), ``layers``
+        (the chosen ones), ``task``; sorted by cortex, metric and score.
     """
     rows = atlas.query("SELECT * FROM scores WHERE chosen <> ''")
     for column, wanted in (("cortex", cortex), ("metric", metric)):
@@ -78,13 +80,14 @@ def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
     if whole.ceiling.notna().any():
         whole = whole[whole.ceiling >= min_ceiling]
     groups = sorted(set(rows.stimuli) - {"all"})
-    entries, draws = [], []
+    entries, draws, left = [], [], []
     for key, mine in whole.groupby([*_KEY, "task"], sort=False, dropna=False):
         own = mine[mine.chosen == selection].sort_values("site")
         if own.empty:
             continue
-        spread = np.mean(np.stack(list(own.draws)), axis=0)
-        low, high = interval(spread[:, None])
+        spread = _mean_over_sites(own.draws)
+        without = _mean_over_sites(own.without_one) if own.without_one.notna().all() else None
+        low, high = interval((spread if without is None else pair_corrected(spread, without))[:, None])
         ceiled = own.ceiled.where(own.ceiled.notna(), own.score)
         naive = mine[mine.chosen == "naive"]
         same = rows[(rows.task == own.task.iloc[0]) & rows.site.isin(own.site) & (rows.chosen == selection)]
@@ -96,19 +99,33 @@ def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
                 "ceiled_low": low[0],
                 "ceiled_high": high[0],
                 "score": own.score.mean(),
-                "naive": naive.ceiled.where(naive.ceiled.notna(), naive.score).mean(),
+                "naive": naive.ceiled.where(naive.ceiled.notna(), naive.score).mean() if len(naive) else np.nan,
+                "optimism": own.optimism.mean(),
                 **{f"within {group}": value for group, value in within.items()},
                 "p_max": own.p_value.max(),
                 "n_sites": own.site.nunique(),
                 "n_sites_all": rows.site.nunique(),
                 "selection": selection,
-                "layers": ", ".join(f"{s}: {layer}" for s, layer in zip(own.site, own.layer, strict=True)),
+                "top_probability": np.nan,
+                "layers": ", ".join(
+                    f"{site}: {layer}" + (f" | {other}" if other and other != layer else "")
+                    for site, layer, other in zip(own.site, own.layer, own.other_layer.fillna(""), strict=True)
+                ),
                 "task": own.task.iloc[0],
             }
         )
         draws.append(spread)
+        left.append(without)
     board = pd.DataFrame(entries)
     if board.empty:
         return board
-    board.insert(0, "band", rank_bands(board.ceiled.to_numpy(), np.stack(draws, axis=1)))
+    known = [x for x in left if x is not None]
+    without_one = np.stack(known, axis=1) if len(known) == len(left) else None
+    samples = np.stack(draws, axis=1)
+    board.insert(0, "band", rank_bands(board.ceiled.to_numpy(), samples, without_one=without_one))
+    board["top_probability"] = top_probability(samples, 1)
     return board.sort_values(["ceiled"], ascending=False, kind="stable")
+
+
+def _mean_over_sites(samples: pd.Series) -> np.ndarray:
+    return np.mean(np.stack(list(samples)), axis=0)

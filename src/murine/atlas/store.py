@@ -218,7 +218,8 @@ def provenance() -> dict[str, str]:
 
 _COLUMNS: dict[str, str] = {
     **dict.fromkeys(("task", "network", "weights", "role", "network_digest", "input_size"), "string"),
-    **dict.fromkeys(("layer",), "string"),
+    "method": "int32",
+    **dict.fromkeys(("layer", "other_layer"), "string"),
     "layer_index": "int32",
     "depth": "float64",
     "n_units": "int64",
@@ -231,7 +232,7 @@ _COLUMNS: dict[str, str] = {
     **dict.fromkeys(("score", "low", "high", "ceiling", "ceiling_low", "ceiling_high"), "float64"),
     **dict.fromkeys(("ceiled", "ceiled_low", "ceiled_high"), "float64"),
     "above_ceiling": "bool",
-    "p_value": "float64",
+    **dict.fromkeys(("p_value", "p_best", "p_adjusted", "optimism"), "float64"),
     "chosen": "string",
     **dict.fromkeys(("n_bootstraps", "n_permutations", "seed"), "int32"),
 }
@@ -275,6 +276,7 @@ def _identity(task: ScoreTask) -> dict[str, str | int]:
     height, width = task.capture.preprocessing.input_size
     return {
         "task": task.digest,
+        "method": task.method,
         "network": task.network,
         "weights": task.weights,
         "network_digest": task.capture.network_digest,
@@ -299,7 +301,8 @@ def _schema() -> Any:
     """The one schema of scores, so that every file can be read with every other."""
     import pyarrow as pa
 
-    return pa.schema([*_schema_of(_COLUMNS), pa.field("draws", pa.list_(pa.float32()))])
+    samples = [pa.field(name, pa.list_(pa.float32())) for name in ("draws", "without_one")]
+    return pa.schema([*_schema_of(_COLUMNS), *samples])
 
 
 def _schema_of(columns: dict[str, str]) -> Any:

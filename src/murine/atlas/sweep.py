@@ -133,6 +133,7 @@ class Bench:
                 self._cortex[1],
                 settings.by,
                 normalise=settings.normalise,
+                dissimilarity=settings.dissimilarity,
                 n_splits=settings.n_splits,
                 seed=self.plan.settings.seed,
             )

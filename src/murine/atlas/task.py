@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict
 
 from murine.networks.preprocessing import Preprocessing
 
-#: Raised whenever the same configuration would give other numbers: old results then no longer count as done.
-METHOD_VERSION = 1
+#: Raised whenever the same configuration would give other kernels, or other scores: old results then no longer count
+#: as done.
+CAPTURE_METHOD = 1
+SCORE_METHOD = 2
 
 
 class _Identified(BaseModel):
@@ -29,7 +31,7 @@ class CaptureTask(_Identified):
     """One network shown one set of stimuli: names a file of kernels."""
 
     kind: Literal["capture"] = "capture"
-    method: int = METHOD_VERSION
+    method: int = CAPTURE_METHOD
     network_digest: str
     preprocessing: Preprocessing
     stimuli_digest: str
@@ -44,6 +46,7 @@ class CortexSettings(_Identified):
     select: tuple[tuple[str, str], ...] = ()
     min_reliability: float | None = None
     normalise: Literal["zscore", "none"] = "zscore"
+    dissimilarity: str = "pearson"
     n_splits: int = 100
 
 
@@ -54,7 +57,7 @@ class ScoreTask(_Identified):
     """
 
     kind: Literal["score"] = "score"
-    method: int = METHOD_VERSION
+    method: int = SCORE_METHOD
     network: str
     weights: str
     capture: CaptureTask

@@ -78,6 +78,11 @@ class Ceiling:
         """
         return cls(floor, draws, DISTANCE)
 
+    @classmethod
+    def unknown(cls, n_sites: int, n_draws: int, scale: str) -> Ceiling:
+        """No ceiling: scores stay raw."""
+        return cls(np.zeros(n_sites), np.zeros((n_draws, n_sites)), scale)
+
     @property
     def flags(self) -> tuple[str, ...]:
         """Why a site has no ceiled score, or '' where it has."""

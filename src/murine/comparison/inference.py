@@ -32,6 +32,11 @@ def bootstrap_counts(n_stimuli: int, n_bootstraps: int, seed: int) -> Counts:
     return counts
 
 
+def without_each(n_stimuli: int) -> Counts:
+    """Every stimulus once but one, for each of the stimuli: counts of the jackknife."""
+    return (1 - np.eye(n_stimuli)).astype(np.uint16)
+
+
 def folds(n_stimuli: int, n_folds: int, seed: int) -> list[Int[np.ndarray, " _"]]:
     """Test stimuli of every fold, the same for the same seed: what all cross-validated metrics share.
 
@@ -79,9 +84,11 @@ def relabelled_pairs(
 
 
 def interval(
-    draws: Float[np.ndarray, n_draws * shape], level: float = 0.95
-) -> tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]:
+    draws: Float[np.ndarray, "n_draws ..."], level: float = 0.95
+) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...]]:
     """Percentile interval over draws; NaN where more than one draw in twenty is NaN (nothing to tell)."""
+    if not draws.size:
+        return np.full(draws.shape[1:], np.nan), np.full(draws.shape[1:], np.nan)
     lost = np.isnan(draws).mean(axis=0)
     clean = np.where(lost > 0.05, 0.0, draws)
     low, high = np.nanquantile(clean, [(1 - level) / 2, (1 + level) / 2], axis=0)
@@ -105,7 +112,7 @@ def pair_corrected(
         Under `bootstrap_counts`. They are scaled about their mean, so they stay paired. Of a difference of two scores,
         correct the difference.
     without_one
-        The score without each of the stimuli: under the counts ``1 - numpy.eye(n_stimuli)``. Where any is NaN the draws
+        The score without each of the stimuli, under the counts `without_each`. Where any is NaN the draws
         stay as they are, too wide.
     """
     n_stimuli = len(without_one)
@@ -129,18 +136,29 @@ def permutation_p(
 
 
 def rank_bands(
-    scores: Float[np.ndarray, " n_models"], draws: Float[np.ndarray, "n_draws n_models"], level: float = 0.95
+    scores: Float[np.ndarray, " n_models"],
+    draws: Float[np.ndarray, "n_draws n_models"],
+    level: float = 0.95,
+    *,
+    without_one: Float[np.ndarray, "n_stimuli n_models"] | None = None,
 ) -> Int[np.ndarray, " n_models"]:
     """Put models that cannot be told apart into one band.
 
     From the best score downwards: a band is its best model and all that follow until the first whose paired
     difference to that model has an interval (over draws) above zero; that one opens the next band. Models without a
-    score get band 0."""
+    score get band 0. ``without_one``, of scores over pairs of stimuli, is for `pair_corrected` of the differences."""
+
+    def above_zero(leader: int, i: int) -> bool:
+        difference = draws[:, leader] - draws[:, i]
+        if without_one is not None:
+            difference = pair_corrected(difference, without_one[:, leader] - without_one[:, i])
+        return bool(interval(difference, level)[0] > 0)
+
     bands = np.zeros(len(scores), int)
-    order = [i for i in np.argsort(-scores, kind="stable") if np.isfinite(scores[i])]
+    order = [int(i) for i in np.argsort(-scores, kind="stable") if np.isfinite(scores[i])]
     band, leader = 0, -1
     for i in order:
-        if leader < 0 or interval(draws[:, leader] - draws[:, i], level)[0] > 0:
+        if leader < 0 or above_zero(leader, i):
             band, leader = band + 1, i
         bands[i] = band
     return bands

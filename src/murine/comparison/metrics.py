@@ -13,16 +13,17 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from murine.comparison import geometry, rsa
-from murine.comparison.ceiling import Ceiling
+from murine.comparison.ceiling import SCALES, Ceiling
 from murine.comparison.encoding import centred_grams, correlate, loo_operators
-from murine.comparison.inference import Counts, folds, relabelled_pairs
+from murine.comparison.inference import MIN_STIMULI, Counts, folds, relabelled_pairs, without_each
 from murine.comparison.neuron_ceiling import neuron_ceiling
+from murine.comparison.pls import COMPONENTS, pls_operators
 from murine.comparison.prediction import resampled_correlations
-from murine.comparison.rdm import kernel_rdm, n_stimuli_of, upper
+from murine.comparison.rdm import dissimilarities, n_stimuli_of, upper
 from murine.comparison.reweighted import reweight
 from murine.comparison.rsa import Draws, Relabellings, Scores
 from murine.comparison.targets import Population, Targets
@@ -51,19 +52,30 @@ class Metric(ABC):
         True where a permutation test of all layers takes minutes: it is then run for chosen layers only.
     combines_layers
         True where all layers together have one score.
+    over_pairs
+        True where a score is a mean over pairs of stimuli, so that its draws are to be corrected by
+        `murine.comparison.inference.pair_corrected`.
+    predicts
+        True where what is compared of a layer are matrices with a row for the prediction of each stimulus, so that a
+        layer may be chosen for each stimulus by itself.
+    min_stimuli
+        Fewer than this cannot be scored.
     """
 
     scale: str
     costly_permutations: bool = False
     combines_layers: ClassVar[bool] = False
+    over_pairs: bool = False
+    predicts: ClassVar[bool] = False
+    min_stimuli: int = MIN_STIMULI
 
     @abstractmethod
-    def of_layers(self, layers: Sequence[LayerKernel], n_stimuli: int) -> Stack:
+    def of_layers(self, layers: Sequence[LayerKernel], targets: Targets) -> Stack:
         """What is compared of layers."""
 
     @abstractmethod
-    def of_sites(self, targets: Targets, split: str) -> Any:
-        """What is compared of the sites of a split; ``sites[[s]]`` are some of them."""
+    def of_sites(self, targets: Targets) -> Any:
+        """What is compared of the sites; ``sites[[s]]`` are some of them."""
 
     @abstractmethod
     def stand_in(self, stack: Stack) -> np.ndarray:
@@ -77,32 +89,51 @@ class Metric(ABC):
     def resample(self, layers: Stack, sites: Any, counts: Counts) -> Draws:
         """Compare under resampled stimuli: ``counts[b, i]`` is how often stimulus i was drawn in sample b."""
 
+    def leave_one_out(self, layers: Stack, sites: Any, n_stimuli: int) -> Draws:
+        """Compare without each of the stimuli: (n_stimuli, n_layers, n_sites). Asked for where it is `over_pairs`."""
+        return self.resample(layers, sites, without_each(n_stimuli))
+
     @abstractmethod
     def permute(self, layers: Stack, sites: Any, relabellings: Relabellings) -> Draws:
         """Compare with the stimuli of the sites relabelled: the distribution where nothing is shared."""
 
     @abstractmethod
-    def ceiling(self, targets: Targets, counts: Counts, split: str, seed: int) -> Ceiling:
-        """The best score that noise in the data of a split allows, with draws paired with ``counts``."""
+    def ceiling(self, targets: Targets, counts: Counts, seed: int) -> Ceiling:
+        """The best score that noise in the data allows, with draws paired with ``counts``."""
+
+    def prepare(self, layers: Sequence[LayerKernel], targets: Targets) -> tuple[Stack, Bool[np.ndarray, " n_layers"]]:
+        """`of_layers`, with a stand-in for those that are not defined, and which are."""
+        stack = self.of_layers(layers, targets)
+        # A layer may be well for all stimuli and constant within some of them.
+        defined = np.isfinite(stack).all(axis=tuple(range(1, stack.ndim)))
+        mask = defined.reshape(-1, *(1,) * (stack.ndim - 1))
+        return np.where(mask, stack, self.stand_in(stack)), defined
 
 
 metrics: Registry[Metric] = Registry("metric")
 
 
 class RDMMetric(Metric):
-    """Representational similarity: RDM vectors of layers against those of sites."""
+    """Representational similarity: RDM vectors of layers against those of sites.
+
+    Both are made of the dissimilarity that the sites are made of. The cosine of dissimilarities has no ceiling: noise
+    moves all of them alike, which a cosine sees and no reliability undoes."""
+
+    over_pairs = True
 
     def __init__(self, comparison: rsa.Comparison) -> None:
         self._comparison = comparison
         self.scale = comparison.scale
         self.costly_permutations = comparison.costly_permutations
 
-    def of_layers(self, layers: Sequence[LayerKernel], n_stimuli: int) -> Stack:
-        n_pairs = n_stimuli * (n_stimuli - 1) // 2
-        return upper(np.stack([kernel_rdm(layer) for layer in layers])) if layers else np.empty((0, n_pairs))
+    def of_layers(self, layers: Sequence[LayerKernel], targets: Targets) -> Stack:
+        if not layers:
+            return np.empty((0, targets.n_stimuli * (targets.n_stimuli - 1) // 2))
+        dissimilarity = dissimilarities[targets.dissimilarity]
+        return upper(np.stack([dissimilarity(layer) for layer in layers]))
 
-    def of_sites(self, targets: Targets, split: str) -> Any:
-        return upper(targets.rdms[split])
+    def of_sites(self, targets: Targets) -> Any:
+        return upper(targets.rdms)
 
     def stand_in(self, stack: Stack) -> np.ndarray:
         return np.arange(stack.shape[-1], dtype=np.float64)
@@ -113,12 +144,17 @@ class RDMMetric(Metric):
     def resample(self, layers: Stack, sites: Any, counts: Counts) -> Draws:
         return self._comparison.resample(layers, sites, counts)
 
+    def leave_one_out(self, layers: Stack, sites: Any, n_stimuli: int) -> Draws:
+        return self._comparison.leave_one_out(layers, sites)
+
     def permute(self, layers: Stack, sites: Any, relabellings: Relabellings) -> Draws:
         return self._comparison.permute(layers, sites, relabellings)
 
-    def ceiling(self, targets: Targets, counts: Counts, split: str, seed: int) -> Ceiling:
+    def ceiling(self, targets: Targets, counts: Counts, seed: int) -> Ceiling:
+        if self.scale not in SCALES:
+            return Ceiling.unknown(len(targets.sites), len(counts), self.scale)
         # A rank correlation is limited by how well noise lets ranks be known, tau-a by Greiner's relation to ranks.
-        return targets.ceiling(self.scale, counts, split, ranks=self._comparison.on_ranks, seed=seed)
+        return targets.ceiling(self.scale, counts, ranks=self._comparison.on_ranks, seed=seed)
 
 
 class Reweighted(RDMMetric):
@@ -132,8 +168,8 @@ class Reweighted(RDMMetric):
     def __init__(self) -> None:
         super().__init__(rsa.Pearson())
 
-    def of_layers(self, layers: Sequence[LayerKernel], n_stimuli: int) -> Stack:
-        vectors = super().of_layers(layers, n_stimuli)
+    def of_layers(self, layers: Sequence[LayerKernel], targets: Targets) -> Stack:
+        vectors = super().of_layers(layers, targets)
         usable = vectors[np.isfinite(vectors).all(axis=1)]
         return usable[None] if len(usable) else np.full((1, 1, vectors.shape[1]), np.nan)
 
@@ -142,6 +178,9 @@ class Reweighted(RDMMetric):
 
     def resample(self, layers: Stack, sites: Any, counts: Counts) -> Draws:
         return self._fit(layers, sites).resample(sites, counts)[:, None]
+
+    def leave_one_out(self, layers: Stack, sites: Any, n_stimuli: int) -> Draws:
+        return self.resample(layers, sites, without_each(n_stimuli))  # the mixture as it is
 
     def permute(self, layers: Stack, sites: Any, relabellings: Relabellings) -> Draws:
         pairs = relabelled_pairs(relabellings[:MAX_REFITS])
@@ -160,16 +199,15 @@ class KernelMetric(Metric):
 
     def __init__(self, comparison: geometry.KernelMetric, unbiased: bool) -> None:
         self._comparison, self._unbiased = comparison, unbiased
+        self.over_pairs = unbiased
         self.scale = "r" if unbiased else comparison.scale
         self.costly_permutations = comparison.costly_permutations
 
-    def of_layers(self, layers: Sequence[LayerKernel], n_stimuli: int) -> Stack:
-        if not layers:
-            return np.empty((0, n_stimuli, n_stimuli))
-        return centred_grams(layers)
+    def of_layers(self, layers: Sequence[LayerKernel], targets: Targets) -> Stack:
+        return _grams(layers, targets)
 
-    def of_sites(self, targets: Targets, split: str) -> Any:
-        return targets.kernels[split]
+    def of_sites(self, targets: Targets) -> Any:
+        return targets.kernels
 
     def stand_in(self, stack: Stack) -> np.ndarray:
         return np.eye(stack.shape[-1])
@@ -183,11 +221,15 @@ class KernelMetric(Metric):
     def permute(self, layers: Stack, sites: Any, relabellings: Relabellings) -> Draws:
         return self._comparison.permute(layers, sites, relabellings)
 
-    def ceiling(self, targets: Targets, counts: Counts, split: str, seed: int) -> Ceiling:
+    def ceiling(self, targets: Targets, counts: Counts, seed: int) -> Ceiling:
         if self._unbiased and targets.population is not None:
-            return targets.kernel_ceiling(counts, split)
-        unknown = np.zeros(len(targets.sites))
-        return Ceiling(unknown, np.zeros((len(counts), len(unknown))), self.scale)
+            return targets.kernel_ceiling(counts)
+        return Ceiling.unknown(len(targets.sites), len(counts), self.scale)
+
+
+def _grams(layers: Sequence[LayerKernel], targets: Targets) -> Stack:
+    """Kernels centred over stimuli."""
+    return centred_grams(layers) if layers else np.empty((0, targets.n_stimuli, targets.n_stimuli))
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,7 +250,27 @@ class Neurons:
         return np.stack([scores[:, members].mean(axis=1) for members in self.members], axis=1)
 
 
-class Ridge(Metric):
+class Encoding(Metric):
+    """Neural regression: Pearson's r of responses and predictions of left-out stimuli, mean over a site's neurons.
+
+    Given the layer (and for PLS the site) predictions are linear in each neuron's responses: a matrix of n x n."""
+
+    scale = "r"
+    costly_permutations = True
+
+    def of_sites(self, targets: Targets) -> Any:
+        population = _population(targets)
+        return Neurons(population.means, population.members)
+
+    def stand_in(self, stack: Stack) -> np.ndarray:
+        return np.eye(stack.shape[-1])
+
+    def ceiling(self, targets: Targets, counts: Counts, seed: int) -> Ceiling:
+        population = _population(targets)
+        return neuron_ceiling(population.trials, "r", counts, "variance").averaged(population.members)
+
+
+class Ridge(Encoding):
     """Neural regression: Pearson's r of responses and leave-one-out ridge predictions, mean over a site's neurons.
 
     Penalty 1 on features scaled as by the projection of Conwell et al. 2021 (`murine.comparison.encoding`).
@@ -220,23 +282,14 @@ class Ridge(Metric):
         scores below zero. Conwell et al. leave it in.
     """
 
-    scale = "r"
-    costly_permutations = True
+    predicts = True
 
     def __init__(self, relative: bool) -> None:
         self._relative = relative
 
-    def of_layers(self, layers: Sequence[LayerKernel], n_stimuli: int) -> Stack:
-        if not layers:
-            return np.empty((0, n_stimuli, n_stimuli))
-        return loo_operators(centred_grams(layers), relative=self._relative)
-
-    def of_sites(self, targets: Targets, split: str) -> Any:
-        population = _population(targets)
-        return Neurons(population.means(split), population.members)
-
-    def stand_in(self, stack: Stack) -> np.ndarray:
-        return np.eye(stack.shape[-1])
+    def of_layers(self, layers: Sequence[LayerKernel], targets: Targets) -> Stack:
+        grams = _grams(layers, targets)
+        return loo_operators(grams, relative=self._relative) if layers else grams
 
     def score(self, layers: Stack, sites: Neurons) -> Scores:
         if not len(layers):
@@ -244,13 +297,11 @@ class Ridge(Metric):
         return sites.averaged(correlate(layers, sites.responses))
 
     def resample(self, layers: Stack, sites: Neurons, counts: Counts) -> Draws:
-        centred = (sites.responses - sites.responses.mean(axis=1, keepdims=True)).astype(np.float32)
         draws = np.empty((len(counts), len(layers), len(sites.members)), np.float32)
         step = 10  # predictions of so many layers at once stay below 50 MB
         for start in range(0, len(layers), step):
             part = slice(start, start + step)
-            predictions = np.stack([centred @ operator.T for operator in layers[part].astype(np.float32)])
-            draws[:, part] = resampled_correlations(predictions, centred, counts, sites.members, linear=True)
+            draws[:, part] = _fixed_predictions(layers[part], sites, counts)
         return draws
 
     def permute(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Draws:
@@ -260,10 +311,52 @@ class Ridge(Metric):
             draws[k] = sites.averaged(correlate(layers, relabelled))
         return draws
 
-    def ceiling(self, targets: Targets, counts: Counts, split: str, seed: int) -> Ceiling:
-        population = _population(targets)
-        ceiling = neuron_ceiling(population.split(split), "r", counts, "variance")
-        return ceiling.averaged(population.members)
+
+class PLS(Encoding):
+    """Neural regression by partial least squares: r of responses and held-out predictions, mean over a site's neurons.
+
+    6 folds over stimuli; all neurons of a site share components (`murine.comparison.pls`). A layer that varies along
+    fewer directions than there are components is fitted with all it has."""
+
+    def __init__(self, n_components: int) -> None:
+        self._n_components = n_components
+        # So that a training part has as many stimuli as components, and some more.
+        self.min_stimuli = n_components * N_FOLDS // (N_FOLDS - 1) + N_FOLDS
+
+    def of_layers(self, layers: Sequence[LayerKernel], targets: Targets) -> Stack:
+        return _grams(layers, targets)
+
+    def score(self, layers: Stack, sites: Neurons) -> Scores:
+        scores = np.empty((len(layers), len(sites.members)))
+        for s in range(len(sites.members)):
+            site = sites[[s]]
+            scores[:, [s]] = site.averaged(correlate(self._operators(layers, site), site.responses))
+        return scores
+
+    def resample(self, layers: Stack, sites: Neurons, counts: Counts) -> Draws:
+        draws = np.empty((len(counts), len(layers), len(sites.members)), np.float32)
+        for s in range(len(sites.members)):
+            site = sites[[s]]
+            for i, operator in enumerate(self._operators(layers, site)):
+                draws[:, [i], [s]] = _fixed_predictions(operator[None], site, counts)[:, 0]
+        return draws
+
+    def permute(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Draws:
+        moved = (Neurons(sites.responses[:, order], sites.members) for order in relabellings[:MAX_REFITS])
+        return np.stack([self.score(layers, neurons) for neurons in moved]).astype(np.float32)
+
+    def _operators(self, layers: Stack, site: Neurons) -> Float[np.ndarray, "n_layers n_stimuli n_stimuli"]:
+        if not len(layers):
+            return layers
+        parts = folds(layers.shape[-1], N_FOLDS, 0)
+        return pls_operators(layers, site.responses, parts, [self._n_components], relative=True, at_most=True)[:, 0]
+
+
+def _fixed_predictions(operators: Stack, sites: Neurons, counts: Counts) -> Draws:
+    """Draws of the mean correlation of responses with the predictions they have, under resampled stimuli."""
+    centred = (sites.responses - sites.responses.mean(axis=1, keepdims=True)).astype(np.float32)
+    predictions = np.stack([centred @ operator.T for operator in operators.astype(np.float32)])
+    return resampled_correlations(predictions, centred, counts, sites.members, linear=True)
 
 
 def _population(targets: Targets) -> Population:
@@ -283,3 +376,5 @@ metrics.register("cka-debiased")(KernelMetric(geometry.kernel_metrics["cka-debia
 metrics.register("procrustes")(KernelMetric(geometry.kernel_metrics["procrustes"], unbiased=False))
 metrics.register("ridge")(Ridge(relative=True))
 metrics.register("ridge-conwell2021")(Ridge(relative=False))
+for _n_components in COMPONENTS:
+    metrics.register(f"pls-{_n_components}")(PLS(_n_components))

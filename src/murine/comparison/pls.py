@@ -79,12 +79,14 @@ def pls_operators(
     *,
     scale: bool = True,
     relative: bool = False,
+    at_most: bool = False,
 ) -> Float[np.ndarray, "n_layers n_choices n_stimuli n_stimuli"]:
     """For every layer and number of components the matrix from responses to `pls_cv` predictions, both less the mean.
 
     Responses shape the components all neurons share; given these, predictions are linear in each neuron's responses.
     Rows of stimuli that no fold holds out are NaN, as are layers with NaN in their kernel or with features that are the
-    same for all stimuli."""
+    same for all stimuli. ``at_most`` takes as many components as there are directions that features vary along where
+    more are asked for, which is refused otherwise."""
     responses = check_sizes(kernels[0], responses)
     counts = [int(count) for count in n_components]
     if not counts or min(counts) < 1:
@@ -101,7 +103,7 @@ def pls_operators(
         found[:] = 0
         for part, product in zip(parts, products, strict=True):
             train, test = part
-            for total, inner in zip(found, _fold_operators(kernel, part, product, counts), strict=True):
+            for total, inner in zip(found, _fold_operators(kernel, part, product, counts, at_most), strict=True):
                 total[np.ix_(test, train)] += inner
                 if not relative:
                     total[np.ix_(test, train)] += 1 / len(train)
@@ -171,13 +173,15 @@ def components(
 
 
 def _fold_operators(
-    kernel: Kernel, part: Split, products: Float[np.ndarray, "n_train n_train"], counts: Sequence[int]
+    kernel: Kernel, part: Split, products: Float[np.ndarray, "n_train n_train"], counts: Sequence[int], at_most: bool
 ) -> list[Float[np.ndarray, "n_test n_train"]]:
     """For each number of components the matrix from training responses (less mean) to predictions (less mean)."""
     train, test = part
     inner = kernel[np.ix_(train, train)]
     spectrum = Spectrum.of_kernel(inner, "none")
     varied = spectrum.values > 0
+    if at_most:
+        counts = [min(count, int(varied.sum())) for count in counts]
     if max(counts) > varied.sum():
         raise MurineError(
             f"{max(counts)} components were asked for, but the features vary along {varied.sum()} directions over the "

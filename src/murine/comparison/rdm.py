@@ -32,7 +32,10 @@ def pearson_rdm(
 @dissimilarities.register("pearson")
 def kernel_rdm(kernel: LayerKernel) -> Square:
     """The Pearson RDM of a layer from its kernel: 1 - C_ij / sqrt(C_ii C_jj), symmetric, zero on the diagonal."""
-    return _one_less_cosine(kernel.covariance)
+    products = kernel.covariance
+    # What rounding leaves of a constant pattern is no direction.
+    constant = np.diag(products) <= 1e-24 * np.diag(kernel.gram)
+    return _one_less_cosine(np.where(constant[:, None] | constant, 0, products))
 
 
 @dissimilarities.register("cosine")

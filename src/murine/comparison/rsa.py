@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 from scipy.stats import rankdata
 
-from murine.comparison.inference import Counts, pair_weights, relabelled_pairs
+from murine.comparison.inference import Counts, pair_weights, relabelled_pairs, without_each
 from murine.comparison.rdm import n_stimuli_of
 
 Vectors = Float[np.ndarray, "n_vectors n_pairs"]
@@ -55,6 +55,12 @@ class Comparison(ABC):
 
         ``counts[b, i]`` is how often stimulus i was drawn in bootstrap sample b. Pairs of a stimulus with its own
         copy, whose dissimilarity is zero by construction, are left out (they would inflate every score)."""
+
+    def leave_one_out(
+        self, layers: LayerVectors, sites: SiteVectors
+    ) -> Float[np.ndarray, "n_stimuli n_layers n_sites"]:
+        """Compare without each of the stimuli."""
+        return self.resample(layers, sites, without_each(n_stimuli_of(sites.shape[1])))
 
     @abstractmethod
     def permute(self, layers: LayerVectors, sites: SiteVectors, relabellings: Relabellings) -> Draws:
@@ -136,7 +142,7 @@ class Cosine(_MomentCorrelation):
 
     Right where zero means "not different", as for cross-validated distances (Walther et al. 2016, NeuroImage 137:
     188-200). Dissimilarities that are all positive have a high cosine whatever they are: relabelled stimuli show how
-    high. A ceiling needs reliabilities that are cosines, too; it has a scale of its own."""
+    high."""
 
     scale = "cosine"
     on_ranks = False
@@ -209,7 +215,9 @@ class KendallTauA(Comparison):
 
     Pairs are counted exactly, 0.1 ms for 118 stimuli. Bootstrap draws are those of the jackknife pseudo-values over
     stimuli (Efron & Tibshirani 1993, ch. 11), exact to first order: in a sample pairs have weights, which are not
-    counted that fast."""
+    counted that fast. They are drawn apart as far as resampling draws the correlation of ranks farther apart than the
+    jackknife does, so that they vary as those of other scores over pairs do
+    (`murine.comparison.inference.pair_corrected`)."""
 
     scale = "tau-a"
     on_ranks = True
@@ -226,9 +234,14 @@ class KendallTauA(Comparison):
     def resample(self, layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Draws:
         tau, without = _leave_one_out_tau_a(layers, sites)
         n = len(without)
-        influence = (n - 1) * (without.mean(axis=0) - without)
+        influence = (n - 1) * (without.mean(axis=0) - without) * _excess_spread(layers, sites, counts)
         draws = tau + np.einsum("bi,ils->bls", counts.astype(np.float64), influence, optimize=True) / n
         return _without_constants(np.asarray(np.clip(draws, -1, 1), dtype=np.float32), layers, sites)
+
+    def leave_one_out(
+        self, layers: LayerVectors, sites: SiteVectors
+    ) -> Float[np.ndarray, "n_stimuli n_layers n_sites"]:
+        return _without_constants(_leave_one_out_tau_a(layers, sites)[1].astype(np.float32), layers, sites)
 
     def permute(self, layers: LayerVectors, sites: SiteVectors, relabellings: Relabellings) -> Draws:
         from murine.comparison.concordance import Order, relabelled_excess
@@ -239,6 +252,16 @@ class KendallTauA(Comparison):
             for s, site in enumerate(orders[1]):
                 counts[k, :, s] = [relabelled_excess(layer, site, pairs) for layer in orders[0]]
         return _without_constants(counts / comb(layers.shape[1], 2), layers, sites)
+
+
+def _excess_spread(layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Scores:
+    """By how much the bootstrap spreads a correlation of (fixed) ranks more than the jackknife: 1 to sqrt(3 / 2)."""
+    a, b = (rankdata(vectors, axis=1) for vectors in (layers, sites))
+    spread = Pearson().resample(a, b, counts).var(axis=0)
+    without = Pearson().leave_one_out(a, b)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = spread / ((len(without) - 1) * without.var(axis=0))
+    return np.sqrt(np.clip(np.where(np.isnan(ratio), 1, ratio), 1, 1.5))
 
 
 def _leave_one_out_tau_a(
@@ -269,10 +292,10 @@ def _signs(vectors: Vectors) -> Float32[np.ndarray, "n_vectors n_differences"]:
     """The sign of the difference of every two elements of each vector."""
     a, b = vectors[:, :, None], vectors[:, None]
     signs = (a > b).view(np.int8) - (a < b).view(np.int8)
-    return signs.reshape(len(vectors), -1).astype(np.float32)
+    return signs.reshape(len(vectors), vectors.shape[1] ** 2).astype(np.float32)
 
 
 #: The comparisons that scoring uses, by name (`murine.comparison.metrics`).
 comparisons: Mapping[str, Comparison] = MappingProxyType(
-    {"rsa-pearson": Pearson(), "rsa-spearman": Spearman(), "rsa-tau-a": KendallTauA()}
+    {"rsa-pearson": Pearson(), "rsa-spearman": Spearman(), "rsa-tau-a": KendallTauA(), "rsa-cosine": Cosine()}
 )

@@ -11,8 +11,19 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from murine.comparison.ceiling import Ceiling
-from murine.comparison.inference import Counts, bootstrap_counts, interval, permutation_p, permutations
+from murine.comparison.choice import best_layer
+from murine.comparison.inference import (
+    Counts,
+    bootstrap_counts,
+    interval,
+    pair_corrected,
+    permutation_p,
+    permutations,
+    without_each,
+)
 from murine.comparison.metrics import Metric, metrics
+from murine.comparison.multiplicity import adjusted_p, best_of_layers_p
+from murine.comparison.nesting import Half, Nested, halves, nest
 from murine.comparison.targets import Targets
 from murine.errors import MurineError, some
 from murine.networks.capture import CapturedLayer
@@ -53,8 +64,10 @@ class _Fixed:
     members: Int[np.ndarray, " n_members"]
     counts: Counts
     relabellings: Int[np.ndarray, "n_permutations n_members"]
-    sites: dict[str, Any]
-    ceilings: dict[str, Ceiling]
+    sites: Any
+    ceiling: Ceiling
+    ceiling_without_one: Ceiling
+    halves: tuple[Half, Half] | None
 
 
 class Yardstick:
@@ -86,29 +99,33 @@ class Yardstick:
         self.targets = targets
         self.metric_name, self.metric = metric, metrics[metric]
         self.settings = settings or Settings()
-        everything = np.arange(len(targets.stimulus_ids))
+        if targets.n_stimuli < self.metric.min_stimuli:
+            raise MurineError(
+                f"{targets.n_stimuli} stimuli are too few for {metric!r}; expected at least {self.metric.min_stimuli}."
+            )
+        everything = np.arange(targets.n_stimuli)
         self.parts = {
-            group: self._fix(targets.select(members), members)
+            group: self._fix(targets.select(members), members, whole=group == "all")
             for group, members in {"all": everything, **_subsets(groups)}.items()
+            if len(members) >= self.metric.min_stimuli
         }
 
-    def _fix(self, targets: Targets, members: Int[np.ndarray, " n_members"]) -> _Fixed:
-        settings = self.settings
-        counts = bootstrap_counts(len(members), settings.n_bootstraps, settings.seed)
-        ceilings = {
-            split: self.metric.ceiling(targets, counts, split, settings.seed)
-            for split in targets.splits
-            if split != "odd"
-        }
-        if "odd" in targets.splits:
-            ceilings["odd"] = ceilings["even"]
+    def _fix(self, targets: Targets, members: Int[np.ndarray, " n_members"], whole: bool) -> _Fixed:
+        settings, metric, n = self.settings, self.metric, len(members)
+        counts = bootstrap_counts(n, settings.n_bootstraps, settings.seed)
+        ceiling = metric.ceiling(targets, counts, settings.seed)
+        # Reliabilities that came with the data do not depend on the stimuli.
+        left = metric.over_pairs and targets.parts is not None
+        constant = Ceiling(ceiling.value, np.tile(ceiling.value, (n, 1)), ceiling.scale)
         return _Fixed(
-            targets,
+            targets.without_parts(),
             members,
             counts,
-            permutations(len(members), settings.n_permutations, settings.seed),
-            {split: self.metric.of_sites(targets, split) for split in targets.splits},
-            ceilings,
+            permutations(n, settings.n_permutations, settings.seed),
+            metric.of_sites(targets),
+            ceiling,
+            metric.ceiling(targets, without_each(n), settings.seed) if left else constant,
+            halves(metric, targets, counts, settings.n_permutations, settings.seed) if whole else None,
         )
 
 
@@ -123,44 +140,53 @@ def score_layers(layers: Sequence[CapturedLayer], yardstick: Yardstick) -> pd.Da
     Returns
     -------
     rows
-        One row per layer x site x split (``all``, ``odd``, ``even`` repetitions) x group of stimuli. Columns:
+        One row per layer x site x group of stimuli, and one per site for the layer that was chosen on other stimuli
+        (``split`` is ``held out``, else ``all``). Columns:
 
         * ``layer, layer_index, depth, n_units, same_as, flag``: the layer; one with identical output to an earlier
-          one has no rows of
-          its own and is named in ``same_as`` of that one; a flagged one has no score.
+          one has no rows of its own and is named in ``same_as`` of that one; a flagged one has no score.
         * ``site, area, cortical_layer, n_neuroids, n_repetitions``
         * ``metric, scale, stimuli`` (``all`` or a group), ``n_stimuli, split``
-        * ``score, low, high``: with the 95 % interval by bootstrap over stimuli
+        * ``score, low, high``: with the 95 % interval by bootstrap over stimuli; of scores over pairs of stimuli by
+          `murine.comparison.inference.pair_corrected`
         * ``ceiling, ceiling_low, ceiling_high; ceiled, ceiled_low, ceiled_high, above_ceiling``: score / ceiling,
-          both resampled together; values
-          above 1 are kept and flagged
-        * ``p_value``: one-sided, by relabelling the stimuli
-        * ``chosen``: ``naive`` marks the best layer of a site on all repetitions; ``nested`` the score on even
-          repetitions of the layer
-          that is best on odd ones, which is free of the optimism of having been chosen
+          both resampled together; values above 1 are kept and flagged
+        * ``p_value``: one-sided, by relabelling the stimuli; ``p_best``: of having found a layer so good among all,
+          from the largest of each relabelling (`murine.comparison.multiplicity.best_of_layers_p`);
+          ``p_adjusted``: of chosen layers, for the number of sites of the network (false discovery rate,
+          Benjamini & Hochberg; of ``p_best`` where the choice is naive)
+        * ``chosen``: ``naive`` marks the best layer of a site, chosen and scored on the same stimuli; ``nested`` the
+          score of layers chosen on one half of the stimuli on the other one, which is free of the optimism of having
+          been chosen (`murine.comparison.nesting`); ``layer`` is then the first half's choice and ``other_layer`` the
+          second's. A metric that combines layers has ``nested`` scores only, for it fits them to other stimuli.
+        * ``optimism``: of ``nested`` rows, how much better the naive best scores on the same halves
         * ``draws``: bootstrap draws of ``ceiled`` (of ``score`` where there is no ceiling) for chosen rows, paired
-          between networks; null
+          between networks; ``without_one`` the same without each of the stimuli, where scores are over pairs; null
           elsewhere
     """
     targets = yardstick.targets
     scored = [layer for layer in layers if not layer.same_as]
     usable = [i for i, layer in enumerate(scored) if not layer.flag and layer.kernel is not None]
-    chosen: dict[str, Int[np.ndarray, " n_sites"]] = {}
-    frames = []
+    frames: list[pd.DataFrame] = []
+    naive = pair = np.empty(0, int)
     for group, fixed in yardstick.parts.items():
         part = _Part(yardstick.metric, [scored[i] for i in usable], fixed)
         if group == "all":
-            chosen = part.choose()
-        for split in targets.splits:
-            rows = part.rows(split, chosen, everywhere=group == "all")
-            if group != "all" and split != "all":
-                rows = rows[rows.chosen != ""]
-            frames.append(rows.assign(stimuli=group, n_stimuli=len(fixed.members)))
+            naive = best_layer(part.scores)
+            nested = part.nest()
+            pair = naive[None] if nested is None else nested.choice.layers
+            found = [part.layer_rows(naive)] + ([] if nested is None else [part.held_out_rows(nested)])
+        else:
+            found = [part.layer_rows(naive, everywhere=False)] + ([part.pair_rows(pair)] if len(pair) == 2 else [])
+        frames += [rows.assign(stimuli=group, n_stimuli=len(fixed.members)) for rows in found]
     rows = pd.concat(frames, ignore_index=True)
     if yardstick.metric.combines_layers:
         n_units = sum(scored[i].n_units for i in usable)
         scored = [CapturedLayer("all layers together", 1.0, (n_units,), None)]
     else:
+        names = np.array([scored[i].name for i in usable] + [""], dtype=object)
+        if "other_index" in rows:
+            rows["other_layer"] = names[rows.pop("other_index").fillna(-1).astype(int)]
         rows["layer_index"] = np.asarray(usable)[rows.layer_index] if usable else rows.layer_index
         rows = pd.concat([rows, _flagged(scored, targets)], ignore_index=True)
     about = pd.DataFrame(
@@ -192,7 +218,7 @@ def _flagged(scored: Sequence[CapturedLayer], targets: Targets) -> pd.DataFrame:
         if layer.flag
         for about in _about_sites(targets)
     ]
-    return pd.DataFrame(rows).assign(n_stimuli=len(targets.stimulus_ids)) if rows else pd.DataFrame()
+    return pd.DataFrame(rows).assign(n_stimuli=targets.n_stimuli) if rows else pd.DataFrame()
 
 
 def _about_sites(targets: Targets) -> list[dict[str, Any]]:
@@ -213,87 +239,153 @@ class _Part:
 
     def __init__(self, metric: Metric, layers: Sequence[CapturedLayer], fixed: _Fixed) -> None:
         self.metric, self.fixed = metric, fixed
-        kernels = [layer.kernel.select(fixed.members) for layer in layers if layer.kernel is not None]
-        stack = metric.of_layers(kernels, len(fixed.members))
-        # A layer may be well for all stimuli and constant within a group: its scores there are NaN.
-        self.defined: Bool[np.ndarray, " n_layers"] = np.isfinite(stack).all(axis=tuple(range(1, stack.ndim)))
-        shape = (-1, *(1,) * (stack.ndim - 1))
-        self.layers = np.where(self.defined.reshape(shape), stack, metric.stand_in(stack))
-        self.scores = {split: self._score(sites) for split, sites in fixed.sites.items()}
+        self.kernels = [layer.kernel.select(fixed.members) for layer in layers if layer.kernel is not None]
+        self.layers, self.defined = metric.prepare(self.kernels, fixed.targets)
+        self.scores = np.where(self.defined[:, None], metric.score(self.layers, fixed.sites), np.nan)
 
-    def _score(self, sites: Any) -> Float[np.ndarray, "n_layers n_sites"]:
-        return np.where(self.defined[:, None], self.metric.score(self.layers, sites), np.nan)
+    def nest(self) -> Nested | None:
+        """Scores of layers chosen on other stimuli, where there are enough stimuli and a layer."""
+        fixed = self.fixed
+        if fixed.halves is None or not len(self.layers):
+            return None
+        return nest(self.metric, self.kernels, self.layers, fixed.sites, fixed.halves, fixed.counts, fixed.relabellings)
 
-    def choose(self) -> dict[str, Int[np.ndarray, " n_sites"]]:
-        """The best layer of each site, on all repetitions and on odd ones; -1 where none has a score."""
-        chosen = {}
-        for rule, split in (("naive", "all"), ("nested", "odd")):
-            if split in self.scores:
-                scores = np.where(np.isnan(self.scores[split]), -np.inf, self.scores[split])
-                best = scores.argmax(axis=0) if len(scores) else np.zeros(scores.shape[1], int)
-                chosen[rule] = np.where(np.isfinite(scores.max(axis=0, initial=-np.inf)), best, -1)
-        return chosen
-
-    def rows(self, split: str, chosen: dict[str, Int[np.ndarray, " n_sites"]], everywhere: bool) -> pd.DataFrame:
-        """One row per layer and site; intervals and p-values for all, or for chosen layers only.
-
-        Odd repetitions serve to choose a layer: their rows have scores alone. So do layers on even repetitions that
-        were not chosen."""
-        scores = self.scores[split]
-        n_layers, n_sites = scores.shape
-        rule = {"all": "naive", "even": "nested"}.get(split, "")
+    def layer_rows(self, best: Int[np.ndarray, " n_sites"], everywhere: bool = True) -> pd.DataFrame:
+        """One row per layer and site; intervals and p-values for all, or for the best layers only."""
+        scores = self.scores
+        n_layers = len(scores)
         marks = np.full(scores.shape, "", dtype=object)
-        best = chosen.get(rule, np.full(n_sites, -1))
-        marks[best[best >= 0], np.flatnonzero(best >= 0)] = rule
-        detailed = np.arange(n_layers) if everywhere and split == "all" else np.unique(best[best >= 0])
-        columns: dict[str, Any] = {
-            "score": scores,
-            "chosen": marks,
-            "flag": np.full(scores.shape, "", dtype=object),
-        }
-        columns["flag"][~self.defined] = "not defined within this group of stimuli"
-        for name in ("low", "high", "ceiled", "ceiled_low", "ceiled_high", "p_value"):
-            columns[name] = np.full(scores.shape, np.nan)
-        columns["draws"] = np.full(scores.shape, None, dtype=object)
-        ceiling = self.fixed.ceilings[split]
-        columns["ceiled"] = ceiling.apply(scores, self.metric.scale)
-        if rule and len(detailed):
-            self._detail(columns, split, detailed, marks[detailed] != "", ceiling)
-        frame = pd.DataFrame({name: values.ravel() for name, values in columns.items()})
-        frame["layer_index"] = np.repeat(np.arange(n_layers), n_sites)
-        low, high = ceiling.interval()
-        for name, values in (("ceiling", ceiling.value), ("ceiling_low", low), ("ceiling_high", high)):
-            frame[name] = np.tile(np.where(ceiling.value > 0, values, np.nan), n_layers)
+        # What combines layers fits them to other stimuli than it is scored on: nothing of it is naive.
+        marks[best[best >= 0], np.flatnonzero(best >= 0)] = "nested" if self.metric.combines_layers else "naive"
+        chosen = marks != ""
+        which = np.arange(n_layers) if everywhere else np.unique(best[best >= 0])
+        draws, without = self._resampled(which)
+        layer, site = (x.ravel() for x in np.indices(scores.shape))
+        frame = self._frame(scores.ravel(), layer, site)
+        frame["chosen"] = marks.ravel()
+        undefined = "not defined by this metric" if everywhere else "not defined within this group of stimuli"
+        frame["flag"] = np.where(np.isnan(frame.score), undefined, "")
+        detailed = np.flatnonzero(np.isin(layer, which))
+        self._detail(frame, detailed, _flat(draws), None if without is None else _flat(without), chosen.ravel())
+        p, best_p = (np.full(scores.shape, np.nan) for _ in range(2))
+        if len(self.fixed.relabellings) and len(which):
+            if self.metric.costly_permutations:
+                for i, s in zip(*np.nonzero(chosen), strict=True):
+                    p[i, s] = permutation_p(scores[[i]][:, [s]], self._null(np.array([i]), self.fixed.sites[[s]]))[0, 0]
+            else:
+                null = self._null(which, self.fixed.sites)
+                p[which] = permutation_p(scores[which], null)
+                if everywhere:
+                    best_p = best_of_layers_p(scores, null)
+        frame["p_value"], frame["p_best"] = p.ravel(), best_p.ravel()
+        frame["p_adjusted"] = np.nan
+        mine = frame.index[chosen.ravel()]
+        family = frame.p_best[mine] if frame.p_best[mine].notna().any() else frame.p_value[mine]
+        frame.loc[mine, "p_adjusted"] = adjusted_p(family.to_numpy())
+        return frame
+
+    def held_out_rows(self, nested: Nested) -> pd.DataFrame:
+        """One row per site: the score of layers chosen on other stimuli."""
+        frame = self._pair(nested.choice.layers, nested.scores, nested.draws, nested.without_one)
+        p = np.full(len(frame), np.nan)
+        if len(nested.null):
+            p = permutation_p(nested.scores[None], nested.null[:, None])[0]
+        return frame.assign(p_value=p, p_best=np.nan, p_adjusted=adjusted_p(p), optimism=nested.choice.optimism)
+
+    def pair_rows(self, pair: Int[np.ndarray, "2 n_sites"]) -> pd.DataFrame:
+        """One row per site: the mean score of the two layers that were chosen on all stimuli, for this group."""
+        which, place = np.unique(np.maximum(pair, 0), return_inverse=True)
+        place, at = place.reshape(pair.shape), np.arange(pair.shape[1])
+
+        def mean(scores: np.ndarray) -> np.ndarray:
+            return np.where((pair < 0).any(axis=0), np.nan, scores[..., place, at].mean(axis=-2))
+
+        draws, without = self._resampled(which)
+        scores = mean(self.scores[which])
+        return self._pair(pair, scores, mean(draws), None if without is None else mean(without))
+
+    def _pair(
+        self,
+        pair: Int[np.ndarray, "2 n_sites"],
+        scores: Float[np.ndarray, " n_sites"],
+        draws: np.ndarray,
+        without: np.ndarray | None,
+    ) -> pd.DataFrame:
+        told = np.flatnonzero(np.isfinite(scores))
+        first, second = np.where(pair[:1] >= 0, pair, pair[::-1])
+        frame = self._frame(scores, first, np.arange(len(scores)))
+        frame["chosen"], frame["split"] = "nested", "held out"
+        frame["other_index"] = second
+        everything = np.arange(len(scores))
+        self._detail(frame, everything, draws, without, np.isfinite(scores))
+        return frame.iloc[told].reset_index(drop=True)
+
+    def _resampled(self, which: Int[np.ndarray, " _"]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Draws of some layers, and their scores without each stimulus."""
+        metric, fixed, layers = self.metric, self.fixed, self.layers[which]
+        lost = ~self.defined[which, None]
+        draws = np.where(lost, np.float32("nan"), metric.resample(layers, fixed.sites, fixed.counts))
+        if not metric.over_pairs:
+            return draws, None
+        without = metric.leave_one_out(layers, fixed.sites, len(fixed.members))
+        return draws, np.where(lost, np.float32("nan"), without)
+
+    def _null(self, which: Int[np.ndarray, " _"], sites: Any) -> np.ndarray:
+        return self.metric.permute(self.layers[which], sites, self.fixed.relabellings)
+
+    def _frame(
+        self, scores: Float[np.ndarray, " n_rows"], layer: Int[np.ndarray, " n_rows"], site: Int[np.ndarray, " n_rows"]
+    ) -> pd.DataFrame:
+        """Rows with what is known of sites and their ceilings, not yet with intervals."""
+        ceiling = self.fixed.ceiling
+        frame = pd.DataFrame({"score": scores, "layer_index": layer, "split": "all", "flag": ""})
+        ends = ceiling.interval()
+        for name, values in zip(("ceiling", "ceiling_low", "ceiling_high"), (ceiling.value, *ends), strict=True):
+            frame[name] = np.where(ceiling.value > 0, values, np.nan)[site]
+        frame["ceiled"] = _of_sites(ceiling, site).apply(scores[None], self.metric.scale)[0]
+        frame["above_ceiling"] = ceiling.beyond(frame.ceiled.to_numpy())
         about = pd.DataFrame(_about_sites(self.fixed.targets))
         for name in about:
-            frame[name] = np.tile(about[name].to_numpy(), n_layers)
-        frame["above_ceiling"] = frame.ceiled > 1
-        return frame.assign(split=split)
+            frame[name] = about[name].to_numpy()[site]
+        frame["site_index"] = site
+        return frame
 
     def _detail(
         self,
-        columns: dict[str, Any],
-        split: str,
+        frame: pd.DataFrame,
         which: Int[np.ndarray, " n_detailed"],
-        marked: np.ndarray,
-        ceiling: Ceiling,
+        draws: Float[np.ndarray, "n_draws n_detailed"],
+        without: Float[np.ndarray, "n_stimuli n_detailed"] | None,
+        chosen: Bool[np.ndarray, " n_rows"],
     ) -> None:
-        """Fill in intervals, p-values and draws of some layers."""
-        sites, scores = self.fixed.sites[split], self.scores[split][which]
-        draws = self.metric.resample(self.layers[which], sites, self.fixed.counts)
-        draws = np.where(self.defined[which][:, None], draws, np.float32("nan"))
-        ceiled_draws = ceiling.apply_draws(draws, self.metric.scale)
-        columns["low"][which], columns["high"][which] = interval(draws)
-        columns["ceiled_low"][which], columns["ceiled_high"][which] = interval(ceiled_draws)
-        kept = np.where(ceiling.value > 0, ceiled_draws, draws).astype(np.float32)
-        for i, s in zip(*np.nonzero(marked), strict=True):
-            columns["draws"][which[i], s] = kept[:, i, s]
-        if not len(self.fixed.relabellings):
-            return
-        if self.metric.costly_permutations:
-            for i, s in zip(*np.nonzero(marked), strict=True):
-                null = self.metric.permute(self.layers[which[[i]]], sites[[s]], self.fixed.relabellings)
-                columns["p_value"][which[i], s] = permutation_p(scores[[i]][:, [s]], null)[0, 0]
-        else:
-            null = self.metric.permute(self.layers[which], sites, self.fixed.relabellings)
-            columns["p_value"][which] = permutation_p(scores, null)
+        """Fill in intervals of some rows, and draws of the chosen ones."""
+        fixed, scale = self.fixed, self.metric.scale
+        site = frame.pop("site_index").to_numpy()[which]
+        ceiled = _of_sites(fixed.ceiling, site).apply_draws(draws[:, None], scale)[:, 0]
+        raw, shared = draws, ceiled
+        left = None
+        if without is not None:
+            left = _of_sites(fixed.ceiling_without_one, site).apply_draws(without[:, None], scale)[:, 0]
+            raw, shared = pair_corrected(draws, without), pair_corrected(ceiled, left)
+        for names, sample in ((("low", "high"), raw), (("ceiled_low", "ceiled_high"), shared)):
+            for name, values in zip(names, interval(sample), strict=True):
+                frame[name] = np.nan
+                frame.loc[which, name] = values
+        known = fixed.ceiling.value[site] > 0
+        shown = {"draws": np.where(known, ceiled, draws)}
+        if without is not None and left is not None:
+            shown["without_one"] = np.where(known, left, without)
+        for name in ("draws", "without_one"):
+            column = np.full(len(frame), None, dtype=object)
+            for k in np.flatnonzero(chosen[which]) if name in shown else ():
+                column[which[k]] = shown[name][:, k].astype(np.float32)
+            frame[name] = column
+
+
+def _flat(draws: Float[np.ndarray, "n_draws n_layers n_sites"]) -> Float[np.ndarray, "n_draws n_rows"]:
+    return draws.reshape(len(draws), -1)
+
+
+def _of_sites(ceiling: Ceiling, site: Int[np.ndarray, " n_rows"]) -> Ceiling:
+    """The ceiling of each row."""
+    return Ceiling(ceiling.value[site], ceiling.draws[:, site], ceiling.scale)

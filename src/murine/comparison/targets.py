@@ -5,7 +5,7 @@ compared.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -14,17 +14,11 @@ from scipy.stats import rankdata
 from murine.comparison.ceiling import Ceiling, full_reliability, halves_reliability
 from murine.comparison.geometry import u_centred
 from murine.comparison.inference import Counts
-from murine.comparison.rdm import kernel_rdm, upper, zscore
+from murine.comparison.rdm import dissimilarities, upper, zscore
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError
 from murine.networks.kernel import LayerKernel
-
-#: The parts of the data a score can be computed on. A layer chosen on ``odd`` repetitions is scored on ``even`` ones.
-SPLITS = ("all", "odd", "even")
-
-#: Which repetitions these are.
-_REPETITIONS = {"all": slice(None), "odd": slice(0, None, 2), "even": slice(1, None, 2)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,15 +43,10 @@ class Population:
     n_splits: int
     seed: int
 
-    def split(self, split: str) -> Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]:
-        """The trials of a split: ``all``, ``odd`` (1st, 3rd ...) or ``even`` repetitions."""
-        return self.trials[:, :, _REPETITIONS[split]]
-
-    def means(self, split: str) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
-        """Mean responses over the repetitions of a split."""
-        chosen = np.zeros((1, self.trials.shape[2]), bool)
-        chosen[0, _REPETITIONS[split]] = True
-        return _means(self.trials, chosen)[0]
+    @property
+    def means(self) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
+        """Mean responses over repetitions."""
+        return _means(self.trials, np.ones((1, self.trials.shape[2]), bool))[0]
 
     def select(self, stimuli: Int[np.ndarray, " n_chosen"]) -> Population:
         """The same neurons' responses to some of the stimuli (positions)."""
@@ -71,7 +60,9 @@ class Targets:
     Attributes
     ----------
     rdms
-        By split: (n_sites, n_stimuli, n_stimuli). Only ``all`` for data without single trials.
+        (n_sites, n_stimuli, n_stimuli), of all repetitions.
+    dissimilarity
+        What they are made of, and those of layers are to be (`murine.comparison.rdm.dissimilarities`).
     parts
         (n_sites, 4, n_splits, n_pairs) float32: RDM vectors of two random halves and of two random quarters of the
         repetitions; None for data without single trials. Quarters are NaN with fewer than four repetitions.
@@ -82,8 +73,8 @@ class Targets:
     left_out
         Ids of neurons that could not be used, by reason.
     kernels
-        By split: products of the patterns of every two stimuli, (n_sites, n_stimuli, n_stimuli); of given matrices
-        their similarities.
+        Products of the patterns of every two stimuli, (n_sites, n_stimuli, n_stimuli); of given matrices their
+        similarities.
     population
         The single neurons; None for data without them.
     """
@@ -92,22 +83,23 @@ class Targets:
     digest: str
     sites: tuple[Site, ...]
     stimulus_ids: tuple[str, ...]
-    rdms: dict[str, Float[np.ndarray, "n_sites n_stimuli n_stimuli"]]
+    rdms: Float[np.ndarray, "n_sites n_stimuli n_stimuli"]
+    dissimilarity: str
     parts: Float[np.ndarray, "n_sites 4 n_splits n_pairs"] | None
     given_reliability: Float[np.ndarray, "n_sites 2"]
     n_neuroids: tuple[int, ...]
     n_repetitions: int
     left_out: dict[str, tuple[str, ...]]
-    kernels: dict[str, Float[np.ndarray, "n_sites n_stimuli n_stimuli"]]
+    kernels: Float[np.ndarray, "n_sites n_stimuli n_stimuli"]
     population: Population | None = None
 
     @property
-    def splits(self) -> tuple[str, ...]:
-        return tuple(split for split in SPLITS if split in self.rdms)
+    def n_stimuli(self) -> int:
+        return len(self.stimulus_ids)
 
     def select(self, stimuli: Int[np.ndarray, " n_chosen"]) -> Targets:
         """Return the targets for some of the stimuli (positions)."""
-        n = len(self.stimulus_ids)
+        n = self.n_stimuli
         position = np.zeros((n, n), np.intp)
         rows, columns = np.triu_indices(n, 1)
         position[rows, columns] = position[columns, rows] = np.arange(len(rows))
@@ -117,23 +109,28 @@ class Targets:
             self.digest,
             self.sites,
             tuple(self.stimulus_ids[i] for i in stimuli),
-            {split: rdms[:, stimuli][:, :, stimuli] for split, rdms in self.rdms.items()},
+            self.rdms[:, stimuli][:, :, stimuli],
+            self.dissimilarity,
             None if self.parts is None else self.parts[..., pairs],
             self.given_reliability,
             self.n_neuroids,
             self.n_repetitions,
             self.left_out,
-            {split: kernels[:, stimuli][:, :, stimuli] for split, kernels in self.kernels.items()},
+            self.kernels[:, stimuli][:, :, stimuli],
             None if self.population is None else self.population.select(stimuli),
         )
 
-    def ceiling(self, scale: str, counts: Counts, split: str = "all", *, ranks: bool = False, seed: int = 0) -> Ceiling:
-        """The ceiling of a score on ``scale`` against the RDMs of a split, with draws paired with ``counts``.
+    def without_parts(self) -> Targets:
+        """The same sites without what their ceilings are made of: less to copy where only scores are wanted."""
+        return replace(self, parts=None)
+
+    def ceiling(self, scale: str, counts: Counts, *, ranks: bool = False, seed: int = 0) -> Ceiling:
+        """The ceiling of a score on ``scale`` against the RDMs, with draws paired with ``counts``.
 
         From single trials: the mean correlation of the RDMs of random halves (of their ranks with ``ranks``), which
-        is the reliability of an odd or even half; that of all repetitions follows by Spearman-Brown with a second
-        term (`murine.comparison.ceiling.full_reliability`). From given reliabilities: their value, with normal draws
-        of their standard error."""
+        is the reliability of half the data; that of all repetitions follows by Spearman-Brown with a second term
+        (`murine.comparison.ceiling.full_reliability`). From given reliabilities: their value, with
+        normal draws of their standard error."""
         reliability = np.empty(len(self.sites))
         draws = np.empty((len(counts), len(self.sites)))
         generator = np.random.default_rng([seed, len(self.sites)])
@@ -143,32 +140,27 @@ class Targets:
                 reliability[s], draws[:, s] = mean, mean + sem * generator.standard_normal(len(counts))
                 continue
             parts = rankdata(self.parts[s], axis=-1).astype(np.float32) if ranks else self.parts[s]
-            if split == "all":
-                reliability[s], draws[:, s] = _parts_reliability(parts, counts, self.n_repetitions)
-            else:
-                reliability[s], draws[:, s] = halves_reliability(parts[0], parts[1], counts)
+            reliability[s], draws[:, s] = _parts_reliability(parts, counts, self.n_repetitions)
         return Ceiling.from_reliability(reliability, draws, scale)
 
-    def kernel_ceiling(self, counts: Counts, split: str = "all") -> Ceiling:
-        """The ceiling of the debiased CKA with the kernels of a split, from random halves and quarters as `ceiling`.
+    def kernel_ceiling(self, counts: Counts) -> Ceiling:
+        """The ceiling of the debiased CKA with the kernels, from random halves and quarters as `ceiling`.
 
         Kernels centred without bias have no noise in expectation, and their likeness is a cosine: that of halves is a
         reliability. Its draws are taken over pairs of stimuli.
         """
         if self.population is None:
             raise MurineError(f"{self.name!r} has no single trials to make halves of.")
-        population, n_pairs = self.population, len(self.stimulus_ids) * (len(self.stimulus_ids) - 1) // 2
-        n_repetitions = population.split(split).shape[2]
+        population, n_pairs = self.population, self.n_stimuli * (self.n_stimuli - 1) // 2
+        selections = np.concatenate(_random_parts(self.n_repetitions, population.n_splits, population.seed))
         reliability = np.empty(len(self.sites))
         draws = np.empty((len(counts), len(self.sites)))
         for s, members in enumerate(population.members):
-            trials = population.split(split)[members]
-            selections = np.concatenate(_random_parts(n_repetitions, population.n_splits, population.seed))
             vectors = np.empty((len(selections), n_pairs), np.float32)
-            for vector, means in zip(vectors, _means(trials, selections), strict=True):
+            for vector, means in zip(vectors, _means(population.trials[members], selections), strict=True):
                 vector[:] = upper(u_centred(_kernel(means, population.normalise).gram[None]))[0]
             parts = vectors.reshape(-1, population.n_splits, n_pairs)
-            reliability[s], draws[:, s] = _parts_reliability(parts, counts, n_repetitions)
+            reliability[s], draws[:, s] = _parts_reliability(parts, counts, self.n_repetitions)
         return Ceiling.from_reliability(reliability, draws, "r")
 
 
@@ -177,6 +169,7 @@ def targets_of(
     by: Sequence[str] = ("area",),
     *,
     normalise: str = "zscore",
+    dissimilarity: str = "pearson",
     n_splits: int = 100,
     seed: int = 0,
 ) -> Targets:
@@ -185,68 +178,68 @@ def targets_of(
     Parameters
     ----------
     data
-        A recording (RDMs are Pearson distances between the population responses to every two stimuli) or given
-        matrices.
+        A recording (RDMs are dissimilarities of the population responses to every two stimuli) or given matrices.
     by
         Coordinates that make up a site, for a recording.
     normalise
         ``zscore``: each neuron is standardised over stimuli first, so that all count alike; ``none``: as they are, so
         that the most active ones dominate (Conwell et al. 2021 take ``numpy.corrcoef`` of the plain responses).
+    dissimilarity
+        A name in `murine.comparison.rdm.dissimilarities`. Matrices come with theirs, which is taken to be this one.
     n_splits, seed
         Random halves and quarters of the repetitions for the ceiling.
 
     Raises
     ------
     MurineError
-        Fewer than two repetitions, no usable neuron, unknown coordinate or normalisation.
+        Fewer than two repetitions, no usable neuron, unknown coordinate, normalisation or dissimilarity.
     """
     if normalise not in ("zscore", "none"):
         raise MurineError(f"normalise is {normalise!r}; expected 'zscore' or 'none'.")
+    rdm_of = dissimilarities[dissimilarity]
     order = np.argsort(np.asarray(data.stimulus_ids))
     ids = tuple(data.stimulus_ids[i] for i in order)
     if isinstance(data, NeuralRDMs):
         given = np.stack([data.reliability, data.reliability_sem], axis=1)
-        rdms = {"all": data.matrices[:, order][:, :, order]}
+        rdms = data.matrices[:, order][:, :, order]
         unknown = (0,) * len(data.sites)
-        similarities = {"all": 1 - rdms["all"]}
-        return Targets(data.name, data.digest, data.sites, ids, rdms, None, given, unknown, 0, {}, similarities)
+        return Targets(
+            data.name, data.digest, data.sites, ids, rdms, dissimilarity, None, given, unknown, 0, {}, 1 - rdms
+        )
 
     if data.n_repetitions < 2:
         raise MurineError(
-            f"{data.name!r} has {data.n_repetitions} repetition of each stimulus; ceilings and the choice of a layer "
-            "need at least 2."
+            f"{data.name!r} has {data.n_repetitions} repetition of each stimulus; ceilings need at least 2."
         )
     usable, left_out = data.usable()
     groups = usable.sites(*by)
     n = usable.n_repetitions
-    odd = np.arange(n) % 2 == 0  # the 1st, 3rd, 5th ... repetition
-    selections = np.concatenate([*_random_parts(n, n_splits, seed), [np.ones_like(odd), odd, ~odd]])
+    selections = np.concatenate([*_random_parts(n, n_splits, seed), np.ones((1, n), bool)])
 
-    found: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
-    kernels: dict[str, list[np.ndarray]] = {split: [] for split in SPLITS}
+    found: list[np.ndarray] = []
+    kernels: list[np.ndarray] = []
     parts = np.full((len(groups), 4, n_splits, len(ids) * (len(ids) - 1) // 2), np.nan, np.float32)
-    n_random = len(selections) - len(SPLITS)
     for s, members in enumerate(groups.values()):
-        means = _means(usable.responses[members][:, order], selections)
-        for k in range(n_random):
-            parts[s, k // n_splits, k % n_splits] = upper(kernel_rdm(_kernel(means[k], normalise)))
-        for k, split in enumerate(SPLITS):
-            kernel = _kernel(means[n_random + k], normalise)
-            found[split].append(kernel_rdm(kernel))
-            kernels[split].append(kernel.gram)
+        *random, mean = _means(usable.responses[members][:, order], selections)
+        for k, part in enumerate(random):
+            parts[s, k // n_splits, k % n_splits] = upper(rdm_of(_kernel(part, normalise)))
+        kernel = _kernel(mean, normalise)
+        found.append(rdm_of(kernel))
+        kernels.append(kernel.gram)
     _refuse_undefined(data.name, list(groups), found)
     return Targets(
         data.name,
         data.digest,
         tuple(groups),
         ids,
-        {split: np.stack(rdms) for split, rdms in found.items()},
+        np.stack(found),
+        dissimilarity,
         parts,
         np.full((len(groups), 2), np.nan),
         tuple(len(members) for members in groups.values()),
         data.n_repetitions,
         left_out,
-        {split: np.stack(grams) for split, grams in kernels.items()},
+        np.stack(kernels),
         Population(usable.responses[:, order], tuple(groups.values()), normalise, n_splits, seed),
     )
 
@@ -303,11 +296,10 @@ def _means(
     return np.ascontiguousarray(means.T).reshape(len(parts), *trials.shape[:2])
 
 
-def _refuse_undefined(name: str, sites: Sequence[Site], found: dict[str, list[np.ndarray]]) -> None:
-    for split, rdms in found.items():
-        for site, rdm in zip(sites, rdms, strict=True):
-            if np.isnan(rdm).any():
-                raise MurineError(
-                    f"the RDM of {name!r} at {site.name!r} ({split} repetitions) is not defined: all its neurons "
-                    "respond alike to some stimulus. Use more neurons a site, or normalise='none'."
-                )
+def _refuse_undefined(name: str, sites: Sequence[Site], found: Sequence[np.ndarray]) -> None:
+    for site, rdm in zip(sites, found, strict=True):
+        if np.isnan(rdm).any():
+            raise MurineError(
+                f"the RDM of {name!r} at {site.name!r} is not defined: all its neurons respond alike to some stimulus. "
+                "Use more neurons a site, or normalise='none'."
+            )

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from murine.atlas.leaderboard import MIN_CEILING, leaderboards
 from murine.atlas.store import Atlas
-from murine.comparison.inference import interval
+from murine.comparison.inference import interval, pair_corrected
 from murine.errors import MurineError, nearest
 
 #: What makes rows belong to one network.
@@ -67,8 +67,7 @@ class Board:
         those without a score that counts (band 0, NaN). ``label`` is short and unique.
     sites
         In anatomical order: ``site, area, cortical_layer, label`` (within the area), ``n_neuroids,
-        n_repetitions, ceiling, ceiling_low, ceiling_high`` (all repetitions), ``ruling`` (the ceiling that
-        ranked scores were divided by: of half the repetitions where the choice is nested), ``counted``.
+        n_repetitions, ceiling, ceiling_low, ceiling_high, counted``.
     chosen
         Rows of chosen layers for all groups of stimuli; ``entry`` is the position in ``networks``.
     layers
@@ -114,7 +113,7 @@ class Board:
     @cached_property
     def has_ceiling(self) -> bool:
         """False where no site has a ceiling: what is called ceiled is the raw score then."""
-        return bool(self.sites.ruling.notna().any())
+        return bool(self.sites.ceiling.notna().any())
 
     @property
     def groups(self) -> list[str]:
@@ -211,11 +210,11 @@ def _read_board(atlas: Atlas, settings: dict[str, Any], variant: str, tasks: lis
     networks = _networks(table, owners)
     place = _places(networks)
     selection = str(table.selection.iloc[0]) if len(table) else "naive"
-    sites = _sites(read(f"{_SITE}, split, {_CEILING}", "stimuli = 'all'"), selection)
+    sites = _sites(read(f"{_SITE}, {_CEILING}", "split = 'all' AND stimuli = 'all'"))
     # A network may have been scored twice, as with another pattern of layers: the first result speaks for it.
     chosen = place(
         read(
-            f"{_SITE}, layer, depth, n_units, scale, stimuli, n_stimuli, split, chosen, {_NUMBERS}, task",
+            f"{_SITE}, layer, other_layer, depth, n_units, scale, stimuli, n_stimuli, split, chosen, {_NUMBERS}, task",
             "chosen <> '' ORDER BY task, layer_index",
         )
     ).drop_duplicates(["entry", "site", "stimuli", "chosen"])
@@ -226,7 +225,7 @@ def _read_board(atlas: Atlas, settings: dict[str, Any], variant: str, tasks: lis
         )
     ).drop_duplicates(["entry", "site", "layer"])
     draws = place(
-        read("site, score, ceiled, draws", f"stimuli = 'all' AND chosen = '{selection}' ORDER BY task")
+        read("site, score, ceiled, draws, without_one", f"stimuli = 'all' AND chosen = '{selection}' ORDER BY task")
     ).drop_duplicates(["entry", "site"])
     flagged = place(
         read(
@@ -315,14 +314,13 @@ def _labels(networks: pd.DataFrame) -> list[str]:
     return labels
 
 
-def _sites(rows: pd.DataFrame, selection: str) -> pd.DataFrame:
+def _sites(rows: pd.DataFrame) -> pd.DataFrame:
     """Sites in anatomical order with their ceilings; which of them count follows `leaderboards`."""
     # Rows of flagged layers have no ceiling: sorting puts them last, so that the first row of a site has one.
     rows = rows.sort_values(["site", "ceiling"], kind="stable", na_position="last")
-    sites = rows[rows.split == "all"].drop_duplicates("site").drop(columns=[*KEY, "split"])
-    ruling = rows[rows.split == ("even" if selection == "nested" else "all")].groupby("site").ceiling.first()
-    sites["ruling"] = sites.site.map(ruling).astype(float)
-    sites["counted"] = sites.ruling >= MIN_CEILING if sites.ruling.notna().any() else True
+    sites = rows.drop_duplicates("site").drop(columns=list(KEY))
+    sites["ceiling"] = sites.ceiling.astype(float)
+    sites["counted"] = sites.ceiling >= MIN_CEILING if sites.ceiling.notna().any() else True
     names = list(zip(sites.site.astype(str), sites.area.astype(str), strict=True))
     sites["label"] = [site.removeprefix(area).strip() or area for site, area in names]
     sites["area"] = [area or site for site, area in names]
@@ -339,21 +337,46 @@ def _twins(networks: pd.DataFrame, draws: pd.DataFrame, sites: pd.DataFrame) -> 
     counted = set(sites.site[sites.counted])
     values = draws.ceiled.where(draws.ceiled.notna(), draws.score)  # as the draws: raw where there is no ceiling
     own = {
-        (int(e), str(s)): (float(v), np.asarray(d, dtype=np.float64))
-        for e, s, v, d in zip(draws.entry, draws.site, values, draws.draws, strict=True)
+        (int(e), str(s)): _Sample(float(v), _array(d), _array(w))
+        for e, s, v, d, w in zip(draws.entry, draws.site, values, draws.draws, draws.without_one, strict=True)
     }
     for t in ranked.index[ranked.role == "trained"].tolist():
         same = (ranked.network == ranked.network[t]) & (ranked.input_size == ranked.input_size[t])
         for r in ranked.index[same & (ranked.role == "random")].tolist():
-            pairs = {s: (own[t, s], own[r, s]) for s in names if (t, s) in own and (r, s) in own}
-            differences = {s: (a[0] - b[0], a[1] - b[1]) for s, (a, b) in pairs.items()}
+            differences = {s: own[t, s] - own[r, s] for s in names if (t, s) in own and (r, s) in own}
             over = [difference for s, difference in differences.items() if s in counted]
             if over:
-                mean = float(np.mean([d[0] for d in over])), np.mean([d[1] for d in over], axis=0)
-                found.append(Twins(t, r, _interval(*mean), {s: _interval(*d) for s, d in differences.items()}))
+                found.append(Twins(t, r, _mean(over).interval(), {s: d.interval() for s, d in differences.items()}))
     return found
 
 
-def _interval(value: float, draws: Float[np.ndarray, " n_draws"]) -> Interval:
-    low, high = interval(draws[:, None])
-    return value, float(low[0]), float(high[0])
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """A score or difference of scores, its draws, and its values without each stimulus, where it has them."""
+
+    value: float
+    draws: Float[np.ndarray, " n_draws"]
+    without_one: Float[np.ndarray, " n_stimuli"] | None
+
+    def __sub__(self, other: _Sample) -> _Sample:
+        mine, theirs = self.without_one, other.without_one
+        left = None if mine is None or theirs is None else mine - theirs
+        return _Sample(self.value - other.value, self.draws - other.draws, left)
+
+    def interval(self) -> Interval:
+        draws = self.draws if self.without_one is None else pair_corrected(self.draws, self.without_one)
+        low, high = interval(draws[:, None])
+        return self.value, float(low[0]), float(high[0])
+
+
+def _mean(samples: Sequence[_Sample]) -> _Sample:
+    left = [sample.without_one for sample in samples if sample.without_one is not None]
+    return _Sample(
+        float(np.mean([sample.value for sample in samples])),
+        np.mean([sample.draws for sample in samples], axis=0),
+        np.mean(left, axis=0) if len(left) == len(samples) else None,
+    )
+
+
+def _array(values: Any) -> Any:
+    return None if values is None else np.asarray(values, dtype=np.float64)

@@ -37,7 +37,7 @@ _AREA_NAMES = {
     "VISam": "anteromedial (AM)",
 }
 _SELECTIONS = {
-    "nested": "layer chosen on odd repetitions and scored on even ones",
+    "nested": "layers chosen on one half of the images and scored on the other",
     "naive": "layer chosen and scored on the same data: optimistic",
 }
 
@@ -359,7 +359,6 @@ def _sites(board: Board) -> list[dict[str, Any]]:
             "repetitions": row["n_repetitions"] or "not known",
             "ceiling": texts.number(row["ceiling"]),
             "interval": _brackets(row["ceiling_low"], row["ceiling_high"]),
-            "ruling": texts.number(row["ruling"]),
             "counted": bool(row["counted"]),
         }
         for row in board.sites.to_dict("records")
@@ -418,7 +417,8 @@ def _site_rows(board: Board, entry: int) -> list[dict[str, Any]]:
         rows.append(
             {
                 "site": site,
-                "layer": row["layer"],
+                "layer": row["layer"]
+                + (f" | {other}" if (other := row["other_layer"] or "") not in ("", row["layer"]) else ""),
                 "depth": texts.number(row["depth"], 2),
                 "score": texts.number(row["score"]),
                 "interval": _brackets(row["low"], row["high"]),

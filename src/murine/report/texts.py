@@ -222,13 +222,44 @@ _DATA_REFERENCES = {
     "simulated": (),
 }
 
+_RSA = (
+    "Representational similarity analysis (Kriegeskorte et al. 2008). For every two images, 1 − Pearson’s r (or "
+    "another dissimilarity, where the settings say so) between the responses of all units of a layer, or of all "
+    "neurons of a site, tells how differently they are represented. "
+)
+_REGRESSION = (
+    "Neural regression. The responses of every neuron are predicted from all units of a layer, images that were left "
+    "out of the fit only; the score of a site is the mean over its neurons of Pearson’s r between prediction and "
+    "response. "
+)
 _METRICS = {
-    "rsa-pearson": "The score of a layer at a site is Pearson’s r between the two lists of dissimilarities.",
-    "rsa-spearman": "The score of a layer at a site is Spearman’s rank correlation between the two lists "
-    "of dissimilarities: only their order counts.",
-    "rsa-tau-a": "The score of a layer at a site is Kendall’s τ-a between the two lists of dissimilarities "
-    "(Nili et al. 2014): concordant minus discordant pairs of dissimilarities, over all "
-    "pairs; ties count as neither.",
+    "rsa-pearson": _RSA + "The score of a layer at a site is Pearson’s r between the two lists of dissimilarities.",
+    "rsa-spearman": _RSA + "The score of a layer at a site is Spearman’s rank correlation between the two lists of "
+    "dissimilarities: only their order counts.",
+    "rsa-tau-a": _RSA + "The score of a layer at a site is Kendall’s τ-a between the two lists of dissimilarities "
+    "(Nili et al. 2014): concordant minus discordant pairs of dissimilarities, over all pairs; ties count as neither.",
+    "rsa-cosine": _RSA + "The score of a layer at a site is the cosine of the angle between the two lists of "
+    "dissimilarities, which are not centred. It is high whatever they are, for they are all positive.",
+    "rsa-reweighted": _RSA
+    + "The dissimilarities of a site are fitted by a non-negative mixture of those of all layers "
+    "(Conwell et al. 2021), in 6 folds over images; the score is Pearson’s r of fitted and true dissimilarities of "
+    "pairs with an image that was left out.",
+    "cka": "Linear centred kernel alignment (Kornblith et al. 2019): the cosine between the products of patterns of "
+    "every two images, centred over images. With few images it is high for layers that share nothing.",
+    "cka-debiased": "Linear centred kernel alignment from unbiased estimates (Song et al. 2012), zero on average for "
+    "layers that share nothing.",
+    "procrustes": "How well the patterns of a layer can be rotated and scaled onto those of a site: the sum of the "
+    "singular values of their product, over the product of their norms (Williams et al. 2021). With few images it is "
+    "high for layers that share nothing.",
+    "ridge": _REGRESSION
+    + "Ridge regression, each image left out in turn, penalty 1 on features scaled as by the sparse "
+    "random projection of Conwell et al. (2021), exact. Predictions are taken relative to the mean each was fitted to.",
+    "ridge-conwell2021": _REGRESSION
+    + "Ridge regression, each image left out in turn, penalty 1 on features scaled as by "
+    "the sparse random projection of Conwell et al. (2021), exact. As there, the mean of the other responses is part "
+    "of each prediction, which makes a layer that says nothing score below zero.",
+    "pls-10": _REGRESSION + "Partial least squares with 10 components, 6 folds over images.",
+    "pls-25": _REGRESSION + "Partial least squares with 25 components, 6 folds over images.",
 }
 _SCALES = {
     "r": "the square root of the reliability of its dissimilarities",
@@ -275,9 +306,7 @@ def _metric(board: Board) -> tuple[str, ...]:
         about = (getdoc(known) or "").partition("\n")[0]
         return (f"{board.metric}: {about}" if about else f"The score is {board.metric}.",)
     return (
-        "Representational similarity analysis (Kriegeskorte et al. 2008). For every two images, 1 − "
-        "Pearson’s r between the responses of all units of a layer, or of all neurons of a site, tells how "
-        "differently they are represented. " + text,
+        text,
         "A network’s score is the unweighted mean, over the sites that count, of the scores of its chosen "
         "layers" + (", each divided by the ceiling of its site." if board.has_ceiling else "."),
     )
@@ -298,8 +327,7 @@ def _ceiling(board: Board) -> tuple[str, ...]:
         texts.append(
             "Reliability is the mean correlation between the dissimilarities of "
             f"{board.settings['n_splits']} random halves of the repetitions, corrected to all repetitions "
-            "by the Spearman–Brown formula; scores on half the repetitions are divided by the ceiling of "
-            "half the repetitions."
+            "by the Spearman–Brown formula with a second term for products of noise and noise."
         )
     else:
         texts.append("Reliabilities and their standard errors came with the matrices.")
@@ -311,15 +339,22 @@ def _ceiling(board: Board) -> tuple[str, ...]:
 
 
 def _choice(board: Board) -> tuple[str, ...]:
+    if board.metric in list(metrics) and metrics[board.metric].combines_layers:
+        return (
+            "No layer is chosen: all of them are combined, with weights fitted to other images than those that are "
+            "scored, so nothing of it is optimistic.",
+        )
     if board.selection == "nested":
         return (
-            "Nested: for each site the best layer is chosen on odd repetitions and scored on even ones, so "
-            "the score is free of the optimism of having been chosen. “Naive best” is the best layer on "
-            "all repetitions, chosen and scored on the same data, and shown for comparison.",
+            "Nested: images are halved at random. For each site the best layer is chosen on one half and scored on "
+            "the other, and the other way round; the score is the mean of both (of regressions, that of all "
+            "predictions together). It is free of the optimism of having been chosen. “Naive best” is the best layer "
+            "on all images, chosen and scored on the same data, and shown for comparison.",
         )
     return (
-        "Naive: these data have no single trials, so for each site the best layer is chosen and scored on "
-        "the same data. Such scores are optimistic, and more so for networks with many layers.",
+        "Naive: there are too few images to choose layers on one half and score them on the other, so for each site "
+        "the best layer is chosen and scored on the same data. Such scores are optimistic, and more so for networks "
+        "with many layers.",
     )
 
 
@@ -331,6 +366,9 @@ def _uncertainty(board: Board) -> tuple[str, ...]:
         if board.metric == "rsa-tau-a"
         else "pairs of an image with its own copy are left out"
     )
+    over_pairs = board.metric in list(metrics) and metrics[board.metric].over_pairs
+    if over_pairs:
+        resampled += "; their spread is corrected for scores being means over pairs"
     texts = [
         f"Intervals are 95 % percentile intervals over {n} bootstrap samples of images ({resampled}). Score "
         "and ceiling are resampled together. They tell what other images like these would give, not what "
@@ -345,9 +383,10 @@ def _uncertainty(board: Board) -> tuple[str, ...]:
             f"p is one-sided, from {permutations} random relabellings of the images: (1 + number that score "
             f"at least as high) / ({permutations} + 1). It tests one layer at one site"
             + (
-                "; the choice of the layer on the same data is not accounted for."
+                "; the choice of the layer on the same data is accounted for in the column p_best of the atlas only."
                 if board.selection == "naive"
-                else " and is not corrected for the number of sites or networks."
+                else " and is not corrected for the number of networks; the column p_adjusted of the atlas is, for the "
+                "number of sites."
             )
         )
     return tuple(texts)
