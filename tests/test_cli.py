@@ -352,7 +352,7 @@ def test_own_matrices_with_images_in_an_npz(murine, tmp_path):
     ran = murine(*command)
     assert ran.code == 0, ran.err
     rows = json.loads(ran.out)
-    assert {(row["cortex"], row["selection"]) for row in rows} == {("rdms", "naive")}
+    assert {(row["cortex"], row["selection"]) for row in rows} == {("rdms", "nested")}
     assert all(row["n_sites"] == 2 for row in rows)
     ran = murine(*command, "--select", "area=A")
     assert ran.code == 2
