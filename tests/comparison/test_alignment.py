@@ -14,6 +14,8 @@ from murine.comparison.alignment import (
     align_all,
     clusters,
     heat_map,
+    length_effect,
+    length_ratios,
     motifs,
     on_a_best_path,
     score_matrix,
@@ -188,6 +190,22 @@ def test_motifs_do_not_count_how_often_a_block_is_repeated():
     # CBR, BRC, RCB against CBR, BRB: one in common.
     assert motifs(["CBRCB", "CBRB"])[0, 1] == pytest.approx(1 / np.sqrt(3 * 2))
     assert motifs(["CB", "CBR"])[0, 1] == 0
+
+
+def test_what_is_left_of_a_similarity_without_its_layers():
+    """Letters say nothing in the first list, and everything in the second, where all lengths are equal."""
+    rng = np.random.default_rng(7)
+    noise = ["".join(rng.choice(list("CBR"), n)) for n in np.geomspace(10, 500, 12).astype(int)]
+    found = length_effect(noise)
+    assert found.rank_correlation < -0.95
+    assert found.random > 0.99
+    assert found.shuffled > 0.99
+    assert found.heat_map_random > 0.99
+    blocks = ["".join(rng.permutation(list("CBRLMA"))[:3]) * 20 for _ in range(12)]
+    found = length_effect(blocks, "motifs")
+    assert np.isnan(found.rank_correlation)
+    assert abs(found.random) < 0.4
+    np.testing.assert_allclose(length_ratios(["C", "CC", "C" * 8]), [[0, 1, 3], [1, 0, 2], [3, 2, 0]])
 
 
 def test_heat_map_is_the_correlation_of_rows():

@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int32, Int64, UInt8
 
+from murine.comparison.rdm import upper
 from murine.errors import MurineError, some
 from murine.registry import Registry
 
@@ -221,6 +222,63 @@ def motifs(sequences: Sequence[str], size: int = 3) -> Matrix:
     table = np.array([[own.get(part, 0) for part in every] for own in counts], np.float64)
     table /= np.linalg.norm(table, axis=1, keepdims=True)
     return np.clip(table @ table.T, 0, 1)
+
+
+@dataclass(frozen=True)
+class LengthEffect:
+    """How much of a similarity of architectures is the number of layers.
+
+    Attributes
+    ----------
+    rank_correlation
+        Spearman's, over pairs, of the similarity with the absolute logarithm of the ratio of lengths: -1 where nothing
+        else counts, NaN where all lengths are equal.
+    shuffled
+        Pearson's r, over pairs, with the similarities of the same sequences with their letters in random order.
+    random
+        The same with random letters, as frequent as they are in all sequences: only the lengths are left.
+    heat_map_random
+        As ``random``, for the correlations of rows.
+    """
+
+    rank_correlation: float
+    shuffled: float
+    random: float
+    heat_map_random: float
+
+
+def length_effect(sequences: Sequence[str], similarity: str = "index", seed: int = 0) -> LengthEffect:
+    """Hold a similarity of architectures against sequences of the same lengths without any order, or without anything.
+
+    Raises
+    ------
+    MurineError
+        For fewer than three sequences.
+    """
+    from murine.comparison.rsa import comparisons
+
+    rng = np.random.default_rng(seed)
+    measure = similarities[similarity]
+    letters = list("".join(sequences))
+    shuffled = ["".join(rng.permutation(list(sequence))) for sequence in sequences]
+    drawn = ["".join(rng.choice(letters, len(sequence))) for sequence in sequences]
+    own, *others = (measure(given) for given in (sequences, shuffled, drawn))
+
+    def agreement(a: Matrix, b: Matrix, by: str = "rsa-pearson") -> float:
+        return float(comparisons[by].score(upper(a)[None], upper(b)[None])[0, 0])
+
+    return LengthEffect(
+        agreement(length_ratios(sequences), own, "rsa-spearman"),
+        agreement(own, others[0]),
+        agreement(own, others[1]),
+        agreement(heat_map(own), heat_map(others[1])),
+    )
+
+
+def length_ratios(sequences: Sequence[str]) -> Matrix:
+    """By how many doublings the lengths of every two sequences differ: |log2(L_i / L_j)|."""
+    lengths = np.log2([len(sequence) for sequence in sequences])
+    return np.abs(lengths[:, None] - lengths)
 
 
 def heat_map(similarity: Matrix) -> Matrix:

@@ -1,0 +1,247 @@
+"""Commands that compare architectures."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from murine.cli.common import Format, FormatOption, QuietOption, SeedOption, quieten, show
+from murine.errors import MurineError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from murine.comparison.alignment import Alignment
+    from murine.networks.spelling import Spelled
+
+log = logging.getLogger(__name__)
+
+#: Alignments that a terminal is filled with unless told otherwise, and that a picture has room for.
+_SHOWN = 6
+
+#: Letters of an alignment in a line.
+_WIDTH = 80
+
+app = typer.Typer()
+
+VocabularyOption = Annotated[
+    str,
+    typer.Option(
+        "--vocabulary",
+        help="Which layers get which letter: paper (modules, as published), keras (as Keras lists layers), fine "
+        "(everything), or a .json file.",
+    ),
+]
+SimilarityOption = Annotated[
+    str,
+    typer.Option(
+        "--similarity",
+        help="For heat map, clusters and short list: index (the paper's), shared (layers in common, 0 to 1) or motifs "
+        "(counts of three layers in a row, 0 to 1).",
+    ),
+]
+
+
+@app.command()
+def align(
+    networks: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="NETWORK...",
+            help="As for `murine score`; members of suite:neurn44 as published, unless --vocabulary is another.",
+        ),
+    ] = None,
+    suite: Annotated[
+        list[str] | None, typer.Option("--suite", help="All networks of a published list: neurn44, conwell2021.")
+    ] = None,
+    vocabulary: VocabularyOption = "paper",
+    similarity: SimilarityOption = "index",
+    alignments: Annotated[
+        bool | None,
+        typer.Option("--alignments/--no-alignments", help=f"Print alignments (default: of up to {_SHOWN} pairs)."),
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option("--figure", help=f"Picture of the matrices with their paths, up to {_SHOWN} pairs (.png, .pdf)."),
+    ] = None,
+    heatmap: Annotated[
+        Path | None, typer.Option("--heatmap", help="Picture of the correlations between networks' similarities.")
+    ] = None,
+    lengths: Annotated[
+        Path | None, typer.Option("--lengths", help="Picture of similarities against the ratio of lengths.")
+    ] = None,
+    shortlist: Annotated[
+        int | None,
+        typer.Option("--shortlist", min=1, help="Cluster networks and choose the member nearest each centre (13)."),
+    ] = None,
+    seed: SeedOption = 0,
+    format: FormatOption = Format.table,
+    quiet: QuietOption = False,
+) -> None:
+    """Align the layer sequences of networks: the alignments, their scores, and how alike the networks are.
+
+    Needleman and Wunsch, a match counts 1, a mismatch -2, a gap -2, at the ends too. ``index`` is the score over the
+    geometric mean of the lengths (the paper's, dominated by the lengths); ``shared`` twice the number of common layers,
+    in order, over the layers of both; ``motifs`` the cosine of the counts of three layers in a row.
+
+    Examples:
+
+    `murine align vgg11 vgg16 vgg19 --figure vgg.png`
+
+    `murine align --suite neurn44 --heatmap heatmap.png --lengths lengths.png --shortlist 13`
+
+    `murine align resnet50 convnext_tiny net.py:build --vocabulary fine --format csv`
+    """
+    import murine.comparison.alignment as alignment
+    from murine.networks.spelling import spell
+    from murine.progress import progress_bars
+
+    quieten(quiet)
+    measure = alignment.similarities[similarity]
+    asked = [*(networks or []), *(f"suite:{name.removeprefix('suite:')}" for name in suite or [])]
+    with progress_bars(not quiet) as progress:
+        found = spell(asked, vocabulary, progress=progress)
+    missing = [own.name for own in found if not own.letters]
+    if missing:
+        log.warning("%d of %d networks cannot be built: %s.", len(missing), len(found), ", ".join(missing))
+    found = [own for own in found if own.letters]
+    if len(found) < 2:
+        raise MurineError(
+            f"{len(found)} network{'' if len(found) == 1 else 's'} to align; give at least two, as in `murine align "
+            "vgg11 vgg16`."
+        )
+    names, sequences = [own.name for own in found], [own.letters for own in found]
+    every = list(zip(itertools.combinations(names, 2), alignment.align_all(sequences), strict=True))
+    drawn = [(*pair, one) for pair, one in every]
+    if figure is not None:
+        from murine.report.architectures import alignments_figure, write
+
+        if len(drawn) > _SHOWN:
+            raise MurineError(f"--figure has room for {_SHOWN} alignments, not {len(drawn)}: name up to 4 networks.")
+        _wrote(write(alignments_figure(drawn), figure), quiet)
+    table = _pairs(found, every)
+    if format is not Format.table:
+        show(table, format)
+    else:
+        _print_networks(found, vocabulary)
+        if alignments or (alignments is None and len(drawn) <= _SHOWN):
+            for pair in drawn:
+                _print_alignment(*pair)
+        columns = ["first", "second", "layers", "of second", "score", "matches", "mismatches", "gaps"]
+        columns += ["index", "shared", "motifs"]
+        show(table[columns], format, compact=False)
+    if heatmap is not None or shortlist is not None:
+        _tell_of_groups(names, alignment.heat_map(measure(sequences)), similarity, heatmap, shortlist, quiet)
+    if lengths is not None:
+        _tell_of_lengths(sequences, lengths, seed, quiet)
+
+
+def _pairs(found: Sequence[Spelled], every: Sequence[tuple[tuple[str, str], Alignment]]) -> pd.DataFrame:
+    import numpy as np
+    import pandas as pd
+
+    from murine.comparison.alignment import similarities
+
+    own = {one.name: one for one in found}
+    rows = []
+    for (first, second), one in every:
+        rows.append(
+            {
+                "first": first,
+                "second": second,
+                "layers": len(own[first].letters),
+                "of second": len(own[second].letters),
+                "score": one.score,
+                "matches": one.n_matches,
+                "mismatches": one.n_mismatches,
+                "gaps": one.n_gaps,
+                "source": own[first].source,
+                "source of second": own[second].source,
+                "aligned": one.first,
+                "aligned second": one.second,
+            }
+        )
+    table = pd.DataFrame(rows)
+    pairs = np.triu_indices(len(found), 1)
+    for name in similarities:
+        table[name] = similarities[name]([one.letters for one in found])[pairs]
+    return table
+
+
+def _print_networks(found: Sequence[Spelled], vocabulary: str) -> None:
+    from murine.networks.sequence import vocabulary_of
+
+    legend = vocabulary_of(vocabulary).legend
+    used = sorted(set("".join(own.letters for own in found)))
+    print("; ".join(f"{letter} {legend.get(letter, '')}" for letter in used) + "\n")
+    width = max(len(own.name) for own in found)
+    for own in found:
+        print(f"{own.name:<{width}}  {len(own.letters):>5} layers  {own.source}")
+    print()
+
+
+def _print_alignment(first: str, second: str, alignment: Alignment) -> None:
+    """In lines, with how many letters of each were told before."""
+    width = max(len(first), len(second))
+    print(f"{first} and {second}: score {alignment.score}, {alignment.n_matches} matches")
+    before = [0, 0]
+    for start in range(0, len(alignment.marks), _WIDTH):
+        part = slice(start, start + _WIDTH)
+        for side, (name, letters) in enumerate(((first, alignment.first[part]), (second, alignment.second[part]))):
+            if side:
+                print(" " * (width + 7) + alignment.marks[part])
+            print(f"{name:<{width}}{before[side] + 1:>6} {letters}")
+            before[side] += sum(letter != "-" for letter in letters)
+        print()
+
+
+def _tell_of_groups(
+    names: Sequence[str],
+    correlation: np.ndarray,
+    similarity: str,
+    file: Path | None,
+    n_clusters: int | None,
+    quiet: bool,
+) -> None:
+    from murine.comparison.alignment import clusters, short_list
+
+    if n_clusters is not None:
+        labels, chosen = clusters(correlation, n_clusters), short_list(correlation, n_clusters)
+        print(f"\n{labels.max() + 1} clusters by {similarity}, the member nearest the centre first:")
+        for label, centre in enumerate(chosen):
+            others = [name for k, name in enumerate(names) if labels[k] == label and k != centre]
+            print(f"  {names[centre]}" + (f": {', '.join(others)}" if others else ""))
+    if file is not None:
+        from murine.report.architectures import heat_map_figure, write
+
+        title = {f"rows of {similarity}": correlation}
+        _wrote(write(heat_map_figure(names, title, "correlation"), file), quiet)
+
+
+def _tell_of_lengths(sequences: Sequence[str], file: Path, seed: int, quiet: bool) -> None:
+    from murine.comparison.alignment import length_effect, similarities
+    from murine.report.architectures import length_figure, write
+
+    said = {}
+    print("\nWhat lengths alone give:")
+    for name in similarities:
+        effect = length_effect(sequences, name, seed)
+        said[name] = f"rho {effect.rank_correlation:.2f}; random letters: r {effect.random:.2f}"
+        print(
+            f"  {name}: Spearman's rho with the ratio of lengths {effect.rank_correlation:.2f}; r with the same for "
+            f"layers in random order {effect.shuffled:.3f}, for random layers {effect.random:.3f}, of the heat maps "
+            f"{effect.heat_map_random:.3f}"
+        )
+    _wrote(write(length_figure(sequences, said), file), quiet)
+
+
+def _wrote(file: Path, quiet: bool) -> None:
+    if not quiet:
+        print(f"the picture is in {file}", file=sys.stderr)

@@ -1,0 +1,138 @@
+"""Pictures of architectures: alignments with their matrices, heat maps, and what lengths do to similarities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+from matplotlib.figure import Figure
+
+from murine.comparison.alignment import Alignment, length_ratios, on_a_best_path, score_matrix, similarities
+from murine.comparison.rdm import upper
+from murine.errors import MurineError
+from murine.files import appearing
+from murine.report.palette import GROUND_LIGHT, HEAT_LIGHT, LIGHT
+
+#: Endings of files that pictures can be written as.
+ENDINGS = (".png", ".pdf", ".svg")
+
+#: Letters that still find room along the sides of a matrix, and numbers in its cells.
+_LETTERS, _NUMBERS = 90, 32
+
+_SMALL = 7  # font size
+
+#: Blue for what is unlike, red for what is alike, white between; safe for colour-blind readers.
+_DIVERGING = ("#2166ac", "#92c5de", "#f7f7f7", "#f4a582", "#b2182b")
+
+
+def write(figure: Figure, file: Path, dpi: int = 150) -> Path:
+    """Write a picture in the format that the file's name ends with.
+
+    Raises
+    ------
+    MurineError
+        If the name ends with another format than `ENDINGS`, or the file cannot be written.
+    """
+    if file.suffix.lower() not in ENDINGS:
+        raise MurineError(f"{str(file)!r}: pictures are written as {', '.join(ENDINGS)}.")
+    with appearing(file) as partial, matplotlib.rc_context({"pdf.fonttype": 42}):
+        figure.savefig(partial, format=file.suffix.lower()[1:], dpi=dpi)
+    return file
+
+
+def alignments_figure(alignments: Sequence[tuple[str, str, Alignment]]) -> Figure:
+    """Draw the matrix of every alignment, given with the names of its networks, and the path through it.
+
+    Dots mark cells that other best alignments pass: there are often many."""
+    n_columns = min(len(alignments), 3)
+    n_rows = -(-len(alignments) // n_columns)
+    figure = Figure(figsize=(3.6 * n_columns + 0.3, 3.5 * n_rows), layout="constrained")
+    for place, (first, second, alignment) in enumerate(alignments):
+        _matrix(figure.add_subplot(n_rows, n_columns, place + 1), first, second, alignment)
+    return figure
+
+
+def _matrix(axes: Axes, first: str, second: str, alignment: Alignment) -> None:
+    rows, columns = (side.replace("-", "") for side in (alignment.first, alignment.second))
+    scores = score_matrix(rows, columns)
+    colours = LinearSegmentedColormap.from_list("scores", HEAT_LIGHT[:6])
+    axes.imshow(scores, cmap=colours, aspect="auto", interpolation="nearest")
+    others = on_a_best_path(rows, columns)
+    others[tuple(alignment.path.T)] = False
+    i, j = np.nonzero(others)
+    size = 60 / max(scores.shape)
+    axes.plot(j, i, ".", color=LIGHT["random"], markersize=2 * size, alpha=0.6)
+    axes.plot(alignment.path[:, 1], alignment.path[:, 0], "-", color=LIGHT["random"], linewidth=max(0.7, size))
+    longest = max(scores.shape)
+    if longest <= _NUMBERS:
+        for (i, j), score in np.ndenumerate(scores):
+            on_dark = score > scores.min() + 0.65 * np.ptp(scores)
+            colour = "white" if on_dark else GROUND_LIGHT["ink"]
+            axes.text(j, i, str(score), ha="center", va="center", fontsize=min(5.0, 105 / longest), color=colour)
+    if longest <= _LETTERS:
+        font = min(float(_SMALL), 260 / longest)
+        axes.set_yticks(range(len(rows) + 1), ["", *rows], fontsize=font)
+        axes.set_xticks(range(len(columns) + 1), ["", *columns], fontsize=font)
+        axes.tick_params(length=0, pad=1)
+    else:
+        axes.tick_params(labelsize=_SMALL, length=2)
+    axes.xaxis.tick_top()
+    axes.set_ylabel(first, fontsize=_SMALL + 1, parse_math=False)
+    axes.set_title(
+        f"{second}\nscore {alignment.score}, index {alignment.index:.2f}", fontsize=_SMALL + 1, parse_math=False
+    )
+    axes.spines[:].set_visible(False)
+
+
+def heat_map_figure(
+    names: Sequence[str], panels: Mapping[str, Float[np.ndarray, "n_networks n_networks"]], label: str
+) -> Figure:
+    """Draw correlations of networks, one panel for each title.
+
+    Parameters
+    ----------
+    panels
+        Values from -1 to 1 in the order of the names; NaN is hatched.
+    label
+        Of the bar of colours.
+    """
+    side = max(2.6, 0.115 * len(names) + 1.1)
+    figure = Figure(figsize=(side * len(panels) + 0.7, side), layout="constrained")
+    image = None
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    for place, (axes, (title, values)) in enumerate(zip(grid, panels.items(), strict=True)):
+        axes.patch.set(hatch="////", facecolor="white", edgecolor=GROUND_LIGHT["line-strong"])
+        colours = LinearSegmentedColormap.from_list("correlation", _DIVERGING)
+        image = axes.imshow(values, cmap=colours, norm=TwoSlopeNorm(0, -1, 1), interpolation="nearest")
+        axes.set_xticks(range(len(names)), names, fontsize=_SMALL - 2, rotation=90, parse_math=False)
+        axes.set_yticks(range(len(names)), names if place == 0 else [""] * len(names), fontsize=_SMALL - 2)
+        axes.tick_params(length=0, pad=1)
+        axes.set_title(title, fontsize=_SMALL + 1)
+        axes.spines[:].set_visible(False)
+    if image is not None:
+        bar = figure.colorbar(image, ax=grid, shrink=0.7, pad=0.01, aspect=25)
+        bar.set_label(label, fontsize=_SMALL)
+        bar.ax.tick_params(labelsize=_SMALL - 1)
+        bar.outline.set_visible(False)
+    return figure
+
+
+def length_figure(sequences: Sequence[str], effects: Mapping[str, str]) -> Figure:
+    """Draw every similarity of ``effects``, with what is said of it, against the ratio of lengths, a dot for a pair."""
+    figure = Figure(figsize=(2.5 * len(effects), 2.5), layout="constrained")
+    ratios = upper(length_ratios(sequences))
+    for axes, (name, said) in zip(figure.subplots(1, len(effects), squeeze=False)[0], effects.items(), strict=True):
+        axes.plot(ratios, upper(similarities[name](sequences)), ".", color=LIGHT["trained"], markersize=2.5, alpha=0.5)
+        if name == "shared":  # no pair can have more
+            x = np.linspace(0, max(ratios.max(), 1e-9), 100)
+            axes.plot(x, 2 / (1 + 2**x), color=GROUND_LIGHT["quiet"], linewidth=0.8, linestyle=(0, (3, 2)))
+        axes.set_title(f"{name}\n{said}", fontsize=_SMALL, loc="left")
+        axes.set_xlabel("doublings between the lengths", fontsize=_SMALL)
+        axes.tick_params(labelsize=_SMALL - 1, length=2.5)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
