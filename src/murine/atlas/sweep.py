@@ -31,6 +31,10 @@ from murine.stimuli import StimulusSet
 log = logging.getLogger(__name__)
 
 
+#: Every metric.
+ALL = "all"
+
+
 @dataclass(frozen=True)
 class Plan:
     """Everything a sweep needs to know besides the networks.
@@ -40,7 +44,7 @@ class Plan:
     cortex
         Which neurons, grouped how; ``cortex.cortex`` is what `load_cortex` takes.
     metrics
-        Names in `murine.comparison.metrics.metrics`.
+        Names in `murine.comparison.metrics.metrics`; ``all`` for all that can be had of the cortex.
     layers, input_size
         As in `capture` and `zoo.load`.
     settings
@@ -146,6 +150,14 @@ class Bench:
         stimuli, data = self._cortex
         return matched(stimuli, data.stimulus_ids)
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Their names; of ``all``, those that need single neurons only where there are some."""
+        if ALL not in self.plan.metrics:
+            return self.plan.metrics
+        matrices = not isinstance(self._cortex[1], Recording)
+        return tuple(name for name in metrics if not (matrices and metrics[name].of_neurons))
+
     def yardstick(self, metric: str) -> Yardstick:
         if metric not in self._yardsticks:
             self._yardsticks[metric] = Yardstick(
@@ -176,15 +188,17 @@ class Bench:
                 n_permutations=plan.settings.n_permutations,
                 seed=plan.settings.seed,
             )
-            for metric in plan.metrics
+            for metric in self.metrics
         ]
         missing = [task for task in tasks if not atlas.done(task)]
         if missing:
             _ = self.targets  # before the network is shown anything: they may not exist
+        layers = self._layers(network, capturing, atlas, progress) if missing else []
+        advance = (progress or Silent()).task(f"scores of {network.name}", len(missing))
         for task in missing:
-            layers = self._layers(network, capturing, atlas, progress)
             rows = score_layers(layers, self.yardstick(task.metric))
             atlas.write_scores(task, rows.assign(role=network.role), provenance())
+            advance()
         return Outcome(choice, "computed" if missing else "done", tuple(task.digest for task in tasks))
 
     def _layers(
@@ -229,7 +243,8 @@ def sweep(
         If the cortex itself cannot be used, or a metric is unknown.
     """
     for metric in plan.metrics:
-        metrics[metric]  # an unknown one raises before any work
+        if metric != ALL:
+            metrics[metric]  # an unknown one raises before any work
     plan = replace(plan, device=zoo.available_device(plan.device))
     outcomes = []
     running = _serial(choices, plan, atlas, progress) if jobs == 1 else _parallel(choices, plan, atlas, jobs)

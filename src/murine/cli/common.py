@@ -26,6 +26,7 @@ class Format(StrEnum):
     table = "table"
     csv = "csv"
     json = "json"
+    markdown = "markdown"
 
 
 AtlasOption = Annotated[Path, typer.Option("--atlas", help="Folder of results; made if missing.")]
@@ -177,6 +178,9 @@ def show(
         table.to_csv(sys.stdout, index=False)
     elif table.empty:
         print("no results")
+    elif format is Format.markdown:
+        columns = headings or {column: _COMPACT.get(column, column) for column in _chosen_columns(table, compact)}
+        _print_markdown(table, {column: text for column, text in columns.items() if column in table}, digits)
     elif headings is not None:
         _print_table(table, {column: text for column, text in headings.items() if column in table}, title, digits)
     else:
@@ -184,6 +188,13 @@ def show(
         same = [c for c in ("cortex", "metric") if c in columns and table[c].nunique() == 1]
         title = title or ", ".join(str(table[c].iloc[0]) for c in same)
         _print_table(table, {c: _COMPACT.get(c, c) for c in columns if c not in same}, title, digits)
+
+
+def _print_markdown(table: pd.DataFrame, headings: Mapping[str, str], digits: tuple[int, int]) -> None:
+    """A table for a page."""
+    rows = [[_cell(row, column, digits) for column in headings] for row in table.to_dict("records")]
+    for cells in [list(headings.values()), ["---"] * len(headings), *rows]:
+        print("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
 
 
 def _chosen_columns(table: pd.DataFrame, compact: bool) -> list[str]:

@@ -53,6 +53,7 @@ class View(StrEnum):
     leaderboard = "leaderboard"
     sites = "sites"
     layers = "layers"
+    agreement = "agreement"
 
 
 class Normalisation(StrEnum):
@@ -100,8 +101,8 @@ def score(
         list[str] | None,
         typer.Option(
             "--metric",
-            help="rsa-pearson, rsa-spearman, rsa-tau-a, rsa-reweighted, cka, cka-debiased, procrustes, ridge, "
-            "ridge-conwell2021; several times for several.",
+            help="rsa-pearson, rsa-spearman, rsa-tau-a, rsa-cosine, rsa-reweighted, cka, cka-debiased, procrustes, "
+            "ridge, ridge-conwell2021, pls-10, pls-25, or all; several times for several.",
         ),
     ] = None,
     by: Annotated[
@@ -112,6 +113,9 @@ def score(
     normalise: Annotated[
         Normalisation, typer.Option("--normalise", help="Standardise each neuron over stimuli first, or not.")
     ] = Normalisation.zscore,
+    dissimilarity: Annotated[
+        str, typer.Option("--dissimilarity", help="What RDMs are made of: pearson, cosine or euclidean.")
+    ] = "pearson",
     stimuli: StimuliOption = None,
     data: DataOption = None,
     atlas: AtlasOption = Path("atlas"),
@@ -139,6 +143,8 @@ def score(
     `murine score resnet50 --against allen-2p --metric rsa-pearson --metric rsa-spearman`
 
     `murine score net.py:build@weights.safetensors --against mine.nc --stimuli images/`
+
+    `murine score resnet18@random:0 --against allen-neuropixels --metric all`
     """
     from murine.atlas.store import Atlas
     from murine.atlas.sweep import Plan
@@ -156,6 +162,7 @@ def score(
         select=pairs(select or []),
         min_reliability=min_reliability,
         normalise=normalise.value,
+        dissimilarity=dissimilarity,
         n_splits=splits,
     )
     plans = [
@@ -179,7 +186,11 @@ def score(
 def results(
     view: Annotated[
         View,
-        typer.Option("--view", help="leaderboard; sites: the chosen layer of every site; layers: every layer."),
+        typer.Option(
+            "--view",
+            help="leaderboard; sites: the chosen layers of every site; layers: every layer; agreement: how scores of "
+            "networks by one metric go with those by another.",
+        ),
     ] = View.leaderboard,
     atlas: AtlasOption = Path("atlas"),
     network: Annotated[str | None, typer.Option("--network", help="Name, wildcards allowed.")] = None,
@@ -198,6 +209,8 @@ def results(
 
     `murine results`
 
+    `murine results --view agreement --format markdown`
+
     `murine results --view sites --cortex allen-2p --site 'VISp*' --sort -ceiled`
 
     `murine results --sql "SELECT network, max(score) FROM scores GROUP BY network" --format csv`
@@ -205,15 +218,32 @@ def results(
     from murine.atlas.store import Atlas
 
     store = Atlas(atlas)
+    headings = None
     if sql is not None:
         table = store.query(sql)
     elif view is View.leaderboard:
         from murine.atlas.leaderboard import leaderboards
 
         table = leaderboards(store, cortex=cortex, metric=metric)
+    elif view is View.agreement:
+        from murine.atlas.agreement import agreement
+
+        table = agreement(store, cortex=cortex)
+        if metric is not None:
+            table = table[(table.metric == metric) | (table.other_metric == metric)]
+        headings = {
+            "cortex": "cortex",
+            "metric": "metric",
+            "other_metric": "other metric",
+            "n_networks": "networks",
+            "r": "r [95 %]",
+            "rho": "Spearman's rho [95 %]",
+        }
     else:
         which = "chosen <> ''" if view is View.sites else "split = 'all'"
-        table = store.query(f"SELECT * EXCLUDE (draws) FROM scores WHERE {which} ORDER BY network, site, layer_index")
+        table = store.query(
+            f"SELECT * EXCLUDE (draws, without_one) FROM scores WHERE {which} ORDER BY network, site, layer_index"
+        )
         for column, wanted in (("cortex", cortex), ("metric", metric)):
             if wanted is None:
                 continue
@@ -228,7 +258,7 @@ def results(
         if column not in table:
             raise MurineError(f"there is no column {column!r}; columns are {', '.join(table.columns)}.")
         table = table.sort_values(column, ascending=not sort.startswith("-"), kind="stable")
-    show(table if limit is None else table.head(limit), format, compact=sql is None)
+    show(table if limit is None else table.head(limit), format, compact=sql is None, headings=headings)
 
 
 @app.command()

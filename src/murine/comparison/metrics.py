@@ -58,6 +58,8 @@ class Metric(ABC):
     predicts
         True where what is compared of a layer are matrices with a row for the prediction of each stimulus, so that a
         layer may be chosen for each stimulus by itself.
+    of_neurons
+        True where single neurons are compared, which matrices do not have.
     min_stimuli
         Fewer than this cannot be scored.
     """
@@ -67,6 +69,7 @@ class Metric(ABC):
     combines_layers: ClassVar[bool] = False
     over_pairs: bool = False
     predicts: ClassVar[bool] = False
+    of_neurons: ClassVar[bool] = False
     min_stimuli: int = MIN_STIMULI
 
     @abstractmethod
@@ -257,6 +260,7 @@ class Encoding(Metric):
 
     scale = "r"
     costly_permutations = True
+    of_neurons = True
 
     def of_sites(self, targets: Targets) -> Any:
         population = _population(targets)
