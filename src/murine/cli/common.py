@@ -179,8 +179,8 @@ def show(
     elif table.empty:
         print("no results")
     elif format is Format.markdown:
-        columns = headings or {column: _COMPACT.get(column, column) for column in _chosen_columns(table, compact)}
-        _print_markdown(table, {column: text for column, text in columns.items() if column in table}, digits)
+        named = headings or {column: _COMPACT.get(column, column) for column in _chosen_columns(table, compact)}
+        _print_markdown(table, {column: text for column, text in named.items() if column in table}, digits)
     elif headings is not None:
         _print_table(table, {column: text for column, text in headings.items() if column in table}, title, digits)
     else:
