@@ -1,6 +1,5 @@
 """NeuRN against a direct double loop in float64."""
 
-import shutil
 import subprocess
 import sys
 
@@ -255,10 +254,11 @@ def test_a_traced_network_holds_one_call():
     assert [node.target for node in traced.graph.nodes if node.op == "call_function"] == [neurn]
 
 
-#: In a process of its own: the checks of types that tests add to every function cannot be compiled.
+#: In a process of its own: the checks of types that tests add to every function cannot be compiled. Up to where torch
+#: writes C++, which takes a compiler and its time; what becomes of that is in benchmarks/neurn.py.
 COMPILED = """
-import sys, torch
-from murine import NeuRN, neurn
+import torch
+from murine import NeuRN
 
 images = torch.rand(3, 2, 9, 8, generator=torch.Generator().manual_seed(0))
 images[0, :, :4] = 1e4
@@ -272,12 +272,12 @@ def slope(network):
     x = images.clone().requires_grad_()
     return torch.autograd.grad((network(x) * images[1]).sum(), x)[0]
 
-for k, maximum in ((3, "image"), (4, "none"), (5, "channel")):
-    layer = NeuRN(k, maximum=maximum)
-    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
-    same(compiled, layer)
-    torch.testing.assert_close(slope(compiled), slope(layer), rtol=1e-4, atol=1e-4)
+layer = NeuRN(5, maximum="channel")
+same(torch.compile(layer, backend="aot_eager", fullgraph=True), layer)
 layer = NeuRN(3)
+compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+same(compiled, layer)
+torch.testing.assert_close(slope(compiled), slope(layer), rtol=1e-4, atol=1e-4)
 rows = {0: torch.export.Dim("n", min=1), 2: torch.export.Dim("height", min=3)}
 exported = torch.export.export(layer, (images,), dynamic_shapes=(rows,)).module()
 same(exported, layer)
@@ -289,20 +289,14 @@ except ValueError as error:
     assert "kernel_size 12 was given images of 9 x 8 px" in str(error)
 else:
     raise SystemExit("not refused")
-if sys.argv[1]:
-    compiled = torch.compile(layer)
-    same(compiled, layer)
-    channels_last = images.to(memory_format=torch.channels_last)
-    assert compiled(channels_last).is_contiguous(memory_format=torch.channels_last)
+channels_last = images.to(memory_format=torch.channels_last)
+assert compiled(channels_last).is_contiguous(memory_format=torch.channels_last)
 """
 
 
 def test_compiled_and_exported():
-    compiler = shutil.which("g++") or shutil.which("clang++") or ""
-    ran = subprocess.run([sys.executable, "-c", COMPILED, compiler], capture_output=True, text=True)
+    ran = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    if not compiler:
-        pytest.skip("needs a C++ compiler for torch.compile's own backend; tracing and export were tested")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
