@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from murine.errors import MurineError
 from murine.report.figures import WIDTH
@@ -129,7 +130,7 @@ def maps_figure(title: str, sites: Mapping[str, Sequence[MapPair]], headings: Se
     if not any(sites.values()):
         raise MurineError(f"no neuron of {title!r} has a map and a unit: there is nothing to draw.")
     n_pairs = len(headings)
-    figure = Figure(figsize=(WIDTH, (3.6 / n_pairs + 0.25) * len(sites) + 0.7), layout="constrained")
+    figure = Figure(figsize=(WIDTH, (3.1 / n_pairs + 0.28) * len(sites) + 0.7), layout="constrained")
     grid = GridSpec(len(sites), 3 * n_pairs - 1, figure, width_ratios=[*[1, 1, 0.25] * n_pairs][:-1])
     colours = LinearSegmentedColormap.from_list("diverging", DIVERGING)
     for row, (site, pairs) in enumerate(sites.items()):
@@ -220,13 +221,15 @@ def _draw_density(axes: Axes, pair: Pair, colour: str) -> None:
     axes.plot(points, of_neuron, color=_NEURON, linewidth=1)
     text = f"overlap\n{pair.overlap:.2f}"
     axes.text(0.97, 0.95, text, transform=axes.transAxes, ha="right", va="top", fontsize=_SMALL - 1, linespacing=1.3)
-    axes.set_yticks([])
     axes.set_ylim(bottom=0)
     _plain(axes)
+    axes.set_yticks([])
 
 
 def _plain(axes: Axes) -> None:
     axes.tick_params(labelsize=_TINY, length=2, pad=1.5)
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.spines[["top", "right"]].set_visible(False)
 
 
