@@ -200,7 +200,7 @@ def results(
     layer: Annotated[str | None, typer.Option("--layer", help="Only these layers, wildcards allowed.")] = None,
     sort: Annotated[str | None, typer.Option("--sort", help="Column; -COLUMN for descending order.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many rows.")] = None,
-    sql: Annotated[str | None, typer.Option("--sql", help="Any DuckDB query over the table `scores`.")] = None,
+    sql: Annotated[str | None, typer.Option("--sql", help="DuckDB over the tables scores, matches and maps.")] = None,
     format: FormatOption = Format.table,
 ) -> None:
     """Query the atlas: filters, sorting, SQL.
