@@ -261,9 +261,10 @@ def _prepared(module: nn.Module, inputs: Tensor) -> Iterator[Tensor]:
             child.training = mode
 
 
-def affordable_images(bytes_per_image: int, n: int, device: torch.device) -> int:
-    """How many images may pass at once."""
-    memory = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()
+def affordable_images(bytes_per_image: int, n: int, device: torch.device, memory: int | None = None) -> int:
+    """How many images may pass at once, with the memory that is available or with this."""
+    if memory is None:
+        memory = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()
     return max(2, min(n, int(MEMORY_SHARE * memory / max(bytes_per_image, 1))))
 
 

@@ -100,14 +100,22 @@ def expand(texts: Sequence[str], weights_of_all: str = "") -> list[Choice]:
         if choice.name.startswith(catalogue.SUITE):
             names = _suite(choice.name)
         elif any(c in choice.name for c in "*?[") and ".py:" not in choice.name:
-            names = [*fnmatch.filter(controls, choice.name), *_timm_names(choice.name)]
-            names += sources.names(choice.name) if ":" in choice.name else sources.plain_names(choice.name)
+            names = matching(choice.name)
             if not names:
                 raise MurineError(f"no network matches {choice.name!r}. `murine models '{choice.name}'` searches timm.")
         for name in names:
             usual = "" if name in controls else weights_of_all
             found[Choice(name, choice.weights or usual)] = None
     return list(found)
+
+
+def matching(pattern: str) -> list[str]:
+    """Networks that a pattern names: controls, timm's and, where timm has none of the name, torchvision's.
+
+    A pattern with a source (``torchvision:*``, ``taskonomy:*``, ``hub:*``) names those of the source; ``*`` names all.
+    """
+    others = sources.names(pattern) if ":" in pattern or pattern == "*" else sources.plain_names(pattern)
+    return [*fnmatch.filter(controls, pattern), *_timm_names(pattern), *others]
 
 
 def load(choice: Choice | str, *, input_size: int | tuple[int, int] | None = None, device: str = "cpu") -> Network:
