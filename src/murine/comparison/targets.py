@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 
@@ -35,6 +36,8 @@ class Population:
         What is done to responses before patterns are made of them (`targets_of`).
     n_splits, seed
         Random parts of the repetitions.
+    neuroid_ids, donors
+        Of every neuron: its id, and the animal it is of, '' where that is not known.
     """
 
     trials: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]
@@ -42,6 +45,8 @@ class Population:
     normalise: str
     n_splits: int
     seed: int
+    neuroid_ids: tuple[str, ...]
+    donors: tuple[str, ...]
 
     @property
     def means(self) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
@@ -50,7 +55,7 @@ class Population:
 
     def select(self, stimuli: Int[np.ndarray, " n_chosen"]) -> Population:
         """The same neurons' responses to some of the stimuli (positions)."""
-        return Population(self.trials[:, stimuli], self.members, self.normalise, self.n_splits, self.seed)
+        return replace(self, trials=self.trials[:, stimuli])
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,8 +245,23 @@ def targets_of(
         data.n_repetitions,
         left_out,
         np.stack(kernels),
-        Population(usable.responses[:, order], tuple(groups.values()), normalise, n_splits, seed),
+        Population(
+            usable.responses[:, order],
+            tuple(groups.values()),
+            normalise,
+            n_splits,
+            seed,
+            tuple(usable["neuroid_id"].astype(str)),
+            _donors(usable),
+        ),
     )
+
+
+def _donors(recording: Recording) -> tuple[str, ...]:
+    if "donor" not in recording.dataset.coords or recording.dataset["donor"].dims != ("neuroid",):
+        return ("",) * recording.n_neuroids
+    values = recording["donor"]
+    return tuple(np.where(pd.isna(values), "", values.astype(str)))
 
 
 def _parts_reliability(

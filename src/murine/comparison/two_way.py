@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, UInt16
+from jaxtyping import Float, Int, UInt16
 
 from murine.comparison.inference import Counts, interval
 from murine.comparison.rdm import kernel_rdm, upper
@@ -56,17 +56,36 @@ def neuron_counts(animals: Sequence[str] | np.ndarray, n_bootstraps: int, seed: 
     if over not in OVER:
         raise MurineError(f"a bootstrap over {over!r} is not known; expected one of {', '.join(OVER)}.")
     names, which = np.unique(np.asarray(animals).astype(str), return_inverse=True)
-    generator = np.random.default_rng([seed, len(which), 3])
     if over == "neurons":
-        return _multinomial(generator, np.full(n_bootstraps, len(which)), len(which))
-    drawn = animal_counts(len(names), n_bootstraps, seed)
+        return _multinomial(_generator(seed, len(which)), np.full(n_bootstraps, len(which)), len(which))
+    return counts_of_neurons(which, animal_counts(len(names), n_bootstraps, seed), seed, over)
+
+
+def counts_of_neurons(
+    which: Int[np.ndarray, " n_neuroids"], drawn: UInt16[np.ndarray, "n_draws n_animals"], seed: int, over: str
+) -> NeuronCounts:
+    """How often each neuron is in each sample, where it is known how often each animal was drawn.
+
+    Parameters
+    ----------
+    which
+        The animal of each neuron, a column of ``drawn``.
+    over
+        ``animals`` or ``both``, as in `neuron_counts`.
+    """
     if over == "animals":
         return drawn[:, which]
-    counts = np.empty((n_bootstraps, len(which)), np.uint16)
-    for animal in range(len(names)):
+    generator = _generator(seed, len(which))
+    counts = np.empty((len(drawn), len(which)), np.uint16)
+    for animal in range(drawn.shape[1]):
         members = np.flatnonzero(which == animal)
-        counts[:, members] = _multinomial(generator, drawn[:, animal] * len(members), len(members))
+        if len(members):
+            counts[:, members] = _multinomial(generator, drawn[:, animal] * len(members), len(members))
     return counts
+
+
+def _generator(seed: int, n_neuroids: int) -> np.random.Generator:
+    return np.random.default_rng([seed, n_neuroids, 3])
 
 
 def _multinomial(generator: np.random.Generator, numbers: np.ndarray, size: int) -> UInt16[np.ndarray, "n_draws size"]:
