@@ -269,9 +269,16 @@ class Encoding(Metric):
     def stand_in(self, stack: Stack) -> np.ndarray:
         return np.eye(stack.shape[-1])
 
+    @abstractmethod
+    def operators(self, layers: Stack, site: Neurons) -> Float[np.ndarray, "n_layers n_stimuli n_stimuli"]:
+        """For every layer the matrix from the responses of a site's neurons, less their means, to predictions."""
+
     def ceiling(self, targets: Targets, counts: Counts, seed: int) -> Ceiling:
-        population = _population(targets)
-        return neuron_ceiling(population.trials, "r", counts, "variance").averaged(population.members)
+        return self.neuron_ceiling(targets, counts).averaged(_population(targets).members)
+
+    def neuron_ceiling(self, targets: Targets, counts: Counts) -> Ceiling:
+        """That of every neuron."""
+        return neuron_ceiling(_population(targets).trials, "r", counts, "variance")
 
 
 class Ridge(Encoding):
@@ -294,6 +301,9 @@ class Ridge(Encoding):
     def of_layers(self, layers: Sequence[LayerKernel], targets: Targets) -> Stack:
         grams = _grams(layers, targets)
         return loo_operators(grams, relative=self._relative) if layers else grams
+
+    def operators(self, layers: Stack, site: Neurons) -> Float[np.ndarray, "n_layers n_stimuli n_stimuli"]:
+        return layers
 
     def score(self, layers: Stack, sites: Neurons) -> Scores:
         if not len(layers):
@@ -334,14 +344,14 @@ class PLS(Encoding):
         scores = np.empty((len(layers), len(sites.members)))
         for s in range(len(sites.members)):
             site = sites[[s]]
-            scores[:, [s]] = site.averaged(correlate(self._operators(layers, site), site.responses))
+            scores[:, [s]] = site.averaged(correlate(self.operators(layers, site), site.responses))
         return scores
 
     def resample(self, layers: Stack, sites: Neurons, counts: Counts) -> Draws:
         draws = np.empty((len(counts), len(layers), len(sites.members)), np.float32)
         for s in range(len(sites.members)):
             site = sites[[s]]
-            for i, operator in enumerate(self._operators(layers, site)):
+            for i, operator in enumerate(self.operators(layers, site)):
                 draws[:, [i], [s]] = _fixed_predictions(operator[None], site, counts)[:, 0]
         return draws
 
@@ -349,7 +359,7 @@ class PLS(Encoding):
         moved = (Neurons(sites.responses[:, order], sites.members) for order in relabellings[:MAX_REFITS])
         return np.stack([self.score(layers, neurons) for neurons in moved]).astype(np.float32)
 
-    def _operators(self, layers: Stack, site: Neurons) -> Float[np.ndarray, "n_layers n_stimuli n_stimuli"]:
+    def operators(self, layers: Stack, site: Neurons) -> Float[np.ndarray, "n_layers n_stimuli n_stimuli"]:
         if not len(layers):
             return layers
         parts = folds(layers.shape[-1], N_FOLDS, 0)
@@ -361,6 +371,19 @@ def _fixed_predictions(operators: Stack, sites: Neurons, counts: Counts) -> Draw
     centred = (sites.responses - sites.responses.mean(axis=1, keepdims=True)).astype(np.float32)
     predictions = np.stack([centred @ operator.T for operator in operators.astype(np.float32)])
     return resampled_correlations(predictions, centred, counts, sites.members, linear=True)
+
+
+def neuron_draws(
+    operators: Stack, responses: Float[np.ndarray, "n_neuroids n_stimuli"], counts: Counts
+) -> Float[np.ndarray, "n_draws n_layers n_neuroids"]:
+    """Draws of the correlation of each neuron's responses with the predictions it has, under resampled stimuli."""
+    draws = np.empty((len(counts), len(operators), len(responses)), np.float32)
+    step = 256  # what is summed over neurons costs the square of their number
+    for start in range(0, len(responses), step):
+        part = responses[start : start + step]
+        each = tuple(np.arange(len(part))[:, None])
+        draws[:, :, start : start + step] = _fixed_predictions(operators, Neurons(part, each), counts)
+    return draws
 
 
 def _population(targets: Targets) -> Population:

@@ -53,6 +53,11 @@ class Population:
         """Mean responses over repetitions."""
         return _means(self.trials, np.ones((1, self.trials.shape[2]), bool))[0]
 
+    def patterns(self, site: int) -> Float[np.ndarray, "n_members n_stimuli"]:
+        """Mean responses of a site's neurons, as patterns are made of them."""
+        means = _means(self.trials[self.members[site]], np.ones((1, self.trials.shape[2]), bool))[0]
+        return zscore(means) if self.normalise == "zscore" else means
+
     def select(self, stimuli: Int[np.ndarray, " n_chosen"]) -> Population:
         """The same neurons' responses to some of the stimuli (positions)."""
         return replace(self, trials=self.trials[:, stimuli])

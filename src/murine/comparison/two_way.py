@@ -140,6 +140,11 @@ class TwoWay:
         """Corrected (`dual_variance`); NaN where more than one draw in twenty is."""
         return dual_variance(_variance(self.both), _variance(self.stimuli), _variance(self.subjects), self.sizes)
 
+    def parts(self) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...]]:
+        """Variances over stimuli alone and over subjects alone, made up for small numbers as in `dual_variance`."""
+        a, b = (n / (n - 1) for n in self.sizes)
+        return a * _variance(self.stimuli), b * _variance(self.subjects)
+
     def corrected(self) -> Float[np.ndarray, "n_draws ..."]:
         """The draws over both, drawn together around their mean until they have the corrected variance.
 
