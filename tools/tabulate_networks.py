@@ -2,7 +2,8 @@
 
     python tools/tabulate_networks.py [PATTERN]
 
-Takes about a quarter of an hour for all. Run it again when timm or torchvision have new networks."""
+Takes about a quarter of an hour for all. Run it again when timm or torchvision have new networks; with a pattern, the
+other rows stay as they are."""
 
 from __future__ import annotations
 
@@ -17,9 +18,8 @@ from pathlib import Path
 import timm
 import torch
 from timm.models import _registry
-from torch import nn
 
-from murine.networks import anatomy, sources
+from murine.networks import anatomy, sources, zoo
 
 TABLE = Path(__file__).resolve().parents[1] / "src/murine/networks/tables/architectures.csv"
 COLUMNS = ("name", "family", "parameters", "depth", "height", "width", "source")
@@ -38,23 +38,20 @@ def networks() -> Iterator[tuple[str, str, str]]:
         yield row.name, row.family, "murine"
 
 
-def build(name: str) -> nn.Module:
-    with torch.device("meta"):
-        return sources.build(name) if sources.source_of(name) else timm.create_model(name, pretrained=False)
-
-
 def main(pattern: str = "*") -> None:
     warnings.simplefilter("ignore")
-    rows = []
+    before = {row["name"]: row for row in csv.DictReader(TABLE.open(newline=""))} if TABLE.exists() else {}
+    rows: list[dict[str, object]] = []
     for name, family, source in networks():
         if not fnmatch(name, pattern):
+            rows += [dict(before[name])] if name in before else []
             continue
-        row = {"name": name, "family": family, "source": source}
+        row: dict[str, object] = {"name": name, "family": family, "source": source}
         try:
-            module = build(name).eval()
-            size = tuple((getattr(module, "pretrained_cfg", None) or {}).get("input_size", (3, 224, 224)))
-            row |= {"parameters": anatomy.n_parameters(module), "height": size[1], "width": size[2]}
-            row["depth"] = anatomy.depth(module, torch.empty(2, *size, device="meta"))
+            module, preprocessing = zoo.skeleton(name)
+            height, width = preprocessing.input_size
+            row |= {"parameters": anatomy.n_parameters(module), "height": height, "width": width}
+            row["depth"] = anatomy.depth(module, torch.empty(2, 3, height, width, device="meta"))
         except Exception as error:  # told, and left empty in the table
             print(f"{name}: {type(error).__name__}: {str(error).splitlines()[0][:150]}", file=sys.stderr, flush=True)
         rows.append(row)

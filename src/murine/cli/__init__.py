@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from murine.cli import architecture, data, interchange, scoring, units, verification
+from murine.cli import architecture, data, interchange, models, scoring, units, verification
 from murine.errors import MurineError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.add_typer(units.app)
 app.add_typer(verification.app)
 data.app.add_typer(interchange.app)
 app.add_typer(data.app, name="data")
+app.add_typer(models.app, name="models")
 
 
 @app.callback(invoke_without_command=True)

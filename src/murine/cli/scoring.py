@@ -287,35 +287,6 @@ def report(
             print(f"{len(files)} figures are in {figures}", file=sys.stderr)
 
 
-@app.command()
-def models(
-    pattern: Annotated[str, typer.Argument(help="Name with wildcards, as 'resnet*'.")] = "*",
-    pretrained: Annotated[bool, typer.Option("--pretrained", help="List tags of pretrained weights.")] = False,
-    format: FormatOption = Format.table,
-) -> None:
-    """List the networks that can be named: timm's architectures and the controls.
-
-    Examples: `murine models 'resnet1*' --pretrained`, `murine models vit_tiny*`
-    """
-    import fnmatch
-
-    import pandas as pd
-    import timm
-
-    from murine.errors import nearest
-    from murine.networks.zoo import controls
-
-    found = [(name, "control", "") for name in fnmatch.filter(controls, pattern)]
-    for name in timm.list_models(pattern, pretrained=pretrained):
-        config = timm.get_pretrained_cfg(name)
-        size = "x".join(str(side) for side in config.input_size[-2:]) if config else ""
-        found.append((name, "timm", size))
-    if not found:
-        near = nearest(pattern, [*controls, *timm.list_models()])
-        raise MurineError(f"no network matches {pattern!r}{near or '.'}")
-    show(pd.DataFrame(found, columns=["network", "source", "input_size"]), format)
-
-
 def _sweep_andshow(
     choices: Sequence[Choice], plans: Sequence[Plan], atlas: Any, jobs: int, format: Format, quiet: bool
 ) -> None:

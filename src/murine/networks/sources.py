@@ -202,7 +202,7 @@ def _torchvision(name: str, size: tuple[int, int] | None) -> tuple[nn.Module, An
     def rebuild(**given: Any) -> nn.Module:
         try:
             module: nn.Module = builder(**options, **given)
-        except (AssertionError, ValueError, RuntimeError) as error:
+        except (AssertionError, ValueError) as error:
             raise MurineError(f"{name} cannot be built for inputs of {height} x {width}: {error}.") from error
         return module
 

@@ -157,17 +157,20 @@ def skeleton(
 ) -> tuple[nn.Module, Preprocessing]:
     """Build a network on the meta device: all shapes, no numbers, no memory; whatever its weights would be.
 
+    One that computes with numbers while it is built has them until then.
+
     Raises
     ------
     MurineError
-        As `load`, and where a factory cannot do without numbers.
+        As `load`.
     """
     choice = Choice.parse(choice) if isinstance(choice, str) else choice
+    choice = Choice(choice.name, "" if choice.name in controls else "random:0")
     try:
         with torch.device("meta"):
-            _, module, _, _ = _built(Choice(choice.name, "" if choice.name in controls else "random:0"), input_size)
-    except (NotImplementedError, RuntimeError) as error:
-        raise MurineError(f"{choice.name!r} cannot be built without numbers: {str(error).splitlines()[0]}") from error
+            module = _built(choice, input_size)[1]
+    except (NotImplementedError, RuntimeError):
+        module = _built(choice, input_size)[1].to("meta")
     return module.eval(), _preprocessing(module, input_size)
 
 
