@@ -71,7 +71,7 @@ def neurn(
         wide = x if x.dtype in (torch.float32, torch.float64) else x.float()
         deviation = neurn(wide, kernel_size, maximum="none")
         largest = deviation.amax() if deviation.numel() else deviation.sum()
-        return (deviation / _or_one(largest)).to(x.dtype)
+        return (deviation / or_one(largest)).to(x.dtype)
     if torch.compiler.is_compiling():
         return _contrast(x, kernel_size, maximum)
     contrast: Tensor = _Blocks.apply(x, kernel_size, maximum)
@@ -216,13 +216,13 @@ def _split(x: Tensor) -> tuple[Tensor, ...]:
 
 def _contrast(x: Tensor, k: int, maximum: Maximum, root: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """`neurn` of all images together; ``root`` where no derivative is needed."""
-    root = root or _root
+    root = root or root_flat_at_0
     work = x if x.dtype in (torch.float32, torch.float64) else x.float()
     squares = _squares(work, k)
     if maximum == "none":
         return (root(squares) / k).to(x.dtype)
     largest = squares.amax(dim=(-3, -2, -1) if maximum == "image" else (-2, -1), keepdim=True)
-    return root(squares / _or_one(largest)).to(x.dtype)
+    return root(squares / or_one(largest)).to(x.dtype)
 
 
 def _squares(x: Tensor, k: int) -> Tensor:
@@ -311,11 +311,12 @@ def _shifted(x: Tensor, by: int) -> Tensor:
     return moved
 
 
-def _or_one(x: Tensor) -> Tensor:
+def or_one(x: Tensor) -> Tensor:
+    """What to divide by where 0 divided by 0 is to be 0."""
     return torch.where(x == 0, 1, x)
 
 
-def _root(x: Tensor) -> Tensor:
+def root_flat_at_0(x: Tensor) -> Tensor:
     """Square root whose slope at 0 is 0: a flat patch would turn the gradient of the whole image into NaN."""
     flat = x == 0
     return torch.where(flat, 0, torch.where(flat, 1, x).sqrt())
