@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -159,19 +160,24 @@ class Targets:
         Kernels centred without bias have no noise in expectation, and their likeness is a cosine: that of halves is a
         reliability. Its draws are taken over pairs of stimuli.
         """
+        reliability = np.empty(len(self.sites))
+        draws = np.empty((len(counts), len(self.sites)))
+        for s, parts in enumerate(self._kernel_parts):
+            reliability[s], draws[:, s] = _parts_reliability(parts, counts, self.n_repetitions)
+        return Ceiling.from_reliability(reliability, draws, "r")
+
+    @cached_property
+    def _kernel_parts(self) -> Float[np.ndarray, "n_sites n_parts n_splits n_pairs"]:
+        """As ``parts``, of kernels centred without bias."""
         if self.population is None:
             raise MurineError(f"{self.name!r} has no single trials to make halves of.")
         population, n_pairs = self.population, self.n_stimuli * (self.n_stimuli - 1) // 2
         selections = np.concatenate(_random_parts(self.n_repetitions, population.n_splits, population.seed))
-        reliability = np.empty(len(self.sites))
-        draws = np.empty((len(counts), len(self.sites)))
-        for s, members in enumerate(population.members):
-            vectors = np.empty((len(selections), n_pairs), np.float32)
-            for vector, means in zip(vectors, _means(population.trials[members], selections), strict=True):
+        vectors = np.empty((len(self.sites), len(selections), n_pairs), np.float32)
+        for own, members in zip(vectors, population.members, strict=True):
+            for vector, means in zip(own, _means(population.trials[members], selections), strict=True):
                 vector[:] = upper(u_centred(_kernel(means, population.normalise).gram[None]))[0]
-            parts = vectors.reshape(-1, population.n_splits, n_pairs)
-            reliability[s], draws[:, s] = _parts_reliability(parts, counts, self.n_repetitions)
-        return Ceiling.from_reliability(reliability, draws, "r")
+        return vectors.reshape(len(self.sites), -1, population.n_splits, n_pairs)
 
 
 def targets_of(
@@ -308,17 +314,16 @@ def _means(
 
     The stand-in makes halves of a neuron with a single valid trial of some stimulus agree there; it is needed only
     for recordings with many missing trials."""
-    flat = trials.reshape(-1, trials.shape[2]).astype(np.float64)
-    selection = parts.T.astype(np.float64)
+    flat = trials.reshape(-1, trials.shape[2]).astype(np.float64).T
+    selection = parts.astype(np.float64)
     valid = np.isfinite(flat)
     if valid.all():
-        means = flat @ (selection / selection.sum(axis=0))
+        means = (selection / selection.sum(axis=1, keepdims=True)) @ flat
     else:
         filled = np.where(valid, flat, 0)
-        count = valid @ selection
-        overall = filled.sum(axis=1, keepdims=True) / valid.sum(axis=1, keepdims=True)
-        means = np.where(count > 0, filled @ selection / np.maximum(count, 1), overall)
-    return np.ascontiguousarray(means.T).reshape(len(parts), *trials.shape[:2])
+        count = selection @ valid
+        means = np.where(count > 0, selection @ filled / np.maximum(count, 1), filled.sum(axis=0) / valid.sum(axis=0))
+    return means.reshape(len(parts), *trials.shape[:2])
 
 
 def _refuse_undefined(name: str, sites: Sequence[Site], found: Sequence[np.ndarray]) -> None:
