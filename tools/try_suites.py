@@ -1,0 +1,126 @@
+"""Build, capture and score every network of the suites with random weights; a csv of what came of each.
+
+    nice -n 10 python tools/try_suites.py tried.csv [SUITE...]
+
+At the smallest of some input sizes that a network accepts, in a process of its own, which is forked once everything is
+imported. Rows that are there are not tried again. Seconds are of the processor, with one thread; they and the memory
+stand beside what `murine.networks.costs` predicted."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import resource
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import timm
+import torch
+from threadpoolctl import threadpool_limits
+
+from murine.atlas.sweep import Bench, Plan
+from murine.atlas.task import CortexSettings
+from murine.comparison.scoring import Settings, Yardstick, score_layers
+from murine.errors import MurineError
+from murine.networks import catalogue, costs, sources, zoo
+from murine.networks.capture import capture
+from murine.networks.memory import freed_memory_kept
+from murine.stimuli import StimulusSet
+
+SUITES = ("conwell2021", "neurn44", "conwell2021-tasks")
+SIZES = (64, 96, 128, 160, 224, None)
+COLUMNS = (
+    *("network", "members", "input_size", "layers", "compared", "captured_s", "predicted_s", "captured_gb"),
+    *("predicted_gb", "scored_s", "best_score", "keys_unchanged", "reason"),
+)
+
+
+def attempt(network: str, stimuli: StimulusSet, yardstick: Yardstick, machine: costs.Machine) -> dict[str, object]:
+    reason = ""
+    for size in SIZES:
+        try:
+            skeleton, preprocessing = zoo.skeleton(network, input_size=size)
+            cost = costs.predict(costs.work_of(skeleton, preprocessing.input_size), machine)
+            before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+            loaded = zoo.load(f"{network}@random:0", input_size=size)
+            keys = list(loaded.module.state_dict())
+            images = loaded.preprocessing.apply(stimuli)
+            start = time.process_time()
+            with freed_memory_kept():
+                layers = capture(loaded.module, images)
+            captured = time.process_time() - start
+        except MurineError as error:
+            reason = reason or str(error).splitlines()[0][:300]
+            continue
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+        start = time.process_time()
+        rows = score_layers(layers, yardstick)
+        return {
+            "input_size": loaded.preprocessing.input_size[0],
+            "layers": len(layers),
+            "compared": sum(1 for layer in layers if not layer.flag and not layer.same_as),
+            "captured_s": round(captured, 2),
+            "predicted_s": round(cost.seconds, 2),
+            "captured_gb": round(peak / 1e9, 3),
+            "predicted_gb": round(cost.memory / 1e9, 3),
+            "scored_s": round(time.process_time() - start, 2),
+            "best_score": round(float(rows["score"].max()), 4),
+            "keys_unchanged": list(loaded.module.state_dict()) == keys,
+        }
+    return {"reason": reason}
+
+
+def main(target: str, *suites: str) -> None:
+    members: dict[str, list[str]] = {}
+    for suite in suites or SUITES:
+        for member in catalogue.suite(suite):
+            if member.network:
+                members.setdefault(member.network, []).append(f"{suite}/{member.name}")
+    file = Path(target)
+    done = {row["network"] for row in csv.DictReader(file.open())} if file.exists() else set()
+    if not done:
+        file.write_text(",".join(COLUMNS) + "\n")
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    timm.list_models()
+    sources.torchvision_names()
+    with threadpool_limits(1):
+        bench = Bench(Plan(CortexSettings(cortex="simulated"), settings=Settings(100, 100, 0)))
+        yardstick = bench.yardstick("rsa-pearson")
+        with freed_memory_kept():
+            machine = costs.calibrate(bench.stimuli.n_stimuli, time.process_time)
+        for network, names in members.items():
+            if network in done:
+                continue
+            found = in_child(lambda name=network: attempt(name, bench.stimuli, yardstick, machine))  # type: ignore[misc]
+            with file.open("a", newline="") as stream:
+                row = {"network": network, "members": " ".join(names), **found}
+                csv.DictWriter(stream, COLUMNS, lineterminator="\n").writerow(row)
+
+
+def in_child(function: object) -> dict[str, object]:
+    """What a function returns in a forked process: memory is counted from here, and a crash ends nothing else."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        try:
+            answer = function()  # type: ignore[operator]
+        except BaseException as error:
+            answer = {"reason": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:300]}
+        with os.fdopen(writing, "w") as pipe:
+            json.dump(answer, pipe)
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        text = pipe.read()
+    _, status = os.waitpid(pid, 0)
+    found: dict[str, object] = json.loads(text) if text else {"reason": f"its process ended with status {status}"}
+    return found
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
