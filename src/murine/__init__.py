@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from murine.networks.neurn import NeuRN, NeuRNTransform, neurn
+    from murine.networks.surgery import insert
 
-__all__ = ["NeuRN", "NeuRNTransform", "neurn"]
+__all__ = ["NeuRN", "NeuRNTransform", "insert", "neurn"]
 
 # Imported when first asked for: ``import murine`` alone must not take the second that torch takes.
-_HOMES = dict.fromkeys(("NeuRN", "NeuRNTransform", "neurn"), "murine.networks.neurn")
+_HOMES = {
+    **dict.fromkeys(("NeuRN", "NeuRNTransform", "neurn"), "murine.networks.neurn"),
+    "insert": "murine.networks.surgery",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -22,8 +22,9 @@ import torch
 from torch import nn
 
 from murine.errors import MurineError, nearest
-from murine.networks import catalogue, sources, weights
+from murine.networks import catalogue, sources, surgery, weights
 from murine.networks.controls import GaborEnergy, NeuRNPixels, Pixels
+from murine.networks.network import Network
 from murine.networks.preprocessing import Preprocessing
 from murine.registry import Registry
 
@@ -38,48 +39,46 @@ for _name, _control in (("pixels", Pixels), ("gabor", GaborEnergy), ("neurn", Ne
     controls.register(_name)(_control)
 
 
-@dataclass(frozen=True, eq=False)
-class Network:
-    """A network ready to be shown images.
+@dataclass(frozen=True)
+class Choice:
+    """What was asked for: a network's name, its weights, '' for the usual ones, and what surgery puts in.
 
-    Attributes
-    ----------
-    name
-        A timm name, a name with its source (``torchvision:alexnet``), ``file.py:factory`` or a control.
-    weights
-        ``pretrained:TAG``, ``random:SEED``, ``file:NAME``, ``own`` (what a factory loads by itself) or ``none``
-        (controls).
-    role
-        ``trained``, ``random`` or ``control``.
-    digest
-        sha256 over the name, the modules, the weights and, for a user's factory, its source file.
+    ``variant`` is LAYER(OPTIONS)@PLACE as `surgery.spelled` spells it, several joined by ``+``, or ''.
     """
 
     name: str
-    weights: str
-    role: str
-    module: nn.Module
-    preprocessing: Preprocessing
-    digest: str
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What was asked for: a network's name and its weights, '' for the usual ones."""
-
-    name: str
     weights: str = ""
+    variant: str = ""
 
     @classmethod
     def parse(cls, text: str) -> Choice:
-        """Split ``NAME`` or ``NAME@WEIGHTS``."""
-        name, _, chosen = text.partition("@")
-        if not name:
+        """Split ``NAME[+LAYER(OPTIONS)[@PLACE]]...[@WEIGHTS]``.
+
+        The name ends at the first ``+`` or ``@`` (behind the name of a file, where there is one). A layer without a
+        place stands at the input, so what follows its ``@`` is a place only if it is ``input``, ``after:PATTERN``,
+        ``before:PATTERN`` or ``replace:PATTERN``; what follows the last ``@`` are weights, whatever they hold."""
+        name = _NAME.match(text)[0]  # type: ignore[index] # matches anything
+        variant, rest = surgery.parse_variant(text[len(name) :])
+        if not name or rest[:1] not in ("", "@"):
             raise MurineError(f"{text!r} names no network; expected NAME or NAME@WEIGHTS.")
-        return cls(name, chosen)
+        return cls(name, rest[1:], "+".join(f"{layer}@{place}" for layer, place in variant))
+
+    @property
+    def layers(self) -> list[tuple[str, str]]:
+        """What surgery puts in: layers with their places."""
+        return surgery.parse_variant(f"+{self.variant}")[0] if self.variant else []
+
+    @property
+    def full_name(self) -> str:
+        """The name with the variant."""
+        return f"{self.name}+{self.variant}" if self.variant else self.name
 
     def __str__(self) -> str:
-        return f"{self.name}@{self.weights}" if self.weights else self.name
+        return f"{self.full_name}@{self.weights}" if self.weights else self.full_name
+
+
+#: The name of a network; in a path ``path/to/file.py:factory`` a + is nothing special.
+_NAME = re.compile(r"(?:[^@]*?\.py:)?[^+@]*")
 
 
 def expand(texts: Sequence[str], weights_of_all: str = "") -> list[Choice]:
@@ -88,7 +87,7 @@ def expand(texts: Sequence[str], weights_of_all: str = "") -> list[Choice]:
     Parameters
     ----------
     texts
-        ``NAME[@WEIGHTS]``; a name may hold wildcards (``resnet1*``, ``taskonomy:*``), but for that of a file;
+        ``NAME[+VARIANT][@WEIGHTS]``; a name may hold wildcards (``resnet1*``, ``taskonomy:*``), but for that of a file;
         ``suite:NAME`` stands for all of a published list that can be built.
     weights_of_all
         For those that name no weights themselves.
@@ -105,7 +104,7 @@ def expand(texts: Sequence[str], weights_of_all: str = "") -> list[Choice]:
                 raise MurineError(f"no network matches {choice.name!r}. `murine models '{choice.name}'` searches timm.")
         for name in names:
             usual = "" if name in controls else weights_of_all
-            found[Choice(name, choice.weights or usual)] = None
+            found[Choice(name, choice.weights or usual, choice.variant)] = None
     return list(found)
 
 
@@ -124,13 +123,14 @@ def load(choice: Choice | str, *, input_size: int | tuple[int, int] | None = Non
     Parameters
     ----------
     choice
-        ``NAME[@WEIGHTS]``. NAME: a timm architecture, alone or with its tag (``resnet18.a1_in1k``); one of another
-        source (``torchvision:alexnet``, ``taskonomy:curvature``, ``hub:cornet_s``; what timm does not have may go
-        without ``torchvision:``); a control (``pixels``, ``gabor``, ``neurn``); or ``path/to/file.py:factory``, a
+        ``NAME[+VARIANT][@WEIGHTS]``. NAME: a timm architecture, alone or with its tag (``resnet18.a1_in1k``); one of
+        another source (``torchvision:alexnet``, ``taskonomy:curvature``, ``hub:cornet_s``; what timm does not have may
+        go without ``torchvision:``); a control (``pixels``, ``gabor``, ``neurn``); or ``path/to/file.py:factory``, a
         function that returns an ``nn.Module``, whose attribute ``default_cfg`` (timm's keys: input_size, mean, std,
         interpolation) tells the preprocessing.
         WEIGHTS: ``pretrained`` (the default but for a factory), ``random:SEED``, a file (safetensors, or a checkpoint
-        without code), or ``sha256:HEX``, the published weights if they have this digest.
+        without code), or ``sha256:HEX``, the published weights if they have this digest. VARIANT: layers put into it
+        (`murine.networks.surgery`), ``LAYER(OPTIONS)@PLACE``, as ``resnet18+neurn(k=3)@input@random:0``.
     input_size
         Replaces the network's own; part of the identity, since small inputs fit the mouse better.
 
@@ -149,7 +149,10 @@ def load(choice: Choice | str, *, input_size: int | tuple[int, int] | None = Non
         module = module.to(device).eval()
     except (RuntimeError, AssertionError) as error:
         raise MurineError(f"the device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
-    return Network(identity[0], label, role, module, preprocessing, total)
+    network = Network(identity[0], label, role, module, preprocessing, total)
+    for layer, place in choice.layers:
+        network = surgery.insert(network, layer, place).network
+    return network
 
 
 def skeleton(
@@ -165,13 +168,16 @@ def skeleton(
         As `load`.
     """
     choice = Choice.parse(choice) if isinstance(choice, str) else choice
-    choice = Choice(choice.name, "" if choice.name in controls else "random:0")
+    choice = Choice(choice.name, "" if choice.name in controls else "random:0", choice.variant)
     try:
         with torch.device("meta"):
             module = _built(choice, input_size)[1]
     except (NotImplementedError, RuntimeError):
         module = _built(choice, input_size)[1].to("meta")
-    return module.eval(), _preprocessing(module, input_size)
+    preprocessing = _preprocessing(module, input_size)
+    for layer, place in choice.layers:
+        surgery.insert(module, layer, place, probe=torch.empty(1, 3, *preprocessing.input_size, device="meta"))
+    return module.eval(), preprocessing
 
 
 def _built(choice: Choice, input_size: int | tuple[int, int] | None) -> tuple[Choice, nn.Module, str, bytes]:
@@ -182,7 +188,7 @@ def _built(choice: Choice, input_size: int | tuple[int, int] | None) -> tuple[Ch
         if choice.weights:
             raise MurineError(f"the control {choice.name!r} has no weights; ask for {choice.name!r} alone.")
         return choice, controls[choice.name](), "none", b""
-    choice = Choice(sources.full_name(choice.name), choice.weights)
+    choice = Choice(sources.full_name(choice.name), choice.weights, choice.variant)
     build = _from_source if sources.source_of(choice.name) else _from_timm
     return choice, *build(choice, input_size), b""
 
@@ -196,7 +202,7 @@ def twin(choice: Choice, seed: int = 0) -> Choice | None:
     """The same network with random weights; None for a control or where it is random already."""
     if choice.name in controls or _seed(choice.weights) is not None:
         return None
-    return Choice(choice.name, f"random:{seed}")
+    return Choice(choice.name, f"random:{seed}", choice.variant)
 
 
 def _seed(text: str) -> int | None:

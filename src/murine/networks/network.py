@@ -1,0 +1,38 @@
+"""A network with all that identifies it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from murine.networks.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A network ready to be shown images.
+
+    Attributes
+    ----------
+    name
+        A timm name, a name with its source (``torchvision:alexnet``), ``file.py:factory`` or a control; with
+        ``+VARIANT`` where there is one.
+    weights
+        ``pretrained:TAG``, ``random:SEED``, ``file:NAME``, ``own`` (what a factory loads by itself) or ``none``
+        (controls).
+    role
+        ``trained``, ``random`` or ``control``.
+    digest
+        sha256 over the name, the modules, the weights, for a user's factory its source file, and the variant.
+    variant
+        Layers that surgery put in, as ``neurn(k=3)@input``, joined by ``+``; '' for the network as it is.
+    """
+
+    name: str
+    weights: str
+    role: str
+    module: nn.Module
+    preprocessing: Preprocessing
+    digest: str
+    variant: str = ""
