@@ -151,7 +151,7 @@ def test_tables_tell_chance_beside_every_score(murine, folder, own, tmp_path):
     ran = murine("maps", f"{folder}/nets.py:conv", *own, *atlas)
     assert "nearest, shuffled" in ran.out
     assert "--centred takes it off" in ran.err
-    assert ran.out.splitlines()[0].startswith("mouse: RMSE of maps (plain, l2, of units by activation)")
+    assert ran.out.splitlines()[0].startswith("mouse: RMSE of maps (plain, l2, unit maps by activation)")
     assert murine("match", "pixels", *own, "--shuffles", 0).code == 2
     assert murine("maps", "pixels", *own, "--shuffles", 0).code == 2
 

@@ -129,11 +129,14 @@ def test_curves_are_those_of_the_pairs(neurons, choice, tmp_path, monkeypatch):
             assert pair.r == pytest.approx(np.corrcoef(pair.responses, pair.activations)[0, 1], abs=1e-6)
             np.testing.assert_array_equal(pair.responses, even[pair.neuron])
             assert pair.unit.startswith(chosen.layer[pair.neuron] + " [")
-    best, median = columns.values()
-    for pair, other in zip(best, median, strict=True):
-        of_site = chosen[chosen.area == pair.site].r_train
-        assert chosen.r_train[pair.neuron] == of_site.max()
-        assert (of_site < chosen.r_train[other.neuron]).sum() == 4  # of eight
+    by_chance = rows.loc[rows.groupby("neuroid_id").r_train_shuffled.idxmax()].set_index("neuroid_id")
+    above = chosen.r_train - by_chance.r_train_shuffled
+    for best, farthest, median in zip(*columns.values(), strict=True):
+        of_site = chosen.area == best.site
+        assert chosen.r_train[best.neuron] == chosen.r_train[of_site].max()
+        assert above[farthest.neuron] == above[of_site].max()
+        assert (chosen.r_train[of_site] < chosen.r_train[median.neuron]).sum() == 4  # of eight
+        assert best.r_shuffled == by_chance.r_test_shuffled[best.neuron]
 
 
 def test_maps_are_those_of_the_pairs(neurons, choice, tmp_path, monkeypatch):

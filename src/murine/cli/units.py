@@ -259,7 +259,7 @@ def maps(
     work = _Work("maps", neurons.labels(names(by), animals=over is not Over.neurons), atlas, rows, quiet)
     made = (tuple(dict.fromkeys(side or [SIDE])), unit_maps.value, normalisation.value, centred)
     work.sweep([MapComparison(neurons, plan, *made) for plan in plans], choices)
-    how = f"{'centred' if centred else 'plain'}, {normalisation.value}, of units by {unit_maps.value}"
+    how = f"{'centred' if centred else 'plain'}, {normalisation.value}, unit maps by {unit_maps.value}"
     work.show(over, bootstraps, seed, format, _MAP_HEADINGS, f"{neurons.recording.name}: RMSE of maps ({how})", (4, 4))
     if not centred and not quiet:
         print(

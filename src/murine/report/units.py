@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
@@ -86,8 +87,8 @@ def pairs_figure(title: str, columns: Mapping[str, Sequence[Pair]], role: str) -
     n_rows = max((len(pairs) for pairs in columns.values()), default=0)
     if not n_rows:
         raise MurineError(f"no neuron of {title!r} has a unit: there is nothing to draw.")
-    figure = Figure(figsize=(WIDTH, 0.95 * n_rows + 0.85), layout="constrained")
-    grid = GridSpec(n_rows, 2 * len(columns), figure, width_ratios=[2.6, 1] * len(columns))
+    figure = Figure(figsize=(WIDTH, 1.05 * n_rows + 0.85), layout=ConstrainedLayoutEngine(h_pad=0.08))
+    grid = GridSpec(n_rows, 2 * len(columns), figure, width_ratios=[2.5, 1] * len(columns))
     for column, (heading, pairs) in enumerate(columns.items()):
         for row, pair in enumerate(pairs):
             curve = figure.add_subplot(grid[row, 2 * column])
@@ -96,7 +97,7 @@ def pairs_figure(title: str, columns: Mapping[str, Sequence[Pair]], role: str) -
             _draw_density(density, pair, LIGHT[role])
             if not row:
                 curve.set_title(f"{heading}\n", fontsize=_SMALL, loc="left", fontweight="bold", parse_math=False)
-            curve.annotate(
+            above = curve.annotate(
                 f"{_short(pair.neuron)}: {_short(pair.unit)}",
                 (0, 1),
                 xytext=(0, 2),
@@ -106,10 +107,11 @@ def pairs_figure(title: str, columns: Mapping[str, Sequence[Pair]], role: str) -
                 color=_QUIET,
                 parse_math=False,
             )
+            above.set_in_layout(False)  # it may reach over the density
             if not column:
                 curve.set_ylabel(_short(pair.site), fontsize=_SMALL, parse_math=False)
             if row == len(pairs) - 1:
-                curve.set_xlabel("stimuli, in order of the neuron's response", fontsize=_SMALL - 1)
+                curve.set_xlabel("stimuli, by response", fontsize=_SMALL - 1)
                 density.set_xlabel("standardised", fontsize=_SMALL - 1)
     key = [Line2D([], [], color=_NEURON, label="neuron, even repetitions"), _dots(LIGHT[role], "its unit")]
     figure.legend(handles=key, loc="outside lower right", ncols=2, fontsize=_SMALL, frameon=False, borderpad=0)
@@ -207,9 +209,9 @@ def _draw_curve(axes: Axes, pair: Pair, colour: str) -> None:
     axes.plot(place, _standardised(pair.responses)[order], color=_NEURON, linewidth=1)
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.4 * (high - low))  # room for the text
-    text = f"r = {pair.r:.2f}\nshuffled {pair.r_shuffled:.2f}"
-    axes.text(0.03, 0.95, text, transform=axes.transAxes, va="top", fontsize=_SMALL - 1, linespacing=1.3)
-    _plain(axes)
+    text = f"r {pair.r:.2f}, shuffled {pair.r_shuffled:.2f}\noverlap {pair.overlap:.2f}"
+    axes.text(0.03, 0.97, text, transform=axes.transAxes, va="top", fontsize=_SMALL - 1, linespacing=1.3)
+    _plain(axes, 5)
 
 
 def _draw_density(axes: Axes, pair: Pair, colour: str) -> None:
@@ -219,17 +221,15 @@ def _draw_density(axes: Axes, pair: Pair, colour: str) -> None:
     axes.fill_between(points, np.minimum(of_neuron, of_unit), color=GROUND_LIGHT["line"], linewidth=0)
     axes.plot(points, of_unit, color=colour, linewidth=1)
     axes.plot(points, of_neuron, color=_NEURON, linewidth=1)
-    text = f"overlap\n{pair.overlap:.2f}"
-    axes.text(0.97, 0.95, text, transform=axes.transAxes, ha="right", va="top", fontsize=_SMALL - 1, linespacing=1.3)
     axes.set_ylim(bottom=0)
-    _plain(axes)
+    _plain(axes, 3)
     axes.set_yticks([])
 
 
-def _plain(axes: Axes) -> None:
+def _plain(axes: Axes, n_ticks: int) -> None:
     axes.tick_params(labelsize=_TINY, length=2, pad=1.5)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(n_ticks, integer=True))
     axes.spines[["top", "right"]].set_visible(False)
 
 
