@@ -24,6 +24,7 @@ from murine.comparison.inference import (
 from murine.comparison.metrics import Metric, metrics
 from murine.comparison.multiplicity import adjusted_p, best_of_layers_p
 from murine.comparison.nesting import Half, Nested, halves, nest
+from murine.comparison.subjects import SubjectBootstrap, SubjectDraws, Subjects, draw_subjects, samples
 from murine.comparison.targets import Targets
 from murine.errors import MurineError, some
 from murine.networks.capture import CapturedLayer
@@ -38,11 +39,22 @@ MAX_GROUPS = 2
 
 @dataclass(frozen=True)
 class Settings:
-    """How scores are computed: number of bootstrap samples and permutations, and their seed."""
+    """How scores are computed: number of bootstrap samples and permutations, and their seed.
+
+    Attributes
+    ----------
+    over
+        What is resampled beside stimuli: ``neurons``, ``animals`` or ``both`` (`murine.comparison.subjects`); '' for
+        nothing.
+    n_subject_draws
+        How many samples of it, at most ``n_bootstraps``.
+    """
 
     n_bootstraps: int = 1000
     n_permutations: int = 1000
     seed: int = 0
+    over: str = ""
+    n_subject_draws: int = 200
 
 
 def matched(stimuli: StimulusSet, stimulus_ids: Sequence[str]) -> StimulusSet:
@@ -68,6 +80,7 @@ class _Fixed:
     ceiling: Ceiling
     ceiling_without_one: Ceiling
     halves: tuple[Half, Half] | None
+    subjects: SubjectBootstrap | None
 
 
 class Yardstick:
@@ -103,6 +116,9 @@ class Yardstick:
             raise MurineError(
                 f"{targets.n_stimuli} stimuli are too few for {metric!r}; expected at least {self.metric.min_stimuli}."
             )
+        given = self.settings
+        n_draws = min(given.n_subject_draws, given.n_bootstraps)
+        self.subjects = draw_subjects(targets, given.over, n_draws, given.seed) if given.over else None
         everything = np.arange(targets.n_stimuli)
         self.parts = {
             group: self._fix(targets.select(members), members, whole=group == "all")
@@ -117,6 +133,8 @@ class Yardstick:
         # Reliabilities that came with the data do not depend on the stimuli.
         left = metric.over_pairs and targets.parts is not None
         constant = Ceiling(ceiling.value, np.tile(ceiling.value, (n, 1)), ceiling.scale)
+        parts = halves(metric, targets, counts, settings.n_permutations, settings.seed) if whole else None
+        subjects = self.subjects if whole else None
         return _Fixed(
             targets.without_parts(),
             members,
@@ -125,7 +143,8 @@ class Yardstick:
             metric.of_sites(targets),
             ceiling,
             metric.ceiling(targets, without_each(n), settings.seed) if left else constant,
-            halves(metric, targets, counts, settings.n_permutations, settings.seed) if whole else None,
+            parts,
+            None if subjects is None else SubjectBootstrap(metric, targets, subjects, counts, ceiling, parts),
         )
 
 
@@ -163,6 +182,12 @@ def score_layers(layers: Sequence[CapturedLayer], yardstick: Yardstick) -> pd.Da
         * ``draws``: bootstrap draws of ``ceiled`` (of ``score`` where there is no ceiling) for chosen rows, paired
           between networks; ``without_one`` the same without each of the stimuli, where scores are over pairs; null
           elsewhere
+        * ``over``: what was resampled beside stimuli (`Settings`); '' for nothing
+        * for chosen rows on all stimuli, where something was: ``n_animals``; ``low_subjects, high_subjects``: the
+          interval of ``score`` over new neurons or animals; ``low_both, high_both`` and ``ceiled_low_both,
+          ceiled_high_both``: over new stimuli and these (`murine.comparison.subjects`); ``draws_both, draws_subjects``:
+          draws as ``draws``, over both and over subjects alone, from which `murine.comparison.subjects.Sample` makes
+          intervals of means and differences
     """
     targets = yardstick.targets
     scored = [layer for layer in layers if not layer.same_as]
@@ -175,7 +200,9 @@ def score_layers(layers: Sequence[CapturedLayer], yardstick: Yardstick) -> pd.Da
             naive = best_layer(part.scores)
             nested = part.nest()
             pair = naive[None] if nested is None else nested.choice.layers
-            found = [part.layer_rows(naive)] + ([] if nested is None else [part.held_out_rows(nested)])
+            drawn, drawn_nested = part.over_subjects(naive, nested)
+            found = [part.layer_rows(naive, drawn=drawn)]
+            found += [] if nested is None else [part.held_out_rows(nested, drawn_nested)]
         else:
             found = [part.layer_rows(naive, everywhere=False)] + ([part.pair_rows(pair)] if len(pair) == 2 else [])
         frames += [rows.assign(stimuli=group, n_stimuli=len(fixed.members)) for rows in found]
@@ -200,6 +227,7 @@ def score_layers(layers: Sequence[CapturedLayer], yardstick: Yardstick) -> pd.Da
     )
     rows = rows.merge(about, on="layer_index", how="left")
     rows["metric"], rows["scale"] = yardstick.metric_name, yardstick.metric.scale
+    rows["over"] = yardstick.settings.over
     return rows.sort_values(["stimuli", "split", "site", "layer_index"], kind="stable").reset_index(drop=True)
 
 
@@ -250,7 +278,18 @@ class _Part:
             return None
         return nest(self.metric, self.kernels, self.layers, fixed.sites, fixed.halves, fixed.counts, fixed.relabellings)
 
-    def layer_rows(self, best: Int[np.ndarray, " n_sites"], everywhere: bool = True) -> pd.DataFrame:
+    def over_subjects(
+        self, best: Int[np.ndarray, " n_sites"], nested: Nested | None
+    ) -> tuple[SubjectDraws | None, SubjectDraws | None]:
+        """Draws of the scores of chosen layers under resampled subjects, where these are asked for."""
+        subjects = self.fixed.subjects
+        if subjects is None:
+            return None, None
+        return subjects.run(self.layers, self.kernels, best, None if nested is None else nested.choice)
+
+    def layer_rows(
+        self, best: Int[np.ndarray, " n_sites"], everywhere: bool = True, drawn: SubjectDraws | None = None
+    ) -> pd.DataFrame:
         """One row per layer and site; intervals and p-values for all, or for the best layers only."""
         scores = self.scores
         n_layers = len(scores)
@@ -266,7 +305,7 @@ class _Part:
         undefined = "not defined by this metric" if everywhere else "not defined within this group of stimuli"
         frame["flag"] = np.where(np.isnan(frame.score), undefined, "")
         detailed = np.flatnonzero(np.isin(layer, which))
-        self._detail(frame, detailed, _flat(draws), None if without is None else _flat(without), chosen.ravel())
+        self._detail(frame, detailed, _flat(draws), None if without is None else _flat(without), chosen.ravel(), drawn)
         p, best_p = (np.full(scores.shape, np.nan) for _ in range(2))
         if len(self.fixed.relabellings) and len(which):
             if self.metric.costly_permutations:
@@ -284,9 +323,9 @@ class _Part:
         frame.loc[mine, "p_adjusted"] = adjusted_p(family.to_numpy())
         return frame
 
-    def held_out_rows(self, nested: Nested) -> pd.DataFrame:
+    def held_out_rows(self, nested: Nested, drawn: SubjectDraws | None) -> pd.DataFrame:
         """One row per site: the score of layers chosen on other stimuli."""
-        frame = self._pair(nested.choice.layers, nested.scores, nested.draws, nested.without_one)
+        frame = self._pair(nested.choice.layers, nested.scores, nested.draws, nested.without_one, drawn)
         p = np.full(len(frame), np.nan)
         if len(nested.null):
             p = permutation_p(nested.scores[None], nested.null[:, None])[0]
@@ -310,6 +349,7 @@ class _Part:
         scores: Float[np.ndarray, " n_sites"],
         draws: np.ndarray,
         without: np.ndarray | None,
+        drawn: SubjectDraws | None = None,
     ) -> pd.DataFrame:
         told = np.flatnonzero(np.isfinite(scores))
         first, second = np.where(pair[:1] >= 0, pair, pair[::-1])
@@ -317,7 +357,7 @@ class _Part:
         frame["chosen"], frame["split"] = "nested", "held out"
         frame["other_index"] = second
         everything = np.arange(len(scores))
-        self._detail(frame, everything, draws, without, np.isfinite(scores))
+        self._detail(frame, everything, draws, without, np.isfinite(scores), drawn)
         return frame.iloc[told].reset_index(drop=True)
 
     def _resampled(self, which: Int[np.ndarray, " _"]) -> tuple[np.ndarray, np.ndarray | None]:
@@ -357,6 +397,7 @@ class _Part:
         draws: Float[np.ndarray, "n_draws n_detailed"],
         without: Float[np.ndarray, "n_stimuli n_detailed"] | None,
         chosen: Bool[np.ndarray, " n_rows"],
+        drawn: SubjectDraws | None,
     ) -> None:
         """Fill in intervals of some rows, and draws of the chosen ones."""
         fixed, scale = self.fixed, self.metric.scale
@@ -380,6 +421,51 @@ class _Part:
             for k in np.flatnonzero(chosen[which]) if name in shown else ():
                 column[which[k]] = shown[name][:, k].astype(np.float32)
             frame[name] = column
+        if drawn is not None and fixed.subjects is not None:
+            mine = np.flatnonzero(chosen[which])
+            stimuli = [None if x is None else x[:, mine] for x in (draws, without, ceiled, left)]
+            self._subjects(frame, which[mine], site[mine], fixed.subjects.subjects, drawn, stimuli)
+
+    def _subjects(
+        self,
+        frame: pd.DataFrame,
+        rows: Int[np.ndarray, " n_chosen"],
+        site: Int[np.ndarray, " n_chosen"],
+        subjects: Subjects,
+        drawn: SubjectDraws,
+        over_stimuli: Sequence[np.ndarray | None],
+    ) -> None:
+        """Fill in what resampled neurons or animals tell of chosen rows."""
+        draws, without, ceiled_draws, left = over_stimuli
+        scale, ceiling = self.metric.scale, self.fixed.ceiling.value
+        sizes = [subjects.sizes(len(self.fixed.members), s) for s in site]
+        both, alone = drawn.both, drawn.subjects
+        raw = samples(frame.score[rows], draws, without, both[:, site], alone[:, site], sizes)
+        both, alone = (
+            Ceiling(ceiling, own, scale).apply_draws(found[:, None], scale)[:, 0]
+            for own, found in ((drawn.ceilings_both, both), (drawn.ceilings_subjects, alone))
+        )
+        shared = samples(frame.ceiled[rows], ceiled_draws, left, both[:, site], alone[:, site], sizes)
+        known = ceiling[site] > 0
+        n_animals = np.array(subjects.n_animals, np.float64)[site]
+        values = {
+            "n_animals": np.where(n_animals > 0, n_animals, np.nan),
+            **_ends("low_subjects", "high_subjects", [sample.subjects_interval() for sample in raw]),
+            **_ends("low_both", "high_both", [sample.interval() for sample in raw]),
+            **_ends("ceiled_low_both", "ceiled_high_both", [sample.interval() for sample in shared]),
+        }
+        for name, column in values.items():
+            frame[name] = np.nan
+            frame.loc[rows, name] = column
+        for name in ("both", "subjects"):
+            cells = np.full(len(frame), None, dtype=object)
+            for row, told, a, b in zip(rows, known, shared, raw, strict=True):
+                cells[row] = getattr(a if told else b, name).astype(np.float32)
+            frame[f"draws_{name}"] = cells
+
+
+def _ends(low: str, high: str, intervals: Sequence[tuple[float, float]]) -> dict[str, list[float]]:
+    return {low: [pair[0] for pair in intervals], high: [pair[1] for pair in intervals]}
 
 
 def _flat(draws: Float[np.ndarray, "n_draws n_layers n_sites"]) -> Float[np.ndarray, "n_draws n_rows"]:

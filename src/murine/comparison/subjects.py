@@ -1,0 +1,492 @@
+"""Scores over new stimuli and new subjects: how they would come out with other images and other neurons or animals.
+
+The neurons of every site are drawn again (`murine.comparison.two_way.neuron_counts`), together with the stimuli and
+alone. A draw's site is what these neurons, as often as they were drawn, make of it: their RDM or their kernel, or the
+mean over their scores. What was fitted or chosen stays as it is, but for the mixtures of reweighted similarity, which
+are fitted to each draw. All networks see the same draws, so differences between them are paired.
+
+Resampled subjects are fewer different ones, so scores against their RDMs are lower than that of all: intervals are
+centred at the score. They have the variance of `murine.comparison.two_way.dual_variance`, and are as wide as Student's
+t makes them for few subjects (Welch-Satterthwaite). Animals that are drawn whole already vary as their neurons do; with
+``both``, that counts once more, so intervals are somewhat too wide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt16
+from numpy.typing import ArrayLike
+
+from murine.comparison.ceiling import Ceiling
+from murine.comparison.choice import Choice
+from murine.comparison.encoding import correlate
+from murine.comparison.inference import Counts, interval, pair_corrected
+from murine.comparison.metrics import Encoding, Metric, Stack, neuron_draws
+from murine.comparison.nesting import Half
+from murine.comparison.rdm import dissimilarities
+from murine.comparison.targets import Population, Targets
+from murine.comparison.two_way import (
+    OVER,
+    NeuronCounts,
+    TwoWay,
+    animal_counts,
+    counts_of_neurons,
+    neuron_counts,
+    over_neurons,
+)
+from murine.errors import MurineError, some
+from murine.networks.kernel import LayerKernel
+
+#: Resampled sites that are compared at once: where stimuli are resampled too, the square of these is computed.
+BLOCK = 16
+
+#: Of so many samples of animals at least one must leave no site empty.
+MOST_TRIES = 1000
+
+Presence = Bool[np.ndarray, "n_sites n_animals"]
+Animals = UInt16[np.ndarray, "n_draws n_animals"]
+
+
+@dataclass(frozen=True, eq=False)
+class Subjects:
+    """Resampled neurons of every site, the same for all networks.
+
+    Attributes
+    ----------
+    over
+        What is drawn: ``neurons``, ``animals`` or ``both`` (`murine.comparison.two_way.neuron_counts`).
+    counts
+        How often each neuron of a site (in the order of ``Population.members``) is in each sample.
+    n_animals
+        Of every site; 0 where a neuron's animal is not known.
+    """
+
+    over: str
+    counts: tuple[NeuronCounts, ...]
+    n_animals: tuple[int, ...]
+
+    @property
+    def n_draws(self) -> int:
+        return len(self.counts[0])
+
+    def sizes(self, n_stimuli: int, site: int) -> tuple[int, int]:
+        """How many stimuli and subjects are drawn of."""
+        neurons = self.counts[site].shape[1]
+        return n_stimuli, neurons if self.over == "neurons" else self.n_animals[site]
+
+
+def draw_subjects(targets: Targets, over: str, n_draws: int, seed: int) -> Subjects:
+    """Draw neurons of every site, the same for the same seed, whatever the order of the neurons.
+
+    Neurons are drawn within their site. An animal that has neurons at several sites is drawn at all of them together,
+    so that a mean over sites varies as it does between animals. Of animals that share sites, directly or through
+    others, as many are drawn as there are; a sample that leaves a site without any is drawn anew.
+
+    Raises
+    ------
+    MurineError
+        Data without single neurons; for animals: neurons whose animal is not known, a site with those of one alone, or
+        sites that cannot all be kept.
+    """
+    if over not in OVER:
+        raise MurineError(f"a bootstrap over {over!r} is not known; expected one of {', '.join(OVER)}.")
+    population = targets.population
+    if population is None:
+        raise MurineError(
+            f"{targets.name!r} comes as matrices of whole sites: neurons or animals cannot be resampled. Leave out "
+            "--over, or use a recording."
+        )
+    ids, donors = np.array(population.neuroid_ids), np.array(population.donors)
+    unknown = np.concatenate(population.members)[donors[np.concatenate(population.members)] == ""]
+    if len(unknown) and over != "neurons":
+        raise MurineError(
+            f"{len(unknown)} neurons of {targets.name!r} do not tell which animal they are of (coordinate donor): "
+            f"{some(ids[unknown])}. Take --over neurons, or give them that label."
+        )
+    sorted_members = [members[np.argsort(ids[members])] for members in population.members]
+    names, which = np.unique(donors, return_inverse=True)
+    presence = np.array([np.bincount(which[members], minlength=len(names)) > 0 for members in sorted_members])
+    n_animals = np.where([(donors[members] == "").any() for members in sorted_members], 0, presence.sum(axis=1))
+    alone = [site.name for site, n in zip(targets.sites, n_animals, strict=True) if n == 1]
+    if alone and over != "neurons":
+        raise MurineError(
+            f"the neurons at {some(alone)} of {targets.name!r} are all of one animal, which says nothing about others. "
+            "Take --over neurons, larger sites (--by), or other ones (--select)."
+        )
+    drawn = np.zeros((n_draws, 0)) if over == "neurons" else _animals(presence, n_draws, seed)
+    counts = []
+    for s, (members, found) in enumerate(zip(population.members, sorted_members, strict=True)):
+        if over == "neurons":
+            own = neuron_counts(donors[found], n_draws, seed + s, over)
+        else:
+            here, local = np.unique(which[found], return_inverse=True)
+            own = counts_of_neurons(local, drawn[:, here], seed + s, over)
+        counts.append(own[:, np.argsort(np.argsort(ids[members]))])
+    return Subjects(over, tuple(counts), tuple(n_animals.tolist()))
+
+
+def _animals(presence: Presence, n_draws: int, seed: int) -> Animals:
+    """How often each animal is drawn: within each set of animals that share sites, and so that every site has some."""
+    from scipy.sparse.csgraph import connected_components
+
+    n_sets, labels = connected_components(presence.T.astype(int) @ presence)
+    drawn = np.zeros((n_draws, presence.shape[1]), np.uint16)
+    for k in range(n_sets):
+        members = np.flatnonzero(labels == k)
+        sites = presence[:, members].any(axis=1)
+        if sites.any():  # animals whose neurons are at no site are not drawn
+            drawn[:, members] = _complete(presence[np.ix_(sites, members)], n_draws, seed + k)
+    return drawn
+
+
+def _complete(presence: Presence, n_draws: int, seed: int) -> Animals:
+    """The first samples of animals in which every site has at least one."""
+    n_samples = n_draws
+    while n_samples <= MOST_TRIES * n_draws:
+        drawn = animal_counts(presence.shape[1], n_samples, seed)
+        whole = drawn[(drawn @ presence.T.astype(int) > 0).all(axis=1)]
+        if len(whole) >= n_draws:
+            return whole[:n_draws]
+        n_samples *= 4
+    raise MurineError(
+        f"{presence.shape[1]} animals cannot be drawn so that each of {len(presence)} sites keeps some: the smallest "
+        f"has {presence.sum(axis=1).min()}. Take --over neurons, or larger sites (--by)."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class SubjectDraws:
+    """Draws of one score of every site, and of its ceiling.
+
+    Attributes
+    ----------
+    both, subjects
+        (n_draws, n_sites): under resampled stimuli and subjects; under resampled subjects alone. NaN without a score.
+    ceilings_both, ceilings_subjects
+        The ceilings that belong to them.
+    """
+
+    both: Float[np.ndarray, "n_draws n_sites"]
+    subjects: Float[np.ndarray, "n_draws n_sites"]
+    ceilings_both: Float[np.ndarray, "n_draws n_sites"]
+    ceilings_subjects: Float[np.ndarray, "n_draws n_sites"]
+
+
+class SubjectBootstrap:
+    """Scores of chosen layers under resampled subjects, for one metric: made once and used for many networks.
+
+    The ceiling of scores over neurons is resampled with them, neuron by neuron. That of RDMs and kernels takes halves
+    of the repetitions, hundreds of times as many RDMs; it is resampled over stimuli, and stays as it is over subjects.
+
+    200 draws of a site with 118 stimuli and 300 neurons take, on one core, 0.1 s for the resampled RDMs, and for every
+    chosen layer 0.03 s by Pearson's r and cosine, 0.1 s by CKA, 0.2 s for a mixture of 30 layers, 0.5 s by Spearman's
+    rank correlation, 0.7 s by Procrustes and 2 s by tau-a; 0.05 s for ridge and PLS. Nested scores take half as much
+    again.
+
+    Parameters
+    ----------
+    metric, targets
+        All stimuli.
+    subjects
+        Resampled neurons.
+    counts
+        Resampled stimuli; the first ones are paired with the draws of neurons.
+    ceiling
+        Of the metric, with draws paired with ``counts``.
+    halves
+        Of the stimuli, for `of_nested`.
+    """
+
+    def __init__(
+        self,
+        metric: Metric,
+        targets: Targets,
+        subjects: Subjects,
+        counts: Counts,
+        ceiling: Ceiling,
+        halves: tuple[Half, Half] | None,
+    ) -> None:
+        n = subjects.n_draws
+        everything = np.arange(targets.n_stimuli)
+        self.subjects, self.n_stimuli = subjects, targets.n_stimuli
+        self._metric, self._targets, self._halves = metric, targets.without_parts(), halves
+        self._whole = Half(
+            self._targets, everything, metric.of_sites(targets), counts, np.empty((0, len(everything)), int)
+        )
+        self._ceilings = ceiling.draws[:n], np.tile(ceiling.value, (n, 1))
+        if isinstance(metric, Encoding):
+            self._ceilings = self._neuron_ceilings(metric.neuron_ceiling(targets, counts))
+
+    def _neuron_ceilings(self, ceiling: Ceiling) -> tuple[np.ndarray, np.ndarray]:
+        found = []
+        for s, members in enumerate(_population(self._targets).members):
+            draws = ceiling.draws[: self.subjects.n_draws, None, members]
+            found.append(self._over_neurons(s, ceiling.value[None, members], draws))
+        return np.stack([x.both[:, 0] for x in found], axis=1), np.stack([x.subjects[:, 0] for x in found], axis=1)
+
+    def _over_neurons(self, s: int, scores: np.ndarray, draws: np.ndarray) -> TwoWay:
+        return over_neurons(scores, draws, self.subjects.counts[s], self.subjects.sizes(self.n_stimuli, s))
+
+    def run(
+        self, stack: Stack, kernels: Sequence[LayerKernel], best: Int[np.ndarray, " n_sites"], choice: Choice | None
+    ) -> tuple[SubjectDraws, SubjectDraws | None]:
+        """Draws of the scores of chosen layers.
+
+        Parameters
+        ----------
+        stack, kernels
+            All layers, as the metric sees them and as they are.
+        best
+            A layer for each site, chosen on all stimuli; -1 for none.
+        choice
+            Of layers on halves of the stimuli.
+
+        Returns
+        -------
+        naive, nested
+            Of ``best``; of ``choice`` (`murine.comparison.nesting.nest`), where there is one.
+        """
+        naive, nested = np.full((2, 2, self.subjects.n_draws, len(best)), np.nan)
+        for s in range(len(best)):
+            drawn = None
+            if not isinstance(self._metric, Encoding):
+                drawn = drawn_sites(self._targets, s, self.subjects.counts[s])
+            if best[s] >= 0:
+                naive[:, :, s] = self._compare(stack[[best[s]]], self._whole, s, drawn)
+            if choice is not None and (choice.layers[:, s] >= 0).all():
+                nested[:, :, s] = self._nested(stack, kernels, choice.layers[:, s], s, drawn)
+        found = [SubjectDraws(both, alone, *self._ceilings) for both, alone in (naive, nested)]
+        return found[0], None if choice is None else found[1]
+
+    def _nested(
+        self,
+        stack: Stack,
+        kernels: Sequence[LayerKernel],
+        chosen: Int[np.ndarray, " 2"],
+        s: int,
+        drawn: Targets | None,
+    ) -> Float[np.ndarray, "2 n_draws"]:
+        halves = self._halves
+        if halves is None:
+            raise MurineError("layers were chosen on halves of the stimuli, but none were given.")
+        if self._metric.predicts:
+            stitched = stack[[chosen[0]]].copy()
+            stitched[0, halves[0].members] = stack[chosen[1], halves[0].members]
+            return self._compare(stitched, self._whole, s, drawn)
+        found = []
+        for half, layer in zip(halves[::-1], chosen, strict=True):
+            own, _ = self._metric.prepare([kernels[layer].select(half.members)], half.targets)
+            found.append(self._compare(own, half, s, drawn))
+        return np.mean(found, axis=0)
+
+    def _compare(self, layer: Stack, part: Half, s: int, drawn: Targets | None) -> Float[np.ndarray, "2 n_draws"]:
+        """Scores of one layer and one site, under resampled stimuli and subjects, and under resampled subjects."""
+        metric, n_draws = self._metric, self.subjects.n_draws
+        counts = part.counts[:n_draws]
+        if isinstance(metric, Encoding):
+            site = part.sites[[s]]
+            operators = metric.operators(layer, site)
+            scores = correlate(operators, site.responses)
+            found = self._over_neurons(s, scores, neuron_draws(operators, site.responses, counts))
+            return np.stack([found.both[:, 0], found.subjects[:, 0]])
+        if drawn is None:
+            raise MurineError("a metric of whole sites needs resampled sites.")
+        sites = metric.of_sites(drawn if part is self._whole else drawn.select(part.members))
+        defined = np.isfinite(sites).reshape(n_draws, -1).all(axis=1)
+        sites = np.where(defined.reshape(-1, *(1,) * (sites.ndim - 1)), sites, part.sites[[s]])
+        both = np.empty(n_draws)
+        for start in range(0, n_draws, BLOCK):
+            block = slice(start, start + BLOCK)
+            both[block] = np.diagonal(metric.resample(layer, sites[block], counts[block])[:, 0])
+        return np.where(defined, np.stack([both, metric.score(layer, sites)[0]]), np.nan)
+
+
+def _population(targets: Targets) -> Population:
+    if targets.population is None:
+        raise MurineError(f"{targets.name!r} has no single neurons.")
+    return targets.population
+
+
+def drawn_sites(targets: Targets, site: int, counts: NeuronCounts) -> Targets:
+    """A site made of resampled neurons, every draw as a site of its own.
+
+    NaN where neurons that were drawn all respond alike to some stimulus (a single one, for example)."""
+    population = _population(targets)
+    n_draws, n = len(counts), targets.n_stimuli
+    rdm_of = dissimilarities[targets.dissimilarity]
+    rdms, grams = np.empty((n_draws, n, n)), np.empty((n_draws, n, n))
+    for k, kernel in enumerate(drawn_kernels(population.patterns(site), counts)):
+        rdms[k], grams[k] = rdm_of(kernel), kernel.gram
+    return replace(
+        targets,
+        sites=(targets.sites[site],) * n_draws,
+        rdms=rdms,
+        parts=None,
+        given_reliability=np.full((n_draws, 2), np.nan),
+        n_neuroids=(targets.n_neuroids[site],) * n_draws,
+        kernels=grams,
+        population=None,
+    )
+
+
+def drawn_kernels(
+    patterns: Float[np.ndarray, "n_neuroids n_stimuli"], counts: UInt16[np.ndarray, "n_draws n_neuroids"]
+) -> Iterator[LayerKernel]:
+    """The kernel of each sample of neurons: that of their responses, each repeated as often as it was drawn."""
+    columns = np.ascontiguousarray(patterns.T)
+    for row in counts:
+        drawn = np.flatnonzero(row)
+        weights, number = row[drawn].astype(np.float64), int(row.sum())
+        own = columns[:, drawn]
+        means = own @ weights / number
+        own -= means[:, None]
+        own *= np.sqrt(weights)
+        yield LayerKernel(own @ own.T, means, number)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A score, or a difference or mean of scores, with its draws: what intervals and ranks are made of.
+
+    Attributes
+    ----------
+    value
+        The score.
+    draws
+        Under resampled stimuli.
+    without_one
+        The score without each stimulus, where scores are over pairs of stimuli
+        (`murine.comparison.inference.pair_corrected`).
+    both, subjects
+        Under resampled stimuli and subjects, paired with the first of ``draws``; under resampled subjects alone. None
+        where subjects were not resampled.
+    sizes
+        Numbers of stimuli and of subjects.
+    """
+
+    value: float
+    draws: Float[np.ndarray, " n_draws"]
+    without_one: Float[np.ndarray, " n_stimuli"] | None = None
+    both: Float[np.ndarray, " n_both"] | None = None
+    subjects: Float[np.ndarray, " n_both"] | None = None
+    sizes: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def of_row(cls, row: Mapping[Any, Any]) -> Sample:
+        """The ceiled score of a chosen row of `murine.comparison.scoring.score_layers`; the raw one without ceiling."""
+        value = row["score"] if np.isnan(row["ceiled"]) else row["ceiled"]
+        columns = ("draws", "without_one", "draws_both", "draws_subjects")
+        found = [
+            None if row[name] is None or not np.ndim(row[name]) else np.asarray(row[name], np.float64)
+            for name in columns
+        ]
+        draws, without, both, subjects = found
+        sizes = (0, 0)
+        if both is not None:
+            sizes = int(row["n_stimuli"]), int(row["n_neuroids" if row["over"] == "neurons" else "n_animals"])
+        return cls(float(value), np.empty(0) if draws is None else draws, without, both, subjects, sizes)
+
+    @classmethod
+    def mean(cls, samples: Sequence[Sample]) -> Sample:
+        """The mean over sites. Its subjects are as many as those of the largest site; there may be more."""
+
+        def mean(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+            known = [part for part in parts if part is not None]
+            return np.mean(known, axis=0) if len(known) == len(parts) else None
+
+        return cls(
+            float(np.mean([sample.value for sample in samples])),
+            np.mean([sample.draws for sample in samples], axis=0),
+            mean([sample.without_one for sample in samples]),
+            mean([sample.both for sample in samples]),
+            mean([sample.subjects for sample in samples]),
+            (samples[0].sizes[0], max(sample.sizes[1] for sample in samples)),
+        )
+
+    def __sub__(self, other: Sample) -> Sample:
+        def difference(mine: np.ndarray | None, theirs: np.ndarray | None) -> np.ndarray | None:
+            return None if mine is None or theirs is None else mine - theirs
+
+        return Sample(
+            self.value - other.value,
+            self.draws - other.draws,
+            difference(self.without_one, other.without_one),
+            difference(self.both, other.both),
+            difference(self.subjects, other.subjects),
+            (min(self.sizes[0], other.sizes[0]), min(self.sizes[1], other.sizes[1])),
+        )
+
+    def over_stimuli(self) -> Float[np.ndarray, " n_draws"]:
+        """Draws with the variance over new stimuli."""
+        return self.draws if self.without_one is None else pair_corrected(self.draws, self.without_one)
+
+    def over_both(self) -> Float[np.ndarray, " n_both"]:
+        """Draws with the variance over new stimuli and new subjects, centred at the score; those over stimuli where
+        subjects were not resampled.
+
+        What stimuli add to a draw of subjects is drawn together as over stimuli alone, where scores are over pairs.
+        """
+        two = self._two_way()
+        return self.over_stimuli() if two is None else self._centred(two.corrected())
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Over new stimuli; over new stimuli and new subjects where these were resampled."""
+        two, draws = self._two_way(), self.over_both()
+        if two is not None:
+            draws = self.value + (draws - self.value) * _widening(two.parts(), self.sizes, level)
+        low, high = interval(draws[:, None], level)
+        return float(low[0]), float(high[0])
+
+    def subjects_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Over new subjects, with these stimuli; NaN where they were not resampled."""
+        if self.subjects is None:
+            return np.nan, np.nan
+        n = self.sizes[1]
+        factor = np.sqrt(n / (n - 1)) * _widening((0, 1), self.sizes, level)
+        low, high = interval((self.value + (self._centred(self.subjects) - self.value) * factor)[:, None], level)
+        return float(low[0]), float(high[0])
+
+    def _two_way(self) -> TwoWay | None:
+        if self.both is None or self.subjects is None:
+            return None
+        factor = _ratio(self.over_stimuli(), self.draws)
+        both = self.subjects + factor * (self.both - self.subjects)
+        return TwoWay(both, factor * self.draws[: len(both)], self.subjects, self.sizes)
+
+    def _centred(self, draws: np.ndarray) -> np.ndarray:
+        told = np.isfinite(draws)
+        return draws + (self.value - draws[told].mean()) if told.any() else draws
+
+
+def samples(
+    values: ArrayLike,
+    draws: Float[np.ndarray, "n_draws n_rows"] | None,
+    without_one: Float[np.ndarray, "n_stimuli n_rows"] | None,
+    both: Float[np.ndarray, "n_both n_rows"],
+    subjects: Float[np.ndarray, "n_both n_rows"],
+    sizes: Sequence[tuple[int, int]],
+) -> list[Sample]:
+    """One sample per column."""
+    columns = [[None] * len(sizes) if x is None else list(x.T) for x in (draws, without_one, both, subjects)]
+    found = zip(np.asarray(values, np.float64), *columns, sizes, strict=True)
+    return [Sample(float(value), *own) for value, *own in found]
+
+
+def _ratio(corrected: np.ndarray, draws: np.ndarray) -> float:
+    spread = float(np.nanstd(draws)) if np.isfinite(draws).any() else 0.0
+    return float(np.nanstd(corrected)) / spread if spread > 0 else 1.0
+
+
+def _widening(variances: Sequence[Any], sizes: tuple[int, int], level: float) -> float:
+    """By how much Student's t is wider than the normal distribution, for a sum of variances from few stimuli and few
+    subjects (Welch-Satterthwaite)."""
+    from scipy.special import stdtrit
+
+    squares = sum(v**2 / (n - 1) for v, n in zip(variances, sizes, strict=True))
+    if not squares > 0:
+        return 1.0
+    tail = (1 + level) / 2
+    return float(stdtrit(sum(variances) ** 2 / squares, tail) / stdtrit(np.inf, tail))
