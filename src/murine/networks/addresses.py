@@ -11,6 +11,8 @@ from murine.errors import MurineError
 #: Hexadecimal digits of a digest from which on it tells anything; torch's own files carry 8.
 _LEAST = 8
 
+_CALLED = {"sha256": "SHA-256", "md5": "MD5"}
+
 #: How often to try again, and seconds to wait for an answer.
 _RETRIES, _TIMEOUT = 2, 10.0
 
@@ -79,7 +81,7 @@ def obtain(network: str, address: str, digest: str) -> Path:
         if outcome.state == "fetched":  # what somebody else has put there stays
             remove(file)
         raise MurineError(
-            f"{str(file)!r}, from {address}, is not the published file: its {kind.upper()} is {found}, expected "
+            f"{str(file)!r}, from {address}, is not the published file: its {_CALLED[kind]} is {found}, expected "
             f"{digits}{'' if len(digits) == length else ' ...'}."
         )
     return file
