@@ -83,14 +83,14 @@ def test_partial_correlation_with_one_control_is_the_textbook_formula():
 
 
 def test_false_positives_are_nominal_and_what_is_there_is_found():
-    """Two-sided 5 % tests of 300 data sets each: 3 standard errors are 3.8 points."""
+    """Two-sided 5 % tests of 200 data sets each: 3 standard errors are 4.6 points."""
     rng = np.random.default_rng(3)
     n, rejected = (
         15,
         {"null": [], "null given c": [], "confounded": [], "confounded given c": [], "related given c": []},
     )
-    options = {"n_permutations": 199, "n_bootstraps": 0}
-    for seed in range(300):
+    options = {"n_permutations": 99, "n_bootstraps": 0}
+    for seed in range(200):
         a, b, c = (distances(rng, n) for _ in range(3))
         rejected["null"].append(mantel(a, b, seed=seed, **options).p)
         rejected["null given c"].append(mantel(a, b, [c], seed=seed, **options).p)
@@ -100,7 +100,7 @@ def test_false_positives_are_nominal_and_what_is_there_is_found():
         rejected["related given c"].append(mantel(a, b + a, [c], seed=seed, **options).p)
     rates = {case: np.mean(np.array(p) <= 0.05) for case, p in rejected.items()}
     for case in ("null", "null given c", "confounded given c"):
-        assert 0.012 <= rates[case] <= 0.088, rates
+        assert 0.004 <= rates[case] <= 0.096, rates
     assert rates["confounded"] > 0.95
     assert rates["related given c"] > 0.95
 

@@ -6,12 +6,13 @@ import itertools
 import logging
 import sys
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from murine.cli.common import Format, FormatOption, QuietOption, SeedOption, quieten, show
+from murine.cli.common import AtlasOption, Format, FormatOption, QuietOption, SeedOption, quieten, show
 from murine.errors import MurineError
 
 if TYPE_CHECKING:
@@ -30,6 +31,21 @@ _SHOWN = 6
 _WIDTH = 80
 
 app = typer.Typer()
+
+
+class Role(StrEnum):
+    """Whose architecture is to explain something."""
+
+    trained = "trained"
+    random = "random"
+
+
+class Method(StrEnum):
+    """Correlations over pairs."""
+
+    spearman = "spearman"
+    pearson = "pearson"
+
 
 VocabularyOption = Annotated[
     str,
@@ -77,6 +93,12 @@ def align(
     lengths: Annotated[
         Path | None, typer.Option("--lengths", help="Picture of similarities against the ratio of lengths.")
     ] = None,
+    published: Annotated[
+        Path | None,
+        typer.Option(
+            "--published", help="Picture of the heat map of suite:neurn44 as published, beside ours; no NETWORK needed."
+        ),
+    ] = None,
     shortlist: Annotated[
         int | None,
         typer.Option("--shortlist", min=1, help="Cluster networks and choose the member nearest each centre (13)."),
@@ -97,6 +119,8 @@ def align(
 
     `murine align --suite neurn44 --heatmap heatmap.png --lengths lengths.png --shortlist 13`
 
+    `murine align --published heatmaps.png`
+
     `murine align resnet50 convnext_tiny net.py:build --vocabulary fine --format csv`
     """
     import murine.comparison.alignment as alignment
@@ -104,6 +128,10 @@ def align(
     from murine.progress import progress_bars
 
     quieten(quiet)
+    if published is not None:
+        _compare_with_published(published, quiet)
+        if not networks and not suite:
+            return
     measure = alignment.similarities[similarity]
     asked = [*(networks or []), *(f"suite:{name.removeprefix('suite:')}" for name in suite or [])]
     with progress_bars(not quiet) as progress:
@@ -141,6 +169,101 @@ def align(
         _tell_of_groups(names, alignment.heat_map(measure(sequences)), similarity, heatmap, shortlist, quiet)
     if lengths is not None:
         _tell_of_lengths(sequences, lengths, seed, quiet)
+
+
+@app.command()
+def explain(
+    atlas: AtlasOption = Path("atlas"),
+    cortex: Annotated[str | None, typer.Option("--cortex", help="Results against this cortex.")] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="Results by this metric.")] = None,
+    role: Annotated[Role, typer.Option("--role", help="Networks with trained or with random weights.")] = Role.trained,
+    input_size: Annotated[str | None, typer.Option("--input-size", help="Results at this size, as 64x64.")] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option("--file", help="Python file that networks of the atlas were built by; repeat for several."),
+    ] = None,
+    vocabulary: VocabularyOption = "fine",
+    method: Annotated[Method, typer.Option("--method", help="Correlation over pairs of networks.")] = Method.spearman,
+    permutations: Annotated[int, typer.Option("--permutations", min=99, help="Relabellings of networks.")] = 9999,
+    bootstraps: Annotated[int, typer.Option("--bootstraps", min=0, help="Samples of networks for intervals.")] = 1000,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Picture of all pairs of networks (.png, .pdf, .svg).")
+    ] = None,
+    seed: SeedOption = 0,
+    format: FormatOption = Format.table,
+    quiet: QuietOption = False,
+) -> None:
+    """Ask whether architecture explains representation and brain score, over the networks of an atlas.
+
+    Networks that are alike in architecture: are their layers alike (CKA, RSA, at the same relative depths), and are
+    their brain scores? Mantel tests over pairs of networks, plain and with the lengths of the layer sequences held
+    constant; then whether representation explains brain score. ``score`` is the difference of the means over sites,
+    ``profile`` the difference over sites, one by one. q is p adjusted for the whole table (false discovery rate).
+
+    Examples:
+
+    `murine explain --atlas atlas --role random --figure explained.png`
+
+    `murine explain --cortex allen-neuropixels --metric rsa-pearson --file examples/trained_networks.py`
+    """
+    from murine.atlas.store import Atlas
+    from murine.progress import progress_bars
+    from murine.studies import architectures
+
+    quieten(quiet)
+    with progress_bars(not quiet) as progress:
+        found = architectures.explain(
+            Atlas(atlas),
+            cortex=cortex,
+            metric=metric,
+            role=role.value,
+            input_size=input_size,
+            files=file or [],
+            vocabulary=vocabulary,
+            method=method.value,
+            n_permutations=permutations,
+            n_bootstraps=bootstraps,
+            seed=seed,
+            progress=progress,
+        )
+    table = found.relations
+    if format is Format.table:
+        networks = found.networks
+        print(
+            f"{len(networks)} {role.value} networks of {networks.layers.min()} to {networks.layers.max()} layers, "
+            f"{found.cortex}, {found.metric}; {method.value}, {table.n_permutations.iloc[0]} permutations\n"
+        )
+        table = table.drop(columns=["n_networks", "n_permutations"])
+    show(table, format, compact=False)
+    if figure is not None:
+        from murine.report.architectures import relations_figure, write
+
+        _wrote(write(relations_figure(found.distances, found.relations), figure), quiet)
+
+
+def _compare_with_published(file: Path, quiet: bool) -> None:
+    import numpy as np
+
+    from murine.comparison.rdm import upper
+    from murine.report.architectures import heat_map_figure, write
+    from murine.studies.architectures import published_agreement
+
+    names, panels, r, difference = published_agreement()
+    ours, theirs = panels.values()
+    others = ~np.eye(len(names), dtype=bool)
+    print(
+        f"heat map of {len(names)} of suite:neurn44 and the published one, {len(upper(ours))} pairs: r {r:.3f}, ",
+        end="",
+    )
+    print(f"mean difference {difference:.3f}")
+    rows = [float(np.corrcoef(a[own], b[own])[0, 1]) for a, b, own in zip(ours, theirs, others, strict=True)]
+    worst = names[int(np.argmin(rows))]
+    names_left, _, r, difference = published_agreement([worst])
+    print(
+        f"without {worst}, whose row agrees least (r {min(rows):.2f}): {len(names_left)} networks, r {r:.3f}, ", end=""
+    )
+    print(f"mean difference {difference:.3f}")
+    _wrote(write(heat_map_figure(names, panels, "correlation of rows of the index"), file), quiet)
 
 
 def _pairs(found: Sequence[Spelled], every: Sequence[tuple[tuple[str, str], Alignment]]) -> pd.DataFrame:

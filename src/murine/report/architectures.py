@@ -7,6 +7,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
@@ -17,6 +18,8 @@ from murine.comparison.rdm import upper
 from murine.errors import MurineError
 from murine.files import appearing
 from murine.report.palette import GROUND_LIGHT, HEAT_LIGHT, LIGHT
+
+Matrix = Float[np.ndarray, "n_networks n_networks"]
 
 #: Endings of files that pictures can be written as.
 ENDINGS = (".png", ".pdf", ".svg")
@@ -73,7 +76,8 @@ def _matrix(axes: Axes, first: str, second: str, alignment: Alignment) -> None:
         for (i, j), score in np.ndenumerate(scores):
             on_dark = score > scores.min() + 0.65 * np.ptp(scores)
             colour = "white" if on_dark else GROUND_LIGHT["ink"]
-            axes.text(j, i, str(score), ha="center", va="center", fontsize=min(5.0, 105 / longest), color=colour)
+            text = axes.text(j, i, str(score), ha="center", va="center", fontsize=min(5.0, 105 / longest), color=colour)
+            text.set_in_layout(False)  # inside anyway, and there are hundreds
     if longest <= _LETTERS:
         font = min(float(_SMALL), 260 / longest)
         axes.set_yticks(range(len(rows) + 1), ["", *rows], fontsize=font)
@@ -89,9 +93,7 @@ def _matrix(axes: Axes, first: str, second: str, alignment: Alignment) -> None:
     axes.spines[:].set_visible(False)
 
 
-def heat_map_figure(
-    names: Sequence[str], panels: Mapping[str, Float[np.ndarray, "n_networks n_networks"]], label: str
-) -> Figure:
+def heat_map_figure(names: Sequence[str], panels: Mapping[str, Matrix], label: str) -> Figure:
     """Draw correlations of networks, one panel for each title.
 
     Parameters
@@ -135,4 +137,37 @@ def length_figure(sequences: Sequence[str], effects: Mapping[str, str]) -> Figur
         axes.set_xlabel("doublings between the lengths", fontsize=_SMALL)
         axes.tick_params(labelsize=_SMALL - 1, length=2.5)
         axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def relations_figure(distances: Mapping[str, Matrix], relations: pd.DataFrame) -> Figure:
+    """Draw what pairs of networks differ in, one kind against the other, a dot for a pair.
+
+    Parameters
+    ----------
+    distances, relations
+        As of `murine.studies.architectures.Explanation`. Drawn are the relations with nothing held constant.
+    """
+    plain = relations[relations.given == ""]
+    rows, columns = (list(dict.fromkeys(plain[side])) for side in ("second", "first"))
+    figure = Figure(figsize=(1.75 * len(columns), 1.6 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), len(columns), squeeze=False)
+    told = {(row["first"], row["second"]): row for row in plain.to_dict("records")}
+    for i, second in enumerate(rows):
+        for j, first in enumerate(columns):
+            axes = grid[i, j]
+            row = told.get((first, second))
+            if row is None:
+                axes.set_axis_off()
+                continue
+            axes.plot(
+                upper(distances[first]), upper(distances[second]), ".", color=LIGHT["trained"], markersize=2, alpha=0.35
+            )
+            axes.set_title(f"r {row['r']:.2f}, p {row['p']:.2g}", fontsize=_SMALL - 1, loc="left")
+            axes.tick_params(labelsize=_SMALL - 2, length=2)
+            axes.spines[["top", "right"]].set_visible(False)
+            if not j:
+                axes.set_ylabel(second, fontsize=_SMALL)
+            if i == len(rows) - 1 or (first, rows[i + 1]) not in told:
+                axes.set_xlabel(first, fontsize=_SMALL)
     return figure
