@@ -151,6 +151,9 @@ def insert(
         )
     place, pattern = _place(at)
     names = [""] if not pattern else _matching(module, pattern)
+    for name in names if place == "replace" else ():
+        if any(site.place == "replace" for site in module.get_submodule(name).__dict__.get(_SITES, ())):
+            raise MurineError(f"{name!r} is replaced already; undo that first.")
     images = _probe(network) if probe is None else probe
     what = spelled(layer)
     variant = f"{what}@{'input' if not pattern else f'{place}:{pattern}'}"
@@ -165,6 +168,8 @@ def insert(
                 f"with {variant} the network fails: {type(error).__name__}: {error}. The layer met "
                 f"{_shapes(sites)}; the network is as it was."
             ) from error
+    for part in (getattr(module, HOLDER), *(site.layer for site in sites)):
+        part.train(module.training)
     operated = network if isinstance(network, nn.Module) else _operated(network, layer, variant)
     return Insertion(operated, variant, sites)
 
@@ -232,18 +237,19 @@ _VARIANT = re.compile(
 def parse_variant(text: str) -> tuple[list[tuple[str, str]], str]:
     """Read ``+LAYER(OPTIONS)@PLACE``, any number of times, from the start of a text: layers with places, and the rest.
 
-    Without a place the layer stands at the input. Spelt as `spelled` does."""
+    The rest is empty or starts with ``@``. Without a place the layer stands at the input. Spelt as `spelled` does."""
     found = []
-    while text.startswith("+"):
-        match = _VARIANT.match(text)
+    rest = text
+    while rest[:1] not in ("", "@"):
+        match = _VARIANT.match(rest)
         if not match:
             raise MurineError(
                 f"{text!r} is not understood; expected +LAYER(OPTIONS)@PLACE, as +neurn(k=3)@input or "
                 "+sobel@after:layer1."
             )
         found.append((spelled(layer_named(match["layer"])), match["place"] or "input"))
-        text = text[match.end() :]
-    return found, text
+        rest = rest[match.end() :]
+    return found, rest
 
 
 def _value(text: str) -> Any:
@@ -373,8 +379,8 @@ def _try(layer: nn.Module, value: Any, returned: Any, images: Tensor) -> tuple[t
     result = result.permute(0, 2, 3, 1) if channels_last else result
     if returned is not None and not (isinstance(returned, Tensor) and returned.shape == result.shape):
         raise MurineError(
-            f"of {_shape(value)} it makes {_shape(result)}, the module {_shape(returned)}: what follows expects that. Put "
-            "the layer before or after it instead."
+            f"of {_shape(value)} it makes {_shape(result)}, the module {_shape(returned)}: what follows expects that. "
+            "Put the layer before or after it instead."
         )
     return tuple(value.shape[1:]), channels_last
 
@@ -454,8 +460,7 @@ def _put_in(
 ) -> tuple[Site, ...]:
     holder = getattr(module, HOLDER, None)
     if holder is None:
-        holder = Inserted()
-        holder.train(module.training)
+        holder = Inserted().eval()
         module.add_module(HOLDER, holder)
     if not isinstance(holder, Inserted):
         raise MurineError(f"the network has a {HOLDER!r} of its own, where surgery keeps the layers.")
@@ -464,10 +469,7 @@ def _put_in(
     for name in names:
         child = module.get_submodule(name)
         around: list[Site] = child.__dict__.setdefault(_SITES, [])
-        if place == "replace" and any(site.place == "replace" for site in around):
-            _take_out(module, sites)
-            raise MurineError(f"{name!r} is replaced already; undo that first.")
-        own = copy.deepcopy(layer).to(device).train(module.training)
+        own = copy.deepcopy(layer).to(device).eval()  # the trial is not over
         path = wanted = f"{place}_{name.replace('.', '_')}" if name else "input"
         count = itertools.count(2)
         while path in holder._modules:

@@ -59,7 +59,7 @@ class Choice:
         ``before:PATTERN`` or ``replace:PATTERN``; what follows the last ``@`` are weights, whatever they hold."""
         name = _NAME.match(text)[0]  # type: ignore[index] # matches anything
         variant, rest = surgery.parse_variant(text[len(name) :])
-        if not name or rest[:1] not in ("", "@"):
+        if not name:
             raise MurineError(f"{text!r} names no network; expected NAME or NAME@WEIGHTS.")
         return cls(name, rest[1:], "+".join(f"{layer}@{place}" for layer, place in variant))
 
