@@ -53,7 +53,7 @@ def rows(n=4):
         }
     )
     frame.loc[1, ["score", "low"]] = np.nan
-    frame["without_one"] = None
+    frame[["without_one", "draws_both", "draws_subjects"]] = None
     frame["draws"] = pd.Series([np.array([0.5, np.nan, 1.0], np.float32), *[None] * (n - 1)], dtype=object)
     return frame
 
@@ -130,14 +130,28 @@ def test_rows_are_read_back(atlas):
         n_bootstraps=3,
         n_permutations=0,
         seed=0,
+        over="",
+        n_subject_draws=0,
     )
     assert set(read.columns) == set(expected.columns)
-    for column in expected.columns.drop(["draws", "without_one"]):
+    for column in expected.columns.drop(list(murine.atlas.store.DRAWS)):
         assert read[column].isna().tolist() == expected[column].isna().tolist()
         known = expected[column].notna()
         assert read[column][known].tolist() == expected[column][known].tolist()
     np.testing.assert_array_equal(read.draws[0], expected.draws[0])
     assert read.draws.isna().tolist() == [False, True, True, True]
+
+
+def test_columns_that_older_files_lack_are_null(atlas):
+    atlas.write_scores(score_task(), rows(), {})
+    file = atlas.scores_file(score_task())
+    whole = pq.read_table(file)
+    pq.write_table(whole.drop_columns(["over", "n_animals", "draws_both"]), file)
+    read = atlas.query("SELECT network, over, n_animals, draws_both FROM scores")
+    assert read.network.tolist() == ["net"] * 4
+    assert read[["over", "n_animals", "draws_both"]].isna().all(axis=None)
+    atlas.write_scores(score_task(seed=1), rows(), {})
+    assert atlas.query("SELECT count(over) AS n FROM scores").n.item() == 4
 
 
 def test_every_file_has_the_same_columns_even_where_all_are_missing(atlas):

@@ -71,6 +71,9 @@ SCORE_CHANGES = [
     {"n_bootstraps": 99},
     {"n_permutations": 99},
     {"seed": 1},
+    {"over": "animals"},
+    {"over": "both"},
+    {"over": "both", "n_subject_draws": 100},
     *({"cortex": {**SCORE.cortex.model_dump(), **change}} for change in CORTEX_CHANGES),
     *({"capture": changed(CAPTURE, **change)} for change in CAPTURE_CHANGES),
 ]
@@ -108,6 +111,16 @@ def test_digest_does_not_depend_on_how_numbers_are_written():
     whole = changed(SCORE, cortex={"cortex": "mouse", "min_reliability": 1})
     real = changed(SCORE, cortex={"cortex": "mouse", "min_reliability": 1.0})
     assert whole.digest == real.digest
+
+
+def test_what_was_not_asked_for_does_not_change_names():
+    """Results from before neurons and animals could be resampled are still found."""
+    assert "over" not in SCORE.model_dump()
+    assert changed(SCORE, n_subject_draws=200).digest == SCORE.digest
+    asked = changed(SCORE, over="neurons", n_subject_draws=200)
+    assert ScoreTask.model_validate_json(asked.model_dump_json()) == asked
+    with pytest.raises(ValidationError, match="over"):
+        changed(SCORE, over="mice")
 
 
 def test_digest_is_a_file_name():

@@ -160,11 +160,14 @@ class Atlas:
                 "some."
             )
         connection = duckdb.connect()
+        # Files from before there were columns that these name: null in their rows.
+        connection.register("score_columns", _schema().empty_table())
         for table in there:
             pattern = f"{glob.escape(str(self.folder / table))}/*.parquet".replace("'", "''")
+            more = " UNION ALL BY NAME SELECT * FROM score_columns" if table == "scores" else ""
             try:
                 connection.execute(
-                    f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{pattern}', union_by_name=true)"
+                    f"CREATE TEMP VIEW {table} AS SELECT * FROM read_parquet('{pattern}', union_by_name=true){more}"
                 )
             except duckdb.Error as error:
                 raise MurineError(f"a file of results cannot be read: {error}") from error
@@ -235,7 +238,14 @@ _COLUMNS: dict[str, str] = {
     **dict.fromkeys(("p_value", "p_best", "p_adjusted", "optimism"), "float64"),
     "chosen": "string",
     **dict.fromkeys(("n_bootstraps", "n_permutations", "seed"), "int32"),
+    "over": "string",
+    **dict.fromkeys(("n_subject_draws", "n_animals"), "int32"),
+    **dict.fromkeys(("low_subjects", "high_subjects", "low_both", "high_both"), "float64"),
+    **dict.fromkeys(("ceiled_low_both", "ceiled_high_both"), "float64"),
 }
+
+#: Columns of bootstrap draws: lists of numbers.
+DRAWS = ("draws", "without_one", "draws_both", "draws_subjects")
 
 
 _UNITS_COLUMNS: dict[str, str] = {
@@ -288,6 +298,8 @@ def _identity(task: ScoreTask) -> dict[str, str | int]:
         "n_bootstraps": task.n_bootstraps,
         "n_permutations": task.n_permutations,
         "seed": task.seed,
+        "over": task.over,
+        "n_subject_draws": task.n_subject_draws,
     }
 
 
@@ -301,7 +313,7 @@ def _schema() -> Any:
     """The one schema of scores, so that every file can be read with every other."""
     import pyarrow as pa
 
-    samples = [pa.field(name, pa.list_(pa.float32())) for name in ("draws", "without_one")]
+    samples = [pa.field(name, pa.list_(pa.float32())) for name in DRAWS]
     return pa.schema([*_schema_of(_COLUMNS), *samples])
 
 

@@ -18,6 +18,7 @@ from murine.atlas.store import Atlas, provenance
 from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
 from murine.comparison.metrics import metrics
 from murine.comparison.scoring import Settings, Yardstick, matched, score_layers
+from murine.comparison.subjects import draw_subjects
 from murine.comparison.targets import Targets, targets_of
 from murine.cortex.datasets import Cortex, load_cortex
 from murine.cortex.recording import Recording
@@ -48,7 +49,7 @@ class Plan:
     layers, input_size
         As in `capture` and `zoo.load`.
     settings
-        Bootstrap samples, permutations, seed.
+        Bootstrap samples, permutations, seed; whether neurons or animals are resampled, too.
     data, stimuli
         Folders, as in `load_cortex`.
     batch_size, device
@@ -131,9 +132,9 @@ class Bench:
 
     @cached_property
     def targets(self) -> Targets:
-        settings = self.plan.cortex
+        settings, over = self.plan.cortex, self.plan.settings.over
         try:
-            return targets_of(
+            targets = targets_of(
                 self._cortex[1],
                 settings.by,
                 normalise=settings.normalise,
@@ -141,8 +142,11 @@ class Bench:
                 n_splits=settings.n_splits,
                 seed=self.plan.settings.seed,
             )
+            if over:
+                draw_subjects(targets, over, 1, self.plan.settings.seed)  # refuses what cannot be resampled
         except MurineError as error:
             raise _UnusableCortexError(str(error)) from error
+        return targets
 
     @cached_property
     def stimuli(self) -> StimulusSet:
@@ -187,6 +191,8 @@ class Bench:
                 n_bootstraps=plan.settings.n_bootstraps,
                 n_permutations=plan.settings.n_permutations,
                 seed=plan.settings.seed,
+                over=plan.settings.over,
+                n_subject_draws=plan.settings.subject_draws,
             )
             for metric in self.metrics
         ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_serializer
 
 from murine.networks.preprocessing import Preprocessing
 
@@ -68,6 +68,14 @@ class ScoreTask(_Identified):
     n_bootstraps: int
     n_permutations: int
     seed: int
+    over: Literal["", "neurons", "animals", "both"] = ""  # what is resampled beside stimuli
+    n_subject_draws: int = 0  # of that; 0 without
+
+    @model_serializer(mode="wrap")
+    def _asked(self, plain: Any) -> dict[str, Any]:
+        """Without what was not asked for, so that results from before it could be keep their names."""
+        left_out = () if self.over else ("over", "n_subject_draws")
+        return {key: value for key, value in plain(self).items() if key not in left_out}
 
 
 #: As above, of rows of single units.

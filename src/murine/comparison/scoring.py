@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -53,8 +53,13 @@ class Settings:
     n_bootstraps: int = 1000
     n_permutations: int = 1000
     seed: int = 0
-    over: str = ""
+    over: Literal["", "neurons", "animals", "both"] = ""
     n_subject_draws: int = 200
+
+    @property
+    def subject_draws(self) -> int:
+        """How many samples of neurons or animals there are."""
+        return min(self.n_subject_draws, self.n_bootstraps) if self.over else 0
 
 
 def matched(stimuli: StimulusSet, stimulus_ids: Sequence[str]) -> StimulusSet:
@@ -116,9 +121,8 @@ class Yardstick:
             raise MurineError(
                 f"{targets.n_stimuli} stimuli are too few for {metric!r}; expected at least {self.metric.min_stimuli}."
             )
-        given = self.settings
-        n_draws = min(given.n_subject_draws, given.n_bootstraps)
-        self.subjects = draw_subjects(targets, given.over, n_draws, given.seed) if given.over else None
+        over, seed, n = self.settings.over, self.settings.seed, self.settings.subject_draws
+        self.subjects = draw_subjects(targets, over, n, seed) if over else None
         everything = np.arange(targets.n_stimuli)
         self.parts = {
             group: self._fix(targets.select(members), members, whole=group == "all")
