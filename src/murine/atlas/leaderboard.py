@@ -8,16 +8,20 @@ import numpy as np
 import pandas as pd
 
 from murine.atlas.store import Atlas
-from murine.comparison.inference import interval, pair_corrected, rank_bands
+from murine.comparison.inference import rank_bands
 from murine.comparison.ranking import top_probability
+from murine.comparison.subjects import Sample
 from murine.errors import MurineError, nearest
 
 #: Sites whose ceiling is lower cannot rank networks (VISrl layer 5 of the two-photon matrices: 0.36) and are left out.
 MIN_CEILING = 0.5
 
 #: What makes rows comparable: the same neurons and sites, the same layers in the choice, and bootstrap draws that are
-#: paired, which they are for the same number of samples and seed.
-_BOARD = ["cortex", "metric", "method", "cortex_digest", "cortex_settings", "layers", "n_bootstraps", "seed"]
+#: paired, which they are for the same number of samples and seed, over the same.
+_BOARD = [
+    *("cortex", "metric", "method", "cortex_digest", "cortex_settings", "layers", "n_bootstraps", "seed"),
+    *("over", "n_subject_draws"),
+]
 
 _KEY = ["cortex", "metric", "network", "weights", "role", "input_size", "network_digest"]
 
@@ -34,8 +38,9 @@ def leaderboards(
 
     A network's score is the unweighted mean over sites of the ceiling-normalised score of its layers, chosen on other
     stimuli than they are scored on (``selection`` is ``nested``, `murine.comparison.nesting`); with too few stimuli for
-    that, the naive best (``naive``, optimistic for networks with many layers). Intervals come from bootstrap draws over
-    stimuli that are the same for all networks.
+    that, the naive best (``naive``, optimistic for networks with many layers). Intervals, bands and probabilities come
+    from bootstrap draws that are the same for all networks: over stimuli, and over neurons or animals, too, where
+    ``over`` says so (`murine.comparison.subjects`).
 
     Parameters
     ----------
@@ -53,9 +58,9 @@ def leaderboards(
         best layers), ``optimism`` (mean over sites of what choosing and scoring on the same stimuli adds), ``within
         GROUP`` (raw means of the same layers within groups of stimuli), ``p_max`` (largest p over sites), ``n_sites,
         n_sites_all, selection, top_probability`` (how often it is the best of the board in paired draws), ``layers``
-        (the chosen ones), ``task``; sorted by cortex, metric and score.
+        (the chosen ones), ``over, task``; sorted by cortex, metric and score.
     """
-    rows = atlas.query("SELECT * FROM scores WHERE chosen <> ''")
+    rows = atlas.query("SELECT * FROM scores WHERE chosen <> ''").fillna({"over": "", "n_subject_draws": 0})
     for column, wanted in (("cortex", cortex), ("metric", metric)):
         known = sorted(rows[column].unique())
         if wanted is not None and wanted not in known:
@@ -80,24 +85,22 @@ def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
     if whole.ceiling.notna().any():
         whole = whole[whole.ceiling >= min_ceiling]
     groups = sorted(set(rows.stimuli) - {"all"})
-    entries, draws, left = [], [], []
+    entries, samples = [], []
     for key, mine in whole.groupby([*_KEY, "task"], sort=False, dropna=False):
         own = mine[mine.chosen == selection].sort_values("site")
         if own.empty:
             continue
-        spread = _mean_over_sites(own.draws)
-        without = _mean_over_sites(own.without_one) if own.without_one.notna().all() else None
-        low, high = interval((spread if without is None else pair_corrected(spread, without))[:, None])
-        ceiled = own.ceiled.where(own.ceiled.notna(), own.score)
+        sample = Sample.mean([Sample.of_row(row) for row in own.to_dict("records")])
+        low, high = sample.interval()
         naive = mine[mine.chosen == "naive"]
         same = rows[(rows.task == own.task.iloc[0]) & rows.site.isin(own.site) & (rows.chosen == selection)]
         within = {group: same[same.stimuli == group].score.mean() for group in groups}
         entries.append(
             {
                 **dict(zip(_KEY, key[:-1], strict=True)),
-                "ceiled": ceiled.mean(),
-                "ceiled_low": low[0],
-                "ceiled_high": high[0],
+                "ceiled": sample.value,
+                "ceiled_low": low,
+                "ceiled_high": high,
                 "score": own.score.mean(),
                 "naive": naive.ceiled.where(naive.ceiled.notna(), naive.score).mean() if len(naive) else np.nan,
                 "optimism": own.optimism.mean(),
@@ -111,21 +114,15 @@ def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
                     f"{site}: {layer}" + (f" | {other}" if other and other != layer else "")
                     for site, layer, other in zip(own.site, own.layer, own.other_layer.fillna(""), strict=True)
                 ),
+                "over": own.over.iloc[0],
                 "task": own.task.iloc[0],
             }
         )
-        draws.append(spread)
-        left.append(without)
+        samples.append(sample)
     board = pd.DataFrame(entries)
     if board.empty:
         return board
-    known = [x for x in left if x is not None]
-    without_one = np.stack(known, axis=1) if len(known) == len(left) else None
-    samples = np.stack(draws, axis=1)
-    board.insert(0, "band", rank_bands(board.ceiled.to_numpy(), samples, without_one=without_one))
-    board["top_probability"] = top_probability(samples, 1)
+    board.insert(0, "band", rank_bands(board.ceiled.to_numpy(), lambda i, j: (samples[i] - samples[j]).interval()))
+    paired = [sample.draws if sample.both is None else sample.over_both() for sample in samples]
+    board["top_probability"] = top_probability(np.stack(paired, axis=1), 1)
     return board.sort_values(["ceiled"], ascending=False, kind="stable")
-
-
-def _mean_over_sites(samples: pd.Series) -> np.ndarray:
-    return np.mean(np.stack(list(samples)), axis=0)

@@ -36,6 +36,7 @@ from murine.cli.common import (
     show,
     sizes,
 )
+from murine.cli.units import Over
 from murine.errors import MurineError
 
 if TYPE_CHECKING:
@@ -120,6 +121,10 @@ def score(
     data: DataOption = None,
     atlas: AtlasOption = Path("atlas"),
     bootstraps: Annotated[int, typer.Option("--bootstraps", min=2, help="Samples of stimuli for intervals.")] = 1000,
+    over: Annotated[
+        Over | None,
+        typer.Option("--over", help="Intervals not only over new stimuli, but over new neurons, animals or both, too."),
+    ] = None,
     permutations: Annotated[int, typer.Option("--permutations", min=0, help="Relabellings for p-values.")] = 1000,
     splits: Annotated[int, typer.Option("--splits", min=1, help="Random halves of repetitions for ceilings.")] = 100,
     seed: SeedOption = 0,
@@ -141,6 +146,8 @@ def score(
     `murine score examples/trained_networks.py:squeezenet --twins 1 --against allen-neuropixels --input-size 64`
 
     `murine score resnet50 --against allen-2p --metric rsa-pearson --metric rsa-spearman`
+
+    `murine score 'resnet18*' --against allen-neuropixels --over animals`
 
     `murine score net.py:build@weights.safetensors --against mine.nc --stimuli images/`
 
@@ -171,7 +178,7 @@ def score(
             tuple(dict.fromkeys(metric or ["rsa-pearson"])),
             layers,
             size,
-            Settings(bootstraps, permutations, seed),
+            Settings(bootstraps, permutations, seed, "" if over is None else over.value),
             data,
             stimuli,
             batch_size,
@@ -215,7 +222,7 @@ def results(
 
     `murine results --sql "SELECT network, max(score) FROM scores GROUP BY network" --format csv`
     """
-    from murine.atlas.store import Atlas
+    from murine.atlas.store import DRAWS, Atlas
 
     store = Atlas(atlas)
     headings = None
@@ -242,7 +249,7 @@ def results(
     else:
         which = "chosen <> ''" if view is View.sites else "split = 'all'"
         table = store.query(
-            f"SELECT * EXCLUDE (draws, without_one) FROM scores WHERE {which} ORDER BY network, site, layer_index"
+            f"SELECT * EXCLUDE ({', '.join(DRAWS)}) FROM scores WHERE {which} ORDER BY network, site, layer_index"
         )
         for column, wanted in (("cortex", cortex), ("metric", metric)):
             if wanted is None:
@@ -315,6 +322,10 @@ def _show_leaderboards(table: pd.DataFrame, format: Format) -> None:
             "results --view sites` shows the raw scores. More neurons or more sessions raise the ceiling.",
             file=sys.stderr,
         )
+    elif over := sorted(set(table.over) - {""}):
+        told = {"neurons": "neurons", "animals": "animals", "both": "animals and their neurons"}
+        beside = ", or ".join(told[name] for name in over)
+        print(f"murine: intervals and bands are over new images and new {beside}.", file=sys.stderr)
 
 
 def _write_report(atlas: Any, out: Path, cortex: str | None, metric: str | None, quiet: bool) -> None:

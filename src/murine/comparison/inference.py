@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt16
@@ -136,29 +136,24 @@ def permutation_p(
 
 
 def rank_bands(
-    scores: Float[np.ndarray, " n_models"],
-    draws: Float[np.ndarray, "n_draws n_models"],
-    level: float = 0.95,
-    *,
-    without_one: Float[np.ndarray, "n_stimuli n_models"] | None = None,
+    scores: Float[np.ndarray, " n_models"], difference: Callable[[int, int], tuple[float, float]]
 ) -> Int[np.ndarray, " n_models"]:
     """Put models that cannot be told apart into one band.
 
     From the best score downwards: a band is its best model and all that follow until the first whose paired
-    difference to that model has an interval (over draws) above zero; that one opens the next band. Models without a
-    score get band 0. ``without_one``, of scores over pairs of stimuli, is for `pair_corrected` of the differences."""
+    difference to that model has an interval above zero; that one opens the next band. Models without a score get
+    band 0.
 
-    def above_zero(leader: int, i: int) -> bool:
-        difference = draws[:, leader] - draws[:, i]
-        if without_one is not None:
-            difference = pair_corrected(difference, without_one[:, leader] - without_one[:, i])
-        return bool(interval(difference, level)[0] > 0)
-
+    Parameters
+    ----------
+    difference
+        The interval of the score of one model (position) less that of another, from paired draws.
+    """
     bands = np.zeros(len(scores), int)
     order = [int(i) for i in np.argsort(-scores, kind="stable") if np.isfinite(scores[i])]
     band, leader = 0, -1
     for i in order:
-        if leader < 0 or above_zero(leader, i):
+        if leader < 0 or difference(leader, i)[0] > 0:
             band, leader = band + 1, i
         bands[i] = band
     return bands

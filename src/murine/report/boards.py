@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from murine.atlas.leaderboard import MIN_CEILING, leaderboards
-from murine.atlas.store import Atlas
-from murine.comparison.inference import interval, pair_corrected
+from murine.atlas.store import DRAWS, Atlas
+from murine.comparison.subjects import Sample
 from murine.errors import MurineError, nearest
 
 #: What makes rows belong to one network.
@@ -29,7 +28,12 @@ Interval = tuple[float, float, float]
 
 _SITE = "site, area, cortical_layer, n_neuroids, n_repetitions"
 _CEILING = "ceiling, ceiling_low, ceiling_high"
-_NUMBERS = f"score, low, high, {_CEILING}, ceiled, ceiled_low, ceiled_high, above_ceiling, p_value"
+#: Intervals over new neurons or animals, too, where there are such.
+_ENDS = ", ".join(
+    f"CASE WHEN draws_both IS NULL THEN {end} ELSE {end}_both END AS {end}"
+    for end in ("low", "high", "ceiled_low", "ceiled_high")
+)
+_NUMBERS = f"score, {_ENDS}, {_CEILING}, ceiled, above_ceiling, p_value"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +63,8 @@ class Board:
     Attributes
     ----------
     settings
-        What all tasks share: the fields of `CortexSettings`, with those of `ScoreTask` that rank together.
+        What all tasks share: the fields of `CortexSettings`, with those of `ScoreTask` that rank together; ``over`` is
+        ``stimuli`` where nothing else was resampled.
     variant
         What tells the board from others of the same cortex and metric; '' where there are none.
     networks
@@ -173,6 +178,7 @@ def _shared(task: Mapping[str, Any]) -> dict[str, Any]:
     """What networks must have in common to be ranked together."""
     ranking = ("metric", "method", "n_bootstraps", "n_permutations", "seed", "cortex_digest")
     own = {name: task[name] for name in ranking}
+    own |= {"over": task.get("over", "stimuli"), "n_subject_draws": task.get("n_subject_draws", 0)}
     return {**task["cortex"], **own, "stimuli_digest": task["capture"]["stimuli_digest"]}
 
 
@@ -225,7 +231,10 @@ def _read_board(atlas: Atlas, settings: dict[str, Any], variant: str, tasks: lis
         )
     ).drop_duplicates(["entry", "site", "layer"])
     draws = place(
-        read("site, score, ceiled, draws, without_one", f"stimuli = 'all' AND chosen = '{selection}' ORDER BY task")
+        read(
+            f"site, score, ceiled, over, n_stimuli, n_neuroids, n_animals, {', '.join(DRAWS)}",
+            f"stimuli = 'all' AND chosen = '{selection}' ORDER BY task",
+        )
     ).drop_duplicates(["entry", "site"])
     flagged = place(
         read(
@@ -335,48 +344,16 @@ def _twins(networks: pd.DataFrame, draws: pd.DataFrame, sites: pd.DataFrame) -> 
     ranked = networks[networks.band > 0]
     names = [str(site) for site in sites.site]
     counted = set(sites.site[sites.counted])
-    values = draws.ceiled.where(draws.ceiled.notna(), draws.score)  # as the draws: raw where there is no ceiling
-    own = {
-        (int(e), str(s)): _Sample(float(v), _array(d), _array(w))
-        for e, s, v, d, w in zip(draws.entry, draws.site, values, draws.draws, draws.without_one, strict=True)
-    }
+    own = {(row["entry"], row["site"]): Sample.of_row(row) for row in draws.to_dict("records")}
     for t in ranked.index[ranked.role == "trained"].tolist():
         same = (ranked.network == ranked.network[t]) & (ranked.input_size == ranked.input_size[t])
         for r in ranked.index[same & (ranked.role == "random")].tolist():
             differences = {s: own[t, s] - own[r, s] for s in names if (t, s) in own and (r, s) in own}
             over = [difference for s, difference in differences.items() if s in counted]
             if over:
-                found.append(Twins(t, r, _mean(over).interval(), {s: d.interval() for s, d in differences.items()}))
+                found.append(Twins(t, r, _told(Sample.mean(over)), {s: _told(d) for s, d in differences.items()}))
     return found
 
 
-@dataclass(frozen=True, eq=False)
-class _Sample:
-    """A score or difference of scores, its draws, and its values without each stimulus, where it has them."""
-
-    value: float
-    draws: Float[np.ndarray, " n_draws"]
-    without_one: Float[np.ndarray, " n_stimuli"] | None
-
-    def __sub__(self, other: _Sample) -> _Sample:
-        mine, theirs = self.without_one, other.without_one
-        left = None if mine is None or theirs is None else mine - theirs
-        return _Sample(self.value - other.value, self.draws - other.draws, left)
-
-    def interval(self) -> Interval:
-        draws = self.draws if self.without_one is None else pair_corrected(self.draws, self.without_one)
-        low, high = interval(draws[:, None])
-        return self.value, float(low[0]), float(high[0])
-
-
-def _mean(samples: Sequence[_Sample]) -> _Sample:
-    left = [sample.without_one for sample in samples if sample.without_one is not None]
-    return _Sample(
-        float(np.mean([sample.value for sample in samples])),
-        np.mean([sample.draws for sample in samples], axis=0),
-        np.mean(left, axis=0) if len(left) == len(samples) else None,
-    )
-
-
-def _array(values: Any) -> Any:
-    return None if values is None else np.asarray(values, dtype=np.float64)
+def _told(sample: Sample) -> Interval:
+    return sample.value, *sample.interval()

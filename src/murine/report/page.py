@@ -280,8 +280,8 @@ def _leaderboard_text(board: Board) -> str:
     what = "ceiling-normalised score" if board.has_ceiling else "raw score (no site has a ceiling)"
     return (
         f"Mean {what} of the chosen layers over {texts.count(len(board.counted), 'site')}, with 95 % "
-        "intervals over resampled images. Networks in one band cannot be told apart from the best one of "
-        "the band."
+        f"intervals over resampled {texts.resampled(board)}. Networks in one band cannot be told apart from the best "
+        "one of the band."
     )
 
 

@@ -171,6 +171,12 @@ EFRON = Reference(
     "Efron B, Tibshirani RJ (1993). An introduction to the bootstrap. Chapman & Hall.",
     "https://doi.org/10.1201/9780429246593",
 )
+SCHUETT = Reference(
+    "Schütt et al. 2023",
+    "Schütt HH, Kipnis AD, Diedrichsen J, Kriegeskorte N (2023). Statistical inference on representational "
+    "geometries. eLife 12, e82566.",
+    "https://doi.org/10.7554/eLife.82566",
+)
 OBSERVATORY = Reference(
     "Allen Brain Observatory",
     "Allen Institute for Brain Science. Allen Brain Observatory, Visual Coding.",
@@ -369,10 +375,13 @@ def _uncertainty(board: Board) -> tuple[str, ...]:
     over_pairs = board.metric in list(metrics) and metrics[board.metric].over_pairs
     if over_pairs:
         resampled += "; their spread is corrected for scores being means over pairs"
+    over = _OVER.get(settings["over"])
+    whom = "not what other neurons or mice would" if over is None else f"and what {over.others} would"
     texts = [
         f"Intervals are 95 % percentile intervals over {n} bootstrap samples of images ({resampled}). Score "
-        "and ceiling are resampled together. They tell what other images like these would give, not what "
-        "other neurons or mice would; and they take the choice of layers as given.",
+        f"and ceiling are resampled together. They tell what other images like these would give, {whom}; and they "
+        "take the choice of layers as given.",
+        *([] if over is None else [_over_subjects(over, settings["n_subject_draws"], board.metric)]),
         "All networks see the same samples, so differences between networks are paired and more certain "
         "than the overlap of their intervals suggests. A rank band is its best network and all that follow "
         "until the first whose paired difference to that best one has an interval above zero. Bands are a "
@@ -390,6 +399,46 @@ def _uncertainty(board: Board) -> tuple[str, ...]:
             )
         )
     return tuple(texts)
+
+
+@dataclass(frozen=True)
+class _Over:
+    """Of what bootstrap samples are drawn beside images."""
+
+    short: str
+    drawn: str
+    others: str
+
+
+_OVER = {
+    "neurons": _Over("images and neurons", "neurons within each site", "other neurons of these animals"),
+    "animals": _Over("images and animals", "animals with all their neurons", "other animals"),
+    "both": _Over(
+        "images, animals and neurons", "animals, and neurons within each", "other animals and other neurons of theirs"
+    ),
+}
+
+
+def resampled(board: Board) -> str:
+    """What intervals are over, in a few words."""
+    over = _OVER.get(board.settings["over"])
+    return "images" if over is None else over.short
+
+
+def _over_subjects(over: _Over, n_draws: int, metric: str) -> str:
+    neuron_by_neuron = metric in list(metrics) and metrics[metric].of_neurons
+    ceiling = (
+        "Ceilings are those of the neurons that were drawn."
+        if neuron_by_neuron
+        else "Ceilings stay as they are over them."
+    )
+    return (
+        f"Intervals and rank bands are over new images and {over.others}: in {n_draws} of the samples {over.drawn} "
+        "were drawn as well, together with the images and alone, the same for all networks. Drawing both counts what "
+        "they have in common three times; the variance is corrected for that (Schütt et al. 2023), and intervals are "
+        f"as wide as Student’s t makes them for few animals. {ceiling} Scores within groups of images and those of "
+        "layers that were not chosen have intervals over images alone."
+    )
 
 
 def _controls() -> tuple[str, ...]:
@@ -424,4 +473,6 @@ def references(board: Board) -> list[Reference]:
         cited.append(KRIEGESKORTE)
     if board.metric == "rsa-tau-a":
         cited += [NILI, EFRON]
+    if board.settings["over"] in _OVER:
+        cited.append(SCHUETT)
     return sorted(cited, key=lambda reference: reference.text.lower())
