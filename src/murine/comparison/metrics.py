@@ -21,7 +21,7 @@ from murine.comparison.ceiling import SCALES, Ceiling
 from murine.comparison.encoding import centred_grams, correlate, loo_operators
 from murine.comparison.inference import MIN_STIMULI, Counts, folds, relabelled_pairs, without_each
 from murine.comparison.neuron_ceiling import neuron_ceiling
-from murine.comparison.pls import COMPONENTS, pls_operators
+from murine.comparison.pls import COMPONENTS, FoldedLayers
 from murine.comparison.prediction import resampled_correlations
 from murine.comparison.rdm import dissimilarities, n_stimuli_of, upper
 from murine.comparison.reweighted import reweight
@@ -341,29 +341,38 @@ class PLS(Encoding):
         return _grams(layers, targets)
 
     def score(self, layers: Stack, sites: Neurons) -> Scores:
-        scores = np.empty((len(layers), len(sites.members)))
-        for s in range(len(sites.members)):
-            site = sites[[s]]
-            scores[:, [s]] = site.averaged(correlate(self.operators(layers, site), site.responses))
-        return scores
+        return self._scores(_folded(layers), sites)
 
     def resample(self, layers: Stack, sites: Neurons, counts: Counts) -> Draws:
         draws = np.empty((len(counts), len(layers), len(sites.members)), np.float32)
+        folded = _folded(layers)
         for s in range(len(sites.members)):
             site = sites[[s]]
-            for i, operator in enumerate(self.operators(layers, site)):
+            for i, operator in enumerate(self._operators(folded, site)):
                 draws[:, [i], [s]] = _fixed_predictions(operator[None], site, counts)[:, 0]
         return draws
 
     def permute(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Draws:
+        folded = _folded(layers)
         moved = (Neurons(sites.responses[:, order], sites.members) for order in relabellings[:MAX_REFITS])
-        return np.stack([self.score(layers, neurons) for neurons in moved]).astype(np.float32)
+        return np.stack([self._scores(folded, neurons) for neurons in moved]).astype(np.float32)
 
     def operators(self, layers: Stack, site: Neurons) -> Float[np.ndarray, "n_layers n_stimuli n_stimuli"]:
-        if not len(layers):
-            return layers
-        parts = folds(layers.shape[-1], N_FOLDS, 0)
-        return pls_operators(layers, site.responses, parts, [self._n_components], relative=True, at_most=True)[:, 0]
+        return self._operators(_folded(layers), site)
+
+    def _scores(self, layers: FoldedLayers, sites: Neurons) -> Scores:
+        chosen = (sites[[s]] for s in range(len(sites.members)))
+        return np.concatenate(
+            [site.averaged(correlate(self._operators(layers, site), site.responses)) for site in chosen], axis=1
+        )
+
+    def _operators(self, layers: FoldedLayers, site: Neurons) -> Float[np.ndarray, "n_layers n_stimuli n_stimuli"]:
+        return layers.operators(site.responses, [self._n_components], relative=True)[:, 0]
+
+
+def _folded(layers: Stack) -> FoldedLayers:
+    """Kernels of layers, ready for PLS."""
+    return FoldedLayers(layers, folds(layers.shape[-1], N_FOLDS, 0), at_most=True)
 
 
 def _fixed_predictions(operators: Stack, sites: Neurons, counts: Counts) -> Draws:

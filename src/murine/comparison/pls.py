@@ -2,17 +2,18 @@
 
 The scores T of PLS2 depend on features and responses only through their products between stimuli, and predictions are
 T T'Y: so the features may be replaced by their principal coordinates (at most n - 1), the responses of thousands of
-neurons by one n x n matrix, and each component is one leading eigenvector. scikit-learn's `PLSRegression` (NIPALS)
-iterates towards the same vectors, and stops short of them at its default tolerance."""
+neurons by one n x n matrix, and each component is one leading eigenvector (`murine.comparison.deflation`).
+scikit-learn's `PLSRegression` (NIPALS) iterates towards the same vectors, and stops short of them at its default
+tolerance."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import eigh
 
 from murine.comparison.encoding import Kernel, Kernels, Responses, Split, check_sizes, correlate, splits
 from murine.comparison.spectrum import Spectrum, check_varies, varies
@@ -87,28 +88,57 @@ def pls_operators(
     Rows of stimuli that no fold holds out are NaN, as are layers with NaN in their kernel or with features that are the
     same for all stimuli. ``at_most`` takes as many components as there are directions that features vary along where
     more are asked for, which is refused otherwise."""
-    responses = check_sizes(kernels[0], responses)
-    counts = [int(count) for count in n_components]
-    if not counts or min(counts) < 1:
-        raise MurineError(f"Numbers of components {counts}; expected at least one, each 1 or more.")
-    n_stimuli = responses.shape[1]
-    parts = splits(folds, n_stimuli)
-    products = [_products(responses[:, train], scale) for train, _ in parts]
-    times = np.bincount(np.concatenate([np.unique(test) for _, test in parts]), minlength=n_stimuli).astype(float)
-    times[times == 0] = np.nan
-    operators = np.full((len(kernels), len(counts), n_stimuli, n_stimuli), np.nan)
-    for kernel, found in zip(kernels, operators, strict=True):
-        if not varies(kernel):
-            continue
-        found[:] = 0
-        for part, product in zip(parts, products, strict=True):
-            train, test = part
-            for total, inner in zip(found, _fold_operators(kernel, part, product, counts, at_most), strict=True):
-                total[np.ix_(test, train)] += inner
-                if not relative:
-                    total[np.ix_(test, train)] += 1 / len(train)
-        found /= times[:, None]
-    return operators
+    layers = FoldedLayers(kernels, folds, at_most=at_most)
+    return layers.operators(responses, n_components, scale=scale, relative=relative)
+
+
+class FoldedLayers:
+    """Layers in the principal directions of the training stimuli of every fold, to be fitted to many populations.
+
+    Parameters
+    ----------
+    kernels, folds, at_most
+        As in `pls_operators`.
+    """
+
+    def __init__(self, kernels: Kernels, folds: Any, *, at_most: bool = False) -> None:
+        self._shape, self._at_most = kernels.shape, at_most
+        self._parts = splits(folds, kernels.shape[1])
+        self._layers = [
+            [_Directions.of(kernel, part) for part in self._parts] if varies(kernel) else None for kernel in kernels
+        ]
+
+    def operators(
+        self,
+        responses: Responses,
+        n_components: Sequence[int] = COMPONENTS,
+        *,
+        scale: bool = True,
+        relative: bool = False,
+    ) -> Float[np.ndarray, "n_layers n_choices n_stimuli n_stimuli"]:
+        """`pls_operators` of one population."""
+        n_layers, n_stimuli, _ = self._shape
+        if responses.shape[1] != n_stimuli:
+            raise MurineError(f"Responses to {responses.shape[1]} stimuli do not fit kernels of {n_stimuli}.")
+        responses = responses.astype(np.float64, copy=False)
+        counts = [int(count) for count in n_components]
+        if not counts or min(counts) < 1:
+            raise MurineError(f"Numbers of components {counts}; expected at least one, each 1 or more.")
+        products = [_products(responses[:, train], scale) for train, _ in self._parts]
+        tested = np.concatenate([np.unique(test) for _, test in self._parts])
+        times = np.bincount(tested, minlength=n_stimuli).astype(float)
+        times[times == 0] = np.nan
+        operators = np.full((n_layers, len(counts), n_stimuli, n_stimuli), np.nan)
+        for layer, found in zip(self._layers, operators, strict=True):
+            if layer is None:
+                continue
+            found[:] = 0
+            for (train, test), product, directions in zip(self._parts, products, layer, strict=True):
+                block = np.ix_(test, train)
+                for total, inner in zip(found, directions.operators(product, counts, self._at_most), strict=True):
+                    total[block] += inner if relative else inner + 1 / len(train)
+            found /= times[:, None]
+        return operators
 
 
 def pls_correlations(
@@ -143,55 +173,55 @@ def components(
 ) -> tuple[Float[np.ndarray, "n_components n_train"], Float[np.ndarray, "n_components n_test"]]:
     """Scores of PLS: those of the training stimuli, of length 1, and those of other stimuli on the same scale.
 
+    Zero from the component on before which responses are explained but for rounding.
+
     Parameters
     ----------
     coordinates, others
-        Features of training and other stimuli in any orthonormal basis, less the mean over training stimuli.
+        Features of training and other stimuli in the principal directions of the former, less the mean over training
+        stimuli: columns of ``coordinates`` are at right angles to each other, and none is zero.
     products
         YY' of the responses to the training stimuli, less their mean.
     """
-    coordinates, others = coordinates.copy(), others.copy()
-    covariances = coordinates.T @ products @ coordinates
-    scores = np.empty((n_components, len(coordinates)))
-    other_scores = np.empty((n_components, len(others)))
-    last = len(covariances) - 1
-    for score, other in zip(scores, other_scores, strict=True):
-        weights = eigh(covariances, subset_by_index=(last, last), check_finite=False)[1][:, 0]
-        score[:] = coordinates @ weights
-        length = np.linalg.norm(score)
-        score /= length
-        other[:] = others @ weights / length
-        loadings = score @ coordinates
-        shared = products @ score
-        across = shared @ coordinates
-        coordinates -= np.outer(score, loadings)
-        others -= np.outer(other, loadings)
-        update = np.outer(across - 0.5 * (shared @ score) * loadings, loadings)
-        covariances -= update
-        covariances -= update.T
-    return scores, other_scores
+    from murine.comparison.deflation import rotations
+
+    powers = np.einsum("ij,ij->j", coordinates, coordinates)
+    rotated = rotations(coordinates.T @ (products @ coordinates), powers, n_components)
+    return rotated @ coordinates.T, rotated @ others.T
 
 
-def _fold_operators(
-    kernel: Kernel, part: Split, products: Float[np.ndarray, "n_train n_train"], counts: Sequence[int], at_most: bool
-) -> list[Float[np.ndarray, "n_test n_train"]]:
-    """For each number of components the matrix from training responses (less mean) to predictions (less mean)."""
-    train, test = part
-    inner = kernel[np.ix_(train, train)]
-    spectrum = Spectrum.of_kernel(inner, "none")
-    varied = spectrum.values > 0
-    if at_most:
-        counts = [min(count, int(varied.sum())) for count in counts]
-    if max(counts) > varied.sum():
-        raise MurineError(
-            f"{max(counts)} components were asked for, but the features vary along {varied.sum()} directions over the "
-            f"{len(train)} training stimuli; use at most as many components."
-        )
-    vectors, lengths = spectrum.vectors[:, varied], np.sqrt(spectrum.values[varied])
-    others = (kernel[np.ix_(test, train)] - inner.mean(axis=0)) @ vectors / lengths
-    scores, other_scores = components(vectors * lengths, others, products, max(counts))
-    # Scores have mean 0 over training stimuli, so responses need not.
-    return [other_scores[:count].T @ scores[:count] for count in counts]
+@dataclass(frozen=True, eq=False)
+class _Directions:
+    """A layer's features in the principal directions of the training stimuli of one fold."""
+
+    training: Float[np.ndarray, "n_train n_directions"]
+    others: Float[np.ndarray, "n_test n_directions"]
+
+    @classmethod
+    def of(cls, kernel: Kernel, part: Split) -> _Directions:
+        train, test = part
+        inner = kernel[np.ix_(train, train)]
+        spectrum = Spectrum.of_kernel(inner, "none")
+        varied = spectrum.values > 0
+        vectors, lengths = spectrum.vectors[:, varied], np.sqrt(spectrum.values[varied])
+        others = (kernel[np.ix_(test, train)] - inner.mean(axis=0)) @ vectors / lengths
+        return cls(vectors * lengths, others)
+
+    def operators(
+        self, products: Float[np.ndarray, "n_train n_train"], counts: Sequence[int], at_most: bool
+    ) -> list[Float[np.ndarray, "n_test n_train"]]:
+        """For each number of components the matrix from training responses (less mean) to predictions (less mean)."""
+        n_train, n_directions = self.training.shape
+        if at_most:
+            counts = [min(count, n_directions) for count in counts]
+        if max(counts) > n_directions:
+            raise MurineError(
+                f"{max(counts)} components were asked for, but the features vary along {n_directions} directions over "
+                f"the {n_train} training stimuli; use at most as many components."
+            )
+        scores, other_scores = components(self.training, self.others, products, max(counts))
+        # Scores have mean 0 over training stimuli, so responses need not.
+        return [other_scores[:count].T @ scores[:count] for count in counts]
 
 
 def _products(responses: Float[np.ndarray, "n_neuroids n_train"], scale: bool) -> Float[np.ndarray, "n_train n_train"]:

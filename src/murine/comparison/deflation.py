@@ -1,0 +1,204 @@
+"""Components of PLS from products alone: leading eigenvectors of a matrix that is deflated by each.
+
+Compiled: import it where it is needed (`murine.compilation`)."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from murine.compilation import compiled, compiled_sums
+
+#: An eigenvector is found when what multiplying it leaves beside it is less than this share of the eigenvalue.
+TOLERANCE = 1e-10
+
+#: Products with a matrix in search of an eigenvector, after which it is decomposed as a whole. Twenty are usual.
+_PATIENCE = 64
+
+#: Less than this share of the first eigenvalue is rounding.
+_NOTHING = 1e-14
+
+
+@compiled_sums
+def _multiply(matrix: np.ndarray, vector: np.ndarray, out: np.ndarray) -> None:
+    """The product with a symmetric matrix; four rows at once, as reading the vector takes as long as the rest."""
+    n = len(vector)
+    whole = n - n % 4
+    for row in range(0, whole, 4):
+        a, b, c, d = 0.0, 0.0, 0.0, 0.0
+        for k in range(n):
+            x = vector[k]
+            a += matrix[row, k] * x
+            b += matrix[row + 1, k] * x
+            c += matrix[row + 2, k] * x
+            d += matrix[row + 3, k] * x
+        out[row], out[row + 1], out[row + 2], out[row + 3] = a, b, c, d
+    for row in range(whole, n):
+        a = 0.0
+        for k in range(n):
+            a += matrix[row, k] * vector[k]
+        out[row] = a
+
+
+@compiled_sums
+def _product(a: np.ndarray, b: np.ndarray) -> float:
+    total = 0.0
+    for k in range(len(a)):
+        total += a[k] * b[k]
+    return total
+
+
+@compiled
+def _largest_ritz(
+    diagonal: np.ndarray, beside: np.ndarray, size: int, below: float, weights: np.ndarray
+) -> tuple[float, float]:
+    """The largest eigenvalue of a tridiagonal matrix, which is above ``below``, and its eigenvector.
+
+    Above the eigenvalues of the matrix without its first row, the pivots from the last row upwards are negative; the
+    first one falls through zero at the eigenvalue, ever less steeply, so Newton's steps from below do not overshoot.
+    Its slope is the squared length of the eigenvector whose first entry is 1, which the other pivots give without
+    cancellation. Returns the eigenvalue and the length; ``weights`` is not divided by it."""
+    low, high = below, 0.0
+    for k in range(size):
+        radius = (beside[k - 1] if k else 0.0) + (beside[k] if k < size - 1 else 0.0)
+        high = max(high, diagonal[k] + radius)
+    value, power = low, 1.0
+    for _ in range(100):
+        k = size - 1
+        weights[k] = diagonal[k] - value
+        while k > 0 and weights[k] < 0.0:
+            k -= 1
+            weights[k] = diagonal[k] - value - beside[k] ** 2 / weights[k + 1]
+        if k > 0:  # not above those of the rest
+            low = value
+            value = (low + high) / 2
+            continue
+        first = weights[0]
+        weights[0], power = 1.0, 1.0
+        for k in range(1, size):
+            weights[k] = -beside[k - 1] * weights[k - 1] / weights[k]
+            power += weights[k] ** 2
+        if first > 0.0:
+            low = value
+        else:
+            high = value
+        step = first / power
+        if abs(step) <= 1e-15 * value:
+            break
+        value += step
+        if value <= low or value >= high:
+            value = (low + high) / 2
+    return value, np.sqrt(power)
+
+
+@compiled
+def _leading(matrix: np.ndarray, basis: np.ndarray, work: np.ndarray, out: np.ndarray) -> None:
+    """The leading eigenvector of a symmetric matrix without negative eigenvalues, by Lanczos' iteration.
+
+    Its vectors lose their right angles to the leading eigenvector only when that has been found, so they are not made
+    orthogonal again. Where it is not found soon, because the second eigenvalue is as large, or there is nothing but
+    rounding left, the matrix is decomposed."""
+    n = len(matrix)
+    diagonal, beside, weights = np.empty(_PATIENCE), np.empty(_PATIENCE), np.empty(_PATIENCE)
+    start = 0
+    for k in range(n):
+        if matrix[k, k] > matrix[start, start]:
+            start = k
+    basis[0] = matrix[start]
+    length = np.sqrt(_product(basis[0], basis[0]))
+    found = False
+    value, size = 0.0, 0
+    while length > 0.0 and size < _PATIENCE:
+        share = 1.0 / length
+        for k in range(n):
+            basis[size, k] *= share
+        if size:
+            beside[size - 1] = length
+        vector = basis[size]
+        _multiply(matrix, vector, work)
+        diagonal[size] = _product(vector, work)
+        if size:
+            for k in range(n):
+                work[k] -= diagonal[size] * vector[k] + length * basis[size - 1, k]
+        else:
+            for k in range(n):
+                work[k] -= diagonal[size] * vector[k]
+        length = np.sqrt(_product(work, work))
+        size += 1
+        if size % 3 == 0 or (size > 1 and length <= TOLERANCE * value):
+            value, total = _largest_ritz(diagonal, beside, size, max(value, diagonal[0]), weights)
+            if length * abs(weights[size - 1]) <= TOLERANCE * value * total:
+                out[:] = 0.0
+                for j in range(size):
+                    share = weights[j] / total
+                    for k in range(n):
+                        out[k] += share * basis[j, k]
+                found = True
+                break
+        if size < _PATIENCE:
+            basis[size] = work
+    if not found:
+        out[:] = np.linalg.eigh(matrix)[1][:, n - 1]
+
+
+@compiled_sums
+def _extract(covariances: np.ndarray, powers: np.ndarray, rotations: np.ndarray) -> None:
+    n = len(powers)
+    basis, work, weights, loadings = np.empty((_PATIENCE, n)), np.empty(n), np.empty(n), np.empty(rotations.shape)
+    rotations[:] = 0.0
+    first = 0.0
+    for c in range(len(rotations)):
+        _leading(covariances, basis, work, weights)
+        _multiply(covariances, weights, work)
+        value = _product(weights, work)
+        if value <= _NOTHING * first or value <= 0.0:
+            break
+        first = max(first, value)
+        rotation = rotations[c]
+        rotation[:] = weights
+        for _ in range(2):  # scores at right angles to those before; twice, so that rounding leaves nothing
+            for j in range(c):
+                shared = _product(loadings[j], rotation)
+                for k in range(n):
+                    rotation[k] -= shared * rotations[j, k]
+        power = 0.0
+        for k in range(n):
+            power += powers[k] * rotation[k] ** 2
+        share = 1.0 / np.sqrt(power)
+        for k in range(n):
+            rotation[k] *= share
+            loadings[c, k] = powers[k] * rotation[k]
+        half = value * share * share / 2
+        for k in range(n):
+            work[k] = work[k] * share - half * loadings[c, k]
+        for row in range(n):
+            a, b = loadings[c, row], work[row]
+            for k in range(n):
+                covariances[row, k] -= a * work[k] + b * loadings[c, k]
+
+
+def rotations(
+    covariances: Float[np.ndarray, "n_directions n_directions"],
+    powers: Float[np.ndarray, " n_directions"],
+    n_components: int,
+) -> Float[np.ndarray, "n_components n_directions"]:
+    """What turns coordinates X of stimuli into scores of PLS: X times a row has length 1 over the training stimuli.
+
+    Deflating X by a score t leaves X - t p', with p = X't; both X'YY'X and later rotations follow from products alone
+    (Dayal & MacGregor 1997, J. Chemometrics 11: 73-85).
+
+    Parameters
+    ----------
+    covariances
+        X'YY'X, products of the coordinates with the responses to the training stimuli; overwritten.
+    powers
+        The diagonal of X'X, which has nothing beside it; above 0.
+
+    Returns
+    -------
+    (n_components, n_directions)
+        Zeros from where responses are explained but for rounding.
+    """
+    found = np.empty((n_components, len(powers)))
+    _extract(covariances, powers, found)
+    return found
