@@ -25,7 +25,7 @@ from murine.cortex.reliability import split_half
 from murine.errors import MurineError, some
 from murine.networks.capture import Features, Reducer, capture
 from murine.networks.memory import freed_memory_kept
-from murine.networks.zoo import Network
+from murine.networks.network import Network
 from murine.progress import Progress
 from murine.stimuli import StimulusSet
 

@@ -19,7 +19,7 @@ from murine.atlas.sweep import Outcome
 from murine.comparison.maps import NearestMaps, nearest
 from murine.comparison.matching import shuffled
 from murine.networks.capture import Features, capture
-from murine.networks.zoo import Network
+from murine.networks.network import Network
 from murine.report.units import Distributions, MapPair, Pair, distributions_figure, maps_figure, pairs_figure
 from murine.studies.single_units import best_layers, nearest_layer
 from murine.studies.unit_sweep import MapComparison, Matching, Neurons, with_labels

@@ -18,6 +18,7 @@ from murine.comparison.maps import SIDE
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.networks import zoo
+from murine.networks.network import Network
 from murine.progress import Progress
 from murine.studies.single_units import ABOUT_NEURONS, aligned, by_site, map_layers, match_layers
 
@@ -104,7 +105,7 @@ class Neurons:
         known = [key for key in ABOUT_NEURONS.values() if key in self.recording.dataset.coords and key != "neuroid_id"]
         return [key for key in known if (self.recording[key].astype(str) != "").any()]
 
-    def identity(self, network: zoo.Network) -> dict[str, Any]:
+    def identity(self, network: Network) -> dict[str, Any]:
         """What tasks tell of the neurons and of a network."""
         return {
             "network": network.name,
@@ -143,7 +144,7 @@ class UnitsPlan:
     batch_size: int | None = None
     device: str = "cpu"
 
-    def load(self, choice: zoo.Choice) -> zoo.Network:
+    def load(self, choice: zoo.Choice) -> Network:
         return zoo.load(choice, input_size=self.input_size, device=zoo.available_device(self.device))
 
 
