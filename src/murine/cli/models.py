@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from murine.networks.catalogue import Entry
-    from murine.networks.costs import Cost, Machine, Work
+    from murine.networks.costs import Cost, Work
 
 
 class _ListByDefault(TyperGroup):
@@ -170,22 +170,27 @@ def plan(
     choices = list(dict.fromkeys(zoo.expand(networks)))
     bench = Bench(Sweep(CortexSettings(cortex=against), tuple(metric or ["rsa-pearson"]), data=data, stimuli=stimuli))
     n = bench.stimuli.n_stimuli
-    rows, failed = [], []
+    works: list[tuple[str, tuple[int, int], Work]] = []
+    failed: list[str] = []
     with progress_bars(not quiet) as progress:
         advance = progress.task("reading shapes", len(choices) * len(sizes(input_size)))
-        with freed_memory_kept():
-            machine = costs.calibrate(n)
-        seconds_of = _scoring(bench, n)
         for choice in choices:
             for size in sizes(input_size):
                 try:
                     module, preprocessing = zoo.skeleton(choice, input_size=size)
                     work = costs.work_of(module, preprocessing.input_size, layers)
-                    cost = costs.predict(work, machine, memory=budget, batch_size=batch_size)
-                    rows.append(_row(choice.name, preprocessing.input_size, work, cost, seconds_of, machine))
+                    works.append((choice.full_name, preprocessing.input_size, work))
                 except MurineError as error:
-                    failed.append(f"{choice.name}: {error}")
+                    failed.append(f"{choice.full_name}: {error}")
                 advance()
+    rows = []
+    if works:
+        with freed_memory_kept():
+            machine = costs.calibrate(n)
+        scoring = _scoring(bench, n)
+        for name, shape, work in works:
+            cost = costs.predict(work, machine, memory=budget, batch_size=batch_size)
+            rows.append(_row(name, shape, work, cost, scoring))
     table = pd.DataFrame(rows)
     if rows:
         show(table, format)
@@ -275,10 +280,8 @@ def _time(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _row(
-    name: str, size: tuple[int, int], work: Work, cost: Cost, seconds_of: tuple[float, float], machine: Machine
-) -> dict[str, Any]:
-    scoring = seconds_of[0] + seconds_of[1] * work.n_outputs
+def _row(name: str, size: tuple[int, int], work: Work, cost: Cost, of_scoring: tuple[float, float]) -> dict[str, Any]:
+    scoring = of_scoring[0] + of_scoring[1] * work.n_outputs
     return {
         "network": name,
         "input_size": "x".join(map(str, size)),
