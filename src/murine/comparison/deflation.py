@@ -10,7 +10,7 @@ from jaxtyping import Float
 from murine.compilation import compiled, compiled_sums
 
 #: An eigenvector is found when what multiplying it leaves beside it is less than this share of the eigenvalue.
-TOLERANCE = 1e-10
+TOLERANCE = 1e-9
 
 #: Products with a matrix in search of an eigenvector, after which it is decomposed as a whole. Twenty are usual.
 _PATIENCE = 64

@@ -119,7 +119,7 @@ class PLS(_Regressor):
             )
         vectors, lengths = spectrum.vectors[:, varied], np.sqrt(spectrum.values[varied])
         # Scores of the unit vectors along each direction: the rotation from coordinates to scores.
-        scores, rotation = components(vectors * lengths, np.eye(len(lengths)), targets @ targets.T, self.n_components)
+        scores, rotation = components(vectors * lengths, np.eye(len(lengths)), targets.T, self.n_components)
         self._axes = axes / unit_scales[:, None]
         self._weights = (basis[:, varied] / lengths) @ rotation.T @ (scores @ targets) * target_scales
         return self

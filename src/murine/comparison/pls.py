@@ -124,7 +124,7 @@ class FoldedLayers:
         counts = [int(count) for count in n_components]
         if not counts or min(counts) < 1:
             raise MurineError(f"Numbers of components {counts}; expected at least one, each 1 or more.")
-        products = [_products(responses[:, train], scale) for train, _ in self._parts]
+        shown = [_reduced(responses[:, train], scale) for train, _ in self._parts]
         tested = np.concatenate([np.unique(test) for _, test in self._parts])
         times = np.bincount(tested, minlength=n_stimuli).astype(float)
         times[times == 0] = np.nan
@@ -133,9 +133,9 @@ class FoldedLayers:
             if layer is None:
                 continue
             found[:] = 0
-            for (train, test), product, directions in zip(self._parts, products, layer, strict=True):
-                block = np.ix_(test, train)
-                for total, inner in zip(found, directions.operators(product, counts, self._at_most), strict=True):
+            for (train, test), own, directions in zip(self._parts, shown, layer, strict=True):
+                block = test[:, None], train
+                for total, inner in zip(found, directions.operators(own, counts, self._at_most), strict=True):
                     total[block] += inner if relative else inner + 1 / len(train)
             found /= times[:, None]
         return operators
@@ -168,7 +168,7 @@ def pls_correlations(
 def components(
     coordinates: Float[np.ndarray, "n_train n_directions"],
     others: Float[np.ndarray, "n_test n_directions"],
-    products: Float[np.ndarray, "n_train n_train"],
+    responses: Float[np.ndarray, "n_neuroids n_train"],
     n_components: int,
 ) -> tuple[Float[np.ndarray, "n_components n_train"], Float[np.ndarray, "n_components n_test"]]:
     """Scores of PLS: those of the training stimuli, of length 1, and those of other stimuli on the same scale.
@@ -180,13 +180,14 @@ def components(
     coordinates, others
         Features of training and other stimuli in the principal directions of the former, less the mean over training
         stimuli: columns of ``coordinates`` are at right angles to each other, and none is zero.
-    products
-        YY' of the responses to the training stimuli, less their mean.
+    responses
+        To the training stimuli, less their mean; or less rows that have the same products between stimuli.
     """
     from murine.comparison.deflation import rotations
 
     powers = np.einsum("ij,ij->j", coordinates, coordinates)
-    rotated = rotations(coordinates.T @ (products @ coordinates), powers, n_components)
+    along = responses @ coordinates
+    rotated = rotations(along.T @ along, powers, n_components)
     return rotated @ coordinates.T, rotated @ others.T
 
 
@@ -208,7 +209,7 @@ class _Directions:
         return cls(vectors * lengths, others)
 
     def operators(
-        self, products: Float[np.ndarray, "n_train n_train"], counts: Sequence[int], at_most: bool
+        self, responses: Float[np.ndarray, "n_neuroids n_train"], counts: Sequence[int], at_most: bool
     ) -> list[Float[np.ndarray, "n_test n_train"]]:
         """For each number of components the matrix from training responses (less mean) to predictions (less mean)."""
         n_train, n_directions = self.training.shape
@@ -219,13 +220,13 @@ class _Directions:
                 f"{max(counts)} components were asked for, but the features vary along {n_directions} directions over "
                 f"the {n_train} training stimuli; use at most as many components."
             )
-        scores, other_scores = components(self.training, self.others, products, max(counts))
+        scores, other_scores = components(self.training, self.others, responses, max(counts))
         # Scores have mean 0 over training stimuli, so responses need not.
         return [other_scores[:count].T @ scores[:count] for count in counts]
 
 
-def _products(responses: Float[np.ndarray, "n_neuroids n_train"], scale: bool) -> Float[np.ndarray, "n_train n_train"]:
-    """YY' of training responses less their mean, over their SD with `scale`."""
+def _reduced(responses: Float[np.ndarray, "n_neuroids n_train"], scale: bool) -> Float[np.ndarray, "n_rows n_train"]:
+    """Training responses less their mean, over their SD with `scale`; of many neurons as few rows as do."""
     known = responses[np.isfinite(responses).all(axis=1)]
     known = known - known.mean(axis=1, keepdims=True)
     if scale:
@@ -233,4 +234,4 @@ def _products(responses: Float[np.ndarray, "n_neuroids n_train"], scale: bool) -
         known /= np.where(deviations > 0, deviations, 1)
     if not known.any():
         raise MurineError("No neuron has responses that are finite and differ between training stimuli.")
-    return known.T @ known
+    return np.asarray(np.linalg.qr(known, mode="r"))
