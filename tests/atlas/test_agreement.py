@@ -10,7 +10,7 @@ import small_cortex
 from scipy.stats import pearsonr, spearmanr
 
 from murine.atlas.agreement import agreement
-from murine.atlas.leaderboard import leaderboards
+from murine.atlas.leaderboard import across_metrics, leaderboards
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import sweep
 from murine.errors import MurineError
@@ -45,6 +45,18 @@ def test_correlations_are_those_of_the_leaderboard(atlas):
     alike = table.set_index(["metric", "other_metric"]).loc[("rsa-pearson", "rsa-spearman")]
     assert alike.r > 0.9
     assert agreement(atlas).equals(table)
+
+
+def test_networks_by_metrics(atlas):
+    board = leaderboards(atlas)
+    wide = across_metrics(board).set_index("network")
+    assert len(wide) == 6
+    for row in board.itertuples():
+        mine = wide.loc[[row.network]]
+        mine = mine[mine.weights == row.weights]
+        found = [mine[f"{row.metric}{end}"].item() for end in ("", "_low", "_high")]
+        np.testing.assert_allclose(found, [row.ceiled, row.ceiled_low, row.ceiled_high])
+    assert wide.procrustes.isna().sum() == 3
 
 
 def test_too_few_networks_are_refused(atlas):

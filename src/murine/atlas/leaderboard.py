@@ -79,6 +79,19 @@ def leaderboards(
     return pd.concat(boards, ignore_index=True)
 
 
+def across_metrics(board: pd.DataFrame) -> pd.DataFrame:
+    """A leaderboard of several metrics with a row per cortex and network: ``METRIC, METRIC_low, METRIC_high`` for each.
+
+    Values are those of ``ceiled``: raw scores of a metric that has no ceiling. NaN where a network has no score."""
+    key = ["cortex", "network", "weights", "input_size"]
+    wide = pd.DataFrame({name: board[name] for name in key}).drop_duplicates().set_index(key)
+    for metric, mine in board.groupby("metric", sort=False):
+        own = mine.drop_duplicates(key).set_index(key)
+        for end in ("", "_low", "_high"):
+            wide[f"{metric}{end}"] = own[f"ceiled{end}"]
+    return wide.reset_index()
+
+
 def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
     selection = "nested" if (rows.chosen == "nested").any() else "naive"
     whole = rows[rows.stimuli == "all"]

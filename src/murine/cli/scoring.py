@@ -54,6 +54,7 @@ class View(StrEnum):
     leaderboard = "leaderboard"
     sites = "sites"
     layers = "layers"
+    metrics = "metrics"
     agreement = "agreement"
 
 
@@ -195,7 +196,8 @@ def results(
         View,
         typer.Option(
             "--view",
-            help="leaderboard; sites: the chosen layers of every site; layers: every layer; agreement: how scores of "
+            help="leaderboard; sites: the chosen layers of every site; layers: every layer; metrics: "
+            "networks by metrics; agreement: how scores of "
             "networks by one metric go with those by another.",
         ),
     ] = View.leaderboard,
@@ -232,6 +234,11 @@ def results(
         from murine.atlas.leaderboard import leaderboards
 
         table = leaderboards(store, cortex=cortex, metric=metric)
+    elif view is View.metrics:
+        from murine.atlas.leaderboard import across_metrics, leaderboards
+
+        table = across_metrics(leaderboards(store, cortex=cortex, metric=metric))
+        headings = {c: c for c in table if not c.endswith(("_low", "_high"))}
     elif view is View.agreement:
         from murine.atlas.agreement import agreement
 
