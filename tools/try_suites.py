@@ -1,4 +1,4 @@
-"""Build, capture and score every network of the suites with random weights; a csv of what came of each.
+"""Build, capture, score and operate on every network of the suites, random weights; a csv of what came of each.
 
     nice -n 10 python tools/try_suites.py tried.csv [SUITE...]
 
@@ -15,18 +15,20 @@ import resource
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import timm
 import torch
 from threadpoolctl import threadpool_limits
+from torch import Tensor, nn
 
 from murine.atlas.sweep import Bench, Plan
 from murine.atlas.task import CortexSettings
 from murine.comparison.scoring import Settings, Yardstick, score_layers
 from murine.errors import MurineError
-from murine.networks import catalogue, costs, sources, zoo
-from murine.networks.capture import capture
+from murine.networks import catalogue, costs, sources, surgery, zoo
+from murine.networks.capture import CapturedLayer, capture, tensors_in
 from murine.networks.memory import freed_memory_kept
 from murine.stimuli import StimulusSet
 
@@ -34,7 +36,7 @@ SUITES = ("conwell2021", "neurn44", "conwell2021-tasks")
 SIZES = (64, 96, 128, 160, 224, None)
 COLUMNS = (
     *("network", "members", "input_size", "layers", "compared", "captured_s", "predicted_s", "captured_gb"),
-    *("predicted_gb", "scored_s", "best_score", "keys_unchanged", "reason"),
+    *("predicted_gb", "scored_s", "best_score", "at_input", "inside", "place", "reason"),
 )
 
 
@@ -46,7 +48,6 @@ def attempt(network: str, stimuli: StimulusSet, yardstick: Yardstick, machine: c
             cost = costs.predict(costs.work_of(skeleton, preprocessing.input_size), machine)
             before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
             loaded = zoo.load(f"{network}@random:0", input_size=size)
-            keys = list(loaded.module.state_dict())
             images = loaded.preprocessing.apply(stimuli)
             start = time.process_time()
             with freed_memory_kept():
@@ -68,9 +69,56 @@ def attempt(network: str, stimuli: StimulusSet, yardstick: Yardstick, machine: c
             "predicted_gb": round(cost.memory / 1e9, 3),
             "scored_s": round(time.process_time() - start, 2),
             "best_score": round(float(rows["score"].max()), 4),
-            "keys_unchanged": list(loaded.module.state_dict()) == keys,
+            "at_input": operated(loaded.module, images, "input"),
+            "inside": operated(loaded.module, images, place := place_inside(layers)),
+            "place": place,
         }
     return {"reason": reason}
+
+
+def place_inside(layers: Sequence[CapturedLayer]) -> str:
+    """A pattern that names the map nearest to a third of the way: of 4 pixels or more, channels first or last."""
+    maps = [layer for layer in layers if len(layer.shape) == 3 and sorted(layer.shape)[1] >= 4 and layer.name[0] != "("]
+    nearest = min(maps, key=lambda layer: abs(layer.depth - 1 / 3))
+    return f"after:{nearest.name.partition(':')[0].partition('[')[0]}"
+
+
+def operated(module: nn.Module, images: Tensor, place: str) -> str:
+    """`ok` where NeuRN can be put in and taken out again: keys stay, outputs change and then are as before."""
+    keys, few = list(module.state_dict()), images[:2]
+    with torch.no_grad():
+        before = outputs(module, few)
+        try:
+            insertion = surgery.insert(module, "neurn(k=3)", place, probe=few)
+        except MurineError as error:
+            return str(error).splitlines()[0][:200]
+        within, kept = outputs(module, few), list(module.state_dict()) == keys
+        insertion.undo()
+        after = outputs(module, few)
+    if not kept or list(module.state_dict()) != keys:
+        return "keys differ"
+    same = len(before) == len(after) and all(map(torch.equal, before, after))
+    if sum(float(tensor.double().sum()) for tensor in before) == sum(float(tensor.double().sum()) for tensor in within):
+        return "outputs do not change"
+    finite = all(bool(output.isfinite().all()) for output in within)
+    return "ok" if finite and same else f"finite: {finite}, undone: {same}"
+
+
+def outputs(module: nn.Module, images: Tensor) -> list[Tensor]:
+    """The output, and sums over those of all modules: with random weights it may hardly depend on the images."""
+    sums: list[Tensor] = []
+
+    def hook(_module: nn.Module, _args: object, output: object) -> None:
+        sums.extend(tensor.double().sum() for _, tensor in tensors_in(output, ""))
+
+    children = [child for name, child in module.named_modules() if not name.startswith(surgery.HOLDER)]
+    handles = [child.register_forward_hook(hook) for child in children]
+    try:
+        made = [tensor.clone() for _, tensor in tensors_in(module(images), "")]
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [*made, *sums]
 
 
 def main(target: str, *suites: str) -> None:

@@ -16,7 +16,7 @@ from murine.atlas.task import CortexSettings
 from murine.comparison.scoring import Settings, score_layers
 from murine.errors import MurineError
 from murine.networks import catalogue, surgery, zoo
-from murine.networks.capture import CapturedLayer, capture
+from murine.networks.capture import CapturedLayer, capture, tensors_in
 
 #: Parameters of the largest that is tried without being asked for.
 SMALL = 5_400_000
@@ -73,21 +73,31 @@ def test_a_member_passes(network):
     scores = score_layers(layers, _bench().yardstick("rsa-pearson"))
     assert scores["score"].between(-1, 1).all()
     keys, few = list(module.state_dict()), images[:2]
+    before = _sums(module, few)
+    insertion = surgery.insert(module, "neurn(k=3)", "input", probe=few)
+    assert list(module.state_dict()) == keys
+    within = _sums(module, few)
+    assert torch.isfinite(torch.stack(within)).all()
+    assert torch.stack(within).sum() != torch.stack(before).sum()
+    insertion.undo()
+    assert _sums(module, few) == before
+    assert list(module.state_dict()) == keys
+
+
+def _sums(module: torch.nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
+    """Over the outputs of all modules but what was put in: with random weights the last may hardly depend on images."""
+    sums: list[torch.Tensor] = []
+
+    def hook(_module: torch.nn.Module, _args: object, output: object) -> None:
+        sums.extend(tensor.double().sum() for _, tensor in tensors_in(output, ""))
+
+    children = [child for name, child in module.named_modules() if not name.startswith(surgery.HOLDER)]
+    handles = [child.register_forward_hook(hook) for child in children]
     with torch.no_grad():
-        before = _first(module(few))
-        insertion = surgery.insert(module, "neurn(k=3)", "input", probe=few)
-        assert list(module.state_dict()) == keys
-        within = _first(module(few))
-        assert within.isfinite().all()
-        assert not torch.equal(within, before)
-        insertion.undo()
-        assert torch.equal(_first(module(few)), before)
-
-
-def _first(output: object) -> torch.Tensor:
-    while not isinstance(output, torch.Tensor):
-        output = next(iter(output.values() if hasattr(output, "values") else output))
-    return output
+        module(images)
+    for handle in handles:
+        handle.remove()
+    return sums
 
 
 def test_what_is_not_tried_is_named():

@@ -34,6 +34,9 @@ KINDS = ("convolution", "pointwise convolution", "depthwise convolution", "matri
 #: Memory that features take, of what is alive at a time: blocks of many sizes leave gaps between them. Measured.
 FRAGMENTED = 1.4
 
+#: Images that `capture` shows before, to learn the shapes.
+PROBED = 2
+
 #: Inputs to an output channel below which a convolution in groups counts as depthwise.
 _FEW = 8
 
@@ -206,11 +209,11 @@ def predict(work: Work, machine: Machine, *, memory: int | None = None, batch_si
     together = n if len(groups) == 1 else 2 * max(map(len, groups))
     n_passes = max(1, math.comb(len(groups), 2))
     shown = sum(len(a) + len(b) for i, a in enumerate(groups) for b in groups[:i]) or n
-    forward = shown * sum(
+    forward = (shown + PROBED) * sum(
         max(work.flops.get(kind, 0.0) / machine.flops.get(kind, math.inf), moved / machine.bandwidth)
         for kind, moved in work.moved.items()
     )
-    forward += n_passes * work.n_operations * machine.per_call
+    forward += (n_passes + 1) * work.n_operations * machine.per_call
     share = (together / n) ** 2
     kernels = n_passes * share * (work.n_units * machine.per_unit + work.n_outputs * machine.per_output)
     features = int(FRAGMENTED * together * work.peak)
@@ -227,7 +230,7 @@ def calibrate(n_stimuli: int, clock: Callable[[], float] = time.perf_counter) ->
         flops[kind] = 16 * count / _best(lambda f=function, x=inputs: f(x), clock)  # type: ignore[misc]
     many = torch.randn(64, 64, 56, 56)  # too much for any cache
     bandwidth = 2 * _bytes(many) / _best(lambda: functional.relu(many), clock)
-    few = torch.randn(1)
+    few, norm = torch.randn(1, 8, 4, 4), nn.BatchNorm2d(8).eval()
     features = {
         units: np.random.default_rng(0).standard_normal((n_stimuli, units), np.float32) for units in (64, 65536)
     }
@@ -237,7 +240,7 @@ def calibrate(n_stimuli: int, clock: Callable[[], float] = time.perf_counter) ->
         n_stimuli,
         MappingProxyType(flops),
         bandwidth,
-        _best(lambda: few + few, clock, 200),
+        _best(lambda: functional.relu(norm(few)), clock, 100) / 2,
         per_unit,
         seconds[64],
     )
