@@ -74,31 +74,6 @@ def test_resampled_correlations_are_those_of_repeated_stimuli(skewed, dtype):
         np.testing.assert_allclose(found[:, k], expected, rtol=0, atol=1e-5 if dtype == np.float64 else 1e-4)
 
 
-def test_linear_draws_agree_to_first_order():
-    predictions, responses = pair(200)
-    groups = [np.arange(100), np.arange(60, 200)]
-    counts = bootstrap_counts(N, 2000, 0)
-    exact = resampled_correlations(predictions[None], responses, counts, groups)[:, 0]
-    linear = resampled_correlations(predictions[None], responses, counts, groups, linear=True)[:, 0]
-    r = correlations(predictions, responses)
-    np.testing.assert_allclose(linear.mean(axis=0), [r[group].mean() for group in groups], atol=2e-3)
-    np.testing.assert_allclose(linear.std(axis=0), exact.std(axis=0), rtol=0.1)
-    assert np.corrcoef(exact[:, 0], linear[:, 0])[0, 1] > 0.9
-    # By definition: the derivative with respect to the weight of each stimulus, by a small step.
-    step = 1e-4
-    for stimulus in (0, N - 1):
-        weights = np.ones(N)
-        weights[stimulus] += step
-        moved = [np.cov(p, y, aweights=weights, ddof=0) for p, y in zip(predictions, responses, strict=True)]
-        slopes = (np.array([m[0, 1] / np.sqrt(m[0, 0] * m[1, 1]) for m in moved]) - r) / step
-        once = np.ones((1, N), np.uint16)
-        once[0, stimulus] += N
-        drawn = resampled_correlations(predictions[None], responses, once, groups, linear=True)[0, 0]
-        # N more of one stimulus in 2 N drawn is a weight of (1 - 1/N) / 2 + ... : half the step to that stimulus alone.
-        expected = [(r + slopes * N / 2)[group].mean() for group in groups]
-        np.testing.assert_allclose(drawn, expected, rtol=0, atol=2e-3)
-
-
 def test_a_neuron_constant_in_a_sample_is_left_out_of_its_mean():
     predictions, responses = pair()
     responses[0] = 0
@@ -128,8 +103,7 @@ def test_what_is_refused(unchecked):
         with pytest.raises(MurineError, match="positions"):
             resampled_correlations(predictions[None], responses, counts, [wrong])
     responses[3] = 2.5
-    for linear in (False, True):
-        with pytest.raises(MurineError, match="Neuron 3"):
-            resampled_correlations(predictions[None], responses, counts, groups, linear=linear)
+    with pytest.raises(MurineError, match="Neuron 3"):
+        resampled_correlations(predictions[None], responses, counts, groups)
     used = [np.array([0, 1, 2, 4])]  # without it
     assert np.isfinite(resampled_correlations(predictions[None], responses, counts, used)).all()

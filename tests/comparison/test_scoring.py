@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control, kendalltau, kstest, pearsonr, spearmanr
 
-from murine.comparison.encoding import centred_grams, ridge_loo
+from murine.comparison.chance import above_chance, chance_correlations
+from murine.comparison.encoding import centred_grams, loo_operators, ridge_loo
 from murine.comparison.inference import (
     bootstrap_counts,
     folds,
@@ -189,12 +190,14 @@ def test_layers_chosen_on_halves_predict_as_if_fitted_to_all_other_stimuli(layer
     for site in ("SIMp", "SIMl"):
         nested = pick(found, site=site, chosen="nested").iloc[0]
         responses = cortex.recording.mean()[cortex.recording["area"] == site][:, order]
-        predictions = np.full(responses.shape, np.nan)
+        predictions, operator = np.full(responses.shape, np.nan), np.full((N, N), np.nan)
         for name, (_, test) in zip((nested.layer, nested.other_layer), halves(SETTINGS.seed), strict=True):
-            kernel = centred_grams([x.kernel for x in layers if x.name == name])[0]
-            predictions[:, test] = ridge_loo(kernel, responses, relative=True)[:, test]
+            kernels = centred_grams([x.kernel for x in layers if x.name == name])
+            predictions[:, test] = ridge_loo(kernels[0], responses, relative=True)[:, test]
+            operator[test] = loo_operators(kernels, relative=True)[0, test]
         r = [np.corrcoef(a, b)[0, 1] for a, b in zip(predictions, responses, strict=True)]
-        assert nested.score == pytest.approx(np.mean(r), abs=1e-5)
+        expected = above_chance(np.array([np.mean(r)]), chance_correlations(operator[None]))
+        assert nested.score == pytest.approx(expected.item(), abs=1e-5)
         assert nested.low < nested.score < nested.high
 
 

@@ -18,11 +18,12 @@ from numpy.typing import ArrayLike
 
 from murine.comparison import geometry, rsa
 from murine.comparison.ceiling import SCALES, Ceiling
+from murine.comparison.chance import above_chance, chance_correlations
 from murine.comparison.encoding import centred_grams, correlate, loo_operators
 from murine.comparison.inference import MIN_STIMULI, Counts, folds, relabelled_pairs, without_each
+from murine.comparison.influence import resampled_neurons, resampled_scores
 from murine.comparison.neuron_ceiling import neuron_ceiling
 from murine.comparison.pls import COMPONENTS, FoldedLayers
-from murine.comparison.prediction import resampled_correlations
 from murine.comparison.rdm import dissimilarities, n_stimuli_of, upper
 from murine.comparison.reweighted import reweight
 from murine.comparison.rsa import Draws, Relabellings, Scores
@@ -33,6 +34,8 @@ from murine.registry import Registry
 
 #: Layers as a metric sees them: (n_layers, ...); NaN where one is not defined.
 Stack = Float[np.ndarray, "n_layers ..."]
+
+Responses = Float[np.ndarray, "n_neuroids n_stimuli"]
 
 #: Parts of the stimuli that are held out in turn.
 N_FOLDS = 6
@@ -270,8 +273,18 @@ class Encoding(Metric):
         return np.eye(stack.shape[-1])
 
     @abstractmethod
-    def operators(self, layers: Stack, site: Neurons) -> Float[np.ndarray, "n_layers n_stimuli n_stimuli"]:
+    def operators(self, layers: Stack, site: Neurons) -> Stack:
         """For every layer the matrix from the responses of a site's neurons, less their means, to predictions."""
+
+    def neuron_scores(self, operators: Stack, responses: Responses) -> Float[np.ndarray, "n_layers n_neuroids"]:
+        """Scores of single neurons, of which that of a site is the mean."""
+        return correlate(operators, responses)
+
+    @abstractmethod
+    def neuron_draws(
+        self, operators: Stack, responses: Responses, counts: Counts
+    ) -> Float[np.ndarray, "n_draws n_layers n_neuroids"]:
+        """Draws of `neuron_scores` of a site's neurons, of which those of the site are the mean."""
 
     def ceiling(self, targets: Targets, counts: Counts, seed: int) -> Ceiling:
         return self.neuron_ceiling(targets, counts).averaged(_population(targets).members)
@@ -284,53 +297,69 @@ class Encoding(Metric):
 class Ridge(Encoding):
     """Neural regression: Pearson's r of responses and leave-one-out ridge predictions, mean over a site's neurons.
 
-    Penalty 1 on features scaled as by the projection of Conwell et al. 2021 (`murine.comparison.encoding`).
+    Penalty 1 on features scaled as by the projection of Conwell et al. 2021 (`murine.comparison.encoding`). Draws take
+    into account that stimuli are learned from, too (`murine.comparison.influence`).
 
     Parameters
     ----------
-    relative
-        Correlate predictions less the mean of the responses each was fitted to: without that, a layer that says nothing
-        scores below zero. Conwell et al. leave it in.
+    from_zero
+        Correlate predictions less the mean of the responses each was fitted to, and put r on a scale on which a layer
+        that says nothing has 0 in the mean (`murine.comparison.chance`). Conwell et al. do neither; what a layer has by
+        chance is then anywhere from -0.2 to 0.05.
     """
 
     predicts = True
 
-    def __init__(self, relative: bool) -> None:
-        self._relative = relative
+    def __init__(self, from_zero: bool) -> None:
+        self._from_zero = from_zero
 
     def of_layers(self, layers: Sequence[LayerKernel], targets: Targets) -> Stack:
         grams = _grams(layers, targets)
-        return loo_operators(grams, relative=self._relative) if layers else grams
+        return loo_operators(grams, relative=self._from_zero) if layers else grams
 
-    def operators(self, layers: Stack, site: Neurons) -> Float[np.ndarray, "n_layers n_stimuli n_stimuli"]:
+    def stand_in(self, stack: Stack) -> np.ndarray:
+        # Predicts the response to the next stimulus: r by chance is not 1, as that of the identity.
+        return np.roll(np.eye(stack.shape[-1]), 1, axis=1)
+
+    def operators(self, layers: Stack, site: Neurons) -> Stack:
         return layers
+
+    def neuron_scores(self, operators: Stack, responses: Responses) -> Float[np.ndarray, "n_layers n_neuroids"]:
+        return self._above(self._chance(operators), correlate(operators, responses))
+
+    def neuron_draws(
+        self, operators: Stack, responses: Responses, counts: Counts
+    ) -> Float[np.ndarray, "n_draws n_layers n_neuroids"]:
+        return self._above(self._chance(operators), resampled_neurons(operators, responses, counts))
 
     def score(self, layers: Stack, sites: Neurons) -> Scores:
         if not len(layers):
             return np.empty((0, len(sites.members)))
-        return sites.averaged(correlate(layers, sites.responses))
+        return sites.averaged(self.neuron_scores(layers, sites.responses))
 
     def resample(self, layers: Stack, sites: Neurons, counts: Counts) -> Draws:
-        draws = np.empty((len(counts), len(layers), len(sites.members)), np.float32)
-        step = 10  # predictions of so many layers at once stay below 50 MB
-        for start in range(0, len(layers), step):
-            part = slice(start, start + step)
-            draws[:, part] = _fixed_predictions(layers[part], sites, counts)
-        return draws
+        return self._above(self._chance(layers), resampled_scores(layers, sites.responses, counts, sites.members))
 
     def permute(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Draws:
         draws = np.empty((len(relabellings), len(layers), len(sites.members)), np.float32)
         for k, relabelling in enumerate(relabellings):
             relabelled = sites.responses[:, relabelling]
             draws[k] = sites.averaged(correlate(layers, relabelled))
-        return draws
+        return self._above(self._chance(layers), draws)
+
+    def _chance(self, operators: Stack) -> Float[np.ndarray, " n_layers"]:
+        return chance_correlations(operators) if self._from_zero else np.zeros(len(operators))
+
+    def _above(self, chance: Float[np.ndarray, " n_layers"], scores: np.ndarray) -> np.ndarray:
+        return above_chance(scores, chance.astype(scores.dtype)[:, None])
 
 
 class PLS(Encoding):
     """Neural regression by partial least squares: r of responses and held-out predictions, mean over a site's neurons.
 
     6 folds over stimuli; all neurons of a site share components (`murine.comparison.pls`). A layer that varies along
-    fewer directions than there are components is fitted with all it has."""
+    fewer directions than there are components is fitted with all it has. Draws take into account that stimuli are
+    learned from, too (`murine.comparison.influence`)."""
 
     def __init__(self, n_components: int) -> None:
         self._n_components = n_components
@@ -349,15 +378,23 @@ class PLS(Encoding):
         for s in range(len(sites.members)):
             site = sites[[s]]
             for i, operator in enumerate(self._operators(folded, site)):
-                draws[:, [i], [s]] = _fixed_predictions(operator[None], site, counts)[:, 0]
+                one = resampled_scores(operator[None], site.responses, counts, site.members, fitted_to_responses=True)
+                draws[:, i, s] = one[:, 0, 0]
         return draws
 
-    def permute(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Draws:
-        folded = _folded(layers)
-        moved = (Neurons(sites.responses[:, order], sites.members) for order in relabellings[:MAX_REFITS])
-        return np.stack([self._scores(folded, neurons) for neurons in moved]).astype(np.float32)
+    def neuron_draws(
+        self, operators: Stack, responses: Responses, counts: Counts
+    ) -> Float[np.ndarray, "n_draws n_layers n_neuroids"]:
+        return resampled_neurons(operators, responses, counts, fitted_to_responses=True)
 
-    def operators(self, layers: Stack, site: Neurons) -> Float[np.ndarray, "n_layers n_stimuli n_stimuli"]:
+    def permute(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Draws:
+        folded, orders = _folded(layers), relabellings[:MAX_REFITS]
+        draws = np.empty((len(orders), len(layers), len(sites.members)), np.float32)
+        for k, order in enumerate(orders):
+            draws[k] = self._scores(folded, Neurons(sites.responses[:, order], sites.members))
+        return draws
+
+    def operators(self, layers: Stack, site: Neurons) -> Stack:
         return self._operators(_folded(layers), site)
 
     def _scores(self, layers: FoldedLayers, sites: Neurons) -> Scores:
@@ -366,33 +403,13 @@ class PLS(Encoding):
             [site.averaged(correlate(self._operators(layers, site), site.responses)) for site in chosen], axis=1
         )
 
-    def _operators(self, layers: FoldedLayers, site: Neurons) -> Float[np.ndarray, "n_layers n_stimuli n_stimuli"]:
+    def _operators(self, layers: FoldedLayers, site: Neurons) -> Stack:
         return layers.operators(site.responses, [self._n_components], relative=True)[:, 0]
 
 
 def _folded(layers: Stack) -> FoldedLayers:
     """Kernels of layers, ready for PLS."""
     return FoldedLayers(layers, folds(layers.shape[-1], N_FOLDS, 0), at_most=True)
-
-
-def _fixed_predictions(operators: Stack, sites: Neurons, counts: Counts) -> Draws:
-    """Draws of the mean correlation of responses with the predictions they have, under resampled stimuli."""
-    centred = (sites.responses - sites.responses.mean(axis=1, keepdims=True)).astype(np.float32)
-    predictions = np.stack([centred @ operator.T for operator in operators.astype(np.float32)])
-    return resampled_correlations(predictions, centred, counts, sites.members, linear=True)
-
-
-def neuron_draws(
-    operators: Stack, responses: Float[np.ndarray, "n_neuroids n_stimuli"], counts: Counts
-) -> Float[np.ndarray, "n_draws n_layers n_neuroids"]:
-    """Draws of the correlation of each neuron's responses with the predictions it has, under resampled stimuli."""
-    draws = np.empty((len(counts), len(operators), len(responses)), np.float32)
-    step = 256  # what is summed over neurons costs the square of their number
-    for start in range(0, len(responses), step):
-        part = responses[start : start + step]
-        each = tuple(np.arange(len(part))[:, None])
-        draws[:, :, start : start + step] = _fixed_predictions(operators, Neurons(part, each), counts)
-    return draws
 
 
 def _population(targets: Targets) -> Population:
@@ -410,7 +427,7 @@ metrics.register("rsa-reweighted")(Reweighted())
 metrics.register("cka")(KernelMetric(geometry.kernel_metrics["cka"], unbiased=False))
 metrics.register("cka-debiased")(KernelMetric(geometry.kernel_metrics["cka-debiased"], unbiased=True))
 metrics.register("procrustes")(KernelMetric(geometry.kernel_metrics["procrustes"], unbiased=False))
-metrics.register("ridge")(Ridge(relative=True))
-metrics.register("ridge-conwell2021")(Ridge(relative=False))
+metrics.register("ridge")(Ridge(from_zero=True))
+metrics.register("ridge-conwell2021")(Ridge(from_zero=False))
 for _n_components in COMPONENTS:
     metrics.register(f"pls-{_n_components}")(PLS(_n_components))

@@ -58,12 +58,11 @@ def resampled_correlations(
     responses: Responses,
     counts: Counts,
     groups: Sequence[Int[np.ndarray, " _"]],
-    *,
-    linear: bool = False,
 ) -> Float32[np.ndarray, "n_draws n_layers n_groups"]:
     """Mean correlation of predictions and responses over the neurons of a site, under resampled stimuli.
 
-    Predictions are kept as they are (no model is fitted anew); each neuron's Pearson r is taken anew over the stimuli
+    Predictions are kept as they are (no model is fitted anew, so what other stimuli to learn from would change is not
+    in it: `murine.comparison.influence`); each neuron's Pearson r is taken anew over the stimuli
     of every sample, weighted by how often they were drawn. Moments are products of (n_draws, n_stimuli) and
     (n_stimuli, n_neuroids) in float32 of standardised data: means over neurons are within 1e-5 of float64.
 
@@ -75,11 +74,6 @@ def resampled_correlations(
         (n_draws, n_stimuli) from `murine.comparison.inference.bootstrap_counts`.
     groups
         For each site the positions of its neurons; sites may share neurons.
-    linear
-        True: the first-order (infinitesimal jackknife) form of the same draws, r + sum of the influence of each drawn
-        stimulus: many times faster, without the bias and skew of r under resampling. With u, v standardised, the
-        influence of a stimulus is u v - r (u^2 + v^2) / 2.
-
     Returns
     -------
     (n_draws, n_layers, n_groups) float32
@@ -99,11 +93,10 @@ def resampled_correlations(
         )
     for layer in predictions:
         _check(layer, responses)
-    members = _memberships(groups, len(responses))
+    members = memberships(groups, len(responses))
     used = np.flatnonzero(members.any(axis=0))
     members = members[:, used]
-    resample = _resampled_linearly if linear else _resampled
-    return resample(predictions, _standardised(responses[used]), counts.astype(np.float32), members, used)
+    return _resampled(predictions, _standardised(responses[used]), counts.astype(np.float32), members, used)
 
 
 def _resampled(
@@ -145,27 +138,7 @@ def _moments(weights: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nd
     return means, np.reciprocal(variances, out=variances)
 
 
-def _resampled_linearly(
-    predictions: np.ndarray, responses: np.ndarray, counts: np.ndarray, members: np.ndarray, used: np.ndarray
-) -> np.ndarray:
-    n_stimuli = responses.shape[1]
-    share = members / members.sum(axis=1, keepdims=True)
-    weights = counts / counts.sum(axis=1, keepdims=True)
-    draws = np.empty((len(counts), len(predictions), len(members)), np.float32)
-    squares = responses**2
-    for k, layer in enumerate(predictions):
-        # As u v - r (u^2 + v^2) / 2 with u = x / sd, where neurons are summed over by products with their factors.
-        x, sd = _relative(layer[used])
-        products = x * responses
-        r = products.sum(axis=1) / sd / n_stimuli
-        influence = (share / sd) @ products
-        influence -= (share * (r / sd**2 / 2)) @ np.multiply(x, x, out=x)
-        influence -= (share * (r / 2)) @ squares
-        draws[:, k] = share @ r + weights @ influence.T
-    return draws
-
-
-def _relative(values: np.ndarray) -> tuple[Float32[np.ndarray, "n_neuroids n_stimuli"], Float32[np.ndarray, " _"]]:
+def deviations(values: np.ndarray) -> tuple[Float32[np.ndarray, "n_neuroids n_stimuli"], Float32[np.ndarray, " _"]]:
     """Values less their mean over stimuli, and their SD, in float32. Refuses neurons that have no correlation."""
     means = values.mean(axis=1, keepdims=True)
     relative = np.subtract(values, means, dtype=values.dtype).astype(np.float32, copy=False)
@@ -182,12 +155,13 @@ def _relative(values: np.ndarray) -> tuple[Float32[np.ndarray, "n_neuroids n_sti
 
 def _standardised(values: np.ndarray) -> Float32[np.ndarray, "n_neuroids n_stimuli"]:
     """Mean 0 and variance 1 over stimuli."""
-    relative, sd = _relative(values)
+    relative, sd = deviations(values)
     relative /= sd[:, None]
     return relative
 
 
-def _memberships(groups: Sequence[np.ndarray], n_neuroids: int) -> Float32[np.ndarray, "n_groups n_neuroids"]:
+def memberships(groups: Sequence[np.ndarray], n_neuroids: int) -> Float32[np.ndarray, "n_groups n_neuroids"]:
+    """1 where a neuron is of a site, 0 elsewhere. Refuses sites without neurons."""
     members = np.zeros((len(groups), n_neuroids), np.float32)
     for k, group in enumerate(groups):
         if len(group) == 0 or group.min() < 0 or group.max() >= n_neuroids:

@@ -22,9 +22,8 @@ from numpy.typing import ArrayLike
 
 from murine.comparison.ceiling import Ceiling
 from murine.comparison.choice import Choice
-from murine.comparison.encoding import correlate
 from murine.comparison.inference import Counts, interval, pair_corrected
-from murine.comparison.metrics import Encoding, Metric, Stack, neuron_draws
+from murine.comparison.metrics import Encoding, Metric, Stack
 from murine.comparison.nesting import Half
 from murine.comparison.rdm import dissimilarities
 from murine.comparison.targets import Population, Targets
@@ -289,8 +288,8 @@ class SubjectBootstrap:
         if isinstance(metric, Encoding):
             site = part.sites[[s]]
             operators = metric.operators(layer, site)
-            scores = correlate(operators, site.responses)
-            found = self._over_neurons(s, scores, neuron_draws(operators, site.responses, counts))
+            scores = metric.neuron_scores(operators, site.responses)
+            found = self._over_neurons(s, scores, metric.neuron_draws(operators, site.responses, counts))
             return np.stack([found.both[:, 0], found.subjects[:, 0]])
         if drawn is None:
             raise MurineError("a metric of whole sites needs resampled sites.")
