@@ -129,6 +129,7 @@ def layers() -> dict[str, float]:
 
     from murine.comparison.encoding import loo_operators, ridge_correlations, ridge_loo
     from murine.comparison.inference import bootstrap_counts, folds
+    from murine.comparison.influence import resampled_scores
     from murine.comparison.pls import pls_correlations
     from murine.comparison.prediction import correlations, resampled_correlations
     from murine.comparison.spectrum import Spectrum
@@ -140,19 +141,20 @@ def layers() -> dict[str, float]:
     shown = responses.astype(np.float32)
     shown -= shown.mean(axis=1, keepdims=True)
 
-    def bootstrap(kernels: np.ndarray, linear: bool) -> None:
-        operators = loo_operators(kernels).astype(np.float32)
-        for start in range(0, len(kernels), 10):
-            predictions = np.stack([shown @ operator.T for operator in operators[start : start + 10]])
-            resampled_correlations(predictions, shown, counts, groups, linear=linear)
+    def first_order(kernels: np.ndarray) -> None:
+        resampled_scores(loo_operators(kernels), responses, counts, groups)
+
+    def as_they_are(kernels: np.ndarray) -> None:
+        predictions = np.stack([shown @ operator.T for operator in loo_operators(kernels).astype(np.float32)])
+        resampled_correlations(predictions, shown, counts, groups)
 
     exact = ridge_correlations(grams[:2], responses)
     plain = np.stack([correlations(ridge_loo(gram, responses), responses) for gram in grams[:2]])
     return {
         "ridge": cpu_time(lambda: ridge_correlations(grams, responses), 5),
         "of which decompositions": cpu_time(lambda: [Spectrum.of_kernel(gram) for gram in grams], 5),
-        "bootstrap to first order": cpu_time(lambda: bootstrap(grams, True), 3),
-        "exact bootstrap of 3 layers": cpu_time(lambda: bootstrap(grams[:3], False), 2),
+        "bootstrap to first order": cpu_time(lambda: first_order(grams), 3),
+        "predictions as they are, 3 layers": cpu_time(lambda: as_they_are(grams[:3]), 2),
         "PLS, 10 components, 6 folds": cpu_time(
             lambda: pls_correlations(grams, responses, folds(N_STIMULI, 6, 0), (10,)), 2
         ),
