@@ -442,7 +442,7 @@ class _Part:
         """Fill in what resampled neurons or animals tell of chosen rows."""
         draws, without, ceiled_draws, left = over_stimuli
         scale, ceiling = self.metric.scale, self.fixed.ceiling.value
-        sizes = [subjects.sizes(len(self.fixed.members), s) for s in site]
+        sizes = [subjects.sizes(len(self.fixed.members), s) for s in site.tolist()]
         both, alone = drawn.both, drawn.subjects
         raw = samples(frame.score[rows], draws, without, both[:, site], alone[:, site], sizes)
         both, alone = (

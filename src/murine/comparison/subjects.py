@@ -5,9 +5,9 @@ alone. A draw's site is what these neurons, as often as they were drawn, make of
 mean over their scores. What was fitted or chosen stays as it is, but for the mixtures of reweighted similarity, which
 are fitted to each draw. All networks see the same draws, so differences between them are paired.
 
-Resampled subjects are fewer different ones, so scores against their RDMs are lower than that of all: intervals are
-centred at the score. They have the variance of `murine.comparison.two_way.dual_variance`, and are as wide as Student's
-t makes them for few subjects (Welch-Satterthwaite). Animals that are drawn whole already vary as their neurons do; with
+Resampled subjects are fewer different ones, so scores against their RDMs are lower than that of all: intervals are not
+percentiles, but the score and Student's t for few subjects (Welch-Satterthwaite), with the variance of
+`murine.comparison.two_way.dual_variance`. Animals that are drawn whole already vary as their neurons do; with
 ``both``, that counts once more, so intervals are somewhat too wide."""
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Subjects:
     """
 
     over: str
-    counts: tuple[NeuronCounts, ...]
+    counts: tuple[UInt16[np.ndarray, "n_draws _"], ...]
     n_animals: tuple[int, ...]
 
     @property
@@ -424,40 +424,53 @@ class Sample:
 
     def over_both(self) -> Float[np.ndarray, " n_both"]:
         """Draws with the variance over new stimuli and new subjects, centred at the score; those over stimuli where
-        subjects were not resampled.
-
-        What stimuli add to a draw of subjects is drawn together as over stimuli alone, where scores are over pairs.
-        """
+        subjects were not resampled."""
         two = self._two_way()
-        return self.over_stimuli() if two is None else self._centred(two.corrected())
+        if two is None:
+            return self.over_stimuli()
+        draws = two.corrected(_least(two))
+        told = np.isfinite(draws)
+        return draws + (self.value - draws[told].mean()) if told.any() else draws
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Over new stimuli; over new stimuli and new subjects where these were resampled."""
-        two, draws = self._two_way(), self.over_both()
-        if two is not None:
-            draws = self.value + (draws - self.value) * _widening(two.parts(), self.sizes, level)
-        low, high = interval(draws[:, None], level)
-        return float(low[0]), float(high[0])
+        """Over new stimuli: percentiles. Over new stimuli and new subjects where these were resampled: Student's t."""
+        two = self._two_way()
+        if two is None:
+            low, high = interval(self.over_stimuli()[:, None], level)
+            return float(low[0]), float(high[0])
+        return self._student(float(np.maximum(two.variance(), _least(two))), two.parts(), level)
 
     def subjects_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Over new subjects, with these stimuli; NaN where they were not resampled."""
-        if self.subjects is None:
+        """Over new subjects, with these stimuli: Student's t; NaN where they were not resampled."""
+        two = self._two_way()
+        if two is None:
             return np.nan, np.nan
-        n = self.sizes[1]
-        factor = np.sqrt(n / (n - 1)) * _widening((0, 1), self.sizes, level)
-        low, high = interval((self.value + (self._centred(self.subjects) - self.value) * factor)[:, None], level)
-        return float(low[0]), float(high[0])
+        variance = two.parts()[1]
+        return self._student(float(variance), (0.0 * variance, variance), level)
+
+    def _student(self, variance: float, parts: tuple[Any, Any], level: float) -> tuple[float, float]:
+        """The interval of a score of which one part of the variance is from few stimuli, one from few subjects
+        (Welch-Satterthwaite)."""
+        from scipy.special import stdtrit
+
+        squares = sum(float(part) ** 2 / (n - 1) for part, n in zip(parts, self.sizes, strict=True))
+        freedom = float(sum(parts)) ** 2 / squares if squares > 0 else np.inf
+        reach = float(stdtrit(freedom, (1 + level) / 2)) * variance**0.5
+        return self.value - reach, self.value + reach
 
     def _two_way(self) -> TwoWay | None:
+        """Draws of both; what stimuli add to a draw of subjects is drawn together as over stimuli alone, where scores
+        are over pairs."""
         if self.both is None or self.subjects is None:
             return None
         factor = _ratio(self.over_stimuli(), self.draws)
         both = self.subjects + factor * (self.both - self.subjects)
         return TwoWay(both, factor * self.draws[: len(both)], self.subjects, self.sizes)
 
-    def _centred(self, draws: np.ndarray) -> np.ndarray:
-        told = np.isfinite(draws)
-        return draws + (self.value - draws[told].mean()) if told.any() else draws
+
+def _least(two: TwoWay) -> Float[np.ndarray, ...]:
+    """What one factor gives alone. Plain draws over both vary too little for few subjects, too: no bound for it."""
+    return np.asarray(np.max(two.parts(), axis=0))
 
 
 def samples(
@@ -477,15 +490,3 @@ def samples(
 def _ratio(corrected: np.ndarray, draws: np.ndarray) -> float:
     spread = float(np.nanstd(draws)) if np.isfinite(draws).any() else 0.0
     return float(np.nanstd(corrected)) / spread if spread > 0 else 1.0
-
-
-def _widening(variances: Sequence[Any], sizes: tuple[int, int], level: float) -> float:
-    """By how much Student's t is wider than the normal distribution, for a sum of variances from few stimuli and few
-    subjects (Welch-Satterthwaite)."""
-    from scipy.special import stdtrit
-
-    squares = sum(v**2 / (n - 1) for v, n in zip(variances, sizes, strict=True))
-    if not squares > 0:
-        return 1.0
-    tail = (1 + level) / 2
-    return float(stdtrit(sum(variances) ** 2 / squares, tail) / stdtrit(np.inf, tail))

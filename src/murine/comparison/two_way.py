@@ -145,13 +145,21 @@ class TwoWay:
         a, b = (n / (n - 1) for n in self.sizes)
         return a * _variance(self.stimuli), b * _variance(self.subjects)
 
-    def corrected(self) -> Float[np.ndarray, "n_draws ..."]:
+    def corrected(self, at_least: Float[np.ndarray, ...] | float = 0.0) -> Float[np.ndarray, "n_draws ..."]:
         """The draws over both, drawn together around their mean until they have the corrected variance.
 
         To be used as the draws of any other bootstrap. Differences of two scores have a correction of their own: take
-        `difference` first."""
+        `difference` first.
+
+        Parameters
+        ----------
+        at_least
+            A variance that they are to have at least.
+        """
         spread = _variance(self.both)
-        factor = np.sqrt(np.divide(self.variance(), spread, out=np.ones_like(spread), where=spread > 0))
+        factor = np.sqrt(
+            np.divide(np.maximum(self.variance(), at_least), spread, out=np.ones_like(spread), where=spread > 0)
+        )
         told = np.isfinite(self.both)
         centre = np.where(told, self.both, 0).sum(axis=0) / np.maximum(told.sum(axis=0), 1)
         return centre + (self.both - centre) * factor
