@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from murine.comparison import geometry, rsa
 from murine.comparison.ceiling import SCALES, Ceiling
 from murine.comparison.chance import above_chance, chance_correlations
-from murine.comparison.encoding import centred_grams, correlate, loo_operators
+from murine.comparison.encoding import centred_grams, correlate, loo_operators, relabelled_correlations
 from murine.comparison.inference import MIN_STIMULI, Counts, folds, relabelled_pairs, without_each
 from murine.comparison.influence import resampled_neurons, resampled_scores
 from murine.comparison.neuron_ceiling import neuron_ceiling
@@ -222,7 +222,11 @@ class KernelMetric(Metric):
         return self._comparison.score(layers, sites)
 
     def resample(self, layers: Stack, sites: Any, counts: Counts) -> Draws:
-        return self._comparison.resample(layers, sites, counts)
+        draws = self._comparison.resample(layers, sites, counts)
+        if self._unbiased:
+            return draws
+        # A sample has fewer different stimuli, which raises plain scores: they vary about the score of all.
+        return draws - draws.mean(axis=0) + self._comparison.score(layers, sites).astype(np.float32)
 
     def permute(self, layers: Stack, sites: Any, relabellings: Relabellings) -> Draws:
         return self._comparison.permute(layers, sites, relabellings)
@@ -341,10 +345,7 @@ class Ridge(Encoding):
         return self._above(self._chance(layers), resampled_scores(layers, sites.responses, counts, sites.members))
 
     def permute(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Draws:
-        draws = np.empty((len(relabellings), len(layers), len(sites.members)), np.float32)
-        for k, relabelling in enumerate(relabellings):
-            relabelled = sites.responses[:, relabelling]
-            draws[k] = sites.averaged(correlate(layers, relabelled))
+        draws = relabelled_correlations(layers, sites.responses, relabellings, sites.members)
         return self._above(self._chance(layers), draws)
 
     def _chance(self, operators: Stack) -> Float[np.ndarray, " n_layers"]:
