@@ -26,6 +26,7 @@ from murine.errors import MurineError
 from murine.networks import zoo
 from murine.networks.capture import CapturedLayer, capture
 from murine.networks.memory import freed_memory_kept, release_freed_memory
+from murine.networks.network import Network
 from murine.progress import Progress, Silent
 from murine.stimuli import StimulusSet
 
@@ -208,7 +209,7 @@ class Bench:
         return Outcome(choice, "computed" if missing else "done", tuple(task.digest for task in tasks))
 
     def _layers(
-        self, network: zoo.Network, task: CaptureTask, atlas: Atlas, progress: Progress | None
+        self, network: Network, task: CaptureTask, atlas: Atlas, progress: Progress | None
     ) -> list[CapturedLayer]:
         """Kernels from the atlas, or from the network."""
         try:
