@@ -10,13 +10,15 @@ from sklearn.model_selection import KFold, LeaveOneOut, ShuffleSplit, Stratified
 
 from murine.comparison.encoding import (
     centred_grams,
+    correlate,
     loo_operators,
+    relabelled_correlations,
     ridge_correlations,
     ridge_cv,
     ridge_loo,
     splits,
 )
-from murine.comparison.inference import folds
+from murine.comparison.inference import folds, permutations
 from murine.comparison.prediction import correlations
 from murine.comparison.spectrum import Spectrum, projection_gains
 from murine.errors import MurineError
@@ -185,6 +187,18 @@ def test_batch_of_layers_is_one_by_one(scale, relative):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
     operators = loo_operators(grams, 3.0, scale=scale, relative=relative)
     np.testing.assert_allclose(np.diagonal(operators, axis1=1, axis2=2), 0, atol=1e-12)
+
+
+def test_relabelled_responses_are_predicted_as_if_they_had_been_rearranged():
+    features, responses = data(n_neuroids=50)
+    operators = loo_operators(np.stack([features @ features.T, features[:, :4] @ features[:, :4].T]))
+    relabellings = permutations(responses.shape[1], 11, 0)
+    groups = (np.arange(3, 20), np.array([1, 49]))
+    found = relabelled_correlations(operators, responses, relabellings, groups)
+    for order, scores in zip(relabellings, found, strict=True):
+        each = correlate(operators, responses[:, order])
+        expected = np.stack([each[:, members].mean(axis=1) for members in groups], axis=1)
+        np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-6)
 
 
 def test_neurons_and_layers_without_an_answer_are_nan():
