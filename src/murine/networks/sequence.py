@@ -346,11 +346,11 @@ def layer_sequence(
     layers = trace(module, inputs)
     spelled = words.spell(layers)
     if not spelled:
-        raise empty(type(module).__name__, layers)
+        raise empty_sequence(type(module).__name__, layers)
     return spelled
 
 
-def empty(name: str, layers: Sequence[Layer]) -> MurineError:
+def empty_sequence(name: str, layers: Sequence[Layer]) -> MurineError:
     """What is to be said of a network whose sequence has no letters."""
     ran = f"of the {len(layers)} layers that ran ({some(sorted({x.kind for x in layers}))}) none" if layers else "none"
     return MurineError(

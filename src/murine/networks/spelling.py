@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from murine.errors import MurineError
 from murine.networks import catalogue, zoo
-from murine.networks.sequence import Vocabulary, empty, trace, vocabulary_of
+from murine.networks.sequence import Vocabulary, empty_sequence, trace, vocabulary_of
 from murine.progress import Progress, Silent
 
 #: The vocabulary that published sequences are written in.
@@ -91,8 +91,8 @@ def spell(
     ----------
     networks
         As for `zoo.expand`: names, wildcards, ``suite:NAME``, ``FILE.py:FACTORY``. In the vocabulary ``paper``, a
-        member of ``suite:neurn44`` is spelled as in the published list: ``vgg16`` is then Keras's, and VGG11 PyTorch's.
-        Weights do not matter.
+        member of ``suite:neurn44`` that is named so is spelled as in the published list: ``vgg16`` is then Keras's,
+        ``torchvision:vgg16`` PyTorch's. Weights do not matter.
     vocabulary
         As for `murine.networks.sequence.layer_sequence`.
 
@@ -108,23 +108,20 @@ def spell(
     """
     words = vocabulary_of(vocabulary)
     listed = published("neurn44") if words == vocabulary_of(PUBLISHED) else {}
-    found: dict[str, Spelled] = {}
-    waiting: list[str] = []
+    wanted: dict[str, Spelled | None] = {}
     for name in networks:
         if listed and name == f"{catalogue.SUITE}neurn44":
-            found |= listed
-            waiting += listed
+            wanted |= listed
         elif name in listed:
-            found[name] = listed[name]
-            waiting.append(name)
+            wanted[name] = listed[name]
         else:
-            waiting += [str(choice.name) for choice in zoo.expand([name])]
-    advance = (progress or Silent()).task("spelling", len(waiting))
-    spelled: dict[str, Spelled] = {}
-    for name in waiting:
-        spelled[name] = found[name] if name in found else _spelled(name, words)
+            wanted |= {choice.name: None for choice in zoo.expand([name]) if choice.name not in wanted}
+    advance = (progress or Silent()).task("spelling", len(wanted))
+    spelled = []
+    for name, known in wanted.items():
+        spelled.append(known or _spelled(name, words))
         advance()
-    return list(spelled.values())
+    return spelled
 
 
 def _spelled(name: str, words: Vocabulary) -> Spelled:
@@ -138,7 +135,7 @@ def _spelled(name: str, words: Vocabulary) -> Spelled:
         how = "built with numbers"
     letters = words.spell(layers)
     if not letters:
-        raise empty(repr(name), layers)
+        raise empty_sequence(repr(name), layers)
     return Spelled(name, letters, how)
 
 
