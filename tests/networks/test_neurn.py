@@ -53,6 +53,13 @@ def test_a_window_of_one_pixel_sees_no_contrast():
     assert (result[1] == 0).all()
 
 
+@pytest.mark.parametrize("k", range(2, 8))
+def test_of_a_plane_it_is_the_slope(k):
+    rows, columns = torch.meshgrid(torch.arange(20.0), torch.arange(24.0), indexing="ij")
+    result = neurn((3 * rows - 4 * columns)[None], k, maximum="none")[0, k:-k, k:-k]
+    np.testing.assert_allclose(result, 5 * np.sqrt((k**2 - 1) / 12), rtol=1e-6)
+
+
 @pytest.mark.parametrize("k", [2, 3, 7])
 def test_other_maxima(k):
     images = noise(3, 2, 8, 9, dtype=torch.float64)
