@@ -27,7 +27,7 @@ from murine.networks.capture import CapturedLayer
 from murine.networks.kernel import LayerKernel
 
 N, N_DRAWS = 36, 12
-SETTINGS = Settings(n_bootstraps=20, n_permutations=2, seed=3, over="animals", n_subject_draws=N_DRAWS)
+SETTINGS = Settings(n_bootstraps=20, n_permutations=0, seed=3, over="animals", n_subject_draws=N_DRAWS)
 
 #: By site, the neurons of each animal; one is at both, two at one.
 ANIMALS = {"A": {"ann": 5, "bob": 3, "cyd": 6, "eve": 2}, "B": {"ann": 6, "bob": 7, "dan": 6}}
@@ -154,7 +154,7 @@ def test_a_draw_is_the_score_of_the_neurons_that_were_drawn(data, targets, layer
         sites = metric.of_sites(targets_of(own, n_splits=1))
         assert found.subjects[b, s] == pytest.approx(metric.score(stack[:1], sites)[0, 0], abs=1e-9)
         # What pairs of stimuli do to ridge is known of the site, not of each draw.
-        both = metric.resample(stack[:1], sites, counts[[b]])[0, 0, 0]
+        both = metric.resample_singly(stack[:1], sites, counts[[b]])[0, 0, 0]
         assert found.both[b, s] == pytest.approx(both, abs=0.02 if metric.of_neurons else 2e-5)
 
 
@@ -241,7 +241,7 @@ def test_only_chosen_rows_on_all_stimuli_have_them(targets, layers):
     assert {len(draws) for draws in mine.draws_both} == {N_DRAWS}
     assert (mine.low_both < mine.score).all()
     assert (mine.score < mine.high_both).all()
-    plain = score_layers(layers, Yardstick(targets, settings=Settings(20, 2, 3)))
+    plain = score_layers(layers, Yardstick(targets, settings=Settings(20, 0, 3)))
     assert "draws_both" not in plain
     assert set(plain.over) == {""}
     shared = [c for c in plain if c != "over" and c not in ("draws", "without_one")]

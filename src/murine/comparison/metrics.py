@@ -95,6 +95,10 @@ class Metric(ABC):
     def resample(self, layers: Stack, sites: Any, counts: Counts) -> Draws:
         """Compare under resampled stimuli: ``counts[b, i]`` is how often stimulus i was drawn in sample b."""
 
+    def resample_singly(self, layers: Stack, sites: Any, counts: Counts) -> Draws:
+        """As `resample`, where a draw does not depend on what other samples there are; they may have another mean."""
+        return self.resample(layers, sites, counts)
+
     def leave_one_out(self, layers: Stack, sites: Any, n_stimuli: int) -> Draws:
         """Compare without each of the stimuli: (n_stimuli, n_layers, n_sites). Asked for where it is `over_pairs`."""
         return self.resample(layers, sites, without_each(n_stimuli))
@@ -222,11 +226,14 @@ class KernelMetric(Metric):
         return self._comparison.score(layers, sites)
 
     def resample(self, layers: Stack, sites: Any, counts: Counts) -> Draws:
-        draws = self._comparison.resample(layers, sites, counts)
+        draws = self.resample_singly(layers, sites, counts)
         if self._unbiased:
             return draws
         # A sample has fewer different stimuli, which raises plain scores: they vary about the score of all.
         return draws - draws.mean(axis=0) + self._comparison.score(layers, sites).astype(np.float32)
+
+    def resample_singly(self, layers: Stack, sites: Any, counts: Counts) -> Draws:
+        return self._comparison.resample(layers, sites, counts)
 
     def permute(self, layers: Stack, sites: Any, relabellings: Relabellings) -> Draws:
         return self._comparison.permute(layers, sites, relabellings)

@@ -299,7 +299,7 @@ class SubjectBootstrap:
         both = np.empty(n_draws)
         for start in range(0, n_draws, BLOCK):
             block = slice(start, start + BLOCK)
-            both[block] = np.diagonal(metric.resample(layer, sites[block], counts[block])[:, 0])
+            both[block] = np.diagonal(metric.resample_singly(layer, sites[block], counts[block])[:, 0])
         return np.where(defined, np.stack([both, metric.score(layer, sites)[0]]), np.nan)
 
 
