@@ -162,21 +162,13 @@ class Spearman(_Correlation):
         return _standardise(rankdata(vectors, axis=1))
 
     def resample(self, layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Draws:
-        # Ranks within a sample are found without sorting again: in the order of the full vector, the mid-rank of a
-        # pair is the weight before it plus half its own.
-        vectors = np.concatenate([layers, sites])
-        ranker = _WeightedRanks(vectors)
-        weights = pair_weights(counts)
+        from murine.comparison.ranks import WeightedRanks
+
+        ranks = [WeightedRanks(vectors) for vectors in (layers, sites)]
         draws = np.empty((len(counts), len(layers), len(sites)), np.float32)
-        for k, weight in enumerate(weights):
-            drawn = np.flatnonzero(weight)
-            ranks = ranker(weight)[:, drawn]
-            weight = weight[drawn] / weight.sum()
-            ranks -= (ranks @ weight)[:, None]
-            ranks *= np.sqrt(weight)
-            with np.errstate(invalid="ignore"):
-                ranks /= np.sqrt((ranks**2).sum(axis=1, keepdims=True))
-            draws[k] = ranks[: len(layers)] @ ranks[len(layers) :].T
+        for draw, weight in zip(draws, pair_weights(counts), strict=True):
+            a, b = (ranks_of(weight) for ranks_of in ranks)
+            draw[:] = a @ b.T
         return _without_constants(draws, layers, sites)
 
 
@@ -185,29 +177,6 @@ def _without_constants(draws: Draws, layers: LayerVectors, sites: SiteVectors) -
     draws[:, np.ptp(layers, axis=1) == 0] = np.nan
     draws[:, :, np.ptp(sites, axis=1) == 0] = np.nan
     return draws
-
-
-class _WeightedRanks:
-    """Mid-ranks of fixed vectors under changing weights of their elements."""
-
-    def __init__(self, vectors: Vectors) -> None:
-        self._order = vectors.argsort(axis=1)
-        ordered = np.take_along_axis(vectors, self._order, axis=1)
-        new = np.ones(vectors.shape, bool)
-        new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-        self._tied = np.flatnonzero(~new.all(axis=1))
-        self._starts = [np.flatnonzero(new[i]) for i in self._tied]
-
-    def __call__(self, weight: Float[np.ndarray, " n_pairs"]) -> Vectors:
-        w = weight.astype(np.float64)[self._order]
-        ranks = np.cumsum(w, axis=1) - w / 2
-        for i, starts in zip(self._tied, self._starts, strict=True):
-            group = np.add.reduceat(w[i], starts)
-            middle = np.cumsum(group) - group / 2
-            ranks[i] = np.repeat(middle, np.diff(np.append(starts, w.shape[1])))
-        out = np.empty_like(ranks)
-        np.put_along_axis(out, self._order, ranks, axis=1)
-        return out
 
 
 class KendallTauA(Comparison):
