@@ -1,6 +1,7 @@
 """Build, capture, score and operate on every network of the suites, random weights; a csv of what came of each.
 
     nice -n 10 python tools/try_suites.py tried.csv [SUITE...]
+    python tools/try_suites.py --table tried.csv
 
 At the smallest of some input sizes that a network accepts, in a process of its own, which is forked once everything is
 imported. Rows that are there are not tried again. Seconds are of the processor, with one thread; they and the memory
@@ -170,5 +171,35 @@ def in_child(function: object) -> dict[str, object]:
     return found
 
 
+def table(source: str) -> None:
+    """Print what came of it as Markdown: first in numbers, then row by row."""
+    with Path(source).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    passed = [row for row in rows if row["captured_s"]]
+    architectures = {row["network"].partition(".")[0] for row in passed}
+    print(
+        f"{len(passed)} of {len(rows)} networks, {len(architectures)} architectures, passed capture and scoring; ",
+        end="",
+    )
+    print(f"NeuRN at the input: {sum(row['at_input'] == 'ok' for row in passed)}; ", end="")
+    print(f"inside: {sum(row['inside'] == 'ok' for row in passed)}.")
+    for measured, predicted in (("captured_s", "predicted_s"), ("captured_gb", "predicted_gb")):
+        ratios = sorted(float(row[measured]) / float(row[predicted]) for row in passed)
+        quarter = len(ratios) // 4
+        print(
+            f"{measured} / {predicted}: median {ratios[len(ratios) // 2]:.2f}, half within {ratios[quarter]:.2f} to "
+            f"{ratios[-quarter - 1]:.2f}, all within {ratios[0]:.2f} to {ratios[-1]:.2f}"
+        )
+    shown = [column for column in COLUMNS if column not in ("members", "compared", "best_score", "reason")]
+    print("\n| " + " | ".join(shown) + " |")
+    print("| " + " | ".join("---" for _ in shown) + " |")
+    for row in rows:
+        values = {**row, "place": f"`{row['place']}`" if row["place"] else row["reason"]}
+        print("| " + " | ".join(values[column] for column in shown) + " |")
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1] == "--table":
+        table(sys.argv[2])
+    else:
+        main(*sys.argv[1:])

@@ -77,7 +77,7 @@ def start(atlas):
 
 
 def verify(atlas):
-    '''Open every file in a process of its own: exit status 0 if all are whole.'''
+    '''Open every file in a process of its own: exit status 0 if all are as long as without a kill.'''
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -88,7 +88,8 @@ def verify(atlas):
                 rows = pyarrow.parquet.read_table(file)
                 task = ScoreTask.model_validate_json(rows.schema.metadata[b"murine.task"])
                 assert task.digest == file.stem == rows["task"][0].as_py()
-                assert rows.num_rows >= 9 and rows.num_rows % 9 == 0  # sites x splits
+                whole = pyarrow.parquet.read_metadata(folder / "undisturbed" / "scores" / file.name)
+                assert rows.num_rows == whole.num_rows > 0
                 assert Atlas(atlas).read_kernels(task.capture) is not None
             for file in (atlas / "kernels").glob("*.npz"):
                 with np.load(file, allow_pickle=False) as arrays:
@@ -149,7 +150,7 @@ def test_a_killed_sweep_leaves_whole_results_and_the_next_run_completes_them(tmp
     finished = {f for f in report["files"] if not Path(f).name.startswith(".")}
     assert finished == {str(f.relative_to(undisturbed.folder)) for f in undisturbed.folder.rglob("*") if f.is_file()}
     first, second = (atlas.query().sort_values(KEY).reset_index(drop=True) for atlas in (undisturbed, disturbed))
-    assert len(first) > 300
+    assert len(first) > 150
     pd.testing.assert_frame_equal(first.drop(columns="draws"), second.drop(columns="draws"), check_exact=True)
     for a, b in zip(first.draws, second.draws, strict=True):
         assert np.ndim(a) == np.ndim(b)

@@ -204,7 +204,8 @@ def predict(work: Work, machine: Machine, *, memory: int | None = None, batch_si
     """
     n = machine.n_stimuli
     budget = min(available_memory(), memory) if memory is not None else available_memory()
-    size = batch_size or affordable_images(work.working, n, torch.device("cpu"), budget)
+    left = max(budget - work.weights, 0)  # `capture` is called when the network is there
+    size = batch_size or affordable_images(work.working, n, torch.device("cpu"), left)
     groups = image_groups(n, size)
     together = n if len(groups) == 1 else 2 * max(map(len, groups))
     n_passes = max(1, math.comb(len(groups), 2))
