@@ -1,0 +1,71 @@
+"""Raw: a domain as its source has it, before anything is done to its images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+DIGITS = tuple("0123456789")
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """A domain as its source has it.
+
+    Attributes
+    ----------
+    images
+        Array (n_images, height, width) or (n_images, height, width, 3), or a list of images of different sizes; uint8,
+        or floats between 0 and 1.
+    labels, parts, groups, classes
+        As in `murine.generalization.domain.Domain`.
+    sources
+        Files with their SHA-256.
+    ink
+        Whether these are ink on plain ground, and not photographs.
+    framed
+        Whether the ink is framed as in MNIST.
+    """
+
+    images: NDArray[Any] | Sequence[NDArray[Any]]
+    labels: NDArray[np.int64]
+    parts: NDArray[np.str_]
+    groups: NDArray[np.str_]
+    classes: tuple[str, ...]
+    sources: tuple[tuple[str, str], ...]
+    ink: bool = False
+    framed: bool = False
+
+
+def drawn_parts(labels: NDArray[np.int64], groups: NDArray[np.str_], seed: int, test: float = 0.2) -> NDArray[np.str_]:
+    """Draw a split for a source without one: whole groups, from every class (that of a group's first image) alike.
+
+    Parameters
+    ----------
+    labels, groups
+        (n_images,) each; '' is a group of its own.
+    seed
+        Of the draw.
+    test
+        Share of the groups of every class that becomes the test part, rounded to whole groups.
+
+    Returns
+    -------
+    parts
+        (n_images,) ``train`` or ``test``.
+    """
+    keys = [group or f"\0{i}" for i, group in enumerate(groups.tolist())]
+    first: dict[str, int] = {}
+    for i, key in enumerate(keys):
+        first.setdefault(key, int(labels[i]))
+    rng = np.random.default_rng(seed)
+    held_out: set[str] = set()
+    for label in sorted(set(first.values())):
+        members = [key for key, its in first.items() if its == label]
+        drawn = rng.permutation(len(members))[: round(test * len(members))]
+        held_out.update(members[i] for i in drawn)
+    return np.array(["test" if key in held_out else "train" for key in keys])
