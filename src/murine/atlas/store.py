@@ -1,7 +1,8 @@
 """The atlas: a folder of results that is always whole.
 
 ``scores/<digest>.parquet`` holds the rows of a task, ``kernels/<digest>.npz`` the kernels of a network,
-``matches/<digest>.parquet`` and ``maps/<digest>.parquet`` the rows of single units. Files appear only by renaming a
+``matches/<digest>.parquet`` and ``maps/<digest>.parquet`` the rows of single units, ``generalization/<digest>.parquet``
+those of networks that were trained here (`murine.generalization.results`). Files appear only by renaming a
 finished temporary file, so whatever happens, a file that is there is complete."""
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel
 
 from murine.atlas.task import CaptureTask, ScoreTask, UnitsTask
 from murine.errors import MurineError
@@ -28,7 +30,12 @@ if TYPE_CHECKING:
 
 
 #: Folders of rows, which are also the tables of queries, and the commands that make them.
-TABLES = {"scores": "murine score", "matches": "murine match", "maps": "murine maps"}
+TABLES = {
+    "scores": "murine score",
+    "matches": "murine match",
+    "maps": "murine maps",
+    "generalization": "murine generalize --network",
+}
 
 
 class Atlas:
@@ -52,15 +59,15 @@ class Atlas:
         What identifies them is added as columns; the whole configuration and where it came from go into the file's
         metadata.
         """
-        _write_rows(self.scores_file(task), task, rows.assign(**_identity(task)), _schema(), provenance)
+        write_rows(self.scores_file(task), task, rows.assign(**_identity(task)), _schema(), provenance)
 
     def units_file(self, task: UnitsTask) -> Path:
         return self.folder / task.table / f"{task.digest}.parquet"
 
     def write_units(self, task: UnitsTask, rows: pd.DataFrame, provenance: dict[str, str]) -> None:
         """Write the rows of `match_layers` or `map_layers`, with a column ``role``, for a task; scores as float32."""
-        schema = _schema_of(UNITS_TABLES[task.table])
-        _write_rows(self.units_file(task), task, rows.assign(**_units_identity(task)), schema, provenance)
+        schema = schema_of(UNITS_TABLES[task.table])
+        write_rows(self.units_file(task), task, rows.assign(**_units_identity(task)), schema, provenance)
 
     def read_units(self, table: str, digest: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Read the rows of a task back, or some of their columns.
@@ -102,7 +109,7 @@ class Atlas:
             import pyarrow as pa
             import pyarrow.parquet as pq
 
-            schema = _schema_of(UNITS_TABLES[table])
+            schema = schema_of(UNITS_TABLES[table])
             with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
                 for digest in digests:
                     rows = self.read_units(table, digest)
@@ -174,7 +181,7 @@ class Atlas:
         return connection
 
     def query(self, sql: str = "SELECT * FROM scores", parameters: list[Any] | None = None) -> pd.DataFrame:
-        """Answer a question in SQL; the rows are the views ``scores``, ``matches`` and ``maps``.
+        """Answer a question in SQL; the rows are the views ``scores``, ``matches``, ``maps`` and ``generalization``.
 
         Raises
         ------
@@ -314,10 +321,11 @@ def _schema() -> Any:
     import pyarrow as pa
 
     samples = [pa.field(name, pa.list_(pa.float32())) for name in DRAWS]
-    return pa.schema([*_schema_of(_COLUMNS), *samples])
+    return pa.schema([*schema_of(_COLUMNS), *samples])
 
 
-def _schema_of(columns: dict[str, str]) -> Any:
+def schema_of(columns: dict[str, str]) -> Any:
+    """The schema of a table: names of columns to ``string``, ``bool``, or a number's type as numpy calls it."""
     import pyarrow as pa
 
     kinds: dict[str, Callable[[], Any]] = {
@@ -331,9 +339,7 @@ def _schema_of(columns: dict[str, str]) -> Any:
     return pa.schema([pa.field(name, kinds[kind]()) for name, kind in columns.items()])
 
 
-def _write_rows(
-    file: Path, task: ScoreTask | UnitsTask, rows: pd.DataFrame, schema: Any, provenance: dict[str, str]
-) -> None:
+def write_rows(file: Path, task: BaseModel, rows: pd.DataFrame, schema: Any, provenance: dict[str, str]) -> None:
     """Write rows, columns they do not have as null, with the configuration and the provenance in the metadata."""
     import pyarrow as pa
     import pyarrow.parquet as pq

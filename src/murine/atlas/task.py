@@ -16,7 +16,7 @@ CAPTURE_METHOD = 1
 SCORE_METHOD = 2
 
 
-class _Identified(BaseModel):
+class Identified(BaseModel):
     """A frozen record whose canonical form names a file. What cannot change a result is no field of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,7 +27,7 @@ class _Identified(BaseModel):
         return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
-class CaptureTask(_Identified):
+class CaptureTask(Identified):
     """One network shown one set of stimuli: names a file of kernels."""
 
     kind: Literal["capture"] = "capture"
@@ -38,7 +38,7 @@ class CaptureTask(_Identified):
     layers: str
 
 
-class CortexSettings(_Identified):
+class CortexSettings(Identified):
     """Which neurons, grouped how."""
 
     cortex: str
@@ -50,7 +50,7 @@ class CortexSettings(_Identified):
     n_splits: int = 100
 
 
-class ScoreTask(_Identified):
+class ScoreTask(Identified):
     """One network against one cortex by one metric: names a file of rows.
 
     Left out because they cannot change a result: batch size, device, number of processes, folders.
@@ -82,7 +82,7 @@ class ScoreTask(_Identified):
 UNITS_METHOD = 1
 
 
-class UnitsTask(_Identified):
+class UnitsTask(Identified):
     """The neurons of one cortex against the units of one network: what its kinds share.
 
     Which neurons were chosen, the digest of the cortex tells; how they are grouped and resampled is asked of the rows.

@@ -1,0 +1,135 @@
+"""Augmentations of whole batches, on the device of the images, drawn from a generator: the published comparators.
+
+Both take images (n, 3, height, width) in [0, 1], float32, and return the same shape. Neither adds the consistency loss
+that the papers also offer: what is compared is the images, at the cost of one forward pass.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from murine.registry import Registry
+
+Images = Float[Tensor, "n 3 height width"]
+
+#: What is done to a batch of training images, by name.
+augmentations: Registry[Callable[[Images, Generator], Images]] = Registry("augmentation")
+
+
+@augmentations.register("randconv")
+def randconv(images: Images, generator: Generator) -> Images:
+    """One random convolution of the batch, mixed with the images as they are; half of all batches are left alone.
+
+    Kernels of 1, 3, 5 or 7 pixels with weights of variance 1 / (3 k^2), so that contrast stays about the same, on
+    images centred at 0; the mixing share is uniform. RandConv with mixing, p = 0.5 (Xu, Liu, Yang, Raffel,
+    Niethammer 2021, arXiv 2007.13003), without the consistency loss.
+    """
+    if _uniform(generator, 1).item() < 0.5:
+        return images
+    k = (1, 3, 5, 7)[int(_whole(generator, 4, 1).item())]
+    kernel = torch.randn(3, 3, k, k, generator=generator, device=images.device) / math.sqrt(3 * k * k)
+    share = float(_uniform(generator, 1).item())
+    centred = images * 2 - 1
+    mixed = share * centred + (1 - share) * functional.conv2d(centred, kernel, padding=k // 2)
+    return (mixed + 1) / 2
+
+
+#: Severity of AugMix's operations, of 10, chains per image, and most operations in a chain: as published.
+_SEVERITY, _WIDTH, _DEPTH = 3, 3, 3
+
+
+@augmentations.register("augmix")
+def augmix(images: Images, generator: Generator) -> Images:
+    """Three chains of one to three operations, mixed with each other and with the image.
+
+    Operations: autocontrast, equalise, posterise, solarise, rotate, shear and shift in x and y, severity 3 of 10;
+    shares of the chains from Dirichlet(1, 1, 1), of the image from Beta(1, 1). AugMix (Hendrycks, Mu, Cubuk, Zoph,
+    Gilmer, Lakshminarayanan 2020, arXiv 1912.02781), without the consistency loss. Operations are those of the paper on
+    tensors instead of 8-bit pictures: the numbers of a picture differ by roundings.
+    """
+    n = len(images)
+    shares = _uniform(generator, n, _WIDTH).clamp_min(1e-12).log().neg()
+    shares = shares / shares.sum(dim=1, keepdim=True)  # exponentials over their sum: Dirichlet(1, ...)
+    of_image = _uniform(generator, n).view(-1, 1, 1, 1)
+    mixed = torch.zeros_like(images)
+    for chain in range(_WIDTH):
+        depths = _whole(generator, _DEPTH, n) + 1
+        x = images
+        for step in range(_DEPTH):
+            operation = torch.where(depths > step, _whole(generator, len(_PIXELWISE) + 5, n), -1)
+            x = _operated(x, operation, generator)
+        mixed = mixed + shares[:, chain].view(-1, 1, 1, 1) * x
+    return of_image * images + (1 - of_image) * mixed
+
+
+def _operated(x: Tensor, operation: Tensor, generator: Generator) -> Tensor:
+    """Every image by its own operation; -1 leaves it alone."""
+    level = 0.1 + (_SEVERITY - 0.1) * _uniform(generator, len(x))
+    signed = level / 10 * (_whole(generator, 2, len(x)) * 2 - 1)
+    out = x
+    for i, change in enumerate(_PIXELWISE):
+        mine = (operation == i).nonzero().flatten()
+        if len(mine):
+            out = out.index_copy(0, mine, change(x[mine], level[mine]))
+    mine = (operation >= len(_PIXELWISE)).nonzero().flatten()
+    if len(mine):
+        out = out.index_copy(0, mine, _moved(x[mine], operation[mine] - len(_PIXELWISE), signed[mine]))
+    return out
+
+
+def _moved(x: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
+    """Rotate (30 degrees at 1), shear (0.3) or shift (a third of the side) about the centre; what comes in is black."""
+    angle = torch.where(kind == 0, amount * math.pi / 6, 0)
+    shear_x, shear_y = (torch.where(kind == k, amount * 0.3, 0) for k in (1, 2))
+    shift_x, shift_y = (torch.where(kind == k, amount * 2 / 3, 0) for k in (3, 4))  # the side is 2 there
+    first = torch.stack([angle.cos(), angle.sin() + shear_x, shift_x], dim=1)
+    second = torch.stack([-angle.sin() + shear_y, angle.cos(), shift_y], dim=1)
+    grid = functional.affine_grid(torch.stack([first, second], dim=1), list(x.shape), align_corners=False)
+    return functional.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _autocontrast(x: Tensor, _level: Tensor) -> Tensor:
+    low, high = x.amin(dim=(-2, -1), keepdim=True), x.amax(dim=(-2, -1), keepdim=True)
+    return torch.where(high > low, (x - low) / (high - low).clamp_min(1e-6), x)
+
+
+def _equalised(x: Tensor, _level: Tensor) -> Tensor:
+    """Every channel so that its levels, of 256, are about equally frequent."""
+    levels = (x.clamp(0, 1) * 255).round().long().flatten(2)
+    counts = torch.zeros(*levels.shape[:2], 256, device=x.device).scatter_add_(2, levels, torch.ones_like(x).flatten(2))
+    before = counts.cumsum(2)
+    first = before.gather(2, levels.amin(dim=2, keepdim=True))  # pixels of the lowest level there is
+    n = levels.shape[2]
+    table = ((before - first) / (n - first).clamp_min(1)).clamp(0, 1)
+    flat = first == n
+    return torch.where(flat, x.flatten(2), table.gather(2, levels)).view_as(x)
+
+
+def _posterised(x: Tensor, level: Tensor) -> Tensor:
+    """Only the leading bits of 8: four, less what the level says."""
+    bits = (4 - (level / 10 * 4).floor()).view(-1, 1, 1, 1)
+    step = 2 ** (8 - bits)
+    return ((x.clamp(0, 1) * 255).floor() / step).floor() * step / 255
+
+
+def _solarised(x: Tensor, level: Tensor) -> Tensor:
+    """What is brighter than a threshold, inverted."""
+    threshold = (1 - level / 10).view(-1, 1, 1, 1)
+    return torch.where(x < threshold, x, 1 - x)
+
+
+_PIXELWISE = (_autocontrast, _equalised, _posterised, _solarised)
+
+
+def _uniform(generator: Generator, *shape: int) -> Tensor:
+    return torch.rand(*shape, generator=generator, device=generator.device)
+
+
+def _whole(generator: Generator, below: int, *shape: int) -> Tensor:
+    return torch.randint(below, shape, generator=generator, device=generator.device)
