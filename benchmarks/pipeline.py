@@ -249,7 +249,8 @@ def scores(folder: Path) -> dict[str, float]:
     kernels = [layer.kernel for layer in captured(network(), images())]
     targets = targets_of(recording(kernels, 2), n_splits=1)
     found = {}
-    for name, metric in metrics.items():
+    for name in metrics:
+        metric = metrics[name]
         sites = metric.of_sites(targets)
 
         def work(metric: Any, sites: Any) -> None:
