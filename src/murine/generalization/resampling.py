@@ -1,0 +1,65 @@
+"""Bilinear resizing of many images at once, in whole numbers: the same bytes everywhere.
+
+Bit for bit what Pillow gives for square images; for others, newer versions of Pillow take columns before rows where that
+is quicker, and round a quarter of the pixels to a neighbouring level.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+#: Bits behind the point of Pillow's coefficients for bytes (Resample.c: 32 - 8 - 2).
+_BITS = 22
+
+#: Images resized at once.
+_BATCH = 2048
+
+
+def resize_stack(
+    images: UInt8[np.ndarray, "n height width *channels"], height: int, width: int
+) -> UInt8[np.ndarray, "n _height _width *channels"]:
+    """Resize images with a triangle filter, wider where an image is reduced, as Pillow does.
+
+    Rows first, then columns, each rounded to bytes; coefficients are whole numbers, so that the sums are exact in
+    float64, in which BLAS adds them up.
+
+    Parameters
+    ----------
+    images
+        uint8 (n, h, w) or (n, h, w, 3).
+    height, width
+        Of the results.
+    """
+    across, down = _coefficients(images.shape[2], width), _coefficients(images.shape[1], height)
+    resized = np.empty((len(images), height, width, *images.shape[3:]), dtype=np.uint8)
+    for start in range(0, len(images), _BATCH):
+        rows = slice(start, start + _BATCH)
+        resized[rows] = _applied(_applied(images[rows], across, 2), down, 1)
+    return resized
+
+
+def _applied(images: np.ndarray, coefficients: Float[np.ndarray, "out in"], axis: int) -> np.ndarray:
+    if coefficients.shape[0] == coefficients.shape[1]:  # Pillow leaves out a pass that changes nothing
+        return images
+    sums = np.moveaxis(images, axis, -1).astype(np.float64) @ coefficients.T
+    rounded = np.floor((sums + 2.0 ** (_BITS - 1)) * 2.0**-_BITS)
+    return np.moveaxis(rounded.clip(0, 255).astype(np.uint8), -1, axis)
+
+
+@cache
+def _coefficients(n_in: int, n_out: int) -> Float[np.ndarray, "out in"]:
+    """Weights of the old pixels in each new one, times 2^22, as whole numbers."""
+    scale = n_in / n_out
+    support = max(scale, 1.0)
+    table = np.zeros((n_out, n_in))
+    for i in range(n_out):
+        centre = (i + 0.5) * scale
+        first, last = max(math.trunc(centre - support + 0.5), 0), min(math.trunc(centre + support + 0.5), n_in)
+        weights = [max(1 - abs((x + first - centre + 0.5) / support), 0.0) for x in range(last - first)]
+        total = sum(weights)
+        table[i, first:last] = [math.trunc(0.5 + weight / total * 2**_BITS) for weight in weights]
+    return table
