@@ -78,10 +78,17 @@ def attempt(network: str, stimuli: StimulusSet, yardstick: Yardstick, machine: c
 
 
 def place_inside(layers: Sequence[CapturedLayer]) -> str:
-    """A pattern that names the map nearest to a third of the way: of 4 pixels or more, channels first or last."""
-    maps = [layer for layer in layers if len(layer.shape) == 3 and sorted(layer.shape)[1] >= 4 and layer.name[0] != "("]
+    """A pattern that names the map nearest to a third of the way: of 4 x 4 pixels or more, channels first or last.
+
+    Not one that is the same for all images: branches that start from zero are, and zeros stay what they are."""
+    maps = [layer for layer in layers if not layer.flag and is_map(layer.shape) and not set("([") & set(layer.name)]
     nearest = min(maps, key=lambda layer: abs(layer.depth - 1 / 3))
-    return f"after:{nearest.name.partition(':')[0].partition('[')[0]}"
+    return f"after:{nearest.name.partition(':')[0]}"
+
+
+def is_map(shape: tuple[int, ...]) -> bool:
+    """Whether it has the sides of a square image."""
+    return len(shape) == 3 and any(a == b >= 4 for a, b in (shape[1:], shape[:2]))
 
 
 def operated(module: nn.Module, images: Tensor, place: str) -> str:

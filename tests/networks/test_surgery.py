@@ -81,6 +81,34 @@ def test_at_the_input():
     assert torch.equal(network(x), small()(x))
 
 
+def test_at_the_image_the_layer_sees_pixels_and_the_network_what_is_normalised():
+    network, pixels = small(), images()
+    mean, std = torch.tensor((0.5, 0.4, 0.3)).view(3, 1, 1), torch.tensor((0.2, 0.3, 0.01)).view(3, 1, 1)
+    x = (pixels - mean) / std
+    with pytest.raises(MurineError, match="does not tell how its images are normalised"):
+        insert(network, NeuRN(3), at="image")
+    network.default_cfg |= {"mean": mean.ravel().tolist(), "std": std.ravel().tolist()}
+    expected = network((neurn(pixels, 3) - mean) / std)
+    before = network(x)
+    with insert(network, NeuRN(3), at="image") as operated:
+        torch.testing.assert_close(operated(x), expected)
+        assert not torch.allclose(network(x), small()(neurn(x, 3)), rtol=1e-2)  # what the place input gives
+        torch.testing.assert_close(copy.deepcopy(network)(x), expected)
+        assert [name for name, _ in network.named_modules() if name.startswith("inserted.")] == ["inserted.image"]
+        assert [layer.name for layer in capture(network, x, layers="own")] == [
+            layer.name for layer in capture(small(), x) if layer.name
+        ]
+    assert torch.equal(network(x), before)
+    loaded = zoo.load("test_resnet+neurn@image@random:0")
+    plain = zoo.load("test_resnet@random:0")
+    assert loaded.variant == "neurn(k=3)@image"
+    mean, std = (torch.tensor(numbers).view(3, 1, 1) for numbers in (plain.preprocessing.mean, plain.preprocessing.std))
+    pixels = torch.rand(2, 3, 160, 160)
+    torch.testing.assert_close(
+        loaded.module((pixels - mean) / std), plain.module((neurn(pixels, 3) - mean) / std), rtol=1e-3, atol=1e-4
+    )
+
+
 def test_before_and_after_a_module():
     x = images()
     plain = small()
@@ -321,7 +349,7 @@ def test_what_does_not_fit_is_refused_and_leaves_the_network_alone():
         nn.AvgPool2d(6),
         "before:last",
     )
-    refused("the place 'around:stem' is not understood; expected input, after:PATTERN", k3, "around:stem")
+    refused("the place 'around:stem' is not understood; expected input, image, after:PATTERN", k3, "around:stem")
     refused(
         "the network does not accept the image on trial, 2 x 1 x 9 x 9: RuntimeError", k3, probe=torch.rand(2, 1, 9, 9)
     )
@@ -385,6 +413,11 @@ def test_one_spelling_of_a_layer():
         ("resnet18+neurn", Choice("resnet18", "", "neurn(k=3)@input")),
         ("resnet18+neurn(k=3)@input@random:0", Choice("resnet18", "random:0", "neurn(k=3)@input")),
         ("resnet18+neurn@random:0", Choice("resnet18", "random:0", "neurn(k=3)@input")),
+        (
+            "resnet18+sobel@image+lrn@image@w.pt",
+            Choice("resnet18", "w.pt", "sobel(relative=True)@image+lrn(size=5)@image"),
+        ),
+        ("resnet18+neurn@images.pt", Choice("resnet18", "images.pt", "neurn(k=3)@input")),
         ("resnet18+neurn@inputs.pt", Choice("resnet18", "inputs.pt", "neurn(k=3)@input")),
         (
             "r18.a1_in1k+sobel@after:layer?.0+neurn(k=5)@replace:*.bn1@a+b@c.pt",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from murine.cli import architecture, data, interchange, models, scoring, units, verification
+from murine.cli import architecture, data, interchange, models, neurn, scoring, units, verification
 from murine.errors import MurineError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     epilog="Start with `murine demo`. Every command has `--help` with examples.",
 )
 app.add_typer(scoring.app)
+app.add_typer(neurn.app)
 app.add_typer(architecture.app)
 app.add_typer(units.app)
 app.add_typer(verification.app)

@@ -53,7 +53,9 @@ InputSizeOption = Annotated[
     list[str] | None,
     typer.Option("--input-size", help="Pixels (64), HEIGHTxWIDTH or native; may be given several times."),
 ]
-LayersOption = Annotated[str, typer.Option("--layers", help="all, blocks, or names with wildcards.")]
+LayersOption = Annotated[
+    str, typer.Option("--layers", help="all, blocks, own (all but what surgery put in), or names with wildcards.")
+]
 SelectOption = Annotated[
     list[str] | None, typer.Option("--select", help="Neurons with KEY=VALUE (area=VISp); repeat for more values.")
 ]

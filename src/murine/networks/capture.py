@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from murine.errors import MurineError, nearest, some
 from murine.networks.kernel import BLOCK, LayerKernel
 from murine.networks.memory import available_memory
+from murine.networks.surgery import HOLDER
 from murine.progress import Progress, Silent
 
 log = logging.getLogger(__name__)
@@ -148,8 +149,9 @@ def capture(
     inputs
         (n_stimuli, channels, height, width), on the device of the module; preprocessed.
     layers
-        ``all`` modules; ``blocks``: top-level modules and the composite members of sequences (residual blocks,
-        transformer blocks); or names with wildcards, separated by commas.
+        ``all`` modules; ``own``: all but what surgery put in (`murine.networks.surgery`); ``blocks``: top-level modules
+        and the composite members of sequences (residual blocks, transformer blocks); or names with wildcards, separated
+        by commas.
     batch_size
         Images that may pass at once, at least 2. By default all, or as many as half the available memory allows. A
         kernel needs every pair of images together, so with fewer than all, images pass in pairs of groups, several
@@ -215,6 +217,8 @@ def chosen_modules(module: nn.Module, layers: str) -> dict[nn.Module, str]:
     every = {name or OUTPUT: child for name, child in module.named_modules()}
     if layers == "all":
         chosen = set(every)
+    elif layers == "own":
+        chosen = {name for name in every if name.partition(".")[0] != HOLDER}
     elif layers == "blocks":
         sequences = [name for name, child in every.items() if isinstance(child, (nn.Sequential, nn.ModuleList))]
         parents = {"" if name == OUTPUT else name for name in sequences}

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from murine.errors import MurineError, nearest, some
 from murine.networks.network import Network
 from murine.networks.normalisation import layers
+from murine.networks.preprocessing import Preprocessing
 
 #: The child of a network that holds what was put into it.
 HOLDER = "inserted"
@@ -60,6 +61,8 @@ class Site:
         Whether maps come as (n, height, width, channels) there.
     shape
         Of what the layer met on trial, for one image.
+    mean, std
+        What the picture was normalised by, per channel, where the layer is to see it as it was before; else empty.
     """
 
     module: str
@@ -68,8 +71,13 @@ class Site:
     layer: nn.Module
     channels_last: bool = False
     shape: tuple[int, ...] = ()
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     def __call__(self, value: Any) -> Any:
+        if self.std:
+            mean, std = (value.new_tensor(numbers).view(-1, 1, 1) for numbers in (self.mean, self.std))
+            return (self.layer(value * std + mean) - mean) / std
         if not self.channels_last:
             return self.layer(value)
         return self.layer(value.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
@@ -124,7 +132,9 @@ def insert(
         A module without parameters and buffers of its own (`murine.NeuRN`, `murine.networks.normalisation`), or its
         name with options: ``neurn(k=3)``.
     at
-        ``input``: before the network. ``after:PATTERN``, ``before:PATTERN``: after or before every module whose name
+        ``input``: before the network. ``image``: there, too, but the layer sees pixels from 0 to 1, and what it returns
+        is normalised as the network's preprocessing does (its ``default_cfg`` for a module): for networks that were
+        trained on images so normalised. ``after:PATTERN``, ``before:PATTERN``: after or before every module whose name
         matches, as ``layer1`` or ``layer?.*.bn1``; a pattern alone means after. ``replace:PATTERN``: instead of them;
         they stay where they are, with their weights, and are not called.
     probe
@@ -156,10 +166,11 @@ def insert(
             raise MurineError(f"{name!r} is replaced already; undo that first.")
     images = _probe(network) if probe is None else probe
     what = spelled(layer)
-    variant = f"{what}@{'input' if not pattern else f'{place}:{pattern}'}"
+    variant = f"{what}@{spelled_place(at)}"
+    normalisation = _normalisation(network) if at == "image" else ((), ())
     with _trial(module):
         met = _meet(module, names, place, layer, images, what)
-        sites = _put_in(module, names, place, layer, met)
+        sites = _put_in(module, names, place, layer, met, normalisation)
         try:
             module(images)
         except Exception as error:
@@ -230,7 +241,7 @@ def spelled(layer: nn.Module) -> str:
 
 #: LAYER(OPTIONS)@PLACE behind the name of a network; what follows a last @ are weights.
 _VARIANT = re.compile(
-    r"\+(?P<layer>[\w-]+(?:\([^()]*\))?)(?:@(?P<place>input(?=[+@]|$)|(?:before|after|replace):[^@+]+))?"
+    r"\+(?P<layer>[\w-]+(?:\([^()]*\))?)(?:@(?P<place>(?:input|image)(?=[+@]|$)|(?:before|after|replace):[^@+]+))?"
 )
 
 
@@ -261,17 +272,28 @@ def _value(text: str) -> Any:
     return {"True": True, "False": False}.get(text, text.strip("'\""))
 
 
+def spelled_place(at: str) -> str:
+    """The one spelling of a place: ``input``, ``image``, or what a layer has to do with a pattern: ``after:layer1``.
+
+    Raises
+    ------
+    MurineError
+        If it is none of these."""
+    place, pattern = _place(at)
+    return f"{place}:{pattern}" if pattern else at
+
+
 def _place(at: str) -> tuple[Place, str]:
-    """``input`` is before the network, whose pattern is ''."""
-    if at == "input":
+    """``input`` and ``image`` are before the network, whose pattern is ''."""
+    if at in ("input", "image"):
         return "before", ""
     kind, colon, pattern = at.partition(":")
     if not colon:
         kind, pattern = "after", at
     if kind not in ("before", "after", "replace") or not pattern:
         raise MurineError(
-            f"the place {at!r} is not understood; expected input, after:PATTERN, before:PATTERN, replace:PATTERN or "
-            "the name of a module."
+            f"the place {at!r} is not understood; expected input, image, after:PATTERN, before:PATTERN, "
+            "replace:PATTERN or the name of a module."
         )
     return kind, pattern  # type: ignore[return-value]
 
@@ -306,6 +328,20 @@ def _probe(network: nn.Module | Network) -> Tensor:
     like = next((x for x in (*module.parameters(), *module.buffers()) if x.is_floating_point()), torch.empty(0))
     pixels = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
     return pixels.to(like)
+
+
+def _normalisation(network: nn.Module | Network) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation that images are normalised by before they enter."""
+    if isinstance(network, Network):
+        return network.preprocessing.mean, network.preprocessing.std
+    config = getattr(network, "pretrained_cfg", None) or getattr(network, "default_cfg", None) or {}
+    if not {"mean", "std"} <= set(config):
+        raise MurineError(
+            "the network does not tell how its images are normalised (mean and std in its default_cfg), so a layer "
+            "cannot be put before that; choose the place input."
+        )
+    preprocessing = Preprocessing.from_config(config)
+    return preprocessing.mean, preprocessing.std
 
 
 @contextmanager
@@ -456,7 +492,12 @@ def _blank(base: type[nn.Module]) -> nn.Module:
 
 
 def _put_in(
-    module: nn.Module, names: list[str], place: Place, layer: nn.Module, met: dict[str, tuple[tuple[int, ...], bool]]
+    module: nn.Module,
+    names: list[str],
+    place: Place,
+    layer: nn.Module,
+    met: dict[str, tuple[tuple[int, ...], bool]],
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]],
 ) -> tuple[Site, ...]:
     holder = getattr(module, HOLDER, None)
     if holder is None:
@@ -470,12 +511,12 @@ def _put_in(
         child = module.get_submodule(name)
         around: list[Site] = child.__dict__.setdefault(_SITES, [])
         own = copy.deepcopy(layer).to(device).eval()  # the trial is not over
-        path = wanted = f"{place}_{name.replace('.', '_')}" if name else "input"
+        path = wanted = f"{place}_{name.replace('.', '_')}" if name else ("image" if normalisation[1] else "input")
         count = itertools.count(2)
         while path in holder._modules:
             path = f"{wanted}_{next(count)}"
         holder.add_module(path, own)
-        site = Site(name, place, f"{HOLDER}.{path}", own, met[name][1], met[name][0])
+        site = Site(name, place, f"{HOLDER}.{path}", own, met[name][1], met[name][0], *normalisation)
         around.append(site)
         sites.append(site)
         if not isinstance(child, _Around):

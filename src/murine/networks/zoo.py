@@ -55,8 +55,9 @@ class Choice:
         """Split ``NAME[+LAYER(OPTIONS)[@PLACE]]...[@WEIGHTS]``.
 
         The name ends at the first ``+`` or ``@`` (behind the name of a file, where there is one). A layer without a
-        place stands at the input, so what follows its ``@`` is a place only if it is ``input``, ``after:PATTERN``,
-        ``before:PATTERN`` or ``replace:PATTERN``; what follows the last ``@`` are weights, whatever they hold."""
+        place stands at the input, so what follows its ``@`` is a place only if it is ``input``, ``image``,
+        ``after:PATTERN``, ``before:PATTERN`` or ``replace:PATTERN``; what follows the last ``@`` are weights, whatever
+        they hold."""
         name = _NAME.match(text)[0]  # type: ignore[index] # matches anything
         variant, rest = surgery.parse_variant(text[len(name) :])
         if not name:

@@ -41,11 +41,16 @@ def write(figure: Figure, file: Path, dpi: int = 150) -> Path:
     MurineError
         If the name ends with another format than `ENDINGS`, or the file cannot be written.
     """
-    if file.suffix.lower() not in ENDINGS:
-        raise MurineError(f"{str(file)!r}: pictures are written as {', '.join(ENDINGS)}.")
+    check_ending(file)
     with appearing(file) as partial, matplotlib.rc_context({"pdf.fonttype": 42}):
         figure.savefig(partial, format=file.suffix.lower()[1:], dpi=dpi)
     return file
+
+
+def check_ending(file: Path) -> None:
+    """Refuse the name of a picture that ends with another format than `ENDINGS`: before hours of work, not after."""
+    if file.suffix.lower() not in ENDINGS:
+        raise MurineError(f"{str(file)!r}: pictures are written as {', '.join(ENDINGS)}.")
 
 
 def alignments_figure(alignments: Sequence[tuple[str, str, Alignment]]) -> Figure:

@@ -1,0 +1,212 @@
+"""The command that scores networks before and after surgery."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from murine.cli.common import (
+    AtlasOption,
+    BatchSizeOption,
+    DataOption,
+    DeviceOption,
+    Format,
+    FormatOption,
+    InputSizeOption,
+    JobsOption,
+    LayersOption,
+    MinReliabilityOption,
+    NetworksArgument,
+    QuietOption,
+    SeedOption,
+    SelectOption,
+    StimuliOption,
+    TwinsOption,
+    WeightsOption,
+    asked,
+    names,
+    pairs,
+    quieten,
+    report_outcomes,
+    show,
+    sizes,
+)
+from murine.cli.units import Over
+from murine.errors import MurineError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+app = typer.Typer()
+
+
+class View(StrEnum):
+    """Which rows."""
+
+    sites = "sites"
+    networks = "networks"
+    means = "means"
+
+
+@app.command()
+def neurn(
+    networks: NetworksArgument,
+    against: Annotated[
+        str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a .nc or .npz file.")
+    ] = "simulated",
+    layer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--layer",
+            help="What is put in: neurn(k=3), or to compare with instance-norm, local-contrast, sobel, divisive, lrn; "
+            "repeat for several. [default: neurn(k=3)]",
+        ),
+    ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--at",
+            help="Where: input, image (before pixels are normalised), after:PATTERN, before:PATTERN, replace:PATTERN; "
+            "repeat for several. [default: input]",
+        ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="As for `murine score`; repeat for several.")
+    ] = None,
+    weights: WeightsOption = "",
+    twins: TwinsOption = 0,
+    input_size: InputSizeOption = None,
+    layers: LayersOption = "own",
+    by: Annotated[
+        str, typer.Option("--by", help="What makes a site: coordinates with commas, as area,cell_class.")
+    ] = "area",
+    select: SelectOption = None,
+    min_reliability: MinReliabilityOption = None,
+    stimuli: StimuliOption = None,
+    data: DataOption = None,
+    atlas: AtlasOption = Path("atlas"),
+    bootstraps: Annotated[int, typer.Option("--bootstraps", min=2, help="Samples of stimuli for intervals.")] = 1000,
+    over: Annotated[
+        Over | None,
+        typer.Option("--over", help="Intervals not only over new stimuli, but over new neurons, animals or both, too."),
+    ] = None,
+    permutations: Annotated[int, typer.Option("--permutations", min=0, help="Relabellings for p-values.")] = 0,
+    splits: Annotated[int, typer.Option("--splits", min=1, help="Random halves of repetitions for ceilings.")] = 100,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    jobs: JobsOption = 1,
+    batch_size: BatchSizeOption = None,
+    view: Annotated[
+        View,
+        typer.Option(
+            "--view",
+            help="sites: every network at every site; networks: in the mean over sites; means: over networks only.",
+        ),
+    ] = View.sites,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", help="Picture of after against before (.png, .pdf, .svg).")
+    ] = None,
+    format: FormatOption = Format.table,
+    quiet: QuietOption = False,
+) -> None:
+    """Score networks before and after NeuRN is put into them: paired differences, by site, with intervals.
+
+    Every network is scored as it is and with the layer, by `murine score`'s rules: best layer of each site, chosen on
+    one half of the images and scored on the other, as a share of the noise ceiling. Both see the same resampled
+    images, so the interval of the difference is that of a pair. What was put in is no layer to choose, unless by
+    `--layers all`: NeuRN of the pixels may well be more like cortex than any layer of the network. Weights stay as
+    they are: those of a trained network were not trained with the layer. Results go into the atlas; what is there
+    already is not computed again.
+
+    Examples:
+
+    `murine neurn resnet18@random:0 'vgg1?@random:0' --input-size 64 --figure neurn.png`
+
+    `murine neurn examples/trained_networks.py:squeezenet --twins 1 --against allen-neuropixels --input-size 64`
+
+    `murine neurn resnet50 --against allen-2p --layer 'neurn(k=3)' --layer sobel --layer instance-norm --at image`
+
+    `murine neurn resnet18 --against mouse.nc --by area,cell_class --at after:layer1 --over animals`
+    """
+    from murine.atlas.store import Atlas
+    from murine.atlas.sweep import Plan, sweep
+    from murine.atlas.task import CortexSettings
+    from murine.comparison.scoring import Settings
+    from murine.progress import progress_bars
+    from murine.studies.surgery_effect import effects, in_order, operations
+    from murine.studies.surgery_effect import pairs as paired
+
+    quieten(quiet)
+    if figure is not None:
+        from murine.report.architectures import check_ending
+
+        check_ending(figure)
+        if len(sizes(input_size)) > 1:
+            raise MurineError("--figure is of one --input-size; ask for one at a time.")
+    asked_for = operations(asked(networks, weights, twins), layer or ["neurn(k=3)"], at or ["input"])
+    cortex = CortexSettings(
+        cortex=against,
+        by=names(by),
+        select=pairs(select or []),
+        min_reliability=min_reliability,
+        n_splits=splits,
+    )
+    store = Atlas(atlas)
+    outcomes, found = [], []
+    with progress_bars(not quiet) as progress:
+        for size in sizes(input_size):
+            plan = Plan(
+                cortex,
+                tuple(dict.fromkeys(metric or ["rsa-pearson"])),
+                layers,
+                size,
+                Settings(bootstraps, permutations, seed, "" if over is None else over.value),
+                data,
+                stimuli,
+                batch_size,
+                device,
+            )
+            swept = sweep(in_order(asked_for), plan, store, jobs=jobs, progress=progress)
+            outcomes += swept
+            found += paired(asked_for, swept)
+    if found:
+        table = effects(store, found)
+        _show(table, view, format, quiet)
+        if figure is not None:
+            from murine.report.architectures import write
+            from murine.report.surgery import effects_figure
+
+            write(effects_figure(table), figure)
+            if not quiet:
+                print(f"the picture is in {figure}", file=sys.stderr)
+    report_outcomes(outcomes, store.folder, quiet)
+
+
+def _show(table: pd.DataFrame, view: View, format: Format, quiet: bool) -> None:
+    from murine.studies.surgery_effect import ALL_SITES
+
+    shown = table
+    if view is not View.sites:
+        shown = table[table.site == ALL_SITES]
+    if view is View.means:
+        shown = shown[shown.n_networks > 1]
+        if shown.empty:
+            raise MurineError("--view means needs two networks of a kind at least; --view networks shows each.")
+    told = [column for column in ("metric", "variant", "input_size", "role") if shown[column].nunique() > 1]
+    numbers = ["before", "after", "difference"]
+    columns = [*told, "network", "weights", *(["site"] if view is View.sites else []), *numbers]
+    if (shown.n_networks > 1).any():
+        columns += ["higher", "lower"]
+    same = [str(shown[c].iloc[0]) for c in ("cortex", "metric", "variant") if shown[c].nunique() == 1]
+    headings = {column: column.replace("_", " ") for column in columns}
+    show(shown, format, headings=headings, title=", ".join(same), digits=(3, 3))
+    single = table[(table.n_networks == 1) & (table.site != ALL_SITES)]
+    if single.inserted.any() and not quiet:
+        print(
+            f"murine: in {single.inserted.sum()} of {len(single)} cases the best layer afterwards is the inserted one.",
+            file=sys.stderr,
+        )
