@@ -48,8 +48,8 @@ _SYN = "https://media.githubusercontent.com/media/domainadaptation/datasets/91ff
 
 #: Files of each domain. Sizes and SHA-256 of MNIST and SVHN are those of TensorFlow Datasets
 #: (``url_checksums/mnist.txt``, ``svhn_cropped.txt``), MD5 of MNIST, SVHN, USPS and Semeion those of torchvision. The
-#: MD5 of MNIST-M's archive is the same in PyTorch Adapt, for a mirror, and in DeepMind's NEVIS, for its authors' address.
-#: The SHA-256 of SynDigits are those with which ``domainadaptation/datasets`` keeps them (Git LFS).
+#: MD5 of MNIST-M's archive is the same in PyTorch Adapt, for a mirror, and in DeepMind's NEVIS, for its authors'
+#: address. The SHA-256 of SynDigits are those with which ``domainadaptation/datasets`` keeps them (Git LFS).
 FILES: dict[str, tuple[File, ...]] = {
     "mnist-official": tuple(
         File(name, tuple(place + name for place in _MNIST), size, sha256, md5)
@@ -206,7 +206,7 @@ def _obtain(
             [transfer], retries=retries, timeout=timeout, pause=pause, check="size", progress=progress
         )[0]
         if outcome.state == "failed":
-            reasons.append(f"{outcome.reason} ({address})")
+            reasons.append(outcome.reason)
             continue
         record = download.read_record(target)
         if record is not None and (file.sha256 or record.md5 == file.md5):
@@ -225,6 +225,11 @@ def _obtain(
         f"{file.name} of {domain!r} could not be fetched:{listed}\nTry again later, give another address with --mirror "
         f"URL, or put the file ({digest}) into {str(target.parent)!r} yourself."
     )
+
+
+def require_fetchable(domain: str) -> None:
+    """Refuse a domain that has nothing to fetch."""
+    _files(domain)
 
 
 def is_fetched(domain: str, cache: Path | None = None) -> bool:

@@ -42,14 +42,17 @@ def mnist_m_made(root: Path | None = None) -> Raw:
     drawn_from = {"train": photos[:n_train], "test": photos[n_train:]}
     height, width = np.asarray(whole.images).shape[1:3]
     images = np.empty((len(whole.labels), height, width, 3), dtype=np.uint8)
-    for i, (part, group) in enumerate(zip(whole.parts.tolist(), whole.groups.tolist(), strict=True)):
-        rng = np.random.default_rng([SEED, *group.encode()])
-        pool = drawn_from[part]
-        photo = pool[rng.integers(len(pool))]
-        top, left = (int(rng.integers(n - side + 1)) for n, side in zip(photo.shape, (height, width), strict=False))
-        crop = photo[top : top + height, left : left + width].astype(np.int16)
-        images[i] = np.abs(crop - whole.images[i][..., None])
-    return replace(whole, images=images, sources=tuple(sources), ink=False, framed=False)
+    for part, pool in drawn_from.items():
+        rows = np.flatnonzero(whole.parts == part)
+        # Rows of one draw: image i of a part gets the same crop however many follow it.
+        draws = np.random.default_rng([SEED, *part.encode()]).random((len(rows), 3))
+        for row, (which, down, across) in zip(rows.tolist(), draws.tolist(), strict=True):
+            photo = pool[int(which * len(pool))]
+            top = int(down * (photo.shape[0] - height + 1))
+            left = int(across * (photo.shape[1] - width + 1))
+            crop = photo[top : top + height, left : left + width].astype(np.int16)
+            images[row] = np.abs(crop - whole.images[row][..., None])
+    return replace(whole, images=images, sources=tuple(sources), polarity=None, framed=False)
 
 
 def backgrounds_folder(root: Path | None = None) -> Path:

@@ -60,7 +60,7 @@ def mnist(root: Path | None = None) -> Raw:
         mnist_groups(n_train, n_test),
         DIGITS,
         sources,
-        ink=True,
+        polarity="white-on-black",
         framed=True,
     )
 
@@ -78,7 +78,7 @@ def usps(root: Path | None = None) -> Raw:
     levels = np.concatenate([arrays["x_train"], arrays["x_test"]])
     labels = np.concatenate([arrays["y_train"], arrays["y_test"]]).astype(np.int64)
     parts = np.array(["train"] * len(arrays["y_train"]) + ["test"] * len(arrays["y_test"]))
-    return Raw(levels / 2000.0, labels, parts, by_content("usps", levels), DIGITS, sources, ink=True)
+    return Raw(levels / 2000.0, labels, parts, by_content("usps", levels), DIGITS, sources, polarity="white-on-black")
 
 
 def by_content(name: str, levels: NDArray[np.generic]) -> NDArray[np.str_]:
@@ -100,7 +100,7 @@ def semeion_from(bits: NDArray[np.generic], given: NDArray[np.generic], sources:
     labels = given.astype(np.int64)
     groups = by_content("semeion", bits)
     parts = drawn_parts(labels, groups, SEED)
-    return Raw((bits * 255).astype(np.uint8), labels, parts, groups, DIGITS, sources, ink=True)
+    return Raw((bits * 255).astype(np.uint8), labels, parts, groups, DIGITS, sources, polarity="white-on-black")
 
 
 def fonts(root: Path | None = None) -> Raw:
@@ -113,7 +113,7 @@ def fonts(root: Path | None = None) -> Raw:
     groups = np.array([f"typeface-{block}" for block in typeface])
     # One stratum: every typeface has all digits.
     parts = drawn_parts(np.zeros_like(labels), groups, SEED)
-    return Raw(arrays["x"], labels, parts, groups, DIGITS, sources, ink=True)
+    return Raw(arrays["x"], labels, parts, groups, DIGITS, sources, polarity="black-on-white")
 
 
 def mnist_m(root: Path | None = None) -> Raw:

@@ -160,7 +160,7 @@ def _prepared(name: str, raw: Raw, preparation: Preparation, part: str | None) -
     images = raw.images[wanted] if isinstance(raw.images, np.ndarray) else [raw.images[int(i)] for i in wanted]
     return Domain(
         name=name,
-        images=prepare(images, preparation, ink=raw.ink, framed=raw.framed),
+        images=prepare(images, preparation, polarity=raw.polarity, framed=raw.framed),
         labels=raw.labels[wanted],
         parts=raw.parts[wanted],
         groups=raw.groups[wanted],

@@ -29,7 +29,7 @@ def mnist(cache: Path | None = None) -> Raw:
         mnist_groups(n_train, n_test),
         DIGITS,
         sources,
-        ink=True,
+        polarity="white-on-black",
         framed=True,
     )
 
@@ -41,7 +41,7 @@ def usps(cache: Path | None = None) -> Raw:
     images = np.concatenate([x_train, x_test])
     groups = by_content("usps", np.rint(2000 * images))
     labels = np.concatenate([y_train, y_test])
-    return Raw(images, labels, _parts(len(y_train), len(y_test)), groups, DIGITS, sources, ink=True)
+    return Raw(images, labels, _parts(len(y_train), len(y_test)), groups, DIGITS, sources, polarity="white-on-black")
 
 
 def semeion(cache: Path | None = None) -> Raw:

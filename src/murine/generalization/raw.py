@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from murine.generalization.preparation import InkPolarity
+
 DIGITS = tuple("0123456789")
 
 
@@ -25,8 +27,8 @@ class Raw:
         As in `murine.generalization.domain.Domain`.
     sources
         Files with their SHA-256.
-    ink
-        Whether these are ink on plain ground, and not photographs.
+    polarity
+        Of ink on plain ground; None for photographs.
     framed
         Whether the ink is framed as in MNIST.
     """
@@ -37,7 +39,7 @@ class Raw:
     groups: NDArray[np.str_]
     classes: tuple[str, ...]
     sources: tuple[tuple[str, str], ...]
-    ink: bool = False
+    polarity: InkPolarity | None = None
     framed: bool = False
 
 

@@ -97,7 +97,7 @@ def rendered_fonts(files: list[Path] | None = None) -> Raw:
         grouped,
         DIGITS,
         sources,
-        ink=True,
+        polarity="black-on-white",
     )
 
 

@@ -1,0 +1,215 @@
+"""Commands that tell of domains of images, and fetch them."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from murine.cli.common import DataOption, Format, FormatOption, QuietOption, quieten, show
+
+if TYPE_CHECKING:
+    from murine.generalization.domain import Domain
+    from murine.generalization.preparation import Preparation
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Domains of images for generalisation: what there is, what is in them, fetching.\n\n"
+    "A name is one of `murine domains list` or `folder:PATH`, each with corruptions behind it as `mnist+noise:3`.",
+)
+
+
+class Fit(StrEnum):
+    """What becomes of the shape of an image."""
+
+    stretch = "stretch"
+    crop = "crop"
+    pad = "pad"
+    place = "place"
+
+
+class Framing(StrEnum):
+    """What becomes of the margin of ink on plain ground."""
+
+    as_is = "as-is"
+    mnist = "mnist"
+
+
+class Polarity(StrEnum):
+    """What becomes of the polarity of ink on plain ground."""
+
+    as_is = "as-is"
+    white_on_black = "white-on-black"
+    black_on_white = "black-on-white"
+
+
+class Interpolation(StrEnum):
+    """Filter of resizing."""
+
+    bilinear = "bilinear"
+    bicubic = "bicubic"
+    lanczos = "lanczos"
+    nearest = "nearest"
+
+
+CacheOption = Annotated[
+    Path | None, typer.Option("--cache", help="Folder of fetched data (default: $MURINE_CACHE, then the system's).")
+]
+SizeOption = Annotated[int, typer.Option("--size", min=8, max=1024, help="Side of prepared images in pixels.")]
+FitOption = Annotated[Fit, typer.Option("--fit", help="stretch, crop, pad, or place (as pad, but never enlarged).")]
+FramingOption = Annotated[
+    Framing, typer.Option("--framing", help="mnist: ink in 20/28 of the side, balanced, as MNIST's authors did.")
+]
+PolarityOption = Annotated[Polarity, typer.Option("--polarity", help="Of ink on plain ground.")]
+InterpolationOption = Annotated[Interpolation, typer.Option("--interpolation", help="Filter of resizing.")]
+
+
+def preparation_of(
+    size: int, fit: Fit, framing: Framing, polarity: Polarity, interpolation: Interpolation
+) -> Preparation:
+    """The record that options ask for."""
+    from murine.generalization.preparation import Preparation
+
+    return Preparation(
+        size=size, fit=fit.value, framing=framing.value, polarity=polarity.value, interpolation=interpolation.value
+    )
+
+
+@app.command(name="list")
+def list_domains(
+    data: DataOption = None,
+    cache: CacheOption = None,
+    format: FormatOption = Format.table,
+) -> None:
+    """List the domains with a name, where they come from, and whether they are here.
+
+    Examples:
+
+    `murine domains list`
+
+    `murine domains list --format csv`
+    """
+    import pandas as pd
+
+    from murine.generalization.domains import Places, domains, is_here
+
+    places = Places(data, cache)
+    rows = [
+        {
+            "domain": name,
+            "about": source.about,
+            "kind": source.kind,
+            "here": "yes" if is_here(name, places) else "no",
+            "train": "" if source.n_train is None else source.n_train,
+            "test": "" if source.n_test is None else source.n_test,
+            "licence": source.licence,
+        }
+        for name, source in ((name, domains[name]) for name in domains)
+    ]
+    show(pd.DataFrame(rows), format, headings={column: column for column in rows[0]})
+
+
+@app.command(name="show")
+def show_domains(
+    names: Annotated[list[str], typer.Argument(metavar="DOMAIN...", help="Names, as usps or mnist+noise:3.")],
+    size: SizeOption = 32,
+    fit: FitOption = Fit.stretch,
+    framing: FramingOption = Framing.as_is,
+    polarity: PolarityOption = Polarity.as_is,
+    interpolation: InterpolationOption = Interpolation.bilinear,
+    data: DataOption = None,
+    cache: CacheOption = None,
+    format: FormatOption = Format.table,
+) -> None:
+    """Load domains and tell what is in them; json and csv also name the files with their digests.
+
+    `light` is the share of images whose outermost pixels are light. Images of one group (a typeface, an MNIST image and
+    what was made of it) must not be trained on in one domain and tested in another; `shared groups` counts those that
+    also occur in another of the domains.
+
+    Examples:
+
+    `murine domains show mnist mnist-m usps`
+
+    `murine domains show fonts --polarity white-on-black --framing mnist`
+
+    `murine domains show folder:photos mnist+blur:5 --format json`
+    """
+    import pandas as pd
+
+    from murine.generalization.domain import common_classes
+    from murine.generalization.domains import load_domain, require_name
+
+    for name in names:
+        require_name(name)
+    preparation = preparation_of(size, fit, framing, polarity, interpolation)
+    # Told one by one: all images of all domains might not fit into memory.
+    rows, groups, empty = [], [], []
+    for name in names:
+        domain = load_domain(name, preparation=preparation, data=data, cache=cache)
+        rows.append(_row(domain))
+        groups.append(set(domain.groups.tolist()) - {""})
+        empty.append(domain.subset([]))
+    for i, row in enumerate(rows):
+        others = set().union(*(group for j, group in enumerate(groups) if j != i))
+        row["shared groups"] = len(groups[i] & others)
+    plain = ("domain", "classes", "train", "test", "groups", "shared groups", "mean", "light", "digest")
+    show(pd.DataFrame(rows), format, headings={column: column for column in plain}, digits=(2, 2))
+    common_classes(empty)
+
+
+@app.command()
+def fetch(
+    names: Annotated[list[str], typer.Argument(metavar="DOMAIN...", help="Domains of the kind fetched.")],
+    cache: CacheOption = None,
+    mirror: Annotated[
+        list[str] | None,
+        typer.Option("--mirror", help="Folder on a server that is tried first; repeat for more. Digests decide."),
+    ] = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Fetch domains from their official addresses, and hold every file against its published digest.
+
+    What was fetched before is not fetched again; after an interruption the same command goes on.
+
+    Examples:
+
+    `murine domains fetch svhn mnist-official`
+
+    `murine domains fetch syndigits --mirror https://files.lab.org/digits`
+    """
+    from murine.generalization.archives import FILES, fetch_domain, require_fetchable
+    from murine.progress import progress_bars
+
+    quieten(quiet)
+    for name in names:
+        require_fetchable(name)
+    with progress_bars(not quiet) as progress:
+        for name in names:
+            files = fetch_domain(name, cache=cache, mirrors=mirror or (), progress=progress)
+            if not quiet:
+                print(f"{name}: {len(FILES[name])} files in {files[0].parent}, as published", file=sys.stderr)
+
+
+def _row(domain: Domain) -> dict[str, object]:
+    import numpy as np
+
+    from murine.generalization.preparation import margin
+
+    light = np.mean([margin(image) > 127.5 for image in domain.images])
+    return {
+        "domain": domain.name,
+        "classes": domain.n_classes,
+        "train": int((domain.parts == "train").sum()),
+        "test": int((domain.parts == "test").sum()),
+        "groups": len(set(domain.groups.tolist()) - {""}) + int((domain.groups == "").sum()),
+        "mean": float(domain.images.mean()) / 255,
+        "light": float(light),
+        "digest": domain.digest,
+        "class names": " ".join(domain.classes),
+        "preparation": domain.identity.preparation.model_dump_json(),
+        "sources": " ".join(f"{name}={digest}" for name, digest in domain.identity.sources),
+    }
