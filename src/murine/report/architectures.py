@@ -109,7 +109,7 @@ def heat_map_figure(names: Sequence[str], panels: Mapping[str, Matrix], label: s
         Of the bar of colours.
     """
     side = max(2.6, 0.115 * len(names) + 1.1)
-    figure = Figure(figsize=(side * len(panels) + 0.7, side), layout="constrained")
+    figure = Figure(figsize=(side * len(panels) + 0.7, side + 0.35), layout="compressed")
     image = None
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
     for place, (axes, (title, values)) in enumerate(zip(grid, panels.items(), strict=True)):
