@@ -1,0 +1,222 @@
+"""The command that trains on one domain and asks about others."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from murine.cli.common import AtlasOption, DataOption, DeviceOption, Format, FormatOption, QuietOption, quieten, show
+from murine.cli.common import names as listed
+from murine.errors import MurineError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from murine.generalization.domain import Domain
+    from murine.generalization.recipe import Recipe
+
+app = typer.Typer()
+
+
+@app.command()
+def generalize(
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", help="Domain to train on; repeat, or join by commas, for several matrices."),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option("--target", help="Domains to meet (default: the six in the shared folder)."),
+    ] = None,
+    network: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--network",
+            help="lenet, lenet-small, resnet18, mobilenetv2, efficientnet, nasnet, vit, conv(depth=3,...), or timm's.",
+        ),
+    ] = None,
+    variants: Annotated[
+        str,
+        typer.Option(
+            "--variants",
+            help="plain, standardise, instance, sobel, lcn, neurn3 (4, 5), neurn3-inner (4, 5), randconv, augmix, or "
+            " LAYER(OPTIONS)@PLACE; joined by commas, all for all of them.",
+        ),
+    ] = "plain,neurn3",
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Networks per cell: seeds 0, 1 ...")] = 3,
+    data_seed: Annotated[
+        int | None,
+        typer.Option("--data-seed", min=0, help="One seed of the data for all (default: the same as the model's)."),
+    ] = None,
+    protocol: Annotated[
+        str, typer.Option("--protocol", help="full, mnist10k (the literature's), or leave-one-out (sources in turn).")
+    ] = "full",
+    recipe: Annotated[str, typer.Option("--recipe", help="quick, paper, long or fine-tune.")] = "quick",
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another value in the recipe, KEY=VALUE, as epochs=20 or learning_rate=0.01."),
+    ] = None,
+    prepare: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prepare", help="What is done to images, KEY=VALUE: polarity=white-on-black, framing=mnist, size=64 ..."
+        ),
+    ] = None,
+    corruptions: Annotated[
+        str, typer.Option("--corruptions", help="Corruptions of the source to meet too, at five strengths; or all.")
+    ] = "",
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="Start from published weights (timm's).")] = False,
+    atlas: AtlasOption = Path("atlas"),
+    data: DataOption = None,
+    device: DeviceOption = "cpu",
+    out: Annotated[Path | None, typer.Option("--out", help="Write a page with figures (.html).")] = None,
+    format: FormatOption = Format.table,
+    quiet: QuietOption = False,
+) -> None:
+    """Train on one domain, meet the others: accuracy on domains never seen, with and without NeuRN.
+
+    Nothing but the source is seen in training: the epoch is chosen by held-back images of the source. Every cell has a
+    95 % interval over seeds and images together; differences to `plain` are paired by seed and image, their p adjusted
+    by Holm's method. Finished networks are kept in the atlas: the same command goes on where it was stopped.
+
+    Examples:
+
+    `murine generalize --source mnist --network lenet --variants plain,neurn3 --seeds 3`
+
+    `murine generalize --source mnist --protocol mnist10k --variants all --corruptions all --out page.html`
+
+    `murine generalize --protocol leave-one-out --network resnet18 --recipe long --device cuda`
+
+    `murine generalize --source fonts --network resnet18.a1_in1k --pretrained --recipe fine-tune --prepare size=64`
+    """
+    from murine.atlas.store import Atlas
+    from murine.generalization import contenders, matrix, summary
+    from murine.generalization.domains import domains, load_domain
+    from murine.generalization.preparation import Preparation
+    from murine.generalization.protocol import adapted, settings
+    from murine.generalization.recipe import recipes
+    from murine.generalization.results import Results
+    from murine.progress import progress_bars
+
+    quieten(quiet)
+    usual = [name for name in domains if domains[name].kind == "shared"]
+    targets = _each(target) or usual
+    chosen = list(contenders.contenders) if variants == "all" else _each([variants])
+    how = adapted(protocol, recipes[recipe].changed(_values(change, "--set")))
+    preparation = _checked(Preparation, _values(prepare, "--prepare"), "--prepare")
+
+    def load(name: str, part: str | None) -> Domain:
+        return load_domain(name, preparation=preparation, part=part, data=data)
+
+    leave_one_out = protocol == "leave-one-out"
+    sources = _each(source) or (targets if leave_one_out else ["mnist"])
+    found = settings(protocol, sources, targets, load, _strengths(corruptions))
+    seed_pairs = matrix.seed_pairs(seeds, data_seed)
+    runs = matrix.plan(found, _each(network) or ["lenet"], chosen, how, seed_pairs, pretrained=pretrained)
+    with progress_bars(not quiet) as progress:
+        rows = matrix.compute(runs, Results(Atlas(atlas)), device=device, progress=progress)
+    cells, differences = summary.cells(rows), summary.differences(rows)
+    if format in (Format.csv, Format.json):
+        keys = ["source", "network", "pretrained", "variant", "target"]
+        show(cells.merge(differences.drop(columns=["unseen", "n_seeds"]), on=keys, how="left"), format)
+    else:
+        _print_matrix(cells, differences, how, format)
+
+
+def _each(texts: Sequence[str] | None) -> list[str]:
+    """Names, each once; commas within brackets join options, not names."""
+    found: list[str] = []
+    for text in texts or ():
+        depth, name = 0, ""
+        for character in f"{text},":
+            depth += (character == "(") - (character == ")")
+            if character == "," and depth == 0:
+                found.append(name.strip())
+                name = ""
+            else:
+                name += character
+    return list(dict.fromkeys(name for name in found if name))
+
+
+def _values(texts: Sequence[str] | None, option: str) -> dict[str, Any]:
+    """``epochs=20`` -> {epochs: 20}, which validation reads."""
+    for text in texts or ():
+        if "=" not in text:
+            raise MurineError(f"{option} {text!r} is not understood; expected KEY=VALUE.")
+    return {key.strip(): value.strip() for key, _, value in (text.partition("=") for text in texts or ())}
+
+
+def _checked(kind: Any, values: Mapping[str, Any], option: str) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise MurineError(
+            f"{option} {'.'.join(map(str, first['loc']))}={first['input']}: {first['msg'].lower()}. Known: "
+            f"{', '.join(kind.model_fields)}."
+        ) from error
+
+
+def _strengths(text: str) -> list[tuple[str, int]]:
+    """Corruptions at all their strengths."""
+    from murine.generalization.corruptions import STRENGTHS, corruptions, parsed
+
+    chosen = list(corruptions) if text == "all" else listed(text)
+    return [parsed(f"{name}:{strength}") for name in chosen for strength in STRENGTHS]
+
+
+def _print_matrix(cells: pd.DataFrame, differences: pd.DataFrame, recipe: Recipe, format: Format) -> None:
+    """One table per source and network, and what of it is a difference."""
+    for key, mine in cells.groupby(["source", "network", "pretrained"], sort=False):
+        source, network, pretrained = key
+        n_seeds = sorted(set(mine.n_seeds))
+        about = f"{network}{' (pretrained)' if pretrained else ''} trained on {source}"
+        over = f"{' or '.join(map(str, n_seeds))} seed{'s' if n_seeds != [1] else ''} and images"
+        _print_wide(mine, "accuracy", f"{about}: accuracy in %, 95 % intervals over {over}", format)
+        if mine.diverged.any():
+            gone = mine[mine.diverged > 0].drop_duplicates("variant")
+            told = ", ".join(f"{row.diverged} of {row.variant}" for row in gone.itertuples())
+            print(f"Training diverged and counts in no mean: {told}.\n")
+        theirs = differences[(differences.source == source) & (differences.network == network)]
+        if len(theirs):
+            note = "* p < 0.05, Holm" if (theirs.p_adjusted < 0.05).any() else "no p below 0.05 after Holm's adjustment"
+            title = f"{about}: minus plain, in percentage points, paired by seed and image; {note}"
+            _print_wide(theirs, "difference", title, format)
+
+
+def _print_wide(cells: pd.DataFrame, value: str, title: str, format: Format) -> None:
+    """Variants by targets, in per cent."""
+    import pandas as pd
+
+    targets = [name for name in cells.target.unique() if "+" not in name]
+    wide = []
+    for variant, mine in cells.groupby("variant", sort=False):
+        row: dict[str, Any] = {"variant": variant}
+        for cell in mine.to_dict("records"):
+            name = cell["target"]
+            row[name] = _interval_text(cell, value)
+        wide.append(row)
+    if format is Format.markdown:
+        print(f"{title}\n")
+    show(pd.DataFrame(wide), format, headings={name: name for name in ["variant", *targets]}, title=title)
+    print()
+
+
+def _interval_text(cell: Mapping[str, Any], value: str) -> str:
+    sign = "+" if value == "difference" else ""
+    middle, low, high = (100 * cell[name] for name in (value, f"{value}_low", f"{value}_high"))
+    if middle != middle:
+        return "diverged"
+    star = "*" if cell.get("p_adjusted", 1) < 0.05 else ""
+    return f"{middle:{sign}.1f}{star} [{low:.1f}, {high:.1f}]"
+
+
+def _wrote(file: Path, quiet: bool) -> None:
+    if not quiet:
+        print(f"the page is in {file}", file=sys.stderr)

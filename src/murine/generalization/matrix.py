@@ -1,0 +1,191 @@
+"""The matrix: networks in variants, trained on sources, met by targets; only what is missing is computed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from torch import nn
+
+from murine.errors import MurineError
+from murine.generalization import contenders
+from murine.generalization.architectures import build, check_network
+from murine.generalization.contenders import Contender
+from murine.generalization.protocol import Setting
+from murine.generalization.recipe import Recipe
+from murine.generalization.results import Results, Trained, TrainingTask, row_of
+from murine.generalization.training import predict, split, train
+from murine.progress import Progress, Silent
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One network in one variant, trained on one source from one pair of seeds.
+
+    Attributes
+    ----------
+    variant
+        As the user called it.
+    """
+
+    setting: Setting
+    variant: str
+    contender: Contender
+    task: TrainingTask
+
+    def build(self) -> nn.Module:
+        """The network before it has learned anything."""
+        task, side = self.task, self.setting.source.images.shape[1]
+        built = build(task.network, len(task.classes), task.model_seed, pretrained=task.pretrained, side=side)
+        return contenders.apply(self.contender, built, task.network, side)[0]
+
+
+def plan(
+    settings: Sequence[Setting],
+    networks: Sequence[str],
+    variants: Sequence[str],
+    recipe: Recipe,
+    seeds: Sequence[tuple[int, int]],
+    *,
+    pretrained: bool = False,
+) -> list[Run]:
+    """All runs of a matrix; every network and variant is tried before any of them is trained.
+
+    Parameters
+    ----------
+    seeds
+        Pairs: of the model (initial weights, dropout), of the data (what is held back, order, augmentations).
+
+    Raises
+    ------
+    MurineError
+        Unknown names, a network that does not take such images, a layer without a place, a recipe that does not fit the
+        source.
+    """
+    for network in networks:
+        check_network(network, pretrained)
+    chosen = {variant: contenders.contender_named(variant) for variant in variants}
+    runs = []
+    for setting in settings:
+        for _, data_seed in seeds[:1]:
+            split(setting.source, recipe, data_seed)
+        for network in networks:
+            for variant, contender in chosen.items():
+                for model_seed, data_seed in seeds:
+                    task = TrainingTask(
+                        source_digest=setting.source.part("train").digest,
+                        classes=setting.source.classes,
+                        network=network,
+                        pretrained=pretrained,
+                        layer=contender.layer,
+                        place=contender.place if contender.layer else "",
+                        augmentation=contender.augmentation,
+                        recipe=recipe,
+                        model_seed=model_seed,
+                        data_seed=data_seed,
+                    )
+                    runs.append(Run(setting, variant, contender, task))
+    tried = {(id(run.setting), run.task.network, run.variant): run for run in runs}
+    for run in tried.values():
+        run.build()
+    return runs
+
+
+def compute(
+    runs: Sequence[Run], results: Results, *, device: str = "cpu", progress: Progress | None = None
+) -> pd.DataFrame:
+    """Train what is not trained yet, meet targets not met yet, and return the rows of all runs and their targets.
+
+    A run that diverges gets rows that say so, and the matrix goes on. Whatever stops this, the same call goes on from
+    the last epoch.
+
+    Returns
+    -------
+    rows
+        One per run and target, see `murine.generalization.results`.
+    """
+    missing = [run for run in runs if results.trained(run.task) is None]
+    n_epochs = sum(run.task.recipe.epochs for run in missing)
+    n_tasks = len({run.task.digest for run in missing})
+    tick = (progress or Silent()).task(f"training {n_tasks} of {len(runs)} networks, epochs", n_epochs)
+    for run in runs:
+        found = results.trained(run.task)
+        if found is None:
+            found = _train(run, results, device, tick)
+        _meet(run, found, results, device)
+    tables = []
+    for run in runs:
+        rows = results.rows(run.task)
+        wanted = [target.digest for target, _ in run.setting.targets]
+        rows = rows.set_index("target_digest", drop=False).loc[wanted]
+        # Names are not identity: the same images and layers may have been called otherwise before.
+        names = [target.name for target, _ in run.setting.targets]
+        unseen = [new for _, new in run.setting.targets]
+        tables.append(rows.assign(source=run.setting.source.name, variant=run.variant, target=names, unseen=unseen))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _train(run: Run, results: Results, device: str, tick: Callable[[], None]) -> Trained:
+    task = run.task
+    training, validation = split(run.setting.source, task.recipe, task.data_seed)
+    module = run.build()
+    history = train(
+        module,
+        training,
+        validation,
+        task.recipe,
+        model_seed=task.model_seed,
+        data_seed=task.data_seed,
+        augment=contenders.augmentation_of(run.contender),
+        checkpoint=results.checkpoint_file(task),
+        device=device,
+        tick=tick,
+    )
+    for _ in range(task.recipe.epochs - len(history.epochs)):
+        tick()
+    if history.state == "diverged":
+        log.warning(
+            "%s %s from %s (model seed %d): the loss diverged in epoch %d; the others go on. A lower --learning-rate "
+            "may help.",
+            task.network,
+            run.variant,
+            run.setting.source.name,
+            task.model_seed,
+            len(history.epochs),
+        )
+    return results.write_trained(task, module, history, training.n_images, validation.n_images)
+
+
+def _meet(run: Run, found: Trained, results: Results, device: str) -> None:
+    """Rows of targets that a run has not met."""
+    there = set(results.rows(run.task).target_digest)
+    missing = [(target, unseen) for target, unseen in run.setting.targets if target.digest not in there]
+    if not missing:
+        return
+    diverged = found.history.state == "diverged"
+    module = run.build()
+    if not diverged:
+        results.load_weights(run.task, module, found)
+    names = {"source": run.setting.source.name, "variant": run.variant}
+    rows = [
+        row_of(run.task, found, names, target, unseen, None if diverged else predict(module, target, device=device))
+        for target, unseen in missing
+    ]
+    results.add_rows(run.task, pd.DataFrame(rows))
+
+
+def seed_pairs(n: int, data_seed: int | None = None) -> list[tuple[int, int]]:
+    """Seeds 0 .. n - 1 of the model, each with the same of the data, or all with one.
+
+    Raises
+    ------
+    MurineError
+        Fewer than one.
+    """
+    if n < 1:
+        raise MurineError(f"{n} seeds were asked for; expected at least 1, and 3 for an interval over seeds.")
+    return [(seed, seed if data_seed is None else data_seed) for seed in range(n)]

@@ -1,0 +1,155 @@
+"""Protocols: which images are trained on, and which are targets, never seen before the network is ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from murine.errors import MurineError
+from murine.generalization.corruptions import corrupted
+from murine.generalization.domain import Domain, Identity, common_classes, excluding
+from murine.generalization.recipe import Recipe
+from murine.registry import Registry
+
+#: Test images of a source that are corrupted.
+N_CORRUPTED = 2000
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a name stands for.
+
+    Attributes
+    ----------
+    n_train
+        Only the first so many training images; None: as the recipe says.
+    validation
+        Share of the training images held back; None: as the recipe says.
+    sources
+        The only ones it is meant for; none: any.
+    leave_one_out
+        Whether a network is trained on all domains but one, in turn, instead of on one.
+    """
+
+    about: str
+    n_train: int | None = None
+    validation: float | None = None
+    sources: tuple[str, ...] = ()
+    leave_one_out: bool = False
+
+
+protocols: Registry[Protocol] = Registry("protocol")
+protocols.register("full")(Protocol("all training images of the source, a tenth of them to choose the epoch by"))
+protocols.register("mnist10k")(
+    Protocol(
+        "the first 10,000 of MNIST, as in the literature; the next 2,000 choose the epoch",
+        n_train=10_000,
+        validation=0.2,
+        sources=("mnist", "mnist-official"),
+    )
+)
+protocols.register("leave-one-out")(
+    Protocol("all domains but one, pooled, to meet the one; a tenth of the pool chooses the epoch", leave_one_out=True)
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """One source with its targets.
+
+    Attributes
+    ----------
+    source
+        The domain, or several pooled; its part ``train`` is all that training sees.
+    targets
+        Test images of each, with whether the domain was unseen; none whose group was trained on.
+    """
+
+    source: Domain
+    targets: tuple[tuple[Domain, bool], ...]
+
+
+def settings(
+    protocol: str,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    load: Callable[[str, str | None], Domain],
+    corruptions: Sequence[tuple[str, int]] = (),
+) -> list[Setting]:
+    """What is trained on, and tested on.
+
+    Parameters
+    ----------
+    protocol
+        A name in `protocols`.
+    sources
+        Names of domains; with ``leave-one-out`` those that are left out in turn.
+    targets
+        Names of domains; with ``leave-one-out`` they are the pool. A source is its own first target, by its test part.
+    load
+        From a name and a part (None: all) to a domain.
+    corruptions
+        With their strengths: each of the source's first `N_CORRUPTED` test images is one more unseen target.
+
+    Raises
+    ------
+    MurineError
+        Unknown names, classes that differ, a protocol that is not meant for the source.
+    """
+    chosen = protocols[protocol]
+    if chosen.sources and (wrong := [name for name in sources if name not in chosen.sources]):
+        raise MurineError(
+            f"the protocol {protocol!r} is of the source {' or '.join(chosen.sources)}, not of {wrong[0]!r}; for any "
+            "other take the protocol full."
+        )
+    names = list(dict.fromkeys([*sources, *targets]))
+    whole = {name: load(name, None) for name in (names if chosen.leave_one_out else sources)}
+    tests = {name: whole[name].part("test") if name in whole else load(name, "test") for name in names}
+    common_classes(list(tests.values()))
+    found = []
+    for name in dict.fromkeys(sources):
+        if chosen.leave_one_out:
+            pool = [whole[other] for other in names if other != name]
+            if not pool:
+                raise MurineError(f"leave-one-out needs other domains than {name!r} to train on; name targets.")
+            source = pooled(pool, f"not-{name}")
+            met = [(source.part("test"), False), (tests[name], True)]
+        else:
+            source = whole[name]
+            met = [(tests[name], False), *((tests[other], True) for other in dict.fromkeys(targets) if other != name)]
+        some = tests[name].subset(np.arange(min(N_CORRUPTED, tests[name].n_images)))
+        met += [(corrupted(some, *step), True) for step in corruptions]
+        trained_on = source.part("train")
+        found.append(Setting(source, tuple((excluding(test, trained_on), unseen) for test, unseen in met)))
+    return found
+
+
+def adapted(protocol: str, recipe: Recipe) -> Recipe:
+    """The recipe as a protocol wants it."""
+    chosen = protocols[protocol]
+    return recipe.changed({"n_train": chosen.n_train, "validation": chosen.validation})
+
+
+def pooled(domains: Sequence[Domain], name: str) -> Domain:
+    """Several domains as one, parts and groups as they are; of a group in several parts only the training images stay.
+
+    So nothing is tested on that was made from what was trained on: MNIST's test images are not in the test part of a
+    pool in whose training part MNIST-M's tiles of them are.
+    """
+    first = domains[0]
+    columns: dict[str, Any] = {
+        what: np.concatenate([getattr(domain, what) for domain in domains])
+        for what in ("images", "labels", "parts", "groups")
+    }
+    identity = Identity(
+        name=name, sources=tuple((d.name, d.digest) for d in domains), preparation=first.identity.preparation
+    )
+    whole = replace(
+        first, name=name, positions=np.arange(len(columns["labels"]), dtype=np.int64), identity=identity, **columns
+    )
+    trained = set(whole.groups[whole.parts == "train"].tolist()) - {""}
+    kept = np.array([p == "train" or g not in trained for p, g in zip(whole.parts, whole.groups, strict=True)])
+    return whole if kept.all() else whole.subset(kept)

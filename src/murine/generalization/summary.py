@@ -1,0 +1,263 @@
+"""What a matrix says: means with intervals over seeds and images, and differences to the plain network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+
+from murine.comparison.multiplicity import adjusted_p
+
+#: What all others are compared with.
+PLAIN = "plain"
+
+#: The row that holds the mean over unseen domains.
+UNSEEN = "mean of unseen"
+
+_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over seeds and images with its variance from each, and what these rest on."""
+
+    value: float
+    variance_seeds: float
+    variance_images: float
+    n_seeds: int
+    n_groups: int
+
+    @property
+    def error(self) -> float:
+        """Standard error, over new seeds and new images."""
+        return math.sqrt(self.variance_seeds + self.variance_images)
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of the error, after Satterthwaite 1946."""
+        return _satterthwaite([(self.variance_seeds, self.n_seeds - 1.0), (self.variance_images, self.n_groups - 1.0)])
+
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of Student's t; NaN where nothing is known of the error."""
+        from scipy.stats import t
+
+        if not math.isfinite(self.value) or not self.df > 0:
+            return math.nan, math.nan
+        half = float(t.ppf((1 + _LEVEL) / 2, self.df)) * self.error
+        return self.value - half, self.value + half
+
+    def p_value(self) -> float:
+        """Two-sided p of the mean being 0."""
+        from scipy.stats import t
+
+        if not math.isfinite(self.value) or not self.df > 0:
+            return math.nan
+        if self.error == 0:
+            return 1.0 if self.value == 0 else 0.0
+        return float(2 * t.sf(abs(self.value) / self.error, self.df))
+
+
+def mean_of(
+    values: Float[np.ndarray, "n_seeds n_images"], groups: Int[np.ndarray, " n_images"], *, floor: bool = True
+) -> Mean:
+    """Mean over seeds and images; seeds and images (whole groups of them) are both a sample.
+
+    The variance of the mean over seeds is that of the seeds' means over their number; over images that of a resampling
+    of whole groups (what a bootstrap over groups tends to with many draws), of the values averaged over seeds. Both
+    hold what seeds and images do together, divided by both their numbers: their sum counts that twice, which makes the
+    interval a little too wide rather than too narrow.
+
+    Parameters
+    ----------
+    values
+        Right or wrong, 1 or 0, or differences of such; the same images for every seed.
+    groups
+        Numbers of groups from 0.
+    floor
+        Whether images that are all alike (all right) get the variance that one other among them would give.
+
+    Returns
+    -------
+    mean
+        Of one seed, the variance over seeds is 0: unknown, so the interval is of images alone.
+    """
+    n_seeds, n = values.shape
+    seeds = values.mean(axis=1)
+    of_seeds = float(seeds.var(ddof=1)) / n_seeds if n_seeds > 1 else 0.0
+    image = values.mean(axis=0)
+    value = float(image.mean())
+    n_groups = int(groups.max()) + 1
+    sums = np.bincount(groups, image - value, minlength=n_groups)
+    of_images = float((sums**2).sum()) / n**2 * n_groups / max(n_groups - 1, 1)
+    if floor and of_images == 0:
+        share = 1 / (n + 1)
+        of_images = share * (1 - share) / n
+    return Mean(value, of_seeds, of_images, n_seeds, n_groups)
+
+
+def mean_over(means: Sequence[Mean], seeds: Float[np.ndarray, "n_means n_seeds"]) -> Mean:
+    """The mean of several means of other images by the same networks.
+
+    Parameters
+    ----------
+    seeds
+        The mean of each, seed by seed: their average varies less or more over seeds than each, as they go together.
+    """
+    together = seeds.mean(axis=0)
+    n_seeds = len(together)
+    parts = [(mean.variance_images / len(means) ** 2, mean.n_groups - 1.0) for mean in means]
+    of_images = sum(variance for variance, _ in parts)
+    df = _satterthwaite(parts)
+    return Mean(
+        float(together.mean()),
+        float(together.var(ddof=1)) / n_seeds if n_seeds > 1 else 0.0,
+        of_images,
+        n_seeds,
+        round(df) + 1 if math.isfinite(df) else 2,
+    )
+
+
+def _satterthwaite(parts: Sequence[tuple[float, float]]) -> float:
+    total = sum(variance for variance, _ in parts)
+    rest = sum(variance**2 / df for variance, df in parts if variance and df > 0)
+    return total**2 / rest if rest else max((df for _, df in parts), default=math.nan)
+
+
+_CELL = ["source", "network", "pretrained", "variant"]
+
+
+def cells(rows: pd.DataFrame) -> pd.DataFrame:
+    """The matrix: accuracy and calibration of every network and variant on every target, over seeds.
+
+    Parameters
+    ----------
+    rows
+        As `murine.generalization.matrix.compute` returns them.
+
+    Returns
+    -------
+    cells
+        ``accuracy`` with ``accuracy_low``, ``accuracy_high`` (95 %, see `mean_of`), ``ece``; ``n_seeds`` and how many
+        runs ``diverged``, which count in no mean; one row more for the mean over unseen domains, corruptions not
+        counted. In the order of ``rows``.
+    """
+    found = []
+    for key, mine in rows.groupby(_CELL, sort=False):
+        about = dict(zip(_CELL, key, strict=True))
+        means: dict[str, Mean] = {}
+        by_seed: dict[str, NDArray[np.float64]] = {}
+        for target, there in mine.groupby("target", sort=False):
+            name = str(target)
+            good = there[there.state != "diverged"].sort_values(["model_seed", "data_seed"])
+            counts = {"n_seeds": len(good), "diverged": len(there) - len(good)}
+            first = there.iloc[0]
+            cell = {**about, "target": name, "unseen": bool(first.unseen), "n_images": int(first.n_images), **counts}
+            if len(good):
+                right = _right(good)
+                means[name] = mean_of(right, np.asarray(first.groups, dtype=np.int64))
+                by_seed[name] = right.mean(axis=1)
+                cell |= {"ece": float(good.ece.mean()), **_told(means[name], "accuracy", 0.0, 1.0)}
+            found.append(cell)
+        of_domains = [n for n in _unseen_domains(mine) if n in means]
+        if len(of_domains) > 1:
+            mean = mean_over([means[n] for n in of_domains], np.array([by_seed[n] for n in of_domains]))
+            n_images = sum(int(mine[mine.target == n].n_images.iloc[0]) for n in of_domains)
+            found.append(
+                {
+                    **about,
+                    "target": UNSEEN,
+                    "unseen": True,
+                    "n_images": n_images,
+                    "n_seeds": mean.n_seeds,
+                    "diverged": found[-1]["diverged"],
+                    "ece": float(mine[mine.target.isin(of_domains)].ece.mean()),
+                    **_told(mean, "accuracy", 0.0, 1.0),
+                }
+            )
+    columns = ["accuracy", "accuracy_low", "accuracy_high", "ece"]
+    return pd.DataFrame(found).reindex(
+        columns=[*_CELL, "target", "unseen", "n_images", "n_seeds", "diverged", *columns]
+    )
+
+
+def differences(rows: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of every variant minus that of the plain network, the same seeds and images on both sides.
+
+    Returns
+    -------
+    differences
+        ``difference`` with ``difference_low``, ``difference_high`` (95 %), ``p_value`` (two-sided, Student's t with the
+        same error) and ``p_adjusted``, by Holm's method: for single targets over all variants and targets of a source
+        and network, for the mean over unseen domains over all variants. Empty where there is no plain network, or
+        nothing beside it.
+    """
+    found = []
+    for key, mine in rows[rows.state != "diverged"].groupby(_CELL[:-1], sort=False):
+        about = dict(zip(_CELL[:-1], key, strict=True))
+        tables = {str(variant): table for variant, table in mine.groupby("variant", sort=False)}
+        plain = tables.pop(PLAIN, None)
+        for variant, table in tables.items() if plain is not None else ():
+            means: dict[str, Mean] = {}
+            by_seed: dict[str, NDArray[np.float64]] = {}
+            for target, there in table.groupby("target", sort=False):
+                values, groups = _paired(there, plain[plain.target == target])
+                if not len(values):
+                    continue
+                means[str(target)] = mean = mean_of(values, groups, floor=False)
+                by_seed[str(target)] = values.mean(axis=1)
+                unseen = bool(there.unseen.iloc[0])
+                found.append({**about, "variant": variant, "target": target, "unseen": unseen, **_compared(mean)})
+            of_domains = [n for n in _unseen_domains(table) if n in means]
+            if len(of_domains) > 1 and len({len(by_seed[n]) for n in of_domains}) == 1:
+                mean = mean_over([means[n] for n in of_domains], np.array([by_seed[n] for n in of_domains]))
+                found.append({**about, "variant": variant, "target": UNSEEN, "unseen": True, **_compared(mean)})
+    names = [*_CELL, "target", "unseen", "n_seeds", "difference", "difference_low", "difference_high", "p_value"]
+    table = pd.DataFrame(found).reindex(columns=names)
+    table["p_adjusted"] = np.nan
+    together = table.target == UNSEEN
+    for _, mine in table.groupby([*_CELL[:-1], together], sort=False):
+        table.loc[mine.index, "p_adjusted"] = adjusted_p(mine.p_value.to_numpy(dtype=float), "holm")
+    return table
+
+
+def confusion(rows: pd.DataFrame, n_classes: int) -> NDArray[np.int64]:
+    """Counts (true class, given class) of all rows together."""
+    total = np.zeros((n_classes, n_classes), dtype=np.int64)
+    for row in rows[rows.state != "diverged"].itertuples():
+        np.add.at(total, (np.asarray(row.labels, dtype=int), np.asarray(row.predicted, dtype=int)), 1)
+    return total
+
+
+def _right(rows: pd.DataFrame) -> NDArray[np.float64]:
+    """(n_seeds, n_images): 1 where the class was told."""
+    pairs = zip(rows.predicted, rows.labels, strict=True)
+    return np.array([np.asarray(predicted) == np.asarray(labels) for predicted, labels in pairs], dtype=np.float64)
+
+
+def _paired(rows: pd.DataFrame, plain: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Differences (n_seeds, n_images) of the seeds that both have, and the images' groups."""
+    seeds = ["model_seed", "data_seed"]
+    both = rows.merge(plain[[*seeds, "predicted"]], on=seeds, suffixes=("", "_plain")).sort_values(seeds)
+    if both.empty:
+        return np.empty((0, 0)), np.empty(0, dtype=np.int64)
+    before = _right(both.assign(predicted=both.predicted_plain))
+    return _right(both) - before, np.asarray(both.groups.iloc[0], dtype=np.int64)
+
+
+def _unseen_domains(rows: pd.DataFrame) -> list[str]:
+    """Targets that are domains of their own: no corruptions of another."""
+    return [str(name) for name in rows[rows.unseen].target.unique() if "+" not in str(name)]
+
+
+def _told(mean: Mean, name: str, least: float, most: float) -> dict[str, float]:
+    low, high = mean.interval()
+    return {name: mean.value, f"{name}_low": max(low, least), f"{name}_high": min(high, most)}
+
+
+def _compared(mean: Mean) -> dict[str, float]:
+    return {"n_seeds": mean.n_seeds, **_told(mean, "difference", -1.0, 1.0), "p_value": mean.p_value()}
