@@ -35,6 +35,7 @@ from murine.stimuli import StimulusSet
 
 SUITES = ("conwell2021", "neurn44", "conwell2021-tasks")
 SIZES = (64, 96, 128, 160, 224, None)
+PLACES = 8
 COLUMNS = (
     *("network", "members", "input_size", "layers", "compared", "captured_s", "predicted_s", "captured_gb"),
     *("predicted_gb", "scored_s", "best_score", "at_input", "inside", "place", "reason"),
@@ -71,24 +72,28 @@ def attempt(network: str, stimuli: StimulusSet, yardstick: Yardstick, machine: c
             "scored_s": round(time.process_time() - start, 2),
             "best_score": round(float(rows["score"].max()), 4),
             "at_input": operated(loaded.module, images, "input"),
-            "inside": operated(loaded.module, images, place := place_inside(layers)),
-            "place": place,
+            **inside(loaded.module, images, layers),
         }
     return {"reason": reason}
 
 
-def place_inside(layers: Sequence[CapturedLayer]) -> str:
-    """A pattern that names the map nearest to a third of the way: of 4 x 4 pixels or more, channels first or last.
+def inside(module: nn.Module, images: Tensor, layers: Sequence[CapturedLayer]) -> dict[str, str]:
+    """The first place inside at which NeuRN can be put in, of some maps nearest to a third of the way, or why not.
 
-    Not one that is the same for all images: branches that start from zero are, and zeros stay what they are."""
+    Not maps that are the same for all images: branches that start from zero are, and zeros stay what they are. What
+    only such a branch reads changes nothing either."""
     maps = [layer for layer in layers if not layer.flag and is_map(layer.shape) and not set("([") & set(layer.name)]
-    nearest = min(maps, key=lambda layer: abs(layer.depth - 1 / 3))
-    return f"after:{nearest.name.partition(':')[0]}"
+    nearest = sorted(maps, key=lambda layer: abs(layer.depth - 1 / 3))
+    places = list(dict.fromkeys(f"after:{layer.name.partition(':')[0]}" for layer in nearest))[:PLACES]
+    said = [operated(module, images, place) for place in places]
+    if "ok" in said:
+        return {"inside": "ok", "place": places[said.index("ok")]}
+    return {"inside": said[0], "place": places[0]} if said else {"inside": "no map of 3 x 3 pixels at this size"}
 
 
 def is_map(shape: tuple[int, ...]) -> bool:
     """Whether it has the sides of a square image."""
-    return len(shape) == 3 and any(a == b >= 4 for a, b in (shape[1:], shape[:2]))
+    return len(shape) == 3 and any(a == b >= 3 for a, b in (shape[1:], shape[:2]))
 
 
 def operated(module: nn.Module, images: Tensor, place: str) -> str:
@@ -151,7 +156,7 @@ def main(target: str, *suites: str) -> None:
         for network, names in members.items():
             if network in done:
                 continue
-            found = in_child(lambda name=network: attempt(name, bench.stimuli, yardstick, machine))  # type: ignore[misc]
+            found = in_child(lambda name=network: attempt(name, bench.stimuli, yardstick, machine))
             with file.open("a", newline="") as stream:
                 row = {"network": network, "members": " ".join(names), **found}
                 csv.DictWriter(stream, COLUMNS, lineterminator="\n").writerow(row)
@@ -179,7 +184,7 @@ def in_child(function: object) -> dict[str, object]:
 
 
 def table(source: str) -> None:
-    """Print what came of it as Markdown: first in numbers, then row by row."""
+    """Print what came of it as Markdown: first in numbers, then where something failed, then row by row."""
     with Path(source).open(newline="") as file:
         rows = list(csv.DictReader(file))
     passed = [row for row in rows if row["captured_s"]]
@@ -197,11 +202,16 @@ def table(source: str) -> None:
             f"{measured} / {predicted}: median {ratios[len(ratios) // 2]:.2f}, half within {ratios[quarter]:.2f} to "
             f"{ratios[-quarter - 1]:.2f}, all within {ratios[0]:.2f} to {ratios[-1]:.2f}"
         )
+    print()
+    for row in rows:
+        for column, what in (("reason", "not captured"), ("at_input", "at the input"), ("inside", "inside")):
+            if row[column] not in ("", "ok"):
+                print(f"* `{row['network']}`, {what}: {row[column]}")
     shown = [column for column in COLUMNS if column not in ("members", "compared", "best_score", "reason")]
     print("\n| " + " | ".join(shown) + " |")
     print("| " + " | ".join("---" for _ in shown) + " |")
-    for row in rows:
-        values = {**row, "place": f"`{row['place']}`" if row["place"] else row["reason"]}
+    for row in sorted(rows, key=lambda row: row["network"]):
+        values = {**row, "place": f"`{row['place']}`" if row["place"] else ""}
         print("| " + " | ".join(values[column] for column in shown) + " |")
 
 
