@@ -98,6 +98,21 @@ def test_bootstrap_draws_survive_offsets_and_many_layers(offset):
             np.testing.assert_allclose(draws[:, i, s], expected, atol=2e-5)
 
 
+def test_draws_without_what_made_a_vector_vary_are_nan_and_not_infinite():
+    layers, sites = vectors(2, 20, seed=5), vectors(2, 20, seed=6)
+    layers[0] = 1 + 1e-9 * layers[0]
+    layers[0, 0] = 2.0  # one pair, of the first two stimuli
+    counts = bootstrap_counts(20, 100, 1)
+    draws = comparisons["rsa-pearson"].resample(layers, sites, counts)
+    without = (counts[:, :2] == 0).any(axis=1)
+    assert 0 < without.sum() < 100
+    assert np.isnan(draws[without, 0]).all()
+    for b in np.flatnonzero(~without):
+        expected = [resampled_explicitly("rsa-pearson", layers[0], site, counts[b]) for site in sites]
+        np.testing.assert_allclose(draws[b, 0], expected, atol=1e-4)
+    assert np.isfinite(draws[:, 1]).all()
+
+
 @pytest.mark.parametrize("name", list(METRICS))
 def test_drawing_every_stimulus_once_is_the_score_itself(name):
     layers, sites = vectors(4, ties=True), vectors(2, seed=1)

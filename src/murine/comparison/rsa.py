@@ -27,6 +27,11 @@ Draws = Float[np.ndarray, "n_draws n_layers n_sites"]
 Relabellings = Int[np.ndarray, "n_draws n_stimuli"]
 
 
+#: A variance that is a smaller share of the mean square is nothing but float32 rounding: a sample without the few
+#: pairs that made a vector vary tells nothing, and its score is NaN.
+_ROUNDING = 1e-5
+
+
 class Comparison(ABC):
     """A way to compare RDM vectors.
 
@@ -113,7 +118,8 @@ class _MomentCorrelation(_Correlation):
         weights /= weights.sum(axis=1, keepdims=True)
         means = [weights @ v.T if self.centred else np.zeros((len(counts), len(v)), np.float32) for v in (a, b)]
         squares = [weights @ (v**2).T for v in (a, b)]
-        sd_a, sd_b = (np.sqrt(np.maximum(s - m**2, 0)) for m, s in zip(means, squares, strict=True))
+        variances = [np.where(s - m**2 > _ROUNDING * s, s - m**2, np.nan) for m, s in zip(means, squares, strict=True)]
+        sd_a, sd_b = map(np.sqrt, variances)
         draws = np.empty((len(counts), len(a), len(b)), np.float32)
         step = max(1, 512 // len(b))  # columns of one matrix product: large enough for BLAS, small in memory
         for start in range(0, len(a), step):
@@ -121,8 +127,7 @@ class _MomentCorrelation(_Correlation):
             products = (a[part, None] * b[None]).reshape(-1, n_pairs)
             draws[:, part] = (weights @ products.T).reshape(len(counts), -1, len(b))
         draws -= means[0][:, :, None] * means[1][:, None]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            draws /= sd_a[:, :, None] * sd_b[:, None]
+        draws /= sd_a[:, :, None] * sd_b[:, None]
         return draws
 
 
