@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Shaped
 from numpy.typing import NDArray
 
 from murine.errors import MurineError
@@ -65,7 +66,7 @@ def mnist(root: Path | None = None) -> Raw:
     )
 
 
-def mnist_groups(n_train: int, n_test: int) -> NDArray[np.str_]:
+def mnist_groups(n_train: int, n_test: int) -> Shaped[np.ndarray, " n_images"]:
     """Names of MNIST's images, in the order of the official files."""
     return np.array([f"mnist-train-{i}" for i in range(n_train)] + [f"mnist-test-{i}" for i in range(n_test)])
 
@@ -81,7 +82,7 @@ def usps(root: Path | None = None) -> Raw:
     return Raw(levels / 2000.0, labels, parts, by_content("usps", levels), DIGITS, sources, polarity="white-on-black")
 
 
-def by_content(name: str, levels: NDArray[np.generic]) -> NDArray[np.str_]:
+def by_content(name: str, levels: NDArray[np.generic]) -> Shaped[np.ndarray, " n_images"]:
     """A group for every content: the digest of the levels of an image, as 16-bit numbers."""
     rows = np.ascontiguousarray(levels, dtype="<u2").reshape(len(levels), -1)
     return np.array([f"{name}-{hashlib.sha256(row.tobytes()).hexdigest()[:16]}" for row in rows])

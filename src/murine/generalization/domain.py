@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int64, Shaped, UInt8
 from pydantic import BaseModel, ConfigDict
 
 from murine.errors import MurineError, some
@@ -81,11 +81,11 @@ class Domain:
     """
 
     name: str
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    parts: NDArray[np.str_]
-    groups: NDArray[np.str_]
-    positions: NDArray[np.int64]
+    images: UInt8[np.ndarray, "n_images size size 3"]
+    labels: Int64[np.ndarray, " n_images"]
+    parts: Shaped[np.ndarray, " n_images"]
+    groups: Shaped[np.ndarray, " n_images"]
+    positions: Int64[np.ndarray, " n_images"]
     classes: tuple[str, ...]
     identity: Identity
 
@@ -163,7 +163,7 @@ class Domain:
         places = hashlib.sha256(np.ascontiguousarray(picked.positions, dtype="<i8").tobytes()).hexdigest()
         return replace(picked, identity=self.identity.model_copy(update={"part": "", "subset": places}))
 
-    def _rows(self, rows: NDArray[np.int64]) -> Domain:
+    def _rows(self, rows: Int64[np.ndarray, " n_picked"]) -> Domain:
         columns = {what: getattr(self, what)[rows] for what in ("images", "labels", "parts", "groups", "positions")}
         return replace(self, **columns)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64, Shaped
 from numpy.typing import NDArray
 
 from murine.generalization.preparation import InkPolarity
@@ -34,16 +35,18 @@ class Raw:
     """
 
     images: NDArray[Any] | Sequence[NDArray[Any]]
-    labels: NDArray[np.int64]
-    parts: NDArray[np.str_]
-    groups: NDArray[np.str_]
+    labels: Int64[np.ndarray, " n_images"]
+    parts: Shaped[np.ndarray, " n_images"]
+    groups: Shaped[np.ndarray, " n_images"]
     classes: tuple[str, ...]
     sources: tuple[tuple[str, str], ...]
     polarity: InkPolarity | None = None
     framed: bool = False
 
 
-def drawn_parts(labels: NDArray[np.int64], groups: NDArray[np.str_], seed: int, test: float = 0.2) -> NDArray[np.str_]:
+def drawn_parts(
+    labels: Int64[np.ndarray, " n_images"], groups: Shaped[np.ndarray, " n_images"], seed: int, test: float = 0.2
+) -> Shaped[np.ndarray, " n_images"]:
     """Draw a split for a source without one: whole groups, from every class (that of a group's first image) alike.
 
     Parameters

@@ -55,7 +55,7 @@ class Typeface:
 def rendered_fonts(files: list[Path] | None = None) -> Raw:
     """Digits in black on white, 64 x 64, with every installed font that draws digits: `VARIANTS` of each.
 
-    All but the first variant are turned (up to 12 degrees), sized (between 48 and 66 px) and moved (up to 4 px) at
+    All but the first variant are turned (up to 12 degrees), sized (between 44 and 64 px) and moved (up to 4 px) at
     random. A font counts where it is readable and most of its digits are more like those of a plain font than like
     other digits, which leaves out fonts of symbols. Where two files have one name, the one with the smaller digest
     counts. A fifth of the families is drawn as the test part. Which images these are depends on the machine; the
@@ -79,10 +79,12 @@ def rendered_fonts(files: list[Path] | None = None) -> Raw:
         rng = np.random.default_rng([SEED, int(face.sha256[:8], 16)])
         for label, digit in enumerate(DIGITS):
             for variant in range(VARIANTS):
-                turn, size, x, y = rng.uniform((-12, 48, -4, -4), (12, 66, 4, 4)) if variant else (0, 60, 0, 0)
+                turn, size, x, y = rng.uniform((-12, 44, -4, -4), (12, 64, 4, 4)) if variant else (0, 60, 0, 0)
                 canvas = Image.new("L", (_SIDE, _SIDE), 255)
-                place = (_SIDE / 2 + x, _SIDE / 2 + y)
-                ImageDraw.Draw(canvas).text(place, digit, fill=0, font=_font(face.file, round(size)), anchor="mm")
+                font = _font(face.file, round(size))
+                left, top, right, bottom = ImageDraw.Draw(canvas).textbbox((0, 0), digit, font=font)
+                corner = (_SIDE / 2 + x - (left + right) / 2, _SIDE / 2 + y - (top + bottom) / 2)
+                ImageDraw.Draw(canvas).text(corner, digit, fill=0, font=font)
                 turned = canvas.rotate(turn, Image.Resampling.BILINEAR, fillcolor=255)
                 images.append(np.asarray(turned))
                 labels.append(label)
