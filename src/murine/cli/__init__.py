@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from murine.cli import architecture, data, interchange, models, neurn, scoring, units, verification
+from murine.cli import (
+    architecture,
+    data,
+    domains,
+    generalization,
+    interchange,
+    models,
+    neurn,
+    scoring,
+    units,
+    verification,
+)
 from murine.errors import MurineError
 
 app = typer.Typer(
@@ -23,10 +34,12 @@ app.add_typer(scoring.app)
 app.add_typer(neurn.app)
 app.add_typer(architecture.app)
 app.add_typer(units.app)
+app.add_typer(generalization.app)
 app.add_typer(verification.app)
 data.app.add_typer(interchange.app)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
+app.add_typer(domains.app, name="domains")
 
 
 @app.callback(invoke_without_command=True)
