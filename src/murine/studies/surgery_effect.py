@@ -109,9 +109,10 @@ def effects(atlas: Atlas, pairs: Sequence[Pair], *, min_ceiling: float = MIN_CEI
     -------
     table
         For every pair a row per site and one for their mean (``site`` is `ALL_SITES`), and the same for the mean over
-        all networks of one role, where there are several (``network`` is ``mean of N``). Columns: ``cortex, metric,
-        input_size, variant, role, network, weights, site, area, cortical_layer, n_networks, n_sites``; ``before,
-        after, difference`` each with ``_low`` and ``_high``, 95 % over new images, and new neurons or animals where
+        all networks of one role, where there are several (``network`` is ``mean of N``); by metric and variant.
+        Columns: ``cortex, metric, input_size, variant, role, network, weights, site, area, cortical_layer, n_networks,
+        n_sites``; ``before, after, difference`` each with ``_low`` and ``_high``, 95 % over new images, and new neurons
+        or animals where
         ``over`` says so (networks are taken as they are); ``higher, lower``: networks whose interval of the difference
         is above or below 0; ``layer_before, layer_after``: the chosen ones; ``inserted``: at how many sites a chosen
         layer is the inserted one itself; ``ceiling, selection, over``.
@@ -133,7 +134,11 @@ def effects(atlas: Atlas, pairs: Sequence[Pair], *, min_ceiling: float = MIN_CEI
     if not entries:
         raise MurineError("no layer has a score: every one is flagged. `murine results --view layers` tells why.")
     entries += _means_over_networks(entries)
-    return pd.DataFrame([entry.row() for entry in entries])
+    table = pd.DataFrame([entry.row() for entry in entries])
+    for column in ("variant", "metric"):
+        place = {value: i for i, value in enumerate(dict.fromkeys(table[column]))}
+        table = table.iloc[np.argsort(table[column].map(place).to_numpy(), kind="stable")]
+    return table.reset_index(drop=True)
 
 
 @dataclass(frozen=True, eq=False)
