@@ -29,8 +29,10 @@ class Population:
 
     Attributes
     ----------
-    trials
-        (n_neuroids, n_stimuli, n_repetitions); NaN where one is missing.
+    responses
+        (n_neuroids, n_all_stimuli, n_repetitions); NaN where a trial is missing. Selections share them.
+    stimuli
+        Which of the stimuli this is about, as positions.
     members
         The positions of the neurons of each site.
     normalise
@@ -41,7 +43,8 @@ class Population:
         Of every neuron: its id, and the animal it is of, '' where that is not known.
     """
 
-    trials: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]
+    responses: Float[np.ndarray, "n_neuroids n_all_stimuli n_repetitions"]
+    stimuli: Int[np.ndarray, " n_stimuli"]
     members: tuple[Int[np.ndarray, " _"], ...]
     normalise: str
     n_splits: int
@@ -50,18 +53,30 @@ class Population:
     donors: tuple[str, ...]
 
     @property
+    def trials(self) -> Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]:
+        """Responses to these stimuli."""
+        return _chosen(self.responses, self.stimuli)
+
+    @property
     def means(self) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
         """Mean responses over repetitions."""
-        return _means(self.trials, np.ones((1, self.trials.shape[2]), bool))[0]
+        return _means(self.trials, np.ones((1, self.responses.shape[2]), bool))[0]
 
     def patterns(self, site: int) -> Float[np.ndarray, "n_members n_stimuli"]:
         """Mean responses of a site's neurons, as patterns are made of them."""
-        means = _means(self.trials[self.members[site]], np.ones((1, self.trials.shape[2]), bool))[0]
+        trials = self.of_neurons(self.members[site])
+        means = _means(trials, np.ones((1, trials.shape[2]), bool))[0]
         return zscore(means) if self.normalise == "zscore" else means
+
+    def of_neurons(
+        self, neurons: Int[np.ndarray, " n_chosen"]
+    ) -> Float[np.ndarray, "n_chosen n_stimuli n_repetitions"]:
+        """Responses of some neurons, without a copy of those of all."""
+        return _chosen(self.responses[neurons], self.stimuli)
 
     def select(self, stimuli: Int[np.ndarray, " n_chosen"]) -> Population:
         """The same neurons' responses to some of the stimuli (positions)."""
-        return replace(self, trials=self.trials[:, stimuli])
+        return replace(self, stimuli=self.stimuli[stimuli])
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +190,7 @@ class Targets:
         selections = np.concatenate(_random_parts(self.n_repetitions, population.n_splits, population.seed))
         vectors = np.empty((len(self.sites), len(selections), n_pairs), np.float32)
         for own, members in zip(vectors, population.members, strict=True):
-            for vector, means in zip(own, _means(population.trials[members], selections), strict=True):
+            for vector, means in zip(own, _means(population.of_neurons(members), selections), strict=True):
                 vector[:] = upper(u_centred(_kernel(means, population.normalise).gram[None]))[0]
         return vectors.reshape(len(self.sites), -1, population.n_splits, n_pairs)
 
@@ -257,7 +272,8 @@ def targets_of(
         left_out,
         np.stack(kernels),
         Population(
-            usable.responses[:, order],
+            usable.responses,
+            np.asarray(order),
             tuple(groups.values()),
             normalise,
             n_splits,
@@ -266,6 +282,14 @@ def targets_of(
             _donors(usable),
         ),
     )
+
+
+def _chosen(
+    responses: Float[np.ndarray, "n_neuroids n_all_stimuli n_repetitions"], stimuli: Int[np.ndarray, " n_stimuli"]
+) -> Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]:
+    """Responses to some stimuli; not copied where these are all, in order: they may be the largest array there is."""
+    everything = np.array_equal(stimuli, np.arange(responses.shape[1]))
+    return responses if everything else responses[:, stimuli]
 
 
 def _donors(recording: Recording) -> tuple[str, ...]:
