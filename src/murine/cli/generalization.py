@@ -119,6 +119,12 @@ def generalize(
     runs = matrix.plan(found, _each(network) or ["lenet"], chosen, how, seed_pairs, pretrained=pretrained)
     with progress_bars(not quiet) as progress:
         rows = matrix.compute(runs, Results(Atlas(atlas)), device=device, progress=progress)
+    if out is not None:
+        from murine.report.generalization import write_page
+
+        shown = {target.name: target for setting in found for target, _ in setting.targets if "+" not in target.name}
+        curves = matrix.curves(runs, Results(Atlas(atlas)))
+        _wrote(write_page(rows, curves, list(shown.values()), out, recipes=[how.model_dump_json()]), quiet)
     cells, differences = summary.cells(rows), summary.differences(rows)
     if format in (Format.csv, Format.json):
         keys = ["source", "network", "pretrained", "variant", "target"]

@@ -354,7 +354,7 @@ def _try(module: nn.Module, name: str, n_classes: int, side: int) -> None:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MurineError(
             f"the network {name!r} cannot take images of {side} x {side} px ({reason}). Enlarge them with "
-            "--size, for example 64 or 96, or choose one made for small images: "
+            "--prepare size=64 or more, or choose one made for small images: "
             f"{', '.join(known_networks())}."
         ) from error
     if tuple(logits.shape) != (2, n_classes):

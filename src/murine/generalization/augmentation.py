@@ -100,14 +100,13 @@ def _autocontrast(x: Tensor, _level: Tensor) -> Tensor:
 
 
 def _equalised(x: Tensor, _level: Tensor) -> Tensor:
-    """Every channel so that its levels, of 256, are about equally frequent."""
+    """Every channel so that its levels, of 256, are about equally frequent, as Pillow does it."""
     levels = (x.clamp(0, 1) * 255).round().long().flatten(2)
     counts = torch.zeros(*levels.shape[:2], 256, device=x.device).scatter_add_(2, levels, torch.ones_like(x).flatten(2))
-    before = counts.cumsum(2)
-    first = before.gather(2, levels.amin(dim=2, keepdim=True))  # pixels of the lowest level there is
-    n = levels.shape[2]
-    table = ((before - first) / (n - first).clamp_min(1)).clamp(0, 1)
-    flat = first == n
+    below = counts.cumsum(2) - counts
+    last = counts.gather(2, levels.amax(dim=2, keepdim=True))  # pixels of the highest level there is
+    table = (below / (levels.shape[2] - last).clamp_min(1)).clamp(0, 1)
+    flat = last == levels.shape[2]
     return torch.where(flat, x.flatten(2), table.gather(2, levels)).view_as(x)
 
 

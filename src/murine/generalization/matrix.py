@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from torch import nn
@@ -176,6 +177,20 @@ def _meet(run: Run, found: Trained, results: Results, device: str) -> None:
         for target, unseen in missing
     ]
     results.add_rows(run.task, pd.DataFrame(rows))
+
+
+def curves(runs: Sequence[Run], results: Results) -> pd.DataFrame:
+    """Training curves of finished runs: one row per run and epoch."""
+    rows = []
+    for run in runs:
+        found = results.trained(run.task)
+        about: dict[str, Any] = {"source": run.setting.source.name, "network": run.task.network, "variant": run.variant}
+        about |= {"model_seed": run.task.model_seed, "data_seed": run.task.data_seed}
+        rows += [
+            {**about, "epoch": n, **vars(epoch)}
+            for n, epoch in enumerate(found.history.epochs if found else [], start=1)
+        ]
+    return pd.DataFrame(rows)
 
 
 def seed_pairs(n: int, data_seed: int | None = None) -> list[tuple[int, int]]:

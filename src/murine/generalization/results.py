@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Shaped
 from numpy.typing import NDArray
 from torch import nn
 
@@ -86,7 +87,7 @@ PER_IMAGE = {"labels": "int16", "predicted": "int16", "confidence": "float32", "
 
 
 class Results:
-    """Runs and their rows, in an atlas: ``trained/<digest>.json``, ``.safetensors``; ``generalization/<digest>.parquet``.
+    """Runs and their rows: ``trained/<digest>.json`` and ``.safetensors``, ``generalization/<digest>.parquet``.
 
     A file that is there is complete; the .json appears when training is over.
     """
@@ -245,7 +246,7 @@ def row_of(
     }
 
 
-def group_codes(groups: NDArray[np.str_]) -> NDArray[np.int32]:
+def group_codes(groups: Shaped[np.ndarray, " n_images"]) -> NDArray[np.int32]:
     """Numbers of groups from 0; an image without a group is one by itself."""
     names = [group or f"\0{i}" for i, group in enumerate(groups.tolist())]
     return pd.factorize(np.array(names, dtype=object))[0].astype(np.int32)

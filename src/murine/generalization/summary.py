@@ -32,34 +32,37 @@ class Mean:
     n_seeds: int
     n_groups: int
 
-    @property
-    def error(self) -> float:
-        """Standard error, over new seeds and new images."""
-        return math.sqrt(self.variance_seeds + self.variance_images)
+    def half_width(self, level: float = _LEVEL) -> float:
+        """Half of the interval of that level, over new seeds and new images; NaN where nothing is known of either.
 
-    @property
-    def df(self) -> float:
-        """Degrees of freedom of the error, after Satterthwaite 1946."""
-        return _satterthwaite([(self.variance_seeds, self.n_seeds - 1.0), (self.variance_images, self.n_groups - 1.0)])
-
-    def interval(self) -> tuple[float, float]:
-        """95 % interval of Student's t; NaN where nothing is known of the error."""
+        Each standard error times Student's quantile for what it rests on, and the two added as squares (Graybill and
+        Wang 1980). With few seeds this holds what it promises whichever variance is the larger; Satterthwaite's
+        degrees of freedom do not, where seeds differ much.
+        """
         from scipy.stats import t
 
-        if not math.isfinite(self.value) or not self.df > 0:
-            return math.nan, math.nan
-        half = float(t.ppf((1 + _LEVEL) / 2, self.df)) * self.error
+        if not math.isfinite(self.value) or self.n_groups < 2:
+            return math.nan
+        parts = [(self.variance_seeds, self.n_seeds - 1), (self.variance_images, self.n_groups - 1)]
+        return math.sqrt(sum(t.isf((1 - level) / 2, df) ** 2 * variance for variance, df in parts if df and variance))
+
+    def interval(self) -> tuple[float, float]:
+        """95 % interval."""
+        half = self.half_width()
         return self.value - half, self.value + half
 
     def p_value(self) -> float:
-        """Two-sided p of the mean being 0."""
-        from scipy.stats import t
+        """Two-sided p of the mean being 0: one minus the level of the interval that just reaches 0."""
+        from scipy.optimize import brentq
 
-        if not math.isfinite(self.value) or not self.df > 0:
+        if math.isnan(self.half_width()):
             return math.nan
-        if self.error == 0:
+        if self.value == 0 or self.half_width() == 0:
             return 1.0 if self.value == 0 else 0.0
-        return float(2 * t.sf(abs(self.value) / self.error, self.df))
+        least = 1e-12
+        if self.half_width(1 - least) < abs(self.value):
+            return least
+        return float(brentq(lambda p: self.half_width(1 - p) - abs(self.value), least, 1.0, xtol=1e-12))
 
 
 def mean_of(
@@ -106,26 +109,16 @@ def mean_over(means: Sequence[Mean], seeds: Float[np.ndarray, "n_means n_seeds"]
     Parameters
     ----------
     seeds
-        The mean of each, seed by seed: their average varies less or more over seeds than each, as they go together.
+        The mean of each, seed by seed: how much their average varies over seeds depends on how they go together.
     """
     together = seeds.mean(axis=0)
     n_seeds = len(together)
-    parts = [(mean.variance_images / len(means) ** 2, mean.n_groups - 1.0) for mean in means]
+    parts = [(mean.variance_images / len(means) ** 2, mean.n_groups - 1) for mean in means]
     of_images = sum(variance for variance, _ in parts)
-    df = _satterthwaite(parts)
-    return Mean(
-        float(together.mean()),
-        float(together.var(ddof=1)) / n_seeds if n_seeds > 1 else 0.0,
-        of_images,
-        n_seeds,
-        round(df) + 1 if math.isfinite(df) else 2,
-    )
-
-
-def _satterthwaite(parts: Sequence[tuple[float, float]]) -> float:
-    total = sum(variance for variance, _ in parts)
-    rest = sum(variance**2 / df for variance, df in parts if variance and df > 0)
-    return total**2 / rest if rest else max((df for _, df in parts), default=math.nan)
+    spread = sum(variance**2 / df for variance, df in parts if df)
+    n_groups = round(of_images**2 / spread) + 1 if spread else min(mean.n_groups for mean in means)
+    of_seeds = float(together.var(ddof=1)) / n_seeds if n_seeds > 1 else 0.0
+    return Mean(float(together.mean()), of_seeds, of_images, n_seeds, n_groups)
 
 
 _CELL = ["source", "network", "pretrained", "variant"]
@@ -164,7 +157,7 @@ def cells(rows: pd.DataFrame) -> pd.DataFrame:
                 cell |= {"ece": float(good.ece.mean()), **_told(means[name], "accuracy", 0.0, 1.0)}
             found.append(cell)
         of_domains = [n for n in _unseen_domains(mine) if n in means]
-        if len(of_domains) > 1:
+        if len(of_domains) > 1 and len({len(by_seed[n]) for n in of_domains}) == 1:
             mean = mean_over([means[n] for n in of_domains], np.array([by_seed[n] for n in of_domains]))
             n_images = sum(int(mine[mine.target == n].n_images.iloc[0]) for n in of_domains)
             found.append(

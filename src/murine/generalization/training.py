@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -87,7 +87,7 @@ def split(source: Domain, recipe: Recipe, seed: int) -> tuple[Domain, Domain]:
     return training, images.subset(rows)
 
 
-def _held_back(groups: NDArray[np.str_], share: float, seed: int) -> NDArray[np.int64]:
+def _held_back(groups: Shaped[np.ndarray, " n_images"], share: float, seed: int) -> NDArray[np.int64]:
     """Rows of whole groups, drawn until the share is reached; an image without a group is one by itself."""
     names = np.array([group or f"\0{i}" for i, group in enumerate(groups.tolist())])
     _, codes, sizes = np.unique(names, return_inverse=True, return_counts=True)
@@ -322,7 +322,7 @@ def accuracy(predicted: Int64[np.ndarray, " n"], labels: Int64[np.ndarray, " n"]
     return float((predicted == labels).mean())
 
 
-def calibration_error(confidence: Float[np.ndarray, " n"], correct: NDArray[np.bool_], n_bins: int = 15) -> float:
+def calibration_error(confidence: Float[np.ndarray, " n"], correct: Bool[np.ndarray, " n"], n_bins: int = 15) -> float:
     """Expected calibration error: the mean distance between confidence and accuracy over equal bins of confidence.
 
     Guo, Pleiss, Sun, Weinberger 2017 (ICML), equation 3, with their 15 bins, each open below and closed above.

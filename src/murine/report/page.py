@@ -92,12 +92,12 @@ def render(atlas: Atlas, boards: Sequence[Board], title: str) -> str:
         loader=PackageLoader("murine.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["breakable"] = _breakable
-    style = _template(environment, "page.css")
+    style = template_text(environment, "page.css")
     # In one block, so that the parts see each other's names and nobody else does.
-    parts = [_template(environment, name) for name in ("base.js", "charts.js", "page.js")]
+    parts = [template_text(environment, name) for name in ("base.js", "charts.js", "page.js")]
     script = '"use strict";\n{\n' + "\n".join(parts) + "}\n"
     plotly = get_plotlyjs()
-    hashes = " ".join(f"'sha256-{_sha256(text)}'" for text in (plotly, script))
+    hashes = " ".join(f"'sha256-{sha256(text)}'" for text in (plotly, script))
     page = environment.get_template("page.html.j2")
     return page.render(
         policy=f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:",
@@ -107,13 +107,13 @@ def render(atlas: Atlas, boards: Sequence[Board], title: str) -> str:
         summary=_summary(boards),
         roles=palette.ROLES,
         boards=[_board(atlas, board, f"b{i}") for i, board in enumerate(boards)],
-        style=Markup(_colours() + style),
+        style=Markup(colours() + style),
         plotly=Markup(plotly),
         script=Markup(script),
     )
 
 
-def _template(environment: Environment, name: str) -> str:
+def template_text(environment: Environment, name: str) -> str:
     if environment.loader is None:
         raise LookupError("the environment has no loader")
     return environment.loader.get_source(environment, name)[0]
@@ -124,11 +124,11 @@ def _breakable(text: str) -> Markup:
     return Markup(re.sub(r"([:/_.])", r"\1<wbr>", str(escape(text))))
 
 
-def _sha256(text: str) -> str:
+def sha256(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _json(data: object) -> Markup:
+def json_text(data: object) -> Markup:
     """JSON that nothing in it can break out of a script element."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
@@ -136,7 +136,7 @@ def _json(data: object) -> Markup:
     return Markup(text)
 
 
-def _colours() -> str:
+def colours() -> str:
     """The palette as variables, for light screens and paper and for dark screens."""
 
     def block(ground: dict[str, str], roles: dict[str, str], hues: Sequence[str], heat: Sequence[str]) -> str:
@@ -207,7 +207,7 @@ def _board(atlas: Atlas, board: Board, identity: str) -> dict[str, Any]:
         "references": [asdict(reference) for reference in texts.references(board)],
         "provenance": _provenance(atlas, board),
         "file": "murine-" + re.sub(r"[^A-Za-z0-9]+", "-", board.name).strip("-") + ".csv",
-        "data": _json(chart_data(board)),
+        "data": json_text(chart_data(board)),
     }
 
 

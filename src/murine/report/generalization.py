@@ -1,0 +1,440 @@
+"""The page on domains: matrices, differences, corruptions, pictures, confusions, calibration and training curves."""
+
+# ruff: noqa: RUF001 (dashes and signs are meant)
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import UInt8
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from murine.files import appearing
+from murine.generalization import summary
+from murine.generalization.domain import Domain
+from murine.generalization.summary import UNSEEN
+from murine.report.page import colours, json_text, sha256, template_text
+
+#: Variants of which confusions are drawn.
+_CONFUSED = 2
+
+#: A picture is shown in pixels of this many.
+_ZOOM = 2
+
+
+def write_page(
+    rows: pd.DataFrame,
+    curves: pd.DataFrame,
+    domains: Sequence[Domain],
+    file: str | Path,
+    *,
+    recipes: Sequence[str] = (),
+    title: str = "What becomes of accuracy on domains never seen?",
+) -> Path:
+    """Write a page on a matrix, as one HTML file that works offline.
+
+    Parameters
+    ----------
+    rows
+        As `murine.generalization.matrix.compute` returns them.
+    curves
+        One row per run and epoch: source, network, variant, model_seed, epoch, loss, validation_accuracy.
+    domains
+        Of which examples are shown, before and after NeuRN.
+    recipes
+        How networks were trained, as JSON: told at the end.
+
+    Returns
+    -------
+    file
+        The path that was written.
+
+    Raises
+    ------
+    MurineError
+        The file cannot be written.
+    """
+    from plotly.offline import get_plotlyjs
+
+    environment = Environment(
+        loader=PackageLoader("murine.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    script = '"use strict";\n{\n' + template_text(environment, "generalization.js") + "}\n"
+    plotly = get_plotlyjs()
+    hashes = " ".join(f"'sha256-{sha256(text)}'" for text in (plotly, script))
+    page = environment.get_template("generalization.html.j2").render(
+        policy=f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:",
+        title=title,
+        date=datetime.now(UTC).date().isoformat(),
+        version=version("murine"),
+        boards=[board(mine, _of(curves, key), f"m{i}") for i, (key, mine) in enumerate(_matrices(rows))],
+        examples=[{"name": domain.name, "picture": examples(domain)} for domain in domains],
+        recipes=[json.dumps(json.loads(text), indent=1) for text in recipes],
+        style=Markup(colours() + template_text(environment, "page.css")),
+        plotly=Markup(plotly),
+        script=Markup(script),
+    )
+    file = Path(file)
+    with appearing(file) as partial:
+        partial.write_text(page, encoding="utf-8", errors="backslashreplace", newline="\n")
+    return file
+
+
+_KEY = ["source", "network", "pretrained"]
+
+
+def _matrices(rows: pd.DataFrame) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
+    return [(tuple(key), mine) for key, mine in rows.groupby(_KEY, sort=False)]
+
+
+def _of(curves: pd.DataFrame, key: tuple[Any, ...]) -> pd.DataFrame:
+    return curves[(curves.source == key[0]) & (curves.network == key[1])]
+
+
+def board(rows: pd.DataFrame, curves: pd.DataFrame, name: str) -> dict[str, Any]:
+    """All that the page tells of one source and network."""
+    cells, differences = summary.cells(rows), summary.differences(rows)
+    first = rows.iloc[0]
+    figures = {
+        "heat": heat(cells),
+        "differences": difference_dots(differences) if len(differences) else None,
+        "strength": strengths(cells, str(first.source)),
+        "confusion": confusions(rows),
+        "calibration": calibration(cells),
+        "curves": training_curves(curves),
+    }
+    n_seeds = int(cells.n_seeds.max())
+    diverged = cells[cells.diverged > 0].drop_duplicates("variant")
+    return {
+        "id": name,
+        "name": f"{first.network}{' (pretrained)' if first.pretrained else ''} trained on {first.source}",
+        "finding": _finding(differences),
+        "about": f"{rows.task.nunique()} networks, {n_seeds} seed{'s' if n_seeds != 1 else ''} per variant, "
+        f"{int(first.n_train):,} training and {int(first.n_validation):,} validation images",
+        "targets": list(_domains(cells)),
+        "table": _table(cells, "accuracy"),
+        "differences": _table(differences, "difference"),
+        "diverged": ", ".join(f"{row.diverged} of {row.variant}" for row in diverged.itertuples()),
+        "figures": {key: json_text(figure) for key, figure in figures.items() if figure is not None},
+    }
+
+
+def _finding(differences: pd.DataFrame) -> str:
+    """The best variant by the mean over unseen domains, or that none can be told from the plain network."""
+    mean = differences[differences.target == UNSEEN]
+    if mean.empty:
+        return "Nothing to compare with a plain network."
+    best = mean.loc[mean.difference.idxmax()]
+    sure = "" if best.p_adjusted < 0.05 else " (not told from chance: "
+    p = f"p {best.p_adjusted:.2g} after Holm's adjustment"
+    return (
+        f"{best.variant} changes the mean accuracy on unseen domains most: {100 * best.difference:+.1f} points "
+        f"[{100 * best.difference_low:.1f}, {100 * best.difference_high:.1f}]" + (f"{sure}{p})." if sure else f", {p}.")
+    )
+
+
+def _domains(cells: pd.DataFrame) -> list[str]:
+    return [str(name) for name in cells.target.unique() if "+" not in str(name)]
+
+
+def _table(cells: pd.DataFrame, value: str) -> list[dict[str, Any]]:
+    """Rows of variants with a text for each target."""
+    found = []
+    for variant, mine in cells.groupby("variant", sort=False):
+        by_target = mine.set_index("target")
+        texts = [
+            _text(by_target.loc[name], value) if name in by_target.index else ("–", "") for name in _domains(cells)
+        ]
+        found.append({"variant": variant, "cells": texts})
+    return found
+
+
+def _text(cell: pd.Series[Any], value: str) -> tuple[str, str]:
+    middle, low, high = (100 * float(cell[name]) for name in (value, f"{value}_low", f"{value}_high"))
+    if math.isnan(middle):
+        return "diverged", ""
+    star = "*" if "p_adjusted" in cell.index and cell.p_adjusted < 0.05 else ""
+    sign = "+" if value == "difference" else ""
+    return f"{middle:{sign}.1f}{star}".replace("-", "−"), f"[{low:.1f}, {high:.1f}]".replace("-", "−")
+
+
+# --------------------------------------------------------------------------------- figures, as plotly takes them
+
+
+def heat(cells: pd.DataFrame) -> dict[str, Any]:
+    """Variants by targets."""
+    targets = _domains(cells)
+    variants = [str(name) for name in cells.variant.unique()]
+    table = cells.set_index(["variant", "target"])
+    values = [[_number(table.accuracy.get((v, t)), 100) for t in targets] for v in variants]
+    there = set(table.index)
+    texts = [
+        ["<br>".join(_text(table.loc[(v, t)], "accuracy")) if (v, t) in there else "" for t in targets]
+        for v in variants
+    ]
+    trace = {
+        "type": "heatmap",
+        "x": targets,
+        "y": variants,
+        "z": values,
+        "text": texts,
+        "zmin": 0,
+        "zmax": 100,
+        "texttemplate": "%{text}",
+        "hovertemplate": "%{y} on %{x}: %{text} %<extra></extra>",
+        "colorbar": {"title": {"text": "accuracy, %"}, "thickness": 12},
+        "xgap": 2,
+        "ygap": 2,
+    }
+    layout = {"yaxis": {"autorange": "reversed"}, "xaxis": {"side": "top"}, "height": 110 + 52 * len(variants)}
+    return {"data": [trace], "layout": layout}
+
+
+def difference_dots(differences: pd.DataFrame) -> dict[str, Any]:
+    """Differences to plain with their intervals: one row of dots per target."""
+    targets = _domains(differences)
+    variants = [str(name) for name in differences.variant.unique()]
+    traces = []
+    for i, variant in enumerate(variants):
+        mine = differences[differences.variant == variant].set_index("target").reindex(targets)
+        shift = 0.7 * ((i + 0.5) / len(variants) - 0.5)
+        middle = 100 * mine.difference
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "name": variant,
+                "x": _numbers(middle),
+                "y": [j + shift for j in range(len(targets))],
+                "text": targets,
+                "error_x": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": _numbers(100 * mine.difference_high - middle),
+                    "arrayminus": _numbers(middle - 100 * mine.difference_low),
+                    "thickness": 1.5,
+                    "width": 0,
+                },
+                "marker": {"size": 8, "symbol": ["circle" if p < 0.05 else "circle-open" for p in mine.p_adjusted]},
+                "hovertemplate": "%{text}: %{x:+.1f} points<extra></extra>",
+            }
+        )
+    layout = {
+        "xaxis": {"title": {"text": "difference to plain, percentage points"}, "zeroline": True, "zerolinewidth": 2},
+        "yaxis": {
+            "tickvals": list(range(len(targets))),
+            "ticktext": targets,
+            "autorange": "reversed",
+            "zeroline": False,
+        },
+        "height": 140 + len(targets) * (22 + 12 * len(variants)),
+        "legend": {"orientation": "h", "y": -0.15},
+    }
+    return {"data": traces, "layout": layout, "coloured": variants}
+
+
+def strengths(cells: pd.DataFrame, source: str) -> dict[str, Any] | None:
+    """Accuracy against the strength of corruptions, one panel each; None where there are none."""
+    there = cells[cells.target.str.contains("+", regex=False)]
+    there = there.assign(step=there.target.str.rpartition("+")[2])
+    if there.empty:
+        return None
+    there = there.assign(kind=there.step.str.partition(":")[0], strength=there.step.str.partition(":")[2].astype(int))
+    kinds, variants = list(there.kind.unique()), [str(name) for name in there.variant.unique()]
+    n = len(kinds)
+    traces, headings = [], []
+    layout: dict[str, Any] = {"height": 320, "legend": {"orientation": "h", "y": -0.25}}
+    for i, kind in enumerate(kinds):
+        axis = "" if i == 0 else str(i + 1)
+        for variant in variants:
+            mine = there[(there.kind == kind) & (there.variant == variant)].sort_values("strength")
+            traces.append(
+                {
+                    "type": "scatter",
+                    "mode": "lines+markers",
+                    "name": variant,
+                    "legendgroup": variant,
+                    "showlegend": i == 0,
+                    "x": mine.strength.tolist(),
+                    "y": _numbers(100 * mine.accuracy),
+                    "error_y": {
+                        "type": "data",
+                        "symmetric": False,
+                        "array": _numbers(100 * (mine.accuracy_high - mine.accuracy)),
+                        "arrayminus": _numbers(100 * (mine.accuracy - mine.accuracy_low)),
+                        "thickness": 1,
+                        "width": 0,
+                    },
+                    "xaxis": f"x{axis}",
+                    "yaxis": f"y{axis}",
+                    "hovertemplate": f"{kind} %{{x}}: %{{y:.1f}} %<extra>{variant}</extra>",
+                }
+            )
+        domain = [i / n + 0.012, (i + 1) / n - 0.012]
+        layout[f"xaxis{axis}"] = {"domain": domain, "anchor": f"y{axis}", "dtick": 1, "title": {"text": "strength"}}
+        layout[f"yaxis{axis}"] = {
+            "anchor": f"x{axis}",
+            "range": [0, 101],
+            "showticklabels": i == 0,
+            "title": {"text": "accuracy, %" if i == 0 else ""},
+        }
+        headings.append(_heading(kind, sum(domain) / 2))
+    return {"data": traces, "layout": {**layout, "annotations": headings}, "coloured": variants}
+
+
+def confusions(rows: pd.DataFrame) -> dict[str, Any]:
+    """True against given classes, by target, of the first variants; shares of a true class."""
+    rows = rows[~rows.target.str.contains("+", regex=False)]
+    variants = [str(name) for name in rows.variant.unique()][:_CONFUSED]
+    targets = _domains(rows)
+    n_classes = 1 + max(int(max(labels)) for labels in rows.labels)
+    traces, headings = [], []
+    layout: dict[str, Any] = {"height": 40 + 230 * len(variants)}
+    for i, variant in enumerate(variants):
+        for j, target in enumerate(targets):
+            mine = rows[(rows.variant == variant) & (rows.target == target)]
+            counts = summary.confusion(mine, n_classes)
+            share = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+            axis = "" if i == j == 0 else str(i * len(targets) + j + 1)
+            traces.append(
+                {
+                    "type": "heatmap",
+                    "z": np.round(share, 1).tolist(),
+                    "zmin": 0,
+                    "zmax": 100,
+                    "showscale": False,
+                    "xaxis": f"x{axis}",
+                    "yaxis": f"y{axis}",
+                    "hovertemplate": f"{variant}, {target}: %{{y}} taken for %{{x}}, %{{z:.1f}} %<extra></extra>",
+                }
+            )
+            across = [j / len(targets) + 0.01, (j + 1) / len(targets) - 0.01]
+            up = [1 - (i + 1) / len(variants) + 0.03, 1 - i / len(variants) - 0.03]
+            ticks = {"dtick": 1, "tickfont": {"size": 9}, "showgrid": False}
+            layout[f"xaxis{axis}"] = {**ticks, "domain": across, "anchor": f"y{axis}"}
+            layout[f"yaxis{axis}"] = {
+                **ticks,
+                "domain": up,
+                "anchor": f"x{axis}",
+                "autorange": "reversed",
+                "title": {"text": f"{variant}: true" if j == 0 else ""},
+            }
+            if i == 0:
+                headings.append(_heading(target, sum(across) / 2))
+    return {"data": traces, "layout": {**layout, "annotations": headings}}
+
+
+def calibration(cells: pd.DataFrame) -> dict[str, Any]:
+    """Expected calibration error by target and variant."""
+    targets = [name for name in _domains(cells) if name != UNSEEN]
+    variants = [str(name) for name in cells.variant.unique()]
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": variant,
+            "x": targets,
+            "marker": {"size": 10},
+            "y": _numbers(cells[cells.variant == variant].set_index("target").ece.reindex(targets)),
+            "hovertemplate": "%{x}: %{y:.3f}<extra>" + variant + "</extra>",
+        }
+        for variant in variants
+    ]
+    layout = {
+        "yaxis": {"title": {"text": "expected calibration error"}, "rangemode": "tozero"},
+        "height": 340,
+        "legend": {"orientation": "h", "y": -0.15},
+    }
+    return {"data": traces, "layout": layout, "coloured": variants}
+
+
+def training_curves(curves: pd.DataFrame) -> dict[str, Any]:
+    """Loss on training images and accuracy on the source's validation images, every seed a line."""
+    variants = [str(name) for name in curves.variant.unique()]
+    traces = []
+    for variant, mine in curves.groupby("variant", sort=False):
+        for n, (_, run) in enumerate(mine.groupby("model_seed", sort=True)):
+            for axis, column in (("", "loss"), ("2", "validation_accuracy")):
+                traces.append(
+                    {
+                        "type": "scatter",
+                        "mode": "lines+markers",
+                        "name": variant,
+                        "legendgroup": variant,
+                        "showlegend": n == 0 and not axis,
+                        "marker": {"size": 4},
+                        "line": {"width": 1.5},
+                        "x": run.epoch.tolist(),
+                        "y": _numbers(run[column] * (100 if axis else 1)),
+                        "xaxis": f"x{axis}",
+                        "yaxis": f"y{axis}",
+                    }
+                )
+    layout = {
+        "xaxis": {"domain": [0, 0.46], "title": {"text": "epoch"}},
+        "yaxis": {"title": {"text": "training loss"}, "rangemode": "tozero"},
+        "xaxis2": {"domain": [0.54, 1], "anchor": "y2", "title": {"text": "epoch"}},
+        "yaxis2": {"anchor": "x2", "title": {"text": "validation accuracy, %"}},
+        "height": 360,
+        "legend": {"orientation": "h", "y": -0.2},
+    }
+    return {"data": traces, "layout": layout, "coloured": variants}
+
+
+def _heading(text: str, at: float) -> dict[str, Any]:
+    return {
+        "text": text,
+        "x": at,
+        "y": 1.0,
+        "xref": "paper",
+        "yref": "paper",
+        "xanchor": "center",
+        "yanchor": "bottom",
+        "showarrow": False,
+    }
+
+
+def _number(value: Any, by: float = 1.0) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(by * float(value), 4)
+
+
+def _numbers(values: pd.Series[Any]) -> list[float | None]:
+    return [_number(value) for value in values]
+
+
+# --------------------------------------------------------------------------------- pictures
+
+
+def example_grid(domain: Domain, kernel_size: int = 3) -> UInt8[np.ndarray, "height width 3"]:
+    """The first image of every class, above what NeuRN makes of it."""
+    import torch
+
+    from murine.networks.neurn import neurn
+
+    first = [int(np.flatnonzero(domain.labels == label)[0]) for label in np.unique(domain.labels)]
+    images = domain.images[first]
+    pixels = torch.from_numpy(images.copy()).permute(0, 3, 1, 2).float() / 255
+    contrast = np.rint(255 * neurn(pixels, kernel_size).permute(0, 2, 3, 1).numpy()).astype(np.uint8)
+    return np.concatenate([np.concatenate(list(row), axis=1) for row in (images, contrast)], axis=0)
+
+
+def examples(domain: Domain) -> str:
+    """`example_grid` as the address of a PNG that is in the page itself."""
+    from PIL import Image
+
+    grid = example_grid(domain)
+    picture = Image.fromarray(grid).resize((grid.shape[1] * _ZOOM, grid.shape[0] * _ZOOM), Image.Resampling.NEAREST)
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

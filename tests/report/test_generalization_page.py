@@ -1,0 +1,113 @@
+"""The page on domains holds all numbers, loads nothing, and shows what NeuRN does."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from murine.generalization import summary
+from murine.generalization.domain import Domain, Identity
+from murine.generalization.preparation import Preparation
+from murine.networks.neurn import NeuRNTransform
+from murine.report.generalization import board, example_grid, write_page
+
+
+def runs(diverged=False):
+    rng = np.random.default_rng(0)
+    found = []
+    for variant in ("plain", "neurn3", "<i>sobel</i>"):
+        for seed in range(3):
+            for target in ("mnist", "usps", "svhn", "mnist+blur:1", "mnist+blur:2"):
+                labels = np.arange(60) % 3
+                predicted = np.where(rng.random(60) < 0.8, labels, (labels + 1) % 3)
+                found.append(
+                    {
+                        "task": f"{variant}{seed}",
+                        "source": "mnist",
+                        "network": "lenet",
+                        "pretrained": False,
+                        "variant": variant,
+                        "model_seed": seed,
+                        "data_seed": seed,
+                        "target": target,
+                        "state": "diverged" if diverged and variant == "neurn3" and seed == 2 else "finished",
+                        "unseen": target != "mnist",
+                        "n_images": 60,
+                        "n_train": 100,
+                        "n_validation": 10,
+                        "ece": 0.1,
+                        "labels": labels,
+                        "predicted": predicted,
+                        "groups": np.arange(60),
+                    }
+                )
+    return pd.DataFrame(found)
+
+
+def curves():
+    rows = [
+        {"source": "mnist", "network": "lenet", "variant": v, "model_seed": s, "epoch": e, "loss": 1 / e}
+        for v in ("plain", "neurn3")
+        for s in range(3)
+        for e in (1, 2)
+    ]
+    return pd.DataFrame(rows).assign(validation_accuracy=0.5)
+
+
+def digits():
+    rng = np.random.default_rng(1)
+    labels = np.array([2, 0, 1, 1, 0, 2])
+    return Domain(
+        name="digits",
+        images=rng.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8),
+        labels=labels,
+        parts=np.array(["test"] * 6),
+        groups=np.array([""] * 6),
+        positions=np.arange(6),
+        classes=("0", "1", "2"),
+        identity=Identity(name="digits", sources=(), preparation=Preparation()),
+    )
+
+
+def test_page_tells_every_number_and_loads_nothing(tmp_path):
+    rows = runs(diverged=True)
+    file = write_page(rows, curves(), [digits()], tmp_path / "page.html", recipes=['{"epochs":3}'])
+    text = file.read_text("utf-8")
+    for cell in summary.cells(rows).itertuples():
+        if "+" not in cell.target:
+            assert f"{100 * cell.accuracy:.1f}" in text
+    assert "1 of neurn3" in text
+    assert "<i>sobel</i>" not in text
+    assert not re.search(r"""(src|href)=["'](?!#|data:)""", text.split("<script>")[0])
+    figures = re.findall(r'<script type="application/json">(.*?)</script>', text)
+    assert len(figures) == 6
+    assert all(json.loads(figure)["data"] for figure in figures)
+
+
+def test_figures_hold_the_summary():
+    rows = runs()
+    told = board(rows, curves(), "m")
+    cells = summary.cells(rows).set_index(["variant", "target"])
+    heat = json.loads(told["figures"]["heat"])["data"][0]
+    for variant, values in zip(heat["y"], heat["z"], strict=True):
+        for target, value in zip(heat["x"], values, strict=True):
+            assert value == pytest.approx(100 * cells.accuracy[variant, target], abs=1e-3)
+    strength = json.loads(told["figures"]["strength"])["data"]
+    assert strength[0]["x"] == [1, 2]
+    expected = [100 * cells.accuracy["plain", f"mnist+blur:{n}"] for n in (1, 2)]
+    assert strength[0]["y"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_examples_are_the_images_and_their_contrast():
+    domain = digits()
+    grid = example_grid(domain)
+    assert grid.shape == (64, 96, 3)
+    for column, first in enumerate((1, 2, 0)):
+        image = domain.images[first]
+        assert (grid[:32, 32 * column : 32 * column + 32] == image).all()
+        contrast = 255 * NeuRNTransform(3)(image).permute(1, 2, 0).numpy()
+        assert np.abs(grid[32:, 32 * column : 32 * column + 32] - contrast).max() <= 0.51
