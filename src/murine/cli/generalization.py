@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from murine.generalization.domain import Domain
+    from murine.generalization.matrix import Run
+    from murine.generalization.protocol import Setting
     from murine.generalization.recipe import Recipe
+    from murine.generalization.results import Results
+    from murine.progress import Progress
 
 app = typer.Typer()
 
@@ -69,6 +73,15 @@ def generalize(
     corruptions: Annotated[
         str, typer.Option("--corruptions", help="Corruptions of the source to meet too, at five strengths; or all.")
     ] = "",
+    search: Annotated[
+        int,
+        typer.Option(
+            "--search",
+            min=0,
+            help="Search N small networks without NeuRN and N with it, by the source alone, and compare the best; "
+            "instead of --network and --variants.",
+        ),
+    ] = 0,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Start from published weights (timm's).")] = False,
     atlas: AtlasOption = Path("atlas"),
     data: DataOption = None,
@@ -90,6 +103,8 @@ def generalize(
     `murine generalize --source mnist --protocol mnist10k --variants all --corruptions all --out page.html`
 
     `murine generalize --protocol leave-one-out --network resnet18 --recipe long --device cuda`
+
+    `murine generalize --source mnist --search 20 --set n_train=3000`
 
     `murine generalize --source fonts --network resnet18.a1_in1k --pretrained --recipe fine-tune --prepare size=64`
     """
@@ -116,14 +131,18 @@ def generalize(
     sources = _each(source) or (targets if leave_one_out else ["mnist"])
     found = settings(protocol, sources, targets, load, _strengths(corruptions))
     seed_pairs = matrix.seed_pairs(seeds, data_seed)
-    runs = matrix.plan(found, _each(network) or ["lenet"], chosen, how, seed_pairs, pretrained=pretrained)
+    results = Results(Atlas(atlas))
     with progress_bars(not quiet) as progress:
-        rows = matrix.compute(runs, Results(Atlas(atlas)), device=device, progress=progress)
+        if search:
+            runs = _searched(found, how, results, search, seed_pairs, device, progress)
+        else:
+            runs = matrix.plan(found, _each(network) or ["lenet"], chosen, how, seed_pairs, pretrained=pretrained)
+        rows = matrix.compute(runs, results, device=device, progress=progress)
     if out is not None:
         from murine.report.generalization import write_page
 
         shown = {target.name: target for setting in found for target, _ in setting.targets if "+" not in target.name}
-        curves = matrix.curves(runs, Results(Atlas(atlas)))
+        curves = matrix.curves(runs, results)
         _wrote(write_page(rows, curves, list(shown.values()), out, recipes=[how.model_dump_json()]), quiet)
     cells, differences = summary.cells(rows), summary.differences(rows)
     if format in (Format.csv, Format.json):
@@ -131,6 +150,33 @@ def generalize(
         show(cells.merge(differences.drop(columns=["unseen", "n_seeds"]), on=keys, how="left"), format)
     else:
         _print_matrix(cells, differences, how, format)
+
+
+def _searched(
+    found: Sequence[Setting],
+    recipe: Recipe,
+    results: Results,
+    n_trials: int,
+    seeds: Sequence[tuple[int, int]],
+    device: str,
+    progress: Progress,
+) -> list[Run]:
+    """The runs of the best networks with and without NeuRN, told as they are found."""
+    from murine.generalization import matrix
+    from murine.generalization.search import SIDES
+    from murine.generalization.search import search as look
+
+    runs = []
+    tick = progress.task("searching", len(SIDES) * n_trials * len(found))
+    for setting in found:
+        for best in look(setting, recipe, results, n_trials, seed=seeds[0][1], device=device, tick=tick):
+            print(
+                f"{setting.source.name}, best of {best.n_trials} {best.side} NeuRN: {best.network} {best.variant}, "
+                f"validation {best.clean:.3f}, corrupted {best.corrupted:.3f}",
+                file=sys.stderr,
+            )
+            runs += matrix.plan([setting], [best.network], [best.variant], recipe, seeds)
+    return runs
 
 
 def _each(texts: Sequence[str] | None) -> list[str]:

@@ -179,6 +179,16 @@ def _meet(run: Run, found: Trained, results: Results, device: str) -> None:
     results.add_rows(run.task, pd.DataFrame(rows))
 
 
+def trained_run(run: Run, results: Results, *, device: str = "cpu") -> nn.Module | None:
+    """The network of a run, trained now if it was not before; None where training diverged."""
+    found = results.trained(run.task) or _train(run, results, device, lambda: None)
+    if found.history.state == "diverged":
+        return None
+    module = run.build()
+    results.load_weights(run.task, module, found)
+    return module
+
+
 def curves(runs: Sequence[Run], results: Results) -> pd.DataFrame:
     """Training curves of finished runs: one row per run and epoch."""
     rows = []

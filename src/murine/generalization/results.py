@@ -124,11 +124,11 @@ class Results:
         diverged = history.state == "diverged"
         found = Trained(history, "" if diverged else weights.digest(module), n_train, n_validation)
         if not diverged:
-            from safetensors.torch import save_file
+            from safetensors.torch import save
 
             state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
             with appearing(self.weights_file(task)) as partial:
-                save_file(state, partial, metadata={"murine.task": task.digest, "sha256": found.weights_digest})
+                partial.write_bytes(save(state, {"murine.task": task.digest, "sha256": found.weights_digest}))
         about = {
             "task": task.model_dump(mode="json"),
             "provenance": provenance(),

@@ -1,0 +1,165 @@
+"""A search of small networks, with and without NeuRN: chosen by the source alone, compared on what they never saw."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from murine.generalization.architectures import ConvSpace
+from murine.generalization.corruptions import corrupted, corruptions
+from murine.generalization.domain import Domain
+from murine.generalization.matrix import Run, plan, trained_run
+from murine.generalization.protocol import Setting
+from murine.generalization.recipe import Recipe
+from murine.generalization.results import Results
+from murine.generalization.training import predict, split
+
+if TYPE_CHECKING:
+    import optuna
+
+#: Strength of the corruptions of validation images, of five.
+STRENGTH = 3
+
+#: The two sides; each gets the same number of trials.
+SIDES = ("without", "with")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The best of one side.
+
+    Attributes
+    ----------
+    network, variant
+        As `murine generalize` takes them.
+    value
+        Mean of the accuracies on validation images and on corrupted ones.
+    """
+
+    side: str
+    network: str
+    variant: str
+    value: float
+    clean: float
+    corrupted: float
+    n_trials: int
+
+
+def search(
+    setting: Setting,
+    recipe: Recipe,
+    results: Results,
+    n_trials: int,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    tick: Callable[[], None] = lambda: None,
+) -> list[Found]:
+    """Search both sides of the space, with NeuRN (where, and of which size) and without.
+
+    The objective is the mean of the accuracy on validation images of the source and of that on the same images
+    corrupted; targets are not looked at. Every trial is a run like any other, so one that was stopped goes on, and the
+    study itself is in a journal beside the runs: the same call goes on to ``n_trials`` of each side. The k-th finished
+    trial is the same whether anything was stopped before it or not.
+
+    Parameters
+    ----------
+    n_trials
+        Of each side, finished ones from before counted.
+    seed
+        Of the sampler (Optuna's TPE); networks are trained from model and data seed ``seed``.
+    tick
+        Called after every trial.
+
+    Returns
+    -------
+    found
+        The best of each side, ``without`` first.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    training, validation = split(setting.source, recipe, seed)
+    shifted = [corrupted(validation, name, STRENGTH) for name in corruptions]
+    best = []
+    for side in SIDES:
+        study = _study(results.atlas.folder / "search.journal", _name(training, recipe, side, seed))
+        for stopped in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
+            study.tell(stopped.number, state=optuna.trial.TrialState.FAIL)  # of a search that was stopped
+        while (n := len(study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]))) < n_trials:
+            study.sampler = _sampler(seed, n)
+            trial = study.ask()
+            network, variant = suggested(trial, side)
+            run = plan([setting], [network], [variant], recipe, [(seed, seed)])[0]
+            clean, moved = _objective(run, results, validation, shifted, device)
+            trial.set_user_attr("network", network)
+            trial.set_user_attr("variant", variant)
+            trial.set_user_attr("clean", clean)
+            trial.set_user_attr("corrupted", moved)
+            study.tell(trial, (clean + moved) / 2)
+            tick()
+        chosen = study.best_trial
+        about: dict[str, Any] = chosen.user_attrs
+        best.append(Found(side, value=float(chosen.value or 0.0), n_trials=n_trials, **about))
+    return best
+
+
+def suggested(trial: optuna.trial.BaseTrial, side: str) -> tuple[str, str]:
+    """A network of the space and its variant."""
+    space = ConvSpace(
+        depth=trial.suggest_int("depth", 2, 4),
+        width=trial.suggest_categorical("width", [8, 16, 32]),
+        kernel=trial.suggest_categorical("kernel", [3, 5]),
+        norm=trial.suggest_categorical("norm", ["none", "batch", "instance", "layer"]),
+        activation=trial.suggest_categorical("activation", ["relu", "gelu", "elu"]),
+        skip=trial.suggest_categorical("skip", [False, True]),
+    )
+    if side == "without":
+        return space.name, "plain"
+    k = trial.suggest_categorical("k", [3, 4, 5])
+    place = trial.suggest_categorical("place", ["input", "inner"])
+    return space.name, f"neurn{k}" if place == "input" else f"neurn{k}-inner"
+
+
+def _objective(
+    run: Run, results: Results, validation: Domain, shifted: Sequence[Domain], device: str
+) -> tuple[float, float]:
+    """Accuracies on validation images, clean and corrupted; of a diverged run what guessing gives."""
+    module = trained_run(run, results, device=device)
+    if module is None:
+        return 1 / validation.n_classes, 1 / validation.n_classes
+    right = [float((predict(module, each, device=device).predicted == each.labels).mean()) for each in shifted]
+    clean = float((predict(module, validation, device=device).predicted == validation.labels).mean())
+    return clean, float(np.mean(right))
+
+
+def _name(training: Domain, recipe: Recipe, side: str, seed: int) -> str:
+    """The name of a study: all that decides what its trials are."""
+    text = f"{training.digest} {recipe.model_dump_json()} {side} {seed} {STRENGTH} {','.join(sorted(corruptions))}"
+    return f"{side}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _study(file: Path, name: str) -> optuna.Study:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    storage = JournalStorage(JournalFileBackend(str(file)))
+    return optuna.create_study(storage=storage, study_name=name, direction="maximize", load_if_exists=True)
+
+
+def _sampler(seed: int, n_finished: int) -> optuna.samplers.BaseSampler:
+    """A sampler whose next draw depends on what was finished alone."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a part of it is called experimental
+        own = int(np.random.default_rng([seed, n_finished]).integers(2**31))
+        return optuna.samplers.TPESampler(seed=own, n_startup_trials=5, multivariate=True)
