@@ -231,6 +231,42 @@ def test_explaining_an_atlas(murine, folder, tmp_path):
     assert "of each architecture the first counts; left out: nets.py:short@random:1" in ran.err
 
 
+def test_of_a_family_one_network_counts_and_of_a_network_not_its_variants(tmp_path):
+    names = ["test_resnet", "test_resnet+neurn", "test_vit", "test_vit2", "test_convnext", "test_mambaout"]
+    names += ["test_efficientnet"]
+    cortex = simulate(synthetic_scenes(16, 40), n_neuroids=8, n_repetitions=6, reliability=0.9)
+    cortex.recording.write(tmp_path / "mouse.nc")
+    np.savez(tmp_path / "images.npz", images=cortex.stimuli.images, ids=cortex.stimuli.ids)
+    plan = Plan(
+        CortexSettings(cortex=str(tmp_path / "mouse.nc"), n_splits=2),
+        layers="blocks",
+        input_size=64,
+        settings=Settings(n_bootstraps=4, n_permutations=0, seed=0),
+        stimuli=tmp_path / "images.npz",
+    )
+    atlas = Atlas(tmp_path / "atlas")
+    outcomes = sweep([Choice.parse(f"{name}@random:0") for name in names], plan, atlas)
+    assert {outcome.state for outcome in outcomes} == {"computed"}, outcomes
+    few = {"role": "random", "n_permutations": 99, "n_bootstraps": 0}
+    assert sorted(explain(atlas, **few).networks.network) == sorted({*names} - {"test_resnet+neurn"})
+    one = explain(atlas, one_per_family=True, **few)
+    assert sorted(one.networks.network) == [
+        "test_convnext",
+        "test_efficientnet",
+        "test_mambaout",
+        "test_resnet",
+        "test_vit",
+    ]
+
+
+def test_the_least_p_is_not_zero(murine, folder):
+    given = ["--atlas", folder / "atlas", "--role", "random", "--file", folder / "nets.py", "--permutations", 99]
+    ran = murine("explain", *given, "--bootstraps", 20, "--format", "markdown")
+    assert "| first | second | given | r | p | q |" in ran.out
+    assert "| 0.000 |" not in ran.out
+    assert all(float(line.split("|")[5]) >= 0.01 for line in ran.out.splitlines()[2:] if line)
+
+
 def test_what_is_explained_is_what_the_atlas_holds(folder):
     store = Atlas(folder / "atlas")
     found = explain(store, role="random", files=[folder / "nets.py"], n_permutations=99, n_bootstraps=0)

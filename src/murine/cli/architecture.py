@@ -182,6 +182,9 @@ def explain(
         list[Path] | None,
         typer.Option("--file", help="Python file that networks of the atlas were built by; repeat for several."),
     ] = None,
+    one_per_family: Annotated[
+        bool, typer.Option("--one-per-family", help="Of each family (EfficientNets, VGGs ...) only the first network.")
+    ] = False,
     vocabulary: VocabularyOption = "fine",
     method: Annotated[Method, typer.Option("--method", help="Correlation over pairs of networks.")] = Method.spearman,
     permutations: Annotated[int, typer.Option("--permutations", min=99, help="Relabellings of networks.")] = 9999,
@@ -202,7 +205,7 @@ def explain(
 
     Examples:
 
-    `murine explain --atlas atlas --role random --figure explained.png`
+    `murine explain --atlas atlas --role random --one-per-family --figure explained.png`
 
     `murine explain --cortex allen-neuropixels --metric rsa-pearson --file examples/trained_networks.py`
     """
@@ -219,6 +222,7 @@ def explain(
             role=role.value,
             input_size=input_size,
             files=file or [],
+            one_per_family=one_per_family,
             vocabulary=vocabulary,
             method=method.value,
             n_permutations=permutations,
@@ -227,14 +231,19 @@ def explain(
             progress=progress,
         )
     table = found.relations
+    headings = None
+    if format in (Format.table, Format.markdown):
+        # Of p, the least is 1 / (permutations + 1): three digits would make it zero.
+        table = table.assign(p=table.p.map("{:.2g}".format), q=table.q.map("{:.2g}".format))
+        table = table.rename(columns={"low": "r_low", "high": "r_high"})
+        headings = {name: name for name in ("first", "second", "given", "r", "p", "q")}
     if format is Format.table:
         networks = found.networks
         print(
             f"{len(networks)} {role.value} networks of {networks.layers.min()} to {networks.layers.max()} layers, "
             f"{found.cortex}, {found.metric}; {method.value}, {table.n_permutations.iloc[0]} permutations\n"
         )
-        table = table.drop(columns=["n_networks", "n_permutations"])
-    show(table, format, compact=False)
+    show(table, format, compact=False, headings=headings)
     if figure is not None:
         from murine.report.architectures import relations_figure, write
 

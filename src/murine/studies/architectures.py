@@ -23,9 +23,11 @@ from murine.comparison.multiplicity import adjusted_p
 from murine.comparison.rdm import kernel_rdm, upper
 from murine.comparison.rsa import comparisons
 from murine.errors import MurineError, some
+from murine.networks.catalogue import entry
 from murine.networks.kernel import LayerKernel
 from murine.networks.sequence import Vocabulary
 from murine.networks.spelling import as_published, published_heat_map, spell
+from murine.networks.zoo import Choice
 from murine.progress import Progress, Silent
 
 log = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ def explain(
     role: str = "trained",
     input_size: str | None = None,
     files: Sequence[str | Path] = (),
+    one_per_family: bool = False,
     vocabulary: str | Path | Vocabulary = "fine",
     method: Method = "spearman",
     n_permutations: int = 9999,
@@ -82,9 +85,9 @@ def explain(
 ) -> Explanation:
     """Relate alignments of architectures with representations and brain scores in an atlas.
 
-    Of networks with the same architecture (other weights, other seeds) only the first counts: they would be copies of
-    one thing. Networks are compared that have one ``role`` and one size of input, since both make representations
-    alike.
+    Of networks with the same architecture (other weights, other seeds, layers put in by surgery) only the first counts:
+    they would be copies of one thing. Networks are compared that have one ``role`` and one size of input, since both
+    make representations alike.
 
     Parameters
     ----------
@@ -94,6 +97,9 @@ def explain(
         ``trained`` or ``random``.
     files
         Of networks that were built by a user's file: where it is. Those whose file is not given are left out.
+    one_per_family
+        Of each family in the catalogue (`murine.networks.catalogue`) only the first network counts. Eight networks of
+        one family that differ from all others in everything make anything go with anything.
     vocabulary
         Of the layer sequences; not ``paper``, where the sequences of some networks are those of another framework.
     method, n_permutations, n_bootstraps, seed
@@ -104,7 +110,7 @@ def explain(
     MurineError
         Several cortices, metrics or sizes to choose from; fewer than five networks.
     """
-    board = _board(atlas, cortex, metric, role, input_size)
+    board = _board(atlas, cortex, metric, role, input_size, one_per_family)
     spelled = _spelled(board, files, vocabulary, progress)
     rows = [row for row in board.to_dict("records") if row["network"] in spelled]
     tasks = [ScoreTask.model_validate(atlas.about(row["task"])["task"]) for row in rows]
@@ -237,7 +243,9 @@ def _at_depths(layers: Sequence[tuple[float, LayerKernel | None]]) -> list[Layer
     return [usable[int(np.argmin(np.abs(depths - wanted)))][1] for wanted in DEPTHS]
 
 
-def _board(atlas: Atlas, cortex: str | None, metric: str | None, role: str, input_size: str | None) -> pd.DataFrame:
+def _board(
+    atlas: Atlas, cortex: str | None, metric: str | None, role: str, input_size: str | None, one_per_family: bool
+) -> pd.DataFrame:
     board = leaderboards(atlas, cortex=cortex, metric=metric)
     if input_size is not None:
         board = board[board.input_size == input_size]
@@ -249,13 +257,28 @@ def _board(atlas: Atlas, cortex: str | None, metric: str | None, role: str, inpu
         if len(known) > 1:
             option = "--" + column.replace("_", "-")
             raise MurineError(f"the atlas has scores of several: {', '.join(known)}. Choose one with {option}.")
-    architecture = [name if ".py:" in name else name.partition(".")[0] for name in board.network]
-    board = board.assign(architecture=architecture).sort_values(["architecture", "weights"], kind="stable")
-    several = board.architecture.duplicated()
+    plain = [Choice.parse(name).name for name in board.network]
+    architecture = [name if ".py:" in name else name.partition(".")[0] for name in plain]
+    board = board.assign(architecture=architecture).sort_values(["architecture", "network", "weights"], kind="stable")
+    board = _first_of(board, board.architecture, "architecture")
+    if one_per_family:
+        board = _first_of(board, [_family(name) for name in board.architecture], "family")
+    return board
+
+
+def _first_of(board: pd.DataFrame, kinds: Sequence[str], what: str) -> pd.DataFrame:
+    """The first row of each kind; tells which others are left out."""
+    several = pd.Series(list(kinds), index=board.index).duplicated()
     if several.any():
         names = [f"{row.network}@{row.weights}" for row in board[several].itertuples()]
-        log.warning("of each architecture the first counts; left out: %s.", some(names))
+        log.warning("of each %s the first counts; left out: %s.", what, some(names))
     return board[~several]
+
+
+def _family(architecture: str) -> str:
+    """As the catalogue has it; networks that it does not know are families of their own."""
+    known = "" if ".py:" in architecture else entry(architecture).family
+    return known or architecture
 
 
 def _spelled(
