@@ -109,7 +109,7 @@ def board(rows: pd.DataFrame, curves: pd.DataFrame, name: str) -> dict[str, Any]
     figures = {
         "heat": heat(cells),
         "differences": difference_dots(differences) if len(differences) else None,
-        "strength": strengths(cells, str(first.source)),
+        "strength": strengths(cells),
         "confusion": confusions(rows),
         "calibration": calibration(cells),
         "curves": training_curves(curves),
@@ -244,13 +244,13 @@ def difference_dots(differences: pd.DataFrame) -> dict[str, Any]:
     return {"data": traces, "layout": layout, "coloured": variants}
 
 
-def strengths(cells: pd.DataFrame, source: str) -> dict[str, Any] | None:
+def strengths(cells: pd.DataFrame) -> dict[str, Any] | None:
     """Accuracy against the strength of corruptions, one panel each; None where there are none."""
     there = cells[cells.target.str.contains("+", regex=False)]
-    there = there.assign(step=there.target.str.rpartition("+")[2])
     if there.empty:
         return None
-    there = there.assign(kind=there.step.str.partition(":")[0], strength=there.step.str.partition(":")[2].astype(int))
+    steps = there.target.str.rpartition("+")[2].str.partition(":")
+    there = there.assign(kind=steps[0], strength=steps[2].astype(int))
     kinds, variants = list(there.kind.unique()), [str(name) for name in there.variant.unique()]
     n = len(kinds)
     traces, headings = [], []
