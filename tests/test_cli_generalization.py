@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from typer.testing import CliRunner
 
 from murine.cli import app
@@ -27,7 +28,7 @@ def test_generalize_prints_the_matrix_and_goes_on(tmp_path, shared_data):
     assert [cell["target"] for cell in cells[:4]] == ["semeion", "mnist-m", "street", "mean of unseen"]
     assert all(0 <= c["accuracy_low"] <= c["accuracy"] <= c["accuracy_high"] <= 1 for c in cells)
     assert cells[4]["variant"] == "neurn3"
-    assert cells[4]["difference"] == cells[4]["accuracy"] - cells[0]["accuracy"]
+    assert cells[4]["difference"] == pytest.approx(cells[4]["accuracy"] - cells[0]["accuracy"])
     assert "NeuRN" in page.read_text("utf-8")
 
     again = CliRunner().invoke(app, arguments)

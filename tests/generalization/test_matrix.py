@@ -7,6 +7,7 @@ import logging
 
 import numpy as np
 import pytest
+import torch
 import toy_domains
 
 from murine.atlas.store import Atlas
@@ -127,3 +128,26 @@ def test_named_recipes_and_protocols():
     assert adapted("full", recipes["paper"]) == recipes["paper"]
     assert recipes["paper"].changed({"epochs": "3", "patience": None}).epochs == 3
     assert matrix.seed_pairs(2, 7) == [(0, 7), (1, 7)]
+
+
+def test_trained_networks_are_loaded_by_the_zoo(tmp_path):
+    """The same numbers as the run's own network gives, with NeuRN where it was."""
+    from murine.networks import weights, zoo
+
+    ten = tuple("0123456789")
+
+    def load(name, part):
+        return dataclasses.replace(toy_domains.load(name, part), classes=ten)
+
+    found, results = settings("full", ["dark"], [], load), Results(Atlas(tmp_path))
+    runs = plan(found, ["neurn3", "neurn5-inner"], "lenet-small", RECIPE.changed({"epochs": 1}))
+    rows = matrix.compute(runs, results)
+    x = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for run, digest in zip(runs, rows.weights_digest, strict=True):
+        network = zoo.load(matrix.choice(run, results))
+        assert weights.digest(network.module) == digest
+        own = matrix.trained_run(run, results)
+        torch.testing.assert_close(network.module(x), own.eval()(x))
+        assert network.preprocessing.input_size == (32, 32)
+    with pytest.raises(MurineError, match="cannot be loaded by the zoo"):
+        matrix.choice(plan(found, ["standardise"], "lenet-small")[0], results)

@@ -11,8 +11,8 @@ import pandas as pd
 from torch import nn
 
 from murine.errors import MurineError
-from murine.generalization import contenders
-from murine.generalization.architectures import build, check_network
+from murine.generalization import contenders, factories
+from murine.generalization.architectures import SIDE, architectures, build, check_network
 from murine.generalization.contenders import Contender
 from murine.generalization.protocol import Setting
 from murine.generalization.recipe import Recipe
@@ -187,6 +187,25 @@ def trained_run(run: Run, results: Results, *, device: str = "cpu") -> nn.Module
     module = run.build()
     results.load_weights(run.task, module, found)
     return module
+
+
+def choice(run: Run, results: Results) -> str:
+    """The finished network of a run as the zoo takes it, to be scored against a cortex.
+
+    Raises
+    ------
+    MurineError
+        For what the zoo cannot build: other classes than ten, searched and timm's networks, the layer ``standardise``.
+    """
+    task = run.task
+    if task.network not in architectures or len(task.classes) != 10 or task.layer == "standardise" or task.pretrained:
+        raise MurineError(
+            f"{task.network} {run.variant} cannot be loaded by the zoo; expected one of {', '.join(architectures)}, "
+            "ten classes, and a layer that `murine score` knows."
+        )
+    layer = contenders.apply(run.contender, build(task.network, 10, 0), task.network, SIDE)[1]
+    place = f"+{layer}" if layer else ""
+    return f"{factories.__file__}:{task.network.replace('-', '_')}{place}@{results.weights_file(task)}"
 
 
 def curves(runs: Sequence[Run], results: Results) -> pd.DataFrame:

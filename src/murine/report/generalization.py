@@ -114,13 +114,13 @@ def board(rows: pd.DataFrame, curves: pd.DataFrame, name: str) -> dict[str, Any]
         "calibration": calibration(cells),
         "curves": training_curves(curves),
     }
-    n_seeds = int(cells.n_seeds.max())
+    n_seeds, n_networks = int(cells.n_seeds.max()), int(rows.task.nunique())
     diverged = cells[cells.diverged > 0].drop_duplicates("variant")
     return {
         "id": name,
         "name": f"{first.network}{' (pretrained)' if first.pretrained else ''} trained on {first.source}",
         "finding": _finding(differences),
-        "about": f"{rows.task.nunique()} networks, {n_seeds} seed{'s' if n_seeds != 1 else ''} per variant, "
+        "about": f"{n_networks} network{'s' if n_networks != 1 else ''}, {n_seeds} seed{'s' if n_seeds != 1 else ''} per variant, "
         f"{int(first.n_train):,} training and {int(first.n_validation):,} validation images",
         "targets": list(_domains(cells)),
         "table": _table(cells, "accuracy"),
@@ -193,7 +193,7 @@ def heat(cells: pd.DataFrame) -> dict[str, Any]:
         "zmax": 100,
         "texttemplate": "%{text}",
         "hovertemplate": "%{y} on %{x}: %{text} %<extra></extra>",
-        "colorbar": {"title": {"text": "accuracy, %"}, "thickness": 12},
+        "showscale": False,
         "xgap": 2,
         "ygap": 2,
     }

@@ -31,7 +31,7 @@ function draw(place) {
     layout[name] = { ...axis(), automargin: true, ...layout[name] };
   }
   const room = place.querySelector("div");
-  Plotly.react(room, figure.data, layout, { displaylogo: false, responsive: true });
+  Plotly.react(room, figure.data, layout, { displayModeBar: false, responsive: true });
 }
 
 const drawAll = () => document.querySelectorAll("[data-figure]").forEach(draw);
