@@ -82,8 +82,9 @@ def test_showing(murine, shared_data):
 
 
 def test_shared_groups_show_what_must_not_meet(murine, shared_data):
-    rows = murine("show", "mnist-m", "mnist", "street", "--data", shared_data, "--format", "json").rows
-    assert [row["shared groups"] for row in rows] == [2000, 2000, 0]
+    names = ("mnist-m", "street", "mnist-m+contrast:1")
+    rows = murine("show", *names, "--data", shared_data, "--format", "json").rows
+    assert [row["shared groups"] for row in rows] == [2000, 0, 2000]
 
 
 def test_what_cannot_be_shown(murine, shared_data, tmp_path):

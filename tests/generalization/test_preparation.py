@@ -103,7 +103,7 @@ def test_polarity_is_the_sources(shared_data):
     assert (
         np.abs(turned.images.astype(int) - (255 - plain.images.astype(int))).max() <= 2
     )  # rows and columns are rounded
-    for name in ("semeion", "mnist-m"):
+    for name in ("semeion", "street"):
         same = load_domain(name, preparation=Preparation(polarity="white-on-black"), data=shared_data)
         assert (same.images == load_domain(name, data=shared_data).images).all()
     black = load_domain("semeion", preparation=Preparation(polarity="black-on-white"), data=shared_data)
