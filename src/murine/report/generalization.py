@@ -120,8 +120,9 @@ def board(rows: pd.DataFrame, curves: pd.DataFrame, name: str) -> dict[str, Any]
         "id": name,
         "name": f"{first.network}{' (pretrained)' if first.pretrained else ''} trained on {first.source}",
         "finding": _finding(differences),
-        "about": f"{n_networks} network{'s' if n_networks != 1 else ''}, {n_seeds} seed{'s' if n_seeds != 1 else ''} per variant, "
-        f"{int(first.n_train):,} training and {int(first.n_validation):,} validation images",
+        "about": f"{n_networks} network{'s' if n_networks != 1 else ''}, {n_seeds} "
+        f"seed{'s' if n_seeds != 1 else ''} per variant, {int(first.n_train):,} training and "
+        f"{int(first.n_validation):,} validation images",
         "targets": list(_domains(cells)),
         "table": _table(cells, "accuracy"),
         "differences": _table(differences, "difference"),
