@@ -1,6 +1,6 @@
 """Training through Lightning against a bare PyTorch loop, and what NeuRN at the input adds to an epoch of ResNet-18.
 
-    python benchmarks/train.py [--images 2560] [--network lenet] [--device cpu]
+    python benchmarks/train.py [--images 2560] [--repeats 3] [--network lenet] [--device cpu]
 
 Both train the same network on the same images from the same weights, in turn; the bare loop does nothing else: no
 validation, no checkpoint, no record of the loss. Ours validates on a tenth as many images and writes a checkpoint after

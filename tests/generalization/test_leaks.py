@@ -16,7 +16,7 @@ from murine.generalization.recipe import Recipe
 from murine.generalization.results import Results
 from murine.generalization.training import predict, split, train
 
-RECIPE = Recipe(epochs=6, batch_size=8, learning_rate=0.01, patience=2)
+RECIPE = Recipe(epochs=8, batch_size=8, learning_rate=0.01, patience=4)
 
 
 def baited(target, source):

@@ -254,9 +254,8 @@ def _print_wide(cells: pd.DataFrame, value: str, title: str, format: Format) -> 
             name = cell["target"]
             row[name] = _interval_text(cell, value)
         wide.append(row)
-    if format is Format.markdown:
-        print(f"{title}\n")
-    show(pd.DataFrame(wide), format, headings={name: name for name in ["variant", *targets]}, title=title)
+    print(f"{title}\n" if format is Format.markdown else title)
+    show(pd.DataFrame(wide), format, headings={name: name for name in ["variant", *targets]})
     print()
 
 

@@ -132,17 +132,19 @@ def board(rows: pd.DataFrame, curves: pd.DataFrame, name: str) -> dict[str, Any]
 
 
 def _finding(differences: pd.DataFrame) -> str:
-    """The best variant by the mean over unseen domains, or that none can be told from the plain network."""
+    """The largest change of the mean over unseen domains that is told from chance, or that there is none."""
     mean = differences[differences.target == UNSEEN]
     if mean.empty:
         return "Nothing to compare with a plain network."
-    best = mean.loc[mean.difference.idxmax()]
-    sure = "" if best.p_adjusted < 0.05 else " (not told from chance: "
-    p = f"p {best.p_adjusted:.2g} after Holm's adjustment"
-    return (
-        f"{best.variant} changes the mean accuracy on unseen domains most: {100 * best.difference:+.1f} points "
-        f"[{100 * best.difference_low:.1f}, {100 * best.difference_high:.1f}]" + (f"{sure}{p})." if sure else f", {p}.")
-    )
+    sure = mean[mean.p_adjusted < 0.05]
+    among = mean if sure.empty else sure
+    best = among.loc[among.difference.abs().idxmax()]
+    size = f"{100 * best.difference:+.1f} points [{100 * best.difference_low:.1f}, {100 * best.difference_high:.1f}]"
+    p = f"p {best.p_adjusted:.2g} after Holm's adjustment over {len(mean)} variants"
+    if sure.empty:
+        return f"No variant is told from plain on unseen domains; the largest change, {best.variant}: {size}, {p}."
+    others = f" Told from plain: {', '.join(sure.variant)}." if len(sure) > 1 else ""
+    return f"{best.variant} changes the mean over unseen domains by {size}, {p}.{others}"
 
 
 def _domains(cells: pd.DataFrame) -> list[str]:
