@@ -4,10 +4,12 @@ The neurons of `murine.cortex.simulated` see other scenes in every experiment, d
 three levels: the reliability of a neuron's mean response over its repetitions. Scores, ceilings and intervals are those
 of `Yardstick` and `score_layers`. Tables, in Markdown:
 
-1. Ceilings. Two experiments with the same neurons and scenes agree on something; the truth is its mean over sets of
-   scenes (as a root, for what correlates), and of tau-a the score of the matrix expected of many experiments.
+1. Ceilings. Two experiments with the same neurons and scenes agree on something; the truth is the root of its mean
+   over sets of scenes. Of tau-a it is the score of the matrix expected of many experiments, of single neurons what
+   follows from the variance of their responses to the scenes and that of the noise.
 2. Nothing shared: networks of other model neurons that saw the scenes in another order. How often does the interval
-   exclude zero; with the ceiling; and with the layer chosen among three on one half of the scenes, scored on the other?
+   exclude zero, and how often is it above; with the ceiling; and with the layer chosen among three on one half of the
+   scenes, scored on the other?
 3. Something shared: the same network with the scenes in order. How often does the interval cover the mean over all
    experiments?
 4. The best of 300 random layers, chosen on the scenes it is scored on, and chosen on other ones.
@@ -124,14 +126,18 @@ def captured(name: str, units: np.ndarray) -> CapturedLayer:
 
 
 def agreement(name: str, one: Targets, other: Targets) -> np.ndarray:
-    """How alike two experiments are, for each site (of neurons, for each of them)."""
+    """How alike two experiments are, for each site."""
     metric = metrics[name]
-    if metric.of_neurons:
-        pairs = zip(one.population.means, other.population.means, strict=True)
-        return np.array([np.corrcoef(a, b)[0, 1] for a, b in pairs])
     if name == "rsa-reweighted":
         metric = metrics["rsa-pearson"]
     return np.diag(metric.score(metric.of_sites(one), metric.of_sites(other)))
+
+
+def neuron_truth(experiment: Experiment, targets: Targets) -> np.ndarray:
+    """The correlation of mean responses with true ones, averaged over the neurons of each site."""
+    signal = experiment.true.var(axis=1, ddof=1)
+    expected = np.sqrt(signal / (signal + experiment.noise[:, 0] ** 2))
+    return np.array([expected[members].mean() for members in targets.population.members])
 
 
 def expected_score(name: str, experiment: Experiment, targets: Targets) -> np.ndarray:
@@ -163,12 +169,14 @@ def experiment_rows(world: World, chosen: Sequence[str], parts: Sequence[int], t
         about = {"metric": name, "level": level, "seed": seed}
         ceiling = yardstick.parts["all"].ceiling
         if 1 in parts and (ceiling.value > 0).any():
-            alike = agreement(name, one, other) if name != "rsa-tau-a" else expected_score(name, experiment, one)
+            if metrics[name].of_neurons:
+                alike = neuron_truth(experiment, one)
+            else:
+                alike = agreement(name, one, other) if name != "rsa-tau-a" else expected_score(name, experiment, one)
             ends = np.stack([ceiling.value, *ceiling.interval()], axis=1)
             for s, (value, low, high) in enumerate(ends):
-                members = one.population.members[s] if metrics[name].of_neurons else [s]
-                rows.append({**about, "part": 1, "site": s, "score": value, "low": low, "high": high})
-                rows[-1]["alike"] = alike[members]
+                found = {"score": value, "low": low, "high": high, "alike": alike[s]}
+                rows.append({**about, "part": 1, "site": s, **found})
         if 2 in parts:
             layers = [experiment.layer(k % 3, k) for k in range(N_SHUFFLED)]
             rows += score_rows(score_layers(layers, yardstick), {**about, "part": 2})
@@ -228,11 +236,9 @@ def mean(rows: pd.DataFrame, column: str = "score") -> str:
 def ceilings(rows: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for (name, level), found in rows.groupby(["metric", "level"], sort=False):
-        truths = {}
-        for site, own in found.groupby("site"):
-            alike = np.mean(np.stack(own.alike.to_list()), axis=0)
-            truths[site] = float(np.mean(alike if name == "rsa-tau-a" else np.sqrt(np.maximum(alike, 0))))
-        truth = found.site.map(truths)
+        truth = found.groupby("site").alike.transform("mean")
+        if not (name == "rsa-tau-a" or metrics[name].of_neurons):
+            truth = np.sqrt(truth.clip(lower=0))
         kept = found[found.score > 0]
         lines.append(
             {
@@ -254,6 +260,7 @@ def zeros(rows: pd.DataFrame) -> pd.DataFrame:
         line = {"metric": name, "reliability": level, "mean score": mean(whole)}
         if name not in NO_ZERO:
             line["not 0, %"] = percent(excluded(whole, 0.0))
+            line["above 0, %"] = percent(whole.low[np.isfinite(whole.low)] > 0)
             line["ceiled not 0, %"] = percent(excluded(whole, 0.0, "ceiled_"))
             line["nested not 0, %"] = percent(excluded(nested, 0.0))
         lines.append({**line, "intervals": np.isfinite(whole.low).sum()})

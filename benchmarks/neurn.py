@@ -34,7 +34,7 @@ SHAPES = ((256, 3, 32, 32), (64, 64, 56, 56))
 def unfolded(x: Tensor, k: int = 3) -> Tensor:
     """The definition, window by window; for k = 3 ``replicate`` is the mirror with the edge repeated."""
     padded = functional.pad(x, (1, 1, 1, 1), mode="replicate")
-    deviation = padded.unfold(-2, k, 1).unfold(-1, k, 1).std(dim=(-2, -1), correction=0)
+    deviation = padded.unfold(2, k, 1).unfold(3, k, 1).std(dim=(-2, -1), correction=0)
     return deviation / deviation.amax(dim=(-3, -2, -1), keepdim=True)
 
 

@@ -236,3 +236,22 @@ def test_averaged_ceilings() -> None:
     groups = [np.array([0, 1]), np.array([2])]
     np.testing.assert_allclose(own.averaged(groups).value, [0.25, 0.7])
     np.testing.assert_allclose(own.averaged(groups).draws, [[0.5, 2], [3.5, 5]])
+
+
+def test_means_over_neurons_are_not_too_low():
+    rng = np.random.default_rng(8)
+    for reliability in (0.3, 0.6):
+        noise = np.sqrt((1 - reliability) / reliability * 20)
+        signal = rng.standard_normal((2000, 50, 1))
+        trials = (signal + noise * rng.standard_normal((2000, 50, 20))).astype(np.float32)
+        given = signal[:, :, 0].var(axis=1, ddof=1)  # what these stimuli happened to have
+        truth = np.sqrt(given / (given + noise**2 / 20)).mean()
+        counts = bootstrap_counts(50, 20, 0)
+        plain, corrected = (
+            neuron_ceiling(trials, "r", counts, "variance", for_means=better).averaged([np.arange(2000)])
+            for better in (False, True)
+        )
+        assert plain.value[0] < truth
+        assert abs(corrected.value[0] - truth) < (truth - plain.value[0]) / 2
+        low, high = corrected.interval()
+        assert low[0] < truth < high[0]

@@ -301,8 +301,8 @@ class Encoding(Metric):
         return self.neuron_ceiling(targets, counts).averaged(_population(targets).members)
 
     def neuron_ceiling(self, targets: Targets, counts: Counts) -> Ceiling:
-        """That of every neuron."""
-        return neuron_ceiling(_population(targets).trials, "r", counts, "variance")
+        """That of every neuron, for means over them."""
+        return neuron_ceiling(_population(targets).trials, "r", counts, "variance", for_means=True)
 
 
 class Ridge(Encoding):
