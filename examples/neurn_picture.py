@@ -84,7 +84,8 @@ def main(target: Path) -> None:
             shown += [NeuRNTransform(k)(picture) for k in WINDOWS]
             for row, image in enumerate(shown):
                 axis = axes[row, column]
-                axis.imshow(image.permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="none")
+                pixels = image.permute(1, 2, 0).squeeze(-1).numpy()
+                axis.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="none")
                 axis.set(xticks=[], yticks=[])
                 if column == 0:
                     axis.set_ylabel(f"k = {WINDOWS[row - 1]}" if row else "image", fontsize=8)
