@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from public_bucket import BucketServer, PublicBucket, bucket_server
 
 # Before murine is imported: every function checks the types, shapes and dtypes in its annotations.
 jaxtyping.install_import_hook("murine", "runtime_checks.checked")
+
+# A shell starts what it runs in the background (`make test &`) with Ctrl-C ignored, and processes that tests start and
+# interrupt would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
