@@ -12,6 +12,7 @@ from murine.comparison.neuron_ceiling import (
     METHODS,
     calibrated,
     correlation_draws,
+    for_mean,
     neuron_ceiling,
     neuron_reliability,
     oracle_correlation,
@@ -247,10 +248,8 @@ def test_means_over_neurons_are_not_too_low():
         given = signal[:, :, 0].var(axis=1, ddof=1)  # what these stimuli happened to have
         truth = np.sqrt(given / (given + noise**2 / 20)).mean()
         counts = bootstrap_counts(50, 20, 0)
-        plain, corrected = (
-            neuron_ceiling(trials, "r", counts, "variance", for_means=better).averaged([np.arange(2000)])
-            for better in (False, True)
-        )
+        own = neuron_ceiling(trials, "r", counts, "variance")
+        plain, corrected = (each.averaged([np.arange(2000)]) for each in (own, for_mean(own, trials)))
         assert plain.value[0] < truth
         assert abs(corrected.value[0] - truth) < (truth - plain.value[0]) / 2
         low, high = corrected.interval()

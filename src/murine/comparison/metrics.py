@@ -22,7 +22,7 @@ from murine.comparison.chance import above_chance, chance_correlations
 from murine.comparison.encoding import centred_grams, correlate, loo_operators, relabelled_correlations
 from murine.comparison.inference import MIN_STIMULI, Counts, folds, relabelled_pairs, without_each
 from murine.comparison.influence import resampled_neurons, resampled_scores
-from murine.comparison.neuron_ceiling import neuron_ceiling
+from murine.comparison.neuron_ceiling import for_mean, neuron_ceiling
 from murine.comparison.pls import COMPONENTS, FoldedLayers
 from murine.comparison.rdm import dissimilarities, n_stimuli_of, upper
 from murine.comparison.reweighted import reweight
@@ -302,7 +302,8 @@ class Encoding(Metric):
 
     def neuron_ceiling(self, targets: Targets, counts: Counts) -> Ceiling:
         """That of every neuron, for means over them."""
-        return neuron_ceiling(_population(targets).trials, "r", counts, "variance", for_means=True)
+        trials = _population(targets).trials
+        return for_mean(neuron_ceiling(trials, "r", counts, "variance"), trials)
 
 
 class Ridge(Encoding):

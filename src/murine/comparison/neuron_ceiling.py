@@ -20,14 +20,7 @@ Columns = Float[np.ndarray, "n_stimuli n_columns"]
 
 
 def neuron_ceiling(
-    responses: Responses,
-    scale: str,
-    counts: Counts,
-    method: str = "split-half",
-    *,
-    n_splits: int = 100,
-    seed: int = 0,
-    for_means: bool = False,
+    responses: Responses, scale: str, counts: Counts, method: str = "split-half", *, n_splits: int = 100, seed: int = 0
 ) -> Ceiling:
     """The best score against each neuron's mean response over all repetitions that its noise allows.
 
@@ -43,8 +36,6 @@ def neuron_ceiling(
         A name in `METHODS`; see `neuron_reliability`.
     n_splits, seed
         Random halvings, for ``split-half``.
-    for_means
-        Correct ceilings, on scale ``r`` and by the method ``variance``, so that their mean is not too low (`for_mean`).
 
     Returns
     -------
@@ -55,9 +46,7 @@ def neuron_ceiling(
     without_one = (1 - np.eye(n_stimuli)).astype(np.uint16)
     samples = np.concatenate([counts, without_one])
     value, draws = neuron_reliability(responses, samples, method, n_splits=n_splits, seed=seed)
-    draws, left = draws[:-n_stimuli], draws[-n_stimuli:]
-    ceiling = Ceiling.from_reliability(value, calibrated(value, draws, left), scale)
-    return for_mean(ceiling, responses) if for_means else ceiling
+    return Ceiling.from_reliability(value, calibrated(value, draws[:-n_stimuli], draws[-n_stimuli:]), scale)
 
 
 def for_mean(ceiling: Ceiling, responses: Responses) -> Ceiling:
@@ -73,7 +62,7 @@ def for_mean(ceiling: Ceiling, responses: Responses) -> Ceiling:
     Parameters
     ----------
     ceiling
-        By the method ``variance``.
+        By `neuron_ceiling` with the method ``variance``.
     responses
         What it was made of.
     """
