@@ -9,22 +9,17 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
-from murine.files import appearing
 from murine.generalization import summary
 from murine.generalization.domain import Domain
 from murine.generalization.summary import UNSEEN
-from murine.report.page import colours, json_text, sha256, template_text
+from murine.report.frame import filled, json_text, save
 
 #: Variants of which confusions are drawn.
 _CONFUSED = 2
@@ -65,30 +60,15 @@ def write_page(
     MurineError
         The file cannot be written.
     """
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(
-        loader=PackageLoader("murine.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    script = '"use strict";\n{\n' + template_text(environment, "generalization.js") + "}\n"
-    plotly = get_plotlyjs()
-    hashes = " ".join(f"'sha256-{sha256(text)}'" for text in (plotly, script))
-    page = environment.get_template("generalization.html.j2").render(
-        policy=f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:",
-        title=title,
-        date=datetime.now(UTC).date().isoformat(),
-        version=version("murine"),
+    page = filled(
+        "generalization.html.j2",
+        ("generalization.js",),
+        title,
         boards=[board(mine, _of(curves, key), f"m{i}") for i, (key, mine) in enumerate(_matrices(rows))],
         examples=[{"name": domain.name, "picture": examples(domain)} for domain in domains],
         recipes=[json.dumps(json.loads(text), indent=1) for text in recipes],
-        style=Markup(colours() + template_text(environment, "page.css")),
-        plotly=Markup(plotly),
-        script=Markup(script),
     )
-    file = Path(file)
-    with appearing(file) as partial:
-        partial.write_text(page, encoding="utf-8", errors="backslashreplace", newline="\n")
-    return file
+    return save(page, file)
 
 
 _KEY = ["source", "network", "pretrained"]

@@ -4,28 +4,23 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from murine.atlas.leaderboard import MIN_CEILING
 from murine.atlas.store import Atlas
-from murine.files import appearing
 from murine.report import palette, texts
 from murine.report.boards import AREAS, Board, read_boards
 from murine.report.charts import chart_data, extent
+from murine.report.frame import filled, json_text, save
 
 #: Names of the areas that the Allen Institute abbreviates, as physiologists call them.
 _AREA_NAMES = {
@@ -73,79 +68,19 @@ def write_report(
     MurineError
         No results, an unknown cortex or metric, nothing that can be ranked, or a file that cannot be written.
     """
-    file = Path(file)
-    page = render(atlas, read_boards(atlas, cortex=cortex, metric=metric), title)
-    with appearing(file) as partial:
-        partial.write_text(page, encoding="utf-8", errors="backslashreplace", newline="\n")
-    return file
+    return save(render(atlas, read_boards(atlas, cortex=cortex, metric=metric), title), file)
 
 
 def render(atlas: Atlas, boards: Sequence[Board], title: str) -> str:
-    """The page as text.
-
-    A content security policy forbids it to load anything and to run any script but its two own ones, known by
-    their digests: whatever a network is called, it stays text.
-    """
-    from plotly.offline import get_plotlyjs
-
-    environment = Environment(
-        loader=PackageLoader("murine.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters["breakable"] = _breakable
-    style = template_text(environment, "page.css")
-    # In one block, so that the parts see each other's names and nobody else does.
-    parts = [template_text(environment, name) for name in ("base.js", "charts.js", "page.js")]
-    script = '"use strict";\n{\n' + "\n".join(parts) + "}\n"
-    plotly = get_plotlyjs()
-    hashes = " ".join(f"'sha256-{sha256(text)}'" for text in (plotly, script))
-    page = environment.get_template("page.html.j2")
-    return page.render(
-        policy=f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:",
-        title=title,
-        date=datetime.now(UTC).date().isoformat(),
-        version=version("murine"),
+    """The page as text."""
+    return filled(
+        "page.html.j2",
+        ("base.js", "charts.js", "page.js"),
+        title,
         summary=_summary(boards),
         roles=palette.ROLES,
         boards=[_board(atlas, board, f"b{i}") for i, board in enumerate(boards)],
-        style=Markup(colours() + style),
-        plotly=Markup(plotly),
-        script=Markup(script),
     )
-
-
-def template_text(environment: Environment, name: str) -> str:
-    if environment.loader is None:
-        raise LookupError("the environment has no loader")
-    return environment.loader.get_source(environment, name)[0]
-
-
-def _breakable(text: str) -> Markup:
-    """Escaped text that may break after the signs that names are made of."""
-    return Markup(re.sub(r"([:/_.])", r"\1<wbr>", str(escape(text))))
-
-
-def sha256(text: str) -> str:
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def json_text(data: object) -> Markup:
-    """JSON that nothing in it can break out of a script element."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
-
-
-def colours() -> str:
-    """The palette as variables, for light screens and paper and for dark screens."""
-
-    def block(ground: dict[str, str], roles: dict[str, str], hues: Sequence[str], heat: Sequence[str]) -> str:
-        colours = {**ground, **roles, "hues": ", ".join(hues), "heat": ", ".join(heat)}
-        return "{" + "".join(f"--{name}:{colour};" for name, colour in colours.items()) + "}"
-
-    light = block(palette.GROUND_LIGHT, palette.LIGHT, palette.HUES_LIGHT, palette.HEAT_LIGHT)
-    dark = block(palette.GROUND_DARK, palette.DARK, palette.HUES_DARK, palette.HEAT_DARK)
-    return f":root{light}\n@media screen and (prefers-color-scheme: dark){{:root:not(.printing){dark}}}\n"
 
 
 def _summary(boards: Sequence[Board]) -> str:
