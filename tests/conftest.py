@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jaxtyping
 import pytest
 
+from commands import Ran
 from public_bucket import BucketServer, PublicBucket, bucket_server
 
 # Before murine is imported: every function checks the types, shapes and dtypes in its annotations.
@@ -73,3 +76,24 @@ def server_of_buckets() -> Iterator[BucketServer]:
 def bucket(server_of_buckets: BucketServer) -> PublicBucket:
     """A public bucket; every test has keys of its own."""
     return server_of_buckets.bucket("public-data")
+
+
+@pytest.fixture
+def murine(monkeypatch, capsys) -> Iterator[Callable[..., Ran]]:
+    """Run a command in this process, through the same `main` as the installed script."""
+    from murine.cli import main
+
+    def run(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["murine", *map(str, arguments)])
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return Ran(code, *capsys.readouterr())
+
+    log = logging.getLogger("murine")
+    before = (list(log.handlers), log.level)
+    yield run
+    log.handlers, log.level = before[0], before[1]

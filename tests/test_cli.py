@@ -5,15 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -26,32 +23,6 @@ pytestmark = pytest.mark.usefixtures("unchecked")
 
 FEW = ("--bootstraps", "50", "--permutations", "20", "--splits", "5")
 COMMANDS = ("demo", "score", "results", "report", "models", "data list", "data show")
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def murine(monkeypatch, capsys) -> Iterator[Callable[..., Ran]]:
-    """Run a command in this process, through the same `main` as the installed script."""
-
-    def run(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["murine", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return Ran(code, *capsys.readouterr())
-
-    log = logging.getLogger("murine")
-    before = (list(log.handlers), log.level)
-    yield run
-    log.handlers, log.level = before[0], before[1]
 
 
 @pytest.fixture(scope="module")

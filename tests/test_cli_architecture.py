@@ -5,12 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import logging
-import sys
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -20,7 +16,6 @@ from scipy.stats import spearmanr
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import Plan, sweep
 from murine.atlas.task import CortexSettings
-from murine.cli import main
 from murine.comparison.alignment import similarities
 from murine.comparison.rdm import upper
 from murine.comparison.scoring import Settings
@@ -81,32 +76,6 @@ def wrong():
 """
 
 NAMES = ("short", "middle", "long", "linear", "pooled", "wide")
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def murine(monkeypatch, capsys) -> Iterator[Callable[..., Ran]]:
-    """Run a command in this process, through the same `main` as the installed script."""
-
-    def run(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["murine", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return Ran(code, *capsys.readouterr())
-
-    log = logging.getLogger("murine")
-    before = (list(log.handlers), log.level)
-    yield run
-    log.handlers, log.level = before[0], before[1]
 
 
 @pytest.fixture(scope="module")

@@ -5,20 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-import logging
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 
 from allen_bucket import FAILED, GONE, NO_DEMIXED, NO_EVENTS, SmallBucket, filled
-from murine.cli import main
+from commands import Ran
 from murine.cortex.recording import Recording
 from murine.stimuli import StimulusSet
 from public_bucket import FaultProxy
@@ -30,12 +28,6 @@ PARAGRAPH = "## Mouse responses from the public bucket"
 
 NOWHERE = "http://127.0.0.1:9"
 FEW = ("--bootstraps", "20", "--permutations", "20", "--splits", "5", "--layers", "blocks")
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture(scope="module")
@@ -50,25 +42,11 @@ def cache(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def murine(monkeypatch, capsys, cache, tmp_path) -> Iterator[Callable[..., Ran]]:
-    """Run a command in this process, in an empty folder, through the same `main` as the installed script."""
+def murine(murine, monkeypatch, cache, tmp_path) -> Callable[..., Ran]:
+    """Run a command in an empty folder, with the cache of all tests."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MURINE_CACHE", str(cache))
-
-    def run(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["murine", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return Ran(code, *capsys.readouterr())
-
-    log = logging.getLogger("murine")
-    before = (list(log.handlers), log.level)
-    yield run
-    log.handlers, log.level = before[0], before[1]
+    return murine
 
 
 @pytest.fixture

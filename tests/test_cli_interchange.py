@@ -5,16 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import logging
 import sys
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from murine.cli import main
+from commands import Ran
 from murine.comparison import geometry
 from murine.cortex.datasets import load_responses
 from murine.cortex.recording import Recording
@@ -26,31 +24,11 @@ from murine.studies.references import REFERENCES
 pytestmark = pytest.mark.usefixtures("unchecked")
 
 
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def murine(monkeypatch, capsys, tmp_path) -> Iterator[Callable[..., Ran]]:
-    """Run a command in this process, in an empty folder, through the same `main` as the installed script."""
+def murine(murine, monkeypatch, tmp_path) -> Callable[..., Ran]:
+    """Run a command in an empty folder."""
     monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["murine", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return Ran(code, *capsys.readouterr())
-
-    log = logging.getLogger("murine")
-    before = (list(log.handlers), log.level)
-    yield run
-    log.handlers, log.level = before[0], before[1]
+    return murine
 
 
 @pytest.fixture

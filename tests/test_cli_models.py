@@ -2,47 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import sys
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
-
 import pytest
 
-from murine.cli import main
-
 pytestmark = pytest.mark.usefixtures("unchecked")
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[dict[str, object]]:
-        return json.loads(self.out)
-
-
-@pytest.fixture
-def murine(monkeypatch, capsys) -> Iterator[Callable[..., Ran]]:
-    """Run a command in this process, through the same `main` as the installed script."""
-
-    def run(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["murine", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return Ran(code, *capsys.readouterr())
-
-    log = logging.getLogger("murine")
-    before = (list(log.handlers), log.level)
-    yield run
-    log.handlers, log.level = before[0], before[1]
 
 
 def test_help_tells_of_both(murine):

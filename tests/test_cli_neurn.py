@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from commands import Ran
 from murine.atlas.store import Atlas
-from murine.cli import main
 from murine.cortex.simulated import simulate
 from murine.scenes import synthetic_scenes
 
@@ -52,33 +49,17 @@ def odd():
 """
 
 
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def murine(monkeypatch, capsys, folder) -> Iterator[Callable[..., Ran]]:
-    """Run `murine neurn` on networks of the file, in this process, through the same `main` as the installed script."""
+def murine(murine, folder) -> Callable[..., Ran]:
+    """Run `murine neurn` on networks of the file."""
 
     def run(*arguments: object, networks: tuple[str, ...] = ("conv@random:0", "wide@random:0")) -> Ran:
         nets = [f"{folder / 'nets.py'}:{name}" for name in networks]
         few = ["--bootstraps", 20, "--splits", 2, "--input-size", 32, "--atlas", folder / "atlas"]
         cortex = ["--against", folder / "mouse.nc", "--stimuli", folder / "images.npz"]
-        monkeypatch.setattr(sys, "argv", ["murine", "neurn", *nets, *map(str, [*cortex, *few, *arguments])])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return Ran(code, *capsys.readouterr())
+        return murine("neurn", *nets, *cortex, *few, *arguments)
 
-    log = logging.getLogger("murine")
-    before = (list(log.handlers), log.level)
-    yield run
-    log.handlers, log.level = before[0], before[1]
+    return run
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +10,6 @@ import pytest
 
 from murine.atlas.leaderboard import leaderboards
 from murine.atlas.store import Atlas
-from murine.cli import main
 from murine.comparison.subjects import Sample
 from murine.cortex.simulated import simulate
 from murine.report.boards import read_boards
@@ -23,26 +19,6 @@ from murine.scenes import synthetic_scenes
 pytestmark = pytest.mark.usefixtures("unchecked")
 
 N_DRAWS = 40
-
-
-@pytest.fixture
-def murine(monkeypatch, capsys) -> Iterator[Callable[..., tuple[int, str, str]]]:
-    """Run a command in this process, through the same `main` as the installed script."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["murine", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return code, *capsys.readouterr()
-
-    log = logging.getLogger("murine")
-    before = (list(log.handlers), log.level)
-    yield run
-    log.handlers, log.level = before[0], before[1]
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import logging
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,7 +13,6 @@ import pytest
 from PIL import Image
 
 from murine.atlas.store import Atlas
-from murine.cli import main
 from murine.cortex.recording import Recording
 from murine.cortex.simulated import simulate
 from murine.errors import MurineError
@@ -46,32 +41,6 @@ def flat():
 def wrong():
     return Net(nn.Linear(7, 7))
 """
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def murine(monkeypatch, capsys) -> Iterator[Callable[..., Ran]]:
-    """Run a command in this process, through the same `main` as the installed script."""
-
-    def run(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["murine", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return Ran(code, *capsys.readouterr())
-
-    log = logging.getLogger("murine")
-    before = (list(log.handlers), log.level)
-    yield run
-    log.handlers, log.level = before[0], before[1]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import pickle
 import resource
@@ -12,11 +11,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -24,7 +22,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from murine.cli import main
+from commands import Ran
 from murine.cortex.recording import Recording
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -107,32 +105,6 @@ def failing():
 def wrong():
     return 3
 """
-
-
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def murine(monkeypatch, capsys) -> Iterator[Callable[..., Ran]]:
-    """Run a command in this process, through the same `main` as the installed script."""
-
-    def run(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["murine", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return Ran(code, *capsys.readouterr())
-
-    log = logging.getLogger("murine")
-    before = (list(log.handlers), log.level)
-    yield run
-    log.handlers, log.level = before[0], before[1]
 
 
 @dataclass

@@ -4,52 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from murine.cli import main
+from commands import Ran
 from murine.generalization.archives import FILES, File, archive_folder
 from murine.generalization.domains import domains, load_domain
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
 
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def rows(self) -> list[dict[str, object]]:
-        return json.loads(self.out)
-
-
 @pytest.fixture
-def murine(monkeypatch, capsys, tmp_path) -> Iterator[Callable[..., Ran]]:
-    """Run a command in this process, with a cache of its own."""
+def murine(murine, monkeypatch, tmp_path) -> Callable[..., Ran]:
+    """Run `murine domains`, with a cache of its own."""
     monkeypatch.setenv("MURINE_CACHE", str(tmp_path / "cache"))
-
-    def run(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["murine", "domains", *map(str, arguments)])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return Ran(code, *capsys.readouterr())
-
-    log = logging.getLogger("murine")
-    before = (list(log.handlers), log.level)
-    yield run
-    log.handlers, log.level = before[0], before[1]
+    return partial(murine, "domains")
 
 
 def test_every_command_has_examples(murine):
