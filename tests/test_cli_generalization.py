@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -35,6 +36,35 @@ def test_generalize_prints_the_matrix_and_goes_on(tmp_path, shared_data):
     assert again.exit_code == 0
     assert "trained on semeion: accuracy in %, 95 % intervals over 2 seeds and images" in again.stdout
     assert f"{100 * cells[0]['accuracy']:.1f}" in again.stdout
+
+
+def test_networks_are_scored_against_a_cortex_too(tmp_path, shared_data):
+    """Corruptions, few test images, leave-one-out and the change in brain score, all in one small matrix."""
+    arguments = ["generalize", "--protocol", "leave-one-out", "--source", "street", "--target", "semeion,street"]
+    arguments += ["--network", "lenet-small", "--variants", "plain,neurn3,sobel", "--seeds", "1", "--set", "epochs=1"]
+    arguments += ["--corruptions", "inversion", "--test-images", "40", "--against", "simulated"]
+    arguments += ["--atlas", str(tmp_path / "atlas"), "--out", str(tmp_path / "page.html")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert ", rsa-pearson: brain score in % of the noise ceiling, and accuracy on unseen domains" in result.stdout
+    again = CliRunner().invoke(app, [*arguments, "--format", "json"])
+    cells = pd.DataFrame(json.loads(again.stdout))
+    domains = cells[~cells.target.str.contains("+", regex=False)]
+    assert domains.target.unique().tolist() == ["not-street", "street"]
+    assert (cells.n_images <= 40).all()
+    assert cells.target.str.endswith(tuple(f"inversion:{n}" for n in range(1, 6))).sum() == 15
+    assert cells[cells.variant == "plain"].brain_difference.isna().all()
+    assert cells[cells.variant != "plain"].brain_after.between(-1, 1).all()
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "More like mouse cortex, more robust?" in page
+
+
+def test_what_cannot_be_scored_is_told_before_training(tmp_path, shared_data):
+    arguments = ["generalize", "--source", "semeion", "--network", "conv(depth=2)", "--against", "simulated"]
+    result = CliRunner().invoke(app, [*arguments, "--atlas", str(tmp_path)])
+    assert result.exit_code != 0
+    assert "cannot be scored against a cortex" in str(result.exception)
+    assert not (tmp_path / "trained").exists()
 
 
 def test_what_is_not_known_is_told():

@@ -11,9 +11,10 @@ from murine.errors import MurineError
 from murine.generalization import augmentation
 from murine.generalization.architectures import ConvSpace, architectures, build
 from murine.generalization.augmentation import augmentations
-from murine.generalization.contenders import Standardise, apply, contender_named, contenders
+from murine.generalization.contenders import apply, contender_named, contenders
 from murine.networks import weights
 from murine.networks.neurn import neurn
+from murine.networks.normalisation import layers
 
 
 def pictures(n=6, side=32):
@@ -118,12 +119,13 @@ def test_architectures_take_small_images_and_an_inner_layer(name):
 
 def test_standardise_is_what_it_says():
     x = as_tensor(pictures())
-    y = Standardise()(x)
+    standardise = layers["standardise"]()
+    y = standardise(x)
     flat = y.flatten(1)
     torch.testing.assert_close(flat.mean(dim=1), torch.zeros(len(x)), atol=1e-5, rtol=0)
     torch.testing.assert_close(flat.std(dim=1, unbiased=False), torch.ones(len(x)), atol=1e-3, rtol=0)
-    torch.testing.assert_close(Standardise()(3 * x - 1), y, atol=1e-2, rtol=0)
-    assert torch.equal(Standardise()(torch.full((1, 3, 8, 8), 0.7)), torch.zeros(1, 3, 8, 8))
+    torch.testing.assert_close(standardise(3 * x - 1), y, atol=1e-2, rtol=0)
+    assert torch.equal(standardise(torch.full((1, 3, 8, 8), 0.7)), torch.zeros(1, 3, 8, 8))
 
 
 def test_spelt_layers_are_contenders():

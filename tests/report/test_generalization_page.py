@@ -102,6 +102,33 @@ def test_figures_hold_the_summary():
     assert strength[0]["y"] == pytest.approx(expected, abs=1e-3)
 
 
+def brains():
+    """Two variants: the mean of two seeds, and each."""
+    rows = []
+    for i, variant in enumerate(("neurn3", "<i>sobel</i>")):
+        for seed in (0, 1, -1):
+            row = {"source": "mnist", "network": "lenet", "pretrained": False, "variant": variant, "model_seed": seed}
+            row |= {"cortex": "allen-2p", "metric": "rsa-pearson", "brain_before": 0.25}
+            for j, name in enumerate(("brain_difference", "accuracy_difference")):
+                value = 0.1 * i - 0.07 * j
+                row |= {name: value, f"{name}_low": value - 0.05, f"{name}_high": value + 0.02}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def test_brain_scores_are_beside_accuracies(tmp_path):
+    told = board(runs(), curves(), "m", brains())
+    figure = json.loads(told["figures"]["brain"])
+    large = [trace for trace in figure["data"] if trace["showlegend"]]
+    assert [(trace["x"], trace["y"]) for trace in large] == [([0.0], [-7.0]), ([10.0], [3.0])]
+    assert large[1]["error_x"]["array"] == [2.0]
+    assert large[1]["error_y"]["arrayminus"] == [5.0]
+    assert figure["coloured"][0] == "plain", "a variant has one colour in all figures"
+    assert "plain networks reach 25.0 % of the noise ceiling" in told["brain"]
+    text = write_page(runs(), curves(), [], tmp_path / "page.html", brains=brains()).read_text("utf-8")
+    assert "allen-2p, rsa-pearson" in text
+
+
 def test_examples_are_the_images_and_their_contrast():
     domain = digits()
     grid = example_grid(domain)

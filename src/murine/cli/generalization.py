@@ -73,6 +73,10 @@ def generalize(
     corruptions: Annotated[
         str, typer.Option("--corruptions", help="Corruptions of the source to meet too, at five strengths; or all.")
     ] = "",
+    test_images: Annotated[
+        int | None,
+        typer.Option("--test-images", min=2, help="At most so many of every domain, drawn once (default: all)."),
+    ] = None,
     search: Annotated[
         int,
         typer.Option(
@@ -82,6 +86,15 @@ def generalize(
             "instead of --network and --variants.",
         ),
     ] = 0,
+    against: Annotated[
+        str,
+        typer.Option(
+            "--against",
+            help="Score every network against this cortex, too (a name of `murine data list`, or a .nc or .npz file), "
+            "and hold the change in brain score beside that in accuracy.",
+        ),
+    ] = "",
+    metric: Annotated[str, typer.Option("--metric", help="For --against, as for `murine score`.")] = "rsa-pearson",
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Start from published weights (timm's).")] = False,
     atlas: AtlasOption = Path("atlas"),
     data: DataOption = None,
@@ -103,6 +116,8 @@ def generalize(
     `murine generalize --source mnist --protocol mnist10k --variants all --corruptions all --out page.html`
 
     `murine generalize --protocol leave-one-out --network resnet18 --recipe long --device cuda`
+
+    `murine generalize --source mnist --variants all --against allen-2p --out page.html`
 
     `murine generalize --source mnist --search 20 --set n_train=3000`
 
@@ -129,27 +144,66 @@ def generalize(
 
     leave_one_out = protocol == "leave-one-out"
     sources = _each(source) or (targets if leave_one_out else ["mnist"])
-    found = settings(protocol, sources, targets, load, _strengths(corruptions))
+    found = settings(protocol, sources, targets, load, _strengths(corruptions), n_test=test_images)
     seed_pairs = matrix.seed_pairs(seeds, data_seed)
     results = Results(Atlas(atlas))
+    brains = None
     with progress_bars(not quiet) as progress:
         if search:
             runs = _searched(found, how, results, search, seed_pairs, device, progress)
         else:
             runs = matrix.plan(found, _each(network) or ["lenet"], chosen, how, seed_pairs, pretrained=pretrained)
+        if against:
+            from murine.studies.likeness import trained_choices
+
+            trained_choices(runs, results)  # what cannot be scored is told before anything is trained
         rows = matrix.compute(runs, results, device=device, progress=progress)
+        if against:
+            brains = _brains(runs, rows, results, against, metric, data, device, progress)
     if out is not None:
         from murine.report.generalization import write_page
 
         shown = {target.name: target for setting in found for target, _ in setting.targets if "+" not in target.name}
         curves = matrix.curves(runs, results)
-        _wrote(write_page(rows, curves, list(shown.values()), out, recipes=[how.model_dump_json()]), quiet)
+        _wrote(
+            write_page(rows, curves, list(shown.values()), out, brains=brains, recipes=[how.model_dump_json()]), quiet
+        )
     cells, differences = summary.cells(rows), summary.differences(rows)
     if format in (Format.csv, Format.json):
         keys = ["source", "network", "pretrained", "variant", "target"]
-        show(cells.merge(differences.drop(columns=["unseen", "n_seeds"]), on=keys, how="left"), format)
+        table = cells.merge(differences.drop(columns=["unseen", "n_seeds"]), on=keys, how="left")
+        if brains is not None:
+            means = brains[brains.model_seed == -1].filter(regex="^(source|network|pretrained|variant|brain)")
+            table = table.merge(means, on=keys[:-1], how="left")
+        show(table, format)
     else:
         _print_matrix(cells, differences, how, format)
+        if brains is not None:
+            _print_brains(brains, format)
+
+
+def _brains(
+    runs: Sequence[Run],
+    rows: pd.DataFrame,
+    results: Results,
+    against: str,
+    metric: str,
+    data: Path | None,
+    device: str,
+    progress: Progress,
+) -> pd.DataFrame:
+    """Every trained network scored against a cortex; changes to plain beside those in accuracy."""
+    from murine.atlas.sweep import Plan, sweep
+    from murine.atlas.task import CortexSettings
+    from murine.studies.likeness import shifts, trained_choices
+
+    choices = trained_choices(runs, results)
+    plan = Plan(CortexSettings(cortex=against), (metric,), "own", data=data, device=device)
+    outcomes = sweep(list(dict.fromkeys(choices.values())), plan, results.atlas, progress=progress)
+    for outcome in outcomes:
+        if outcome.state == "failed":
+            print(f"murine: {outcome.choice} has no brain score: {outcome.reason}", file=sys.stderr)
+    return shifts(rows, choices, outcomes, results)
 
 
 def _searched(
@@ -242,6 +296,42 @@ def _print_matrix(cells: pd.DataFrame, differences: pd.DataFrame, recipe: Recipe
             _print_wide(theirs, "difference", title, format)
 
 
+def _print_brains(brains: pd.DataFrame, format: Format) -> None:
+    """Per source and network: what every variant changes in brain score and in accuracy."""
+    import pandas as pd
+
+    from murine.studies.likeness import association
+
+    if brains.empty:
+        print("No variant has a plain network of the same seeds beside it: no change in brain score can be told.")
+        return
+    for row in association(brains).to_dict("records"):
+        of_network = (brains.source == row["source"]) & (brains.network == row["network"])
+        mine = brains[of_network & (brains.model_seed == -1)]
+        title = (
+            f"{row['network']} trained on {row['source']}, {mine.cortex.iloc[0]}, {mine.metric.iloc[0]}: brain score "
+            "in % of the noise ceiling, and accuracy on unseen domains"
+        )
+        told = pd.DataFrame(
+            {
+                "variant": mine.variant,
+                "brain score": (100 * mine.brain_after).map("{:.1f}".format),
+                "minus plain": [_interval_text(cell, "brain_difference") for cell in mine.to_dict("records")],
+                "accuracy minus plain": [
+                    _interval_text(cell, "accuracy_difference") for cell in mine.to_dict("records")
+                ],
+            }
+        )
+        print(f"{title}\n" if format is Format.markdown else title)
+        show(told, format, headings={name: name for name in told})
+        if row["n_variants"] > 2:
+            print(
+                f"\nSpearman's correlation of the two changes over {row['n_variants']} variants: {row['rho']:+.2f}, "
+                f"p {row['p_value']:.2g} if variants were independent."
+            )
+        print()
+
+
 def _print_wide(cells: pd.DataFrame, value: str, title: str, format: Format) -> None:
     """Variants by targets, in per cent."""
     import pandas as pd
@@ -260,7 +350,7 @@ def _print_wide(cells: pd.DataFrame, value: str, title: str, format: Format) -> 
 
 
 def _interval_text(cell: Mapping[str, Any], value: str) -> str:
-    sign = "+" if value == "difference" else ""
+    sign = "+" if value.endswith("difference") else ""
     middle, low, high = (100 * cell[name] for name in (value, f"{value}_low", f"{value}_high"))
     if middle != middle:
         return "diverged"

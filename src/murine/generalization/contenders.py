@@ -16,25 +16,6 @@ from murine.networks.normalisation import layers
 from murine.registry import Registry
 
 
-class Standardise(nn.Module):
-    """Every image with mean 0 and variance 1 over all its channels and pixels: (x - mean) / sqrt(variance + eps).
-
-    Of a grey image the same as `InstanceNorm`, which takes every channel by itself.
-    """
-
-    def __init__(self, eps: float = 1e-5) -> None:
-        super().__init__()
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        near_zero = x - x[..., :1, :1, :1]  # or a bright flat image would become its rounding
-        centred = near_zero - near_zero.mean(dim=(-3, -2, -1), keepdim=True)
-        return centred / (centred.square().mean(dim=(-3, -2, -1), keepdim=True) + self.eps).sqrt()
-
-    def extra_repr(self) -> str:
-        return f"eps={self.eps}"
-
-
 class Normalise(nn.Module):
     """What pretrained networks want: (x - mean) / std, by channel, on its way into the network."""
 
@@ -56,7 +37,7 @@ class Contender:
     Attributes
     ----------
     layer
-        A layer by its name in `murine.networks.normalisation.layers`, or ``standardise``; '' for none.
+        A layer by its name in `murine.networks.normalisation.layers`; '' for none.
     place
         Where surgery puts it: ``input``, ``inner`` (after the network's first stage, see
         `murine.generalization.architectures`), or as surgery spells places.
@@ -137,10 +118,9 @@ def apply(contender: Contender, built: Built, network: str, side: int) -> tuple[
                     f"'{contender.layer}@after:layer1'."
                 )
             place = f"after:{built.inner}"
-        standardise = contender.layer == "standardise"
-        layer = Standardise() if standardise else surgery.layer_named(contender.layer)
+        layer = surgery.layer_named(contender.layer)
         surgery.insert(module, layer, place, probe=probe)
-        variant = f"{contender.layer if standardise else surgery.spelled(layer)}@{place}"
+        variant = f"{surgery.spelled(layer)}@{place}"
     else:
         variant = ""
     if set(built.mean) != {0.0} or set(built.std) != {1.0}:

@@ -172,10 +172,11 @@ def _meet(run: Run, found: Trained, results: Results, device: str) -> None:
     if not diverged:
         results.load_weights(run.task, module, found)
     names = {"source": run.setting.source.name, "variant": run.variant}
-    rows = [
-        row_of(run.task, found, names, target, unseen, None if diverged else predict(module, target, device=device))
-        for target, unseen in missing
-    ]
+    precision = run.task.recipe.precision
+    rows = []
+    for target, unseen in missing:
+        said = None if diverged else predict(module, target, device=device, precision=precision)
+        rows.append(row_of(run.task, found, names, target, unseen, said))
     results.add_rows(run.task, pd.DataFrame(rows))
 
 
@@ -195,13 +196,13 @@ def choice(run: Run, results: Results) -> str:
     Raises
     ------
     MurineError
-        For what the zoo cannot build: other classes than ten, searched and timm's networks, the layer ``standardise``.
+        For what the zoo cannot build: other classes than ten, images of other sizes, searched and timm's networks.
     """
-    task = run.task
-    if task.network not in architectures or len(task.classes) != 10 or task.layer == "standardise" or task.pretrained:
+    task, side = run.task, run.setting.source.images.shape[1]
+    if task.network not in architectures or len(task.classes) != 10 or task.pretrained or side != SIDE:
         raise MurineError(
-            f"{task.network} {run.variant} cannot be loaded by the zoo; expected one of {', '.join(architectures)}, "
-            "ten classes, and a layer that `murine score` knows."
+            f"{task.network} with {len(task.classes)} classes and images of {side} px cannot be scored against a "
+            f"cortex: expected one of {', '.join(architectures)}, from scratch, with ten classes and {SIDE} px."
         )
     layer = contenders.apply(run.contender, build(task.network, 10, 0), task.network, SIDE)[1]
     place = f"+{layer}" if layer else ""

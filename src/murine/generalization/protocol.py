@@ -78,6 +78,8 @@ def settings(
     targets: Sequence[str],
     load: Callable[[str, str | None], Domain],
     corruptions: Sequence[tuple[str, int]] = (),
+    *,
+    n_test: int | None = None,
 ) -> list[Setting]:
     """What is trained on, and tested on.
 
@@ -92,7 +94,9 @@ def settings(
     load
         From a name and a part (None: all) to a domain.
     corruptions
-        With their strengths: each of the source's first `N_CORRUPTED` test images is one more unseen target.
+        With their strengths: `N_CORRUPTED` of the source's test images, corrupted, are one more unseen target.
+    n_test
+        At most so many test images of every domain, drawn once, the same for all networks; None: all of them.
 
     Raises
     ------
@@ -120,11 +124,22 @@ def settings(
         else:
             source = whole[name]
             met = [(tests[name], False), *((tests[other], True) for other in dict.fromkeys(targets) if other != name)]
-        some = tests[name].subset(np.arange(min(N_CORRUPTED, tests[name].n_images)))
+        some = drawn(tests[name], N_CORRUPTED)
         met += [(corrupted(some, *step), True) for step in corruptions]
         trained_on = source.part("train")
-        found.append(Setting(source, tuple((excluding(test, trained_on), unseen) for test, unseen in met)))
+        fair = [(excluding(test, trained_on), unseen) for test, unseen in met]
+        found.append(Setting(source, tuple((drawn(test, n_test), unseen) for test, unseen in fair)))
     return found
+
+
+def drawn(domain: Domain, n: int | None) -> Domain:
+    """At most `n` images of a domain, drawn at random, always the same ones; None: all of them.
+
+    Images, not whole groups: the first ones of a domain in blocks would be of few typefaces.
+    """
+    if n is None or domain.n_images <= n:
+        return domain
+    return domain.subset(np.sort(np.random.default_rng(0).permutation(domain.n_images)[:n]))
 
 
 def adapted(protocol: str, recipe: Recipe) -> Recipe:

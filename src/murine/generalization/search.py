@@ -18,7 +18,7 @@ from murine.generalization.matrix import Run, plan, trained_run
 from murine.generalization.protocol import Setting
 from murine.generalization.recipe import Recipe
 from murine.generalization.results import Results
-from murine.generalization.training import predict, split
+from murine.generalization.training import accuracy, predict, split
 
 if TYPE_CHECKING:
     import optuna
@@ -134,9 +134,12 @@ def _objective(
     module = trained_run(run, results, device=device)
     if module is None:
         return 1 / validation.n_classes, 1 / validation.n_classes
-    right = [float((predict(module, each, device=device).predicted == each.labels).mean()) for each in shifted]
-    clean = float((predict(module, validation, device=device).predicted == validation.labels).mean())
-    return clean, float(np.mean(right))
+
+    def right(images: Domain) -> float:
+        said = predict(module, images, device=device, precision=run.task.recipe.precision)
+        return accuracy(said.predicted, images.labels)
+
+    return right(validation), float(np.mean([right(each) for each in shifted]))
 
 
 def _name(training: Domain, recipe: Recipe, side: str, seed: int) -> str:

@@ -218,6 +218,14 @@ def differences(rows: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def over_unseen(table: pd.DataFrame) -> pd.DataFrame:
+    """Of `cells` or `differences` the rows that speak for all unseen domains: their mean, or the only one there is."""
+    mean = table[table.target == UNSEEN]
+    if len(mean):
+        return mean
+    return table[table.target.isin(_unseen_domains(table))]
+
+
 def confusion(rows: pd.DataFrame, n_classes: int) -> NDArray[np.int64]:
     """Counts (true class, given class) of all rows together."""
     total = np.zeros((n_classes, n_classes), dtype=np.int64)

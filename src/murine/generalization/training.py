@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 #: Over an epoch, a loss so many times that of guessing, or none at all, is called diverged.
 DIVERGED = 10.0
 
-#: Images that pass together where nothing is learned.
-_EVALUATED = 512
+#: Images that pass together where nothing is learned: few enough that their maps stay in the cache.
+_EVALUATED = 128
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -308,11 +308,19 @@ def train(
 
 
 @torch.no_grad()
-def predict(module: nn.Module, domain: Domain, *, device: str = "cpu") -> Predictions:
-    """Classes that a network gives the images of a domain, and how sure it is."""
+def predict(module: nn.Module, domain: Domain, *, device: str = "cpu", precision: str = "32") -> Predictions:
+    """Classes that a network gives the images of a domain, and how sure it is.
+
+    Parameters
+    ----------
+    precision
+        As the network was trained, see `murine.generalization.recipe.Recipe`.
+    """
     target = _device(device)
     module.to(target).eval()
-    found = [module(images).float().softmax(dim=1).max(dim=1) for images, _ in Batches(domain, _EVALUATED, target)]
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    with torch.autocast(target.type, half, enabled=half is not None):
+        found = [module(images).float().softmax(dim=1).max(dim=1) for images, _ in Batches(domain, _EVALUATED, target)]
     confidence = torch.cat([each.values for each in found]).cpu().numpy()
     return Predictions(torch.cat([each.indices for each in found]).cpu().numpy(), confidence)
 

@@ -44,6 +44,26 @@ class InstanceNorm(nn.Module):
         return f"eps={self.eps}"
 
 
+@layers.register("standardise")
+class Standardise(nn.Module):
+    """Every image with mean 0 and variance 1 over all its channels and pixels: (x - mean) / sqrt(variance + eps).
+
+    Of a grey image the same as `InstanceNorm`, which takes every channel by itself.
+    """
+
+    def __init__(self, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x: Maps) -> Maps:
+        near_zero = x - x[..., :1, :1, :1]  # or a bright flat image would become its rounding
+        centred = near_zero - near_zero.mean(dim=(-3, -2, -1), keepdim=True)
+        return centred / (centred.square().mean(dim=(-3, -2, -1), keepdim=True) + self.eps).sqrt()
+
+    def extra_repr(self) -> str:
+        return f"eps={self.eps}"
+
+
 @layers.register("local-contrast")
 class LocalContrast(nn.Module):
     """Local contrast normalisation: v = x - blur(x), then v / max(mean(s), s) with s = sqrt(blur(v^2)).

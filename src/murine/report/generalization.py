@@ -20,6 +20,7 @@ from murine.generalization import summary
 from murine.generalization.domain import Domain
 from murine.generalization.summary import UNSEEN
 from murine.report.frame import filled, json_text, save
+from murine.studies.likeness import association
 
 #: Variants of which confusions are drawn.
 _CONFUSED = 2
@@ -34,6 +35,7 @@ def write_page(
     domains: Sequence[Domain],
     file: str | Path,
     *,
+    brains: pd.DataFrame | None = None,
     recipes: Sequence[str] = (),
     title: str = "What becomes of accuracy on domains never seen?",
 ) -> Path:
@@ -47,6 +49,8 @@ def write_page(
         One row per run and epoch: source, network, variant, model_seed, epoch, loss, validation_accuracy.
     domains
         Of which examples are shown, before and after NeuRN.
+    brains
+        Of `murine.studies.likeness.shifts`: changes in brain score beside those in accuracy.
     recipes
         How networks were trained, as JSON: told at the end.
 
@@ -64,7 +68,10 @@ def write_page(
         "generalization.html.j2",
         ("generalization.js",),
         title,
-        boards=[board(mine, _of(curves, key), f"m{i}") for i, (key, mine) in enumerate(_matrices(rows))],
+        boards=[
+            board(mine, _of(curves, key), f"m{i}", _of(brains, key) if brains is not None else None)
+            for i, (key, mine) in enumerate(_matrices(rows))
+        ],
         examples=[{"name": domain.name, "picture": examples(domain)} for domain in domains],
         recipes=[json.dumps(json.loads(text), indent=1) for text in recipes],
     )
@@ -78,28 +85,33 @@ def _matrices(rows: pd.DataFrame) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
     return [(tuple(key), mine) for key, mine in rows.groupby(_KEY, sort=False)]
 
 
-def _of(curves: pd.DataFrame, key: tuple[Any, ...]) -> pd.DataFrame:
-    return curves[(curves.source == key[0]) & (curves.network == key[1])]
+def _of(table: pd.DataFrame, key: tuple[Any, ...]) -> pd.DataFrame:
+    return table[(table.source == key[0]) & (table.network == key[1])] if len(table) else table
 
 
-def board(rows: pd.DataFrame, curves: pd.DataFrame, name: str) -> dict[str, Any]:
+def board(rows: pd.DataFrame, curves: pd.DataFrame, name: str, brains: pd.DataFrame | None = None) -> dict[str, Any]:
     """All that the page tells of one source and network."""
     cells, differences = summary.cells(rows), summary.differences(rows)
     first = rows.iloc[0]
     figures = {
         "heat": heat(cells),
         "differences": difference_dots(differences) if len(differences) else None,
+        "brain": brain_scatter(brains) if brains is not None and len(brains) else None,
         "strength": strengths(cells),
         "confusion": confusions(rows),
         "calibration": calibration(cells),
         "curves": training_curves(curves),
     }
+    for figure in figures.values():
+        if figure is not None and "coloured" in figure:
+            figure["coloured"] = [str(name) for name in cells.variant.unique()]  # a variant's colour is one everywhere
     n_seeds, n_networks = int(cells.n_seeds.max()), int(rows.task.nunique())
     diverged = cells[cells.diverged > 0].drop_duplicates("variant")
     return {
         "id": name,
         "name": f"{first.network}{' (pretrained)' if first.pretrained else ''} trained on {first.source}",
         "finding": _finding(differences),
+        "brain": _brain_finding(brains) if brains is not None and len(brains) else "",
         "about": f"{n_networks} network{'s' if n_networks != 1 else ''}, {n_seeds} "
         f"seed{'s' if n_seeds != 1 else ''} per variant, {int(first.n_train):,} training and "
         f"{int(first.n_validation):,} validation images",
@@ -125,6 +137,20 @@ def _finding(differences: pd.DataFrame) -> str:
         return f"No variant is told from plain on unseen domains; the largest change, {best.variant}: {size}, {p}."
     others = f" Told from plain: {', '.join(sure.variant)}." if len(sure) > 1 else ""
     return f"{best.variant} changes the mean over unseen domains by {size}, {p}.{others}"
+
+
+def _brain_finding(brains: pd.DataFrame) -> str:
+    """What cortex and metric, and whether what gains the one gains the other."""
+    found, first = association(brains).iloc[0], brains.iloc[0]
+    reached = f"{100 * first.brain_before:.1f} % of the noise ceiling"
+    about = f"Against {first.cortex}, {first.metric}: plain networks reach {reached}."
+    if found.n_variants < 3:
+        return about
+    rho = f"{found.rho:+.2f}".replace("-", "−")
+    return (
+        f"{about} Spearman's correlation of the two changes over {found.n_variants} variants is {rho}, "
+        f"p {found.p_value:.2g} if variants were independent, which relatives are not."
+    )
 
 
 def _domains(cells: pd.DataFrame) -> list[str]:
@@ -192,29 +218,21 @@ def difference_dots(differences: pd.DataFrame) -> dict[str, Any]:
     for i, variant in enumerate(variants):
         mine = differences[differences.variant == variant].set_index("target").reindex(targets)
         shift = 0.7 * ((i + 0.5) / len(variants) - 0.5)
-        middle = 100 * mine.difference
         traces.append(
             {
                 "type": "scatter",
                 "mode": "markers",
                 "name": variant,
-                "x": _numbers(middle),
+                "x": _numbers(100 * mine.difference),
                 "y": [j + shift for j in range(len(targets))],
                 "text": targets,
-                "error_x": {
-                    "type": "data",
-                    "symmetric": False,
-                    "array": _numbers(100 * mine.difference_high - middle),
-                    "arrayminus": _numbers(middle - 100 * mine.difference_low),
-                    "thickness": 1.5,
-                    "width": 0,
-                },
+                "error_x": _error(mine, "difference"),
                 "marker": {"size": 8, "symbol": ["circle" if p < 0.05 else "circle-open" for p in mine.p_adjusted]},
                 "hovertemplate": "%{text}: %{x:+.1f} points<extra></extra>",
             }
         )
     layout = {
-        "xaxis": {"title": {"text": "difference to plain, percentage points"}, "zeroline": True, "zerolinewidth": 2},
+        "xaxis": {"title": {"text": "percentage points"}, "zeroline": True, "zerolinewidth": 2},
         "yaxis": {
             "tickvals": list(range(len(targets))),
             "ticktext": targets,
@@ -225,6 +243,53 @@ def difference_dots(differences: pd.DataFrame) -> dict[str, Any]:
         "legend": {"orientation": "h", "y": -0.15},
     }
     return {"data": traces, "layout": layout, "coloured": variants}
+
+
+def brain_scatter(brains: pd.DataFrame) -> dict[str, Any]:
+    """Change in accuracy on unseen domains against change in brain score: means with intervals, and single seeds."""
+    variants = [str(name) for name in brains.variant.unique()]
+    traces = []
+    for variant in variants:
+        mine = brains[brains.variant == variant]
+        for rows, whole in ((mine[mine.model_seed >= 0], False), (mine[mine.model_seed < 0], True)):
+            trace: dict[str, Any] = {
+                "type": "scatter",
+                "mode": "markers",
+                "name": variant,
+                "legendgroup": variant,
+                "showlegend": whole,
+                "x": _numbers(100 * rows.brain_difference),
+                "y": _numbers(100 * rows.accuracy_difference),
+                "opacity": 1.0 if whole else 0.45,
+                "marker": {"size": 11 if whole else 5},
+                "hovertemplate": "brain score %{x:+.1f}, accuracy %{y:+.1f} points<extra>"
+                + (variant if whole else f"{variant}, one seed")
+                + "</extra>",
+            }
+            if whole:
+                trace |= {"error_x": _error(rows, "brain_difference"), "error_y": _error(rows, "accuracy_difference")}
+            traces.append(trace)
+    zero = {"zeroline": True, "zerolinewidth": 2}
+    layout = {
+        "xaxis": {"title": {"text": "brain score, % of ceiling"}, **zero},
+        "yaxis": {"title": {"text": "accuracy, percentage points"}, **zero},
+        "height": 520,
+        "legend": {"orientation": "h", "y": -0.2},
+    }
+    return {"data": traces, "layout": layout, "coloured": variants}
+
+
+def _error(rows: pd.DataFrame, name: str) -> dict[str, Any]:
+    """The interval of a column in per cent, as error bars."""
+    middle = rows[name]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": _numbers(100 * (rows[f"{name}_high"] - middle)),
+        "arrayminus": _numbers(100 * (middle - rows[f"{name}_low"])),
+        "thickness": 1.5,
+        "width": 0,
+    }
 
 
 def strengths(cells: pd.DataFrame) -> dict[str, Any] | None:
@@ -251,14 +316,7 @@ def strengths(cells: pd.DataFrame) -> dict[str, Any] | None:
                     "showlegend": i == 0,
                     "x": mine.strength.tolist(),
                     "y": _numbers(100 * mine.accuracy),
-                    "error_y": {
-                        "type": "data",
-                        "symmetric": False,
-                        "array": _numbers(100 * (mine.accuracy_high - mine.accuracy)),
-                        "arrayminus": _numbers(100 * (mine.accuracy - mine.accuracy_low)),
-                        "thickness": 1,
-                        "width": 0,
-                    },
+                    "error_y": _error(mine, "accuracy"),
                     "xaxis": f"x{axis}",
                     "yaxis": f"y{axis}",
                     "hovertemplate": f"{kind} %{{x}}: %{{y:.1f}} %<extra>{variant}</extra>",
@@ -369,8 +427,8 @@ def training_curves(curves: pd.DataFrame) -> dict[str, Any]:
         "yaxis": {"title": {"text": "training loss"}, "rangemode": "tozero"},
         "xaxis2": {"domain": [0.54, 1], "anchor": "y2", "title": {"text": "epoch"}},
         "yaxis2": {"anchor": "x2", "title": {"text": "validation accuracy, %"}},
-        "height": 360,
-        "legend": {"orientation": "h", "y": -0.2},
+        "height": 390,
+        "legend": {"orientation": "h", "y": -0.35},
     }
     return {"data": traces, "layout": layout, "coloured": variants}
 

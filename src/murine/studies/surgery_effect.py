@@ -115,7 +115,8 @@ def effects(atlas: Atlas, pairs: Sequence[Pair], *, min_ceiling: float = MIN_CEI
         or animals where
         ``over`` says so (networks are taken as they are); ``higher, lower``: networks whose interval of the difference
         is above or below 0; ``layer_before, layer_after``: the chosen ones; ``inserted``: at how many sites a chosen
-        layer is the inserted one itself; ``ceiling, selection, over``.
+        layer is the inserted one itself; ``ceiling, selection, over, n_stimuli``; ``task_before, task_after``: digests
+        of what was scored, '' of means over networks.
 
     Raises
     ------
@@ -193,6 +194,9 @@ def _entries(before: pd.DataFrame, after: pd.DataFrame, variant: str, min_ceilin
             "ceiling": one["ceiling"],
             "selection": selection,
             "over": one["over"],
+            "n_stimuli": one["n_stimuli"],
+            "task_before": one["task"],
+            "task_after": other["task"],
         }
         entries.append(_Entry(about, Sample.of_row(one), Sample.of_row(other)))
     return [*entries, *_mean_over_sites(entries, min_ceiling)]
@@ -230,7 +234,7 @@ def _means_over_networks(entries: Sequence[_Entry]) -> list[_Entry]:
         if len(members) > 1:
             about = {
                 **members[0].about,
-                **dict.fromkeys(("weights", "layer_before", "layer_after"), ""),
+                **dict.fromkeys(("weights", "layer_before", "layer_after", "task_before", "task_after"), ""),
                 "network": f"mean of {len(members)}",
                 "n_networks": len(members),
                 "inserted": sum(member.about["inserted"] for member in members),

@@ -1,0 +1,125 @@
+"""Changes in brain score beside changes in accuracy: on a cortex that sees edges, and recomputed from the atlas."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+import toy_domains
+from murine.atlas.leaderboard import leaderboards
+from murine.atlas.store import Atlas
+from murine.atlas.sweep import Plan, sweep
+from murine.atlas.task import CortexSettings
+from murine.comparison.scoring import Settings
+from murine.cortex.recording import Recording
+from murine.errors import MurineError
+from murine.generalization import matrix, summary
+from murine.generalization.protocol import settings
+from murine.generalization.recipe import Recipe
+from murine.generalization.results import Results
+from murine.networks.neurn import neurn
+from murine.scenes import synthetic_scenes
+from murine.studies.likeness import association, shifts, trained_choices
+
+VARIANTS = ["plain", "neurn3", "standardise", "randconv"]
+
+
+def digits(name, part):
+    """Ten classes, as the zoo wants them; three of them occur."""
+    return dataclasses.replace(toy_domains.load(name, part), classes=tuple("0123456789"))
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """Networks trained on one domain, scored against neurons that see NeuRN of the image."""
+    folder = tmp_path_factory.mktemp("likeness")
+    stimuli = synthetic_scenes(40, 32)
+    images = torch.from_numpy(stimuli.images.copy()).double() / 255
+    contrast = torch.nn.functional.avg_pool2d(neurn(images[:, None], 3), 4).flatten(1).numpy()
+    rng = np.random.default_rng(0)
+    truth = (contrast - contrast.mean(axis=0)) @ rng.normal(size=(contrast.shape[1], 40))
+    trials = truth.T[:, :, None] + 0.3 * truth.std() * rng.normal(size=(40, 40, 6))
+    labels = {"neuroid_id": [f"n{i}" for i in range(40)], "area": np.repeat(["VISp", "VISl"], 20)}
+    Recording.from_arrays(trials, labels, {"stimulus_id": stimuli.ids}).write(folder / "mouse.nc")
+    np.savez(folder / "images.npz", images=stimuli.images, ids=stimuli.ids)
+
+    results = Results(Atlas(folder / "atlas"))
+    found = settings("full", ["dark"], ["grey", "noisy"], digits)
+    recipe = Recipe(epochs=1, batch_size=16)
+    runs = matrix.plan(found, ["lenet-small"], VARIANTS, recipe, matrix.seed_pairs(2))
+    rows = matrix.compute(runs, results)
+    choices = trained_choices(runs, results)
+    plan = Plan(
+        CortexSettings(cortex=str(folder / "mouse.nc"), n_splits=4),
+        layers="own",
+        settings=Settings(n_bootstraps=60, n_permutations=0, seed=0),
+        stimuli=folder / "images.npz",
+    )
+    outcomes = sweep(list(choices.values()), plan, results.atlas)
+    assert {outcome.state for outcome in outcomes} == {"computed"}, outcomes
+    return runs, rows, choices, outcomes, results, shifts(rows, choices, outcomes, results)
+
+
+def test_neurons_that_see_edges_favour_networks_behind_neurn(told):
+    table = told[-1]
+    mean = table[table.model_seed == -1].set_index("variant")
+    assert mean.index.tolist() == VARIANTS[1:]
+    assert mean.brain_difference_low["neurn3"] > 0
+    assert mean.brain_difference.idxmax() == "neurn3"
+    assert (mean.n_seeds == 2).all()
+
+
+def test_brain_scores_are_those_of_the_leaderboard(told):
+    runs, _, choices, outcomes, results, table = told
+    tasks = {str(outcome.choice): outcome.tasks[0] for outcome in outcomes}
+    board = leaderboards(results.atlas, tasks=list(tasks.values())).set_index("task")
+    score = {(run.variant, run.task.model_seed): board.ceiled[tasks[str(choices[run.task.digest])]] for run in runs}
+    for row in table[table.model_seed >= 0].itertuples():
+        assert row.brain_before == pytest.approx(score["plain", row.model_seed])
+        assert row.brain_after == pytest.approx(score[row.variant, row.model_seed])
+    of_seeds = table[table.model_seed >= 0].groupby("variant").brain_difference
+    mean = table[table.model_seed == -1].set_index("variant")
+    assert mean.brain_difference.to_dict() == pytest.approx(of_seeds.mean().to_dict())
+    # At least as wide as Student's interval over seeds alone.
+    width = (mean.brain_difference_high - mean.brain_difference_low) / 2
+    least = stats.t.isf(0.025, 1) * of_seeds.std() / np.sqrt(2)
+    assert (width >= least[width.index]).all()
+
+
+def test_accuracies_are_those_of_the_matrix(told):
+    _, rows, _, _, _, table = told
+    unseen = rows[rows.unseen].groupby(["variant", "model_seed"]).accuracy.mean()
+    for row in table[table.model_seed >= 0].itertuples():
+        expected = unseen[row.variant, row.model_seed] - unseen["plain", row.model_seed]
+        assert row.accuracy_difference == pytest.approx(expected)
+    mean = table[table.model_seed == -1].set_index("variant").accuracy_difference
+    overall = summary.over_unseen(summary.differences(rows)).set_index("variant").difference
+    assert mean.to_dict() == pytest.approx(overall.to_dict())
+
+
+def test_association_is_over_variants(told):
+    table = told[-1]
+    found = association(table)
+    mean = table[table.model_seed == -1]
+    rho, p = stats.spearmanr(mean.brain_difference, mean.accuracy_difference)
+    assert found.n_variants.tolist() == [3]
+    assert found[["rho", "p_value"]].to_numpy()[0] == pytest.approx([rho, p])
+    assert association(table[table.variant == "neurn3"]).rho.isna().all()
+
+
+def test_without_a_plain_network_there_is_nothing_to_tell(told):
+    _, rows, choices, outcomes, results, _ = told
+    assert shifts(rows[rows.variant != "plain"], choices, outcomes, results).empty
+    only = shifts(rows[rows.model_seed == 0], choices, outcomes, results)
+    assert only[only.model_seed == -1].n_seeds.tolist() == [1, 1, 1]
+
+
+def test_what_cannot_be_scored_is_told_before_it_is_trained(tmp_path):
+    found = settings("full", ["dark"], ["grey"], toy_domains.load)
+    runs = matrix.plan(found, ["lenet-small"], ["plain"], Recipe(epochs=1), [(0, 0)])
+    with pytest.raises(MurineError, match=r"lenet-small with 3 classes .* cannot be scored against a cortex"):
+        trained_choices(runs, Results(Atlas(tmp_path)))
