@@ -150,13 +150,14 @@ def _train(run: Run, results: Results, device: str, tick: Callable[[], None]) ->
         tick()
     if history.state == "diverged":
         log.warning(
-            "%s %s from %s (model seed %d): the loss diverged in epoch %d; the others go on. A lower --learning-rate "
-            "may help.",
+            "%s %s from %s (model seed %d): the loss diverged in epoch %d; the others go on. A lower rate may help: "
+            "--set learning_rate=%g.",
             task.network,
             run.variant,
             run.setting.source.name,
             task.model_seed,
             len(history.epochs),
+            task.recipe.learning_rate / 10,
         )
     return results.write_trained(task, module, history, training.n_images, validation.n_images)
 

@@ -202,21 +202,8 @@ def row_of(
     best = history.epochs[history.best] if history.best >= 0 else None
     about = {
         **names,
-        **{
-            key: getattr(task, key)
-            for key in (
-                *(
-                    "source_digest",
-                    "network",
-                    "layer",
-                    "place",
-                    "augmentation",
-                    "pretrained",
-                    "model_seed",
-                    "data_seed",
-                ),
-            )
-        },
+        **{key: getattr(task, key) for key in ("source_digest", "network", "layer", "place", "augmentation")},
+        **{key: getattr(task, key) for key in ("pretrained", "model_seed", "data_seed")},
         "task": task.digest,
         "recipe": task.recipe.model_dump_json(),
         "state": history.state,

@@ -272,7 +272,7 @@ def train(
         If the device cannot be used, or the checkpoint is of another network.
     """
     target = _device(device)
-    module.to(target)
+    module.to(target).train()  # Lightning takes a network in the mode it finds it in
     batches = Batches(training, recipe.batch_size, target, seed=data_seed, augment=augment)
     held_back = Batches(validation, _EVALUATED, target)
     with _lightning() as lightning, torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
