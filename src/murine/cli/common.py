@@ -30,6 +30,9 @@ class Format(StrEnum):
 
 
 AtlasOption = Annotated[Path, typer.Option("--atlas", help="Folder of results; made if missing.")]
+CacheOption = Annotated[
+    Path | None, typer.Option("--cache", help="Folder of fetched data (default: $MURINE_CACHE, then the system's).")
+]
 DataOption = Annotated[
     Path | None, typer.Option("--data", help="Folder of data (default: $MURINE_SHARED, then ../shared).")
 ]

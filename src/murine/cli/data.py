@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from murine.cli.common import DataOption, Format, FormatOption, QuietOption, quieten, show
+from murine.cli.common import CacheOption, DataOption, Format, FormatOption, QuietOption, quieten, show
 from murine.errors import MurineError, nearest
 
 if TYPE_CHECKING:
@@ -76,9 +76,6 @@ WindowOption = Annotated[
         help="What is averaged after onset: allensdk, de-vries2020, 0-250ms, or frames as 2:12; for allen-neuropixels "
         "milliseconds as 0:250, the default; repeat for more. [default: allensdk]",
     ),
-]
-CacheOption = Annotated[
-    Path | None, typer.Option("--cache", help="Folder of fetched data (default: $MURINE_CACHE, then the system's).")
 ]
 EndpointOption = Annotated[
     str, typer.Option("--endpoint", help="Another server with the bucket, as http://localhost:9000.")

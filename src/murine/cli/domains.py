@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from murine.cli.common import DataOption, Format, FormatOption, QuietOption, quieten, show
+from murine.cli.common import CacheOption, DataOption, Format, FormatOption, QuietOption, quieten, show
 
 if TYPE_CHECKING:
     from murine.generalization.domain import Domain
@@ -55,9 +54,6 @@ class Interpolation(StrEnum):
     nearest = "nearest"
 
 
-CacheOption = Annotated[
-    Path | None, typer.Option("--cache", help="Folder of fetched data (default: $MURINE_CACHE, then the system's).")
-]
 SizeOption = Annotated[int, typer.Option("--size", min=8, max=1024, help="Side of prepared images in pixels.")]
 FitOption = Annotated[Fit, typer.Option("--fit", help="stretch, crop, pad, or place (as pad, but never enlarged).")]
 FramingOption = Annotated[

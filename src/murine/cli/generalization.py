@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from murine.cli.common import AtlasOption, DataOption, DeviceOption, Format, FormatOption, QuietOption, quieten, show
+from murine.cli.common import (
+    AtlasOption,
+    CacheOption,
+    DataOption,
+    DeviceOption,
+    Format,
+    FormatOption,
+    QuietOption,
+    quieten,
+    show,
+)
 from murine.cli.common import names as listed
 from murine.errors import MurineError
 
@@ -95,9 +105,12 @@ def generalize(
         ),
     ] = "",
     metric: Annotated[str, typer.Option("--metric", help="For --against, as for `murine score`.")] = "rsa-pearson",
-    pretrained: Annotated[bool, typer.Option("--pretrained", help="Start from published weights (timm's).")] = False,
+    pretrained: Annotated[
+        bool, typer.Option("--pretrained", help="Start from the zoo's weights: any network that `murine score` takes.")
+    ] = False,
     atlas: AtlasOption = Path("atlas"),
     data: DataOption = None,
+    cache: CacheOption = None,
     device: DeviceOption = "cpu",
     out: Annotated[Path | None, typer.Option("--out", help="Write a page with figures (.html).")] = None,
     format: FormatOption = Format.table,
@@ -122,6 +135,8 @@ def generalize(
     `murine generalize --source mnist --search 20 --set n_train=3000`
 
     `murine generalize --source fonts --network resnet18.a1_in1k --pretrained --recipe fine-tune --prepare size=64`
+
+    `murine generalize --network examples/trained_networks.py:mobilenet_v2 --pretrained --prepare size=64`
     """
     from murine.atlas.store import Atlas
     from murine.generalization import contenders, matrix, summary
@@ -140,7 +155,7 @@ def generalize(
     preparation = _checked(Preparation, _values(prepare, "--prepare"), "--prepare")
 
     def load(name: str, part: str | None) -> Domain:
-        return load_domain(name, preparation=preparation, part=part, data=data)
+        return load_domain(name, preparation=preparation, part=part, data=data, cache=cache)
 
     leave_one_out = protocol == "leave-one-out"
     sources = _each(source) or (targets if leave_one_out else ["mnist"])

@@ -251,12 +251,15 @@ class Built:
         Where an inner layer goes, or '' where nobody said.
     mean, std
         By which a pretrained network's images are normalised, behind whatever a contender puts at the input.
+    start
+        Digest of the pretrained network, its head not yet replaced; '' from scratch.
     """
 
     module: nn.Module
     inner: str
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    start: str = ""
 
 
 def known_networks() -> list[str]:
@@ -283,11 +286,14 @@ def check_network(name: str, pretrained: bool = False) -> None:
         if name not in architectures:
             ConvSpace.parse(name)
         return
+    if pretrained:
+        return  # the zoo says what it does not know
     if not timm.is_model(name.partition(".")[0]):
         known = [*known_networks(), *timm.list_models()]
         raise MurineError(
             f"unknown network {name!r}{nearest(name, known) or '.'} Made for small images: "
-            f"{', '.join(known_networks())}; all others are timm's (`murine models` lists them)."
+            f"{', '.join(known_networks())}; all others are timm's (`murine models` lists them), and "
+            "with --pretrained whatever `murine score` takes."
         )
 
 
@@ -297,11 +303,13 @@ def build(name: str, n_classes: int, seed: int, *, pretrained: bool = False, sid
     Parameters
     ----------
     name
-        One of `architectures`, ``conv(depth=3,...)`` (`ConvSpace`), or a timm name (``mobilenetv3_small_100``).
+        One of `architectures`, ``conv(depth=3,...)`` (`ConvSpace`), or a timm name (``mobilenetv3_small_100``). With
+        ``pretrained`` whatever the zoo knows (`murine.networks.zoo.load`), ``torchvision:alexnet``,
+        ``path/to/file.py:factory``, ``resnet18@FILE``.
     seed
         Of the model: initial weights. A pretrained network's new head is drawn from it.
     pretrained
-        Start from published weights (timm's only), normalise images as these want it.
+        Start from the zoo's weights, normalise images as these want it; the head is replaced.
     side
         Of the images that it will be shown, in pixels.
 
@@ -335,12 +343,29 @@ def _of_zoo(name: str, n_classes: int, pretrained: bool, side: int) -> Built:
         except (AssertionError, TypeError, ValueError) as error:
             raise MurineError(f"{name} cannot be built for images of {side} x {side} px: {error}.") from error
     network = zoo.load(name, input_size=side)
-    module = network.module
-    try:
+    _replace_head(network.module, n_classes, name)
+    about = network.preprocessing
+    return Built(network.module, "", about.mean, about.std, network.digest)
+
+
+def _replace_head(module: nn.Module, n_classes: int, name: str) -> None:
+    """A new last layer, in place: as timm does it, or the last dense layer or convolution of 1 x 1 pixel."""
+    if hasattr(module, "reset_classifier"):
         module.reset_classifier(n_classes)  # type: ignore[operator]
-    except (AttributeError, TypeError) as error:
-        raise MurineError(f"the head of {name} cannot be replaced: {error}.") from error
-    return Built(module, "", network.preprocessing.mean, network.preprocessing.std)
+        return
+    weighted = [(key, part) for key, part in module.named_modules() if list(part.parameters(recurse=False))]
+    key, head = weighted[-1] if weighted else ("", module)
+    if isinstance(head, nn.Linear):
+        new: nn.Module = nn.Linear(head.in_features, n_classes, bias=head.bias is not None)
+    elif isinstance(head, nn.Conv2d) and head.kernel_size == (1, 1) and head.groups == 1:
+        new = nn.Conv2d(head.in_channels, n_classes, 1, bias=head.bias is not None)
+    else:
+        found = f"its last layer with weights is {type(head).__name__}" if weighted else "it has no weights"
+        raise MurineError(
+            f"the head of {name} cannot be replaced: {found}; expected a dense layer or a convolution of 1 x 1 pixel."
+        )
+    parent, _, child = key.rpartition(".")
+    setattr(module.get_submodule(parent), child, new)
 
 
 def _try(module: nn.Module, name: str, n_classes: int, side: int) -> None:

@@ -41,7 +41,7 @@ class Run:
     def build(self) -> nn.Module:
         """The network before it has learned anything."""
         task, side = self.task, self.setting.source.images.shape[1]
-        built = build(task.network, len(task.classes), task.model_seed, pretrained=task.pretrained, side=side)
+        built = build(task.network, len(task.classes), task.model_seed, pretrained=bool(task.pretrained), side=side)
         return contenders.apply(self.contender, built, task.network, side)[0]
 
 
@@ -74,14 +74,16 @@ def plan(
     for setting in settings:
         for _, data_seed in seeds[:1]:
             split(setting.source, recipe, data_seed)
+        side = setting.source.images.shape[1]
         for network in networks:
+            start = build(network, setting.source.n_classes, 0, pretrained=pretrained, side=side).start
             for variant, contender in chosen.items():
                 for model_seed, data_seed in seeds:
                     task = TrainingTask(
                         source_digest=setting.source.part("train").digest,
                         classes=setting.source.classes,
                         network=network,
-                        pretrained=pretrained,
+                        pretrained=start or False,
                         layer=contender.layer,
                         place=contender.place if contender.layer else "",
                         augmentation=contender.augmentation,

@@ -29,6 +29,7 @@ METHOD = 1
 class TrainingTask(Identified):
     """One network trained on one source from one pair of seeds: names its weights and its rows.
 
+    ``pretrained`` is the digest of the network that training starts from; False from scratch.
     Names of domains and contenders are no fields, but what they stand for is; nor are targets, of which training knows
     nothing, nor device and number of threads, which change no more than the last bits of a sum.
     """
@@ -38,7 +39,7 @@ class TrainingTask(Identified):
     source_digest: str
     classes: tuple[str, ...]
     network: str
-    pretrained: bool = False
+    pretrained: Literal[False] | str = False
     layer: str = ""
     place: str = ""
     augmentation: str = ""
@@ -203,7 +204,8 @@ def row_of(
     about = {
         **names,
         **{key: getattr(task, key) for key in ("source_digest", "network", "layer", "place", "augmentation")},
-        **{key: getattr(task, key) for key in ("pretrained", "model_seed", "data_seed")},
+        **{key: getattr(task, key) for key in ("model_seed", "data_seed")},
+        "pretrained": bool(task.pretrained),
         "task": task.digest,
         "recipe": task.recipe.model_dump_json(),
         "state": history.state,
