@@ -1,21 +1,13 @@
 """The picture of NeuRN on real digits."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "neurn_picture.py"
-
 
 @pytest.mark.usefixtures("shared_data")
-def test_the_picture_is_drawn_and_neurn_is_told_to_be_like_sobel(tmp_path, capsys):
-    spec = importlib.util.spec_from_file_location(EXAMPLE.stem, EXAMPLE)
-    example = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(example)
-    example.main(tmp_path / "new" / "digits.png")
+def test_the_picture_is_drawn_and_neurn_is_told_to_be_like_sobel(load_example, tmp_path, capsys):
+    load_example("neurn_picture").main(tmp_path / "new" / "digits.png")
     with Image.open(tmp_path / "new" / "digits.png") as picture:
         assert min(picture.size) > 400
         assert np.asarray(picture.convert("HSV"))[..., 1].max() > 200  # in colour

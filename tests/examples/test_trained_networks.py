@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -37,19 +36,9 @@ CLASSES |= {"resnet8_cifar10": 10, "resnet20_cifar10": 10}
 TABLES = [name for name in NETWORKS if name not in ("squeezenet", "resnet20_cifar10")]
 
 
-def load_example() -> ModuleType:
-    """Load the file the way murine does, from its path and without registering it as an importable module."""
-    spec = importlib.util.spec_from_file_location("trained_networks_example", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
-def example() -> ModuleType:
-    return load_example()
+def example(load_example: Callable[[str], ModuleType]) -> ModuleType:
+    return load_example("trained_networks")
 
 
 @pytest.fixture(scope="module")
