@@ -18,8 +18,6 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "trained_networks.py"
-
 # Factory, file, parameters and native input, as in the README of the data.
 NETWORKS = {
     "squeezenet": ("squeezenet_v1.0_imagenet", 1_248_424, 227),
