@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-import murine.studies.unit_pictures
+import murine.report.unit_pictures
 from murine.atlas.store import Atlas
 from murine.atlas.task import CortexSettings
 from murine.comparison.maps import normalised, response_weighted, stimulus_maps
 from murine.cortex.simulated import simulate
 from murine.errors import MurineError
 from murine.networks.zoo import Choice
+from murine.report.unit_pictures import pictures
 from murine.scenes import synthetic_scenes
 from murine.studies.single_units import by_site
-from murine.studies.unit_pictures import pictures
 from murine.studies.unit_sweep import MapComparison, Matching, Neurons, UnitsPlan, site_table, unscored, with_labels
 
 NETWORK = """
@@ -105,8 +105,8 @@ def test_rows_are_those_of_the_study_and_sites_those_of_the_labels(neurons, choi
 def drawn(monkeypatch, name, *arguments):
     """What a figure is made of."""
     seen = []
-    figure = getattr(murine.studies.unit_pictures, name)
-    monkeypatch.setattr(murine.studies.unit_pictures, name, lambda *given: seen.append(given) or figure(*given))
+    figure = getattr(murine.report.unit_pictures, name)
+    monkeypatch.setattr(murine.report.unit_pictures, name, lambda *given: seen.append(given) or figure(*given))
     names = [name for name, _ in pictures(*arguments)]
     return seen[0], names
 

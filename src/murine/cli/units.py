@@ -364,7 +364,7 @@ class _Work:
             self.atlas.export_units(self.table, [task for _, outcome in finished for task in outcome.tasks], self.rows)
         if figures is not None:
             from murine.report.figures import save
-            from murine.studies.unit_pictures import pictures
+            from murine.report.unit_pictures import pictures
 
             for runner, outcome in finished:
                 for name, figure in pictures(runner, outcome, self.atlas, self.labels):
