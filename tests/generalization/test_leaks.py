@@ -116,4 +116,6 @@ def test_leave_one_out_trains_on_all_others():
     own, left_out = found[0].targets
     assert (own[1], left_out[1], left_out[0].name) == (False, True, "grey")
     assert found[0].source.n_images == 480
+    first = found[0].source.part("train").positions[:60]
+    assert 20 < (first < 240).sum() < 40, "of a pool's two domains the first images are of both"
     assert own[0].n_images == 160

@@ -149,7 +149,9 @@ def adapted(protocol: str, recipe: Recipe) -> Recipe:
 
 
 def pooled(domains: Sequence[Domain], name: str) -> Domain:
-    """Several domains as one, parts and groups as they are; of a group in several parts only the training images stay.
+    """Several domains as one, in mixed order, so that the first images of a recipe's ``n_train`` are of all of them.
+
+    Parts and groups are as they are; of a group in several parts only the training images stay.
 
     So nothing is tested on that was made from what was trained on: MNIST's test images are not in the test part of a
     pool in whose training part MNIST-M's tiles of them are.
@@ -167,4 +169,5 @@ def pooled(domains: Sequence[Domain], name: str) -> Domain:
     )
     trained = set(whole.groups[whole.parts == "train"].tolist()) - {""}
     kept = np.array([p == "train" or g not in trained for p, g in zip(whole.parts, whole.groups, strict=True)])
-    return whole if kept.all() else whole.subset(kept)
+    order = np.random.default_rng(0).permutation(whole.n_images)
+    return whole.subset(order[kept[order]])
