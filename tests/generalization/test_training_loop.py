@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 import toy_domains
-from murine.generalization.architectures import build
+from murine.generalization.architectures import architectures, build
 from murine.generalization.recipe import Recipe
 from murine.generalization.training import Batches, mixed, predict, split, train
 
@@ -63,3 +63,16 @@ def test_weights_are_those_of_a_bare_loop():
     steps = (history.best + 1) * (training.n_images // recipe.batch_size)
     assert ours.get_buffer("blocks.0.norm.num_batches_tracked").item() == steps
     assert not ours.training
+
+
+@pytest.mark.parametrize("name", architectures)
+def test_every_architecture_learns(name):
+    """A few steps on digit-sized images: losses are numbers, and most weights move."""
+    training, validation = split(toy_domains.bars("dark", n=36), Recipe(), 0)
+    module = build(name, 3, seed=0).module
+    before = copy.deepcopy(module.state_dict())
+    history = train(module, training, validation, Recipe(epochs=1, batch_size=8))
+    assert history.state == "finished"
+    assert np.isfinite(history.epochs[0].loss)
+    moved = [key for key, _ in module.named_parameters() if not torch.equal(before[key], module.state_dict()[key])]
+    assert len(moved) > 0.9 * len(list(module.parameters()))
