@@ -59,6 +59,29 @@ def test_networks_are_scored_against_a_cortex_too(tmp_path, shared_data):
     assert "More like mouse cortex, more robust?" in page
 
 
+def test_the_best_networks_of_a_search_are_held_side_by_side(tmp_path, shared_data):
+    arguments = ["generalize", "--source", "semeion", "--target", "street", "--search", "1", "--seeds", "2"]
+    arguments += [
+        "--set",
+        "n_train=200",
+        "--set",
+        "epochs=1",
+        "--test-images",
+        "50",
+        "--atlas",
+        str(tmp_path / "atlas"),
+    ]
+    arguments += ["--format", "json", "--atlas", str(tmp_path / "atlas"), "--out", str(tmp_path / "page.html")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "semeion, best of 1 without NeuRN: conv(" in result.stderr
+    cells = json.loads(result.stdout)
+    assert {cell["network"] for cell in cells} == {"the best of 1"}
+    without, with_it = (cell for cell in cells if cell["target"] == "street")
+    assert without["variant"] == "plain"
+    assert with_it["difference"] == pytest.approx(with_it["accuracy"] - without["accuracy"])
+
+
 def test_what_cannot_be_scored_is_told_before_training(tmp_path, shared_data):
     arguments = ["generalize", "--source", "semeion", "--network", "conv(depth=2)", "--against", "simulated"]
     result = CliRunner().invoke(app, [*arguments, "--atlas", str(tmp_path)])
@@ -73,6 +96,7 @@ def test_what_is_not_known_is_told():
         ["--set", "epochs"],
         ["--prepare", "polarity=pink"],
         ["--corruptions", "x"],
+        ["--search", "2", "--against", "simulated"],
     ):
         result = CliRunner().invoke(app, ["generalize", *arguments])
         assert result.exit_code != 0

@@ -148,6 +148,8 @@ def generalize(
     from murine.progress import progress_bars
 
     quieten(quiet)
+    if search and against:
+        raise MurineError("networks of --search are not known to `murine score`; leave --against out.")
     usual = [name for name in domains if domains[name].kind == "shared"]
     targets = _each(target) or usual
     chosen = list(contenders.contenders) if variants == "all" else _each([variants])
@@ -173,6 +175,8 @@ def generalize(
 
             trained_choices(runs, results)  # what cannot be scored is told before anything is trained
         rows = matrix.compute(runs, results, device=device, progress=progress)
+        if search:  # two networks, held side by side as two variants of one are
+            rows = rows.assign(network=f"the best of {search}")
         if against:
             brains = _brains(runs, rows, results, against, metric, data, device, progress)
     if out is not None:
@@ -180,6 +184,8 @@ def generalize(
 
         shown = {target.name: target for setting in found for target, _ in setting.targets if "+" not in target.name}
         curves = matrix.curves(runs, results)
+        if search:
+            curves = curves.assign(network=rows.network.iloc[0])
         _wrote(
             write_page(rows, curves, list(shown.values()), out, brains=brains, recipes=[how.model_dump_json()]), quiet
         )
