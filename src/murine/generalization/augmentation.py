@@ -24,14 +24,12 @@ augmentations: Registry[Callable[[Images, Generator], Images]] = Registry("augme
 
 @augmentations.register("randconv")
 def randconv(images: Images, generator: Generator) -> Images:
-    """One random convolution of the batch, mixed with the images as they are; half of all batches are left alone.
+    """One random convolution of the batch, mixed with the images as they are.
 
     Kernels of 1, 3, 5 or 7 pixels with weights of variance 1 / (3 k^2), so that contrast stays about the same, on
-    images centred at 0; the mixing share is uniform. RandConv with mixing, p = 0.5 (Xu, Liu, Yang, Raffel,
+    images centred at 0; the mixing share is uniform, anew for every batch. RC_mix1-7 (Xu, Liu, Yang, Raffel,
     Niethammer 2021, arXiv 2007.13003), without the consistency loss.
     """
-    if _uniform(generator, 1).item() < 0.5:
-        return images
     k = (1, 3, 5, 7)[int(_whole(generator, 4, 1).item())]
     kernel = torch.randn(3, 3, k, k, generator=generator, device=images.device) / math.sqrt(3 * k * k)
     share = float(_uniform(generator, 1).item())
@@ -51,7 +49,7 @@ def augmix(images: Images, generator: Generator) -> Images:
     Operations: autocontrast, equalise, posterise, solarise, rotate, shear and shift in x and y, severity 3 of 10;
     shares of the chains from Dirichlet(1, 1, 1), of the image from Beta(1, 1). AugMix (Hendrycks, Mu, Cubuk, Zoph,
     Gilmer, Lakshminarayanan 2020, arXiv 1912.02781), without the consistency loss. Operations are those of the paper on
-    tensors instead of 8-bit pictures: the numbers of a picture differ by roundings.
+    tensors instead of 8-bit pictures: the numbers of a picture differ by roundings, and at its border.
     """
     n = len(images)
     shares = _uniform(generator, n, _WIDTH).clamp_min(1e-12).log().neg()
@@ -84,12 +82,17 @@ def _operated(x: Tensor, operation: Tensor, generator: Generator) -> Tensor:
 
 
 def _moved(x: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
-    """Rotate (30 degrees at 1), shear (0.3) or shift (a third of the side) about the centre; what comes in is black."""
-    angle = torch.where(kind == 0, amount * math.pi / 6, 0)
+    """Rotate about the centre (30 degrees at 1), shear about the corner (0.3) or shift (a third of the side).
+
+    Angles and shifts are whole numbers, of degrees and pixels, as published; what comes in is black.
+    """
+    side = x.shape[-1]
+    degrees, pixels = ((amount * most).trunc() for most in (30, side / 3))
+    angle = torch.where(kind == 0, degrees * math.pi / 180, 0)
     shear_x, shear_y = (torch.where(kind == k, amount * 0.3, 0) for k in (1, 2))
-    shift_x, shift_y = (torch.where(kind == k, amount * 2 / 3, 0) for k in (3, 4))  # the side is 2 there
-    first = torch.stack([angle.cos(), angle.sin() + shear_x, shift_x], dim=1)
-    second = torch.stack([-angle.sin() + shear_y, angle.cos(), shift_y], dim=1)
+    shift_x, shift_y = (torch.where(kind == k, pixels * 2 / side, 0) for k in (3, 4))  # the side is 2 there
+    first = torch.stack([angle.cos(), angle.sin() + shear_x, shift_x + shear_x], dim=1)
+    second = torch.stack([-angle.sin() + shear_y, angle.cos(), shift_y + shear_y], dim=1)
     grid = functional.affine_grid(torch.stack([first, second], dim=1), list(x.shape), align_corners=False)
     return functional.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
@@ -100,14 +103,14 @@ def _autocontrast(x: Tensor, _level: Tensor) -> Tensor:
 
 
 def _equalised(x: Tensor, _level: Tensor) -> Tensor:
-    """Every channel so that its levels, of 256, are about equally frequent, as Pillow does it."""
+    """Every channel so that its levels, of 256, are about equally frequent: in Pillow's whole steps."""
     levels = (x.clamp(0, 1) * 255).round().long().flatten(2)
-    counts = torch.zeros(*levels.shape[:2], 256, device=x.device).scatter_add_(2, levels, torch.ones_like(x).flatten(2))
-    below = counts.cumsum(2) - counts
+    ones = torch.ones_like(levels)
+    counts = torch.zeros(*levels.shape[:2], 256, dtype=torch.long, device=x.device).scatter_add_(2, levels, ones)
     last = counts.gather(2, levels.amax(dim=2, keepdim=True))  # pixels of the highest level there is
-    table = (below / (levels.shape[2] - last).clamp_min(1)).clamp(0, 1)
-    flat = last == levels.shape[2]
-    return torch.where(flat, x.flatten(2), table.gather(2, levels)).view_as(x)
+    step = (levels.shape[2] - last) // 255
+    table = ((step // 2 + counts.cumsum(2) - counts) // step.clamp_min(1)).clamp(0, 255)
+    return torch.where(step == 0, x.flatten(2), table.gather(2, levels).to(x.dtype) / 255).view_as(x)
 
 
 def _posterised(x: Tensor, level: Tensor) -> Tensor:
