@@ -11,7 +11,7 @@ import toy_domains
 from murine.atlas.store import Atlas
 from murine.generalization import matrix
 from murine.generalization.architectures import build
-from murine.generalization.protocol import Setting, pooled, settings
+from murine.generalization.protocol import Met, Setting, pooled, settings
 from murine.generalization.recipe import Recipe
 from murine.generalization.results import Results
 from murine.generalization.training import predict, split, train
@@ -31,12 +31,13 @@ def baited(target, source):
 
 def test_bait_in_targets_changes_nothing(tmp_path):
     setting = settings("full", ["dark"], ["grey"], toy_domains.load)[0]
-    (own, _), (target, _) = setting.targets
+    own, honestly = setting.met
+    target = honestly.target
     bait = baited(target, setting.source)
     both = []
     for name, last in (("honest", target), ("baited", bait)):
         runs = matrix.plan(
-            [Setting(setting.source, ((own, False), (last, True)))],
+            [Setting(setting.source, (own, Met(last, unseen=True)))],
             [toy_domains.NETWORK],
             ["plain"],
             RECIPE,
@@ -89,6 +90,30 @@ def test_first_images_are_those_of_the_archive():
     assert validation.positions.tolist() == list(range(100, 120))
 
 
+def test_first_images_of_a_sorted_source_are_of_all_classes():
+    source = toy_domains.bars("dark")
+    by_class = source.subset(np.argsort(source.labels, kind="stable"))
+    recipe = Recipe(n_train=60, validation=0.5)
+    for seed in (0, 1):
+        training, validation = split(by_class, recipe, seed)
+        assert np.bincount(training.labels, minlength=3).min() >= 10
+        assert np.bincount(validation.labels, minlength=3).min() >= 4
+    mixed, _ = split(source, recipe, 0)
+    assert mixed.positions.tolist() == source.part("train").positions[:60].tolist(), (
+        "nothing is drawn where none need be"
+    )
+
+
+def test_a_large_group_is_not_held_back_where_a_small_one_is_left():
+    source = toy_domains.bars("dark")
+    sizes = [100, 20, 20, 20, 80]
+    groups = np.repeat([f"family{i}" for i in range(5)], sizes)
+    for seed in range(10):
+        training, validation = split(replace(source, groups=groups), Recipe(validation=0.1), seed)
+        assert validation.n_images == 20
+        assert training.n_images == 140
+
+
 def test_images_made_of_those_trained_on_are_no_targets():
     source, target = toy_domains.bars("dark"), toy_domains.bars("grey")
     trained = np.flatnonzero(source.parts == "train")[:7]
@@ -101,8 +126,9 @@ def test_images_made_of_those_trained_on_are_no_targets():
     def load(name, part):
         return named[name] if part is None else named[name].part(part)
 
-    (_, _), (met, unseen) = settings("full", ["dark"], ["grey"], load)[0].targets
-    assert unseen
+    other = settings("full", ["dark"], ["grey"], load)[0].met[1]
+    assert other.unseen
+    met = other.target
     assert met.n_images == target.part("test").n_images - 7
     assert not set(met.positions) & set(tests)
     pool = pooled([named["dark"], named["grey"]], "both")
@@ -113,9 +139,9 @@ def test_images_made_of_those_trained_on_are_no_targets():
 def test_leave_one_out_trains_on_all_others():
     found = settings("leave-one-out", ["grey", "dark"], ["dark", "grey", "noisy"], toy_domains.load)
     assert [setting.source.name for setting in found] == ["not-grey", "not-dark"]
-    own, left_out = found[0].targets
-    assert (own[1], left_out[1], left_out[0].name) == (False, True, "grey")
+    own, left_out = found[0].met
+    assert (own.unseen, left_out.unseen, left_out.target.name) == (False, True, "grey")
     assert found[0].source.n_images == 480
     first = found[0].source.part("train").positions[:60]
     assert 20 < (first < 240).sum() < 40, "of a pool's two domains the first images are of both"
-    assert own[0].n_images == 160
+    assert own.target.n_images == 160

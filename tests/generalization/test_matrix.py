@@ -8,16 +8,17 @@ import logging
 import numpy as np
 import pytest
 import torch
-import toy_domains
 
+import toy_domains
 from murine.atlas.store import Atlas
 from murine.errors import MurineError
 from murine.generalization import matrix
+from murine.generalization.architectures import build
 from murine.generalization.protocol import adapted, settings
 from murine.generalization.recipe import Recipe, recipes
 from murine.generalization.results import Results
-from murine.generalization.summary import cells
-from murine.generalization.training import split
+from murine.generalization.summary import UNSEEN, cells
+from murine.generalization.training import split, train
 
 RECIPE = Recipe(epochs=2, batch_size=16)
 
@@ -74,6 +75,36 @@ def test_changed_weights_are_refused(tmp_path):
         matrix.compute(plan(settings("full", ["dark"], ["grey"], toy_domains.load)), results)
 
 
+def test_rows_of_weights_that_are_gone_are_made_again(tmp_path):
+    """As when a network is trained anew on another machine, where sums differ in the last bits."""
+    results = Results(Atlas(tmp_path))
+    found = settings("full", ["dark"], ["grey"], toy_domains.load)
+    first = matrix.compute(plan(found), results)
+    run = plan(found)[0]
+    other = build(toy_domains.NETWORK, 3, seed=9).module
+    known = results.trained(run.task)
+    results.write_trained(run.task, other, known.history, known.n_train, known.n_validation)
+    again = matrix.compute(plan(settings("full", ["dark"], ["grey", "noisy"], toy_domains.load)), results)
+    assert again.weights_digest.nunique() == 1
+    assert again.weights_digest[0] != first.weights_digest[0]
+    assert len(again) == 3
+
+
+def test_the_same_images_under_two_names_are_met_once(tmp_path):
+    """A corruption that is repeated counts once; a domain with a plus in its name is a domain."""
+
+    def load(name, part):
+        domain = toy_domains.load("grey" if name == "a+b" else name, part)
+        return dataclasses.replace(domain, name=name)
+
+    found = settings("full", ["dark"], ["grey", "a+b"], load, [("blur", 2), ("blur", 2)])
+    rows = matrix.compute(plan(found, ["plain", "neurn3"]), Results(Atlas(tmp_path)))
+    assert rows.target.tolist() == ["dark", "grey", "a+b", "dark+blur:2"] * 2
+    assert rows.corruption.tolist() == [False, False, False, True] * 2
+    table = cells(rows).set_index(["variant", "target"]).accuracy
+    assert table["plain", "grey"] == table["plain", "a+b"] == table["plain", UNSEEN]
+
+
 def test_identity_is_all_that_changes_a_result():
     found = settings("full", ["dark"], [], toy_domains.load)
     base = plan(found)[0].task
@@ -99,6 +130,18 @@ def one_class(name, part):
     return dataclasses.replace(domain, labels=np.where(domain.parts == "train", 1, domain.labels))
 
 
+def with_blurred(name, part):
+    """The second domain is called like a corruption of the first."""
+    domain = toy_domains.load(name, part)
+    return dataclasses.replace(domain, name="dark+blur:2") if name == "grey" else domain
+
+
+def train_in(precision):
+    source = toy_domains.bars("dark")
+    recipe = RECIPE.changed({"precision": precision})
+    return train(build(toy_domains.NETWORK, 3, 0).module, *split(source, recipe, 0), recipe)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -116,6 +159,15 @@ def one_class(name, part):
         (lambda: RECIPE.changed({"epochs": "many"}), "epochs is 'many'"),
         (lambda: RECIPE.changed({"learning_rate": -1}), "learning_rate is -1"),
         (lambda: matrix.seed_pairs(0), "at least 1"),
+        (lambda: adapted("mnist10k", RECIPE, {"n_train": 500}), "fixes n_train=10000"),
+        (
+            lambda: settings("full", ["dark"], ["grey"], with_blurred, [("blur", 2), ("blur", 2)]),
+            "the target 'dark.blur:2' is among the corruptions",
+        ),
+        (
+            lambda: train_in("fp16"),
+            "precision fp16 needs a GPU",
+        ),
     ],
 )
 def test_bad_input_is_told_before_anything_is_trained(call, message):

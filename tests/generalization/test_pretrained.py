@@ -13,6 +13,7 @@ from murine.atlas.store import Atlas
 from murine.errors import MurineError
 from murine.generalization import matrix
 from murine.generalization.architectures import build
+from murine.generalization.contenders import apply, contender_named
 from murine.generalization.protocol import settings
 from murine.generalization.recipe import Recipe
 from murine.generalization.results import Results
@@ -79,6 +80,20 @@ def test_weights_it_starts_from_are_identity(file, tmp_path):
     assert weights.digest(trained) == rows.weights_digest[0]
     file.write_text(NETWORKS.replace("manual_seed(5)", "manual_seed(6)"))
     assert not {run.task.digest for run in planned()} & {run.task.digest for run in runs}
+
+
+def test_what_is_standardised_is_not_normalised_again(file):
+    """Pretrained networks want mean 0 and variance 1, which some contenders give; others give pixels."""
+    x = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)) ** 4
+    for name, expected in (("plain", (0.2 - 0.4) / 0.2), ("instance", 0.0), ("standardise", 0.0)):
+        built = build(f"{file}:dense", 7, 0, pretrained=True)
+        seen = []
+        built.module.get_submodule("0").register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0]))
+        module, _ = apply(contender_named(name), built, f"{file}:dense", 32)
+        seen.clear()
+        module(x)
+        assert float(seen[0].mean()) == pytest.approx(expected, abs=0.3)
+        assert name == "plain" or float(seen[0].std()) == pytest.approx(1, abs=0.1)
 
 
 def test_published_networks_take_digits(shared_data):

@@ -93,6 +93,7 @@ def rows(accuracies, n_images=200):
                     "variant": variant,
                     "target": target,
                     "unseen": target != "mnist",
+                    "corruption": "+" in target,
                     "model_seed": seed,
                     "data_seed": 0,
                     "state": "diverged" if share is None else "finished",

@@ -53,6 +53,9 @@ class Contender:
     about: str = ""
 
 
+#: Layers after which images have what pretrained networks want, mean 0 and variance near 1.
+_STANDARDISING = ("standardise", "instance-norm", "local-contrast")
+
 contenders: Registry[Contender] = Registry("variant")
 for _name, _contender in {
     "plain": Contender(about="the network as it is"),
@@ -123,7 +126,8 @@ def apply(contender: Contender, built: Built, network: str, side: int) -> tuple[
         variant = f"{surgery.spelled(layer)}@{place}"
     else:
         variant = ""
-    if set(built.mean) != {0.0} or set(built.std) != {1.0}:
+    standardised = contender.place == "input" and contender.layer.partition("(")[0] in _STANDARDISING
+    if (set(built.mean) != {0.0} or set(built.std) != {1.0}) and not standardised:
         # Before the network's own input and behind what a contender put there, which is to see pixels.
         surgery.insert(module, Normalise(built.mean, built.std), "input", probe=probe)
     return module, variant

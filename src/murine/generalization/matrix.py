@@ -18,6 +18,7 @@ from murine.generalization.protocol import Setting
 from murine.generalization.recipe import Recipe
 from murine.generalization.results import Results, Trained, TrainingTask, row_of
 from murine.generalization.training import predict, split, train
+from murine.networks.memory import freed_memory_kept, release_freed_memory
 from murine.progress import Progress, Silent
 
 log = logging.getLogger(__name__)
@@ -109,26 +110,35 @@ def compute(
     Returns
     -------
     rows
-        One per run and target, see `murine.generalization.results`.
+        One per run and target, see `murine.generalization.results`; ``corruption`` tells corrupted images of the
+        source from domains.
     """
     missing = [run for run in runs if results.trained(run.task) is None]
     n_epochs = sum(run.task.recipe.epochs for run in missing)
     n_tasks = len({run.task.digest for run in missing})
     tick = (progress or Silent()).task(f"training {n_tasks} of {len(runs)} networks, epochs", n_epochs)
-    for run in runs:
-        found = results.trained(run.task)
-        if found is None:
-            found = _train(run, results, device, tick)
-        _meet(run, found, results, device)
+    with freed_memory_kept():
+        for run in runs:
+            found = results.trained(run.task)
+            if found is None:
+                found = _train(run, results, device, tick)
+            _meet(run, found, results, device)
+            release_freed_memory()
     tables = []
     for run in runs:
         rows = results.rows(run.task)
-        wanted = [target.digest for target, _ in run.setting.targets]
-        rows = rows.set_index("target_digest", drop=False).loc[wanted]
+        met = run.setting.met
+        rows = rows.set_index("target_digest", drop=False).loc[[each.target.digest for each in met]]
         # Names are not identity: the same images and layers may have been called otherwise before.
-        names = [target.name for target, _ in run.setting.targets]
-        unseen = [new for _, new in run.setting.targets]
-        tables.append(rows.assign(source=run.setting.source.name, variant=run.variant, target=names, unseen=unseen))
+        tables.append(
+            rows.assign(
+                source=run.setting.source.name,
+                variant=run.variant,
+                target=[each.target.name for each in met],
+                unseen=[each.unseen for each in met],
+                corruption=[each.corruption for each in met],
+            )
+        )
     return pd.concat(tables, ignore_index=True)
 
 
@@ -165,9 +175,10 @@ def _train(run: Run, results: Results, device: str, tick: Callable[[], None]) ->
 
 
 def _meet(run: Run, found: Trained, results: Results, device: str) -> None:
-    """Rows of targets that a run has not met."""
+    """Rows of targets that a run has not met; those of weights that were trained anew since count as none."""
+    results.keep_rows(run.task, found)
     there = set(results.rows(run.task).target_digest)
-    missing = [(target, unseen) for target, unseen in run.setting.targets if target.digest not in there]
+    missing = {met.target.digest: met for met in run.setting.met if met.target.digest not in there}
     if not missing:
         return
     diverged = found.history.state == "diverged"
@@ -177,9 +188,9 @@ def _meet(run: Run, found: Trained, results: Results, device: str) -> None:
     names = {"source": run.setting.source.name, "variant": run.variant}
     precision = run.task.recipe.precision
     rows = []
-    for target, unseen in missing:
-        said = None if diverged else predict(module, target, device=device, precision=precision)
-        rows.append(row_of(run.task, found, names, target, unseen, said))
+    for met in missing.values():
+        said = None if diverged else predict(module, met.target, device=device, precision=precision)
+        rows.append(row_of(run.task, found, names, met.target, met.unseen, said))
     results.add_rows(run.task, pd.DataFrame(rows))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,6 +57,15 @@ protocols.register("leave-one-out")(
 
 
 @dataclass(frozen=True, eq=False)
+class Met:
+    """Test images that a network meets: whether their domain was unseen, and whether they are a source's, corrupted."""
+
+    target: Domain
+    unseen: bool
+    corruption: bool = False
+
+
+@dataclass(frozen=True, eq=False)
 class Setting:
     """One source with its targets.
 
@@ -64,12 +73,12 @@ class Setting:
     ----------
     source
         The domain, or several pooled; its part ``train`` is all that training sees.
-    targets
-        Test images of each, with whether the domain was unseen; none whose group was trained on.
+    met
+        Test images of the source, then of each target, then corrupted ones; none whose group was trained on.
     """
 
     source: Domain
-    targets: tuple[tuple[Domain, bool], ...]
+    met: tuple[Met, ...]
 
 
 def settings(
@@ -101,7 +110,7 @@ def settings(
     Raises
     ------
     MurineError
-        Unknown names, classes that differ, a protocol that is not meant for the source.
+        Unknown names, classes that differ, a protocol that is not meant for the source, two targets of one name.
     """
     chosen = protocols[protocol]
     if chosen.sources and (wrong := [name for name in sources if name not in chosen.sources]):
@@ -120,15 +129,18 @@ def settings(
             if not pool:
                 raise MurineError(f"leave-one-out needs other domains than {name!r} to train on; name targets.")
             source = pooled(pool, f"not-{name}")
-            met = [(source.part("test"), False), (tests[name], True)]
+            met = [Met(source.part("test"), False), Met(tests[name], True)]
         else:
             source = whole[name]
-            met = [(tests[name], False), *((tests[other], True) for other in dict.fromkeys(targets) if other != name)]
+            met = [Met(tests[name], False), *(Met(tests[n], True) for n in dict.fromkeys(targets) if n != name)]
         some = drawn(tests[name], N_CORRUPTED)
-        met += [(corrupted(some, *step), True) for step in corruptions]
+        met += [Met(corrupted(some, *step), True, corruption=True) for step in dict.fromkeys(corruptions)]
+        called = [each.target.name for each in met]
+        if twice := [one for one in called if called.count(one) > 1]:
+            raise MurineError(f"the target {twice[0]!r} is among the corruptions of the source, too: leave one out.")
         trained_on = source.part("train")
-        fair = [(excluding(test, trained_on), unseen) for test, unseen in met]
-        found.append(Setting(source, tuple((drawn(test, n_test), unseen) for test, unseen in fair)))
+        fair = [replace(each, target=drawn(excluding(each.target, trained_on), n_test)) for each in met]
+        found.append(Setting(source, tuple(fair)))
     return found
 
 
@@ -142,10 +154,21 @@ def drawn(domain: Domain, n: int | None) -> Domain:
     return domain.subset(np.sort(np.random.default_rng(0).permutation(domain.n_images)[:n]))
 
 
-def adapted(protocol: str, recipe: Recipe) -> Recipe:
-    """The recipe as a protocol wants it."""
+def adapted(protocol: str, recipe: Recipe, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe with a user's changes, as a protocol wants it.
+
+    Raises
+    ------
+    MurineError
+        A change of what the protocol fixes.
+    """
     chosen = protocols[protocol]
-    return recipe.changed({"n_train": chosen.n_train, "validation": chosen.validation})
+    fixed = {k: v for k, v in (("n_train", chosen.n_train), ("validation", chosen.validation)) if v is not None}
+    if clash := [name for name in changes or {} if name in fixed]:
+        raise MurineError(
+            f"the protocol {protocol!r} fixes {clash[0]}={fixed[clash[0]]}; take the protocol full to choose it."
+        )
+    return recipe.changed({**(changes or {}), **fixed})
 
 
 def pooled(domains: Sequence[Domain], name: str) -> Domain:

@@ -173,6 +173,13 @@ class Results:
                 f"{str(file)!r} cannot be read ({error}): it is damaged. Delete it; the same command makes it again."
             ) from error
 
+    def keep_rows(self, task: TrainingTask, found: Trained) -> None:
+        """Drop rows of other weights than a run has now: it was trained anew, on another machine perhaps."""
+        before = self.rows(task)
+        kept = before[before.weights_digest == found.weights_digest]
+        if len(kept) < len(before):
+            write_rows(self.rows_file(task), task, kept, _schema(), provenance())
+
     def add_rows(self, task: TrainingTask, rows: pd.DataFrame) -> None:
         """Add rows of further targets to those of a run."""
         before = self.rows(task)

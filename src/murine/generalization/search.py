@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from murine.generalization.architectures import ConvSpace
+from murine.generalization.corruptions import METHOD as CORRUPTION_METHOD
 from murine.generalization.corruptions import corrupted, corruptions
 from murine.generalization.domain import Domain
 from murine.generalization.matrix import Run, plan, trained_run
 from murine.generalization.protocol import Setting
 from murine.generalization.recipe import Recipe
-from murine.generalization.results import Results
+from murine.generalization.results import METHOD, Results
 from murine.generalization.training import accuracy, predict, split
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Strength of the corruptions of validation images, of five.
 STRENGTH = 3
+
+#: Raised whenever `suggested` would draw from another space.
+SPACE = 1
 
 #: The two sides; each gets the same number of trials.
 SIDES = ("without", "with")
@@ -144,7 +148,8 @@ def _objective(
 
 def _name(training: Domain, recipe: Recipe, side: str, seed: int) -> str:
     """The name of a study: all that decides what its trials are."""
-    text = f"{training.digest} {recipe.model_dump_json()} {side} {seed} {STRENGTH} {','.join(sorted(corruptions))}"
+    methods = f"{SPACE} {METHOD} {CORRUPTION_METHOD}"
+    text = f"{training.digest} {recipe.model_dump_json()} {side} {seed} {STRENGTH} {','.join(corruptions)} {methods}"
     return f"{side}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 

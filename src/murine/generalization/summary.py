@@ -82,7 +82,7 @@ def mean_of(
     groups
         Numbers of groups from 0.
     floor
-        Whether images that are all alike (all right) get the variance that one other among them would give.
+        Whether images that are all alike (all right) get the variance that one other group of them would give.
 
     Returns
     -------
@@ -98,8 +98,8 @@ def mean_of(
     sums = np.bincount(groups, image - value, minlength=n_groups)
     of_images = float((sums**2).sum()) / n**2 * n_groups / max(n_groups - 1, 1)
     if floor and of_images == 0:
-        share = 1 / (n + 1)
-        of_images = share * (1 - share) / n
+        share = 1 / (n_groups + 1)
+        of_images = share * (1 - share) / n_groups
     return Mean(value, of_seeds, of_images, n_seeds, n_groups)
 
 
@@ -149,7 +149,8 @@ def cells(rows: pd.DataFrame) -> pd.DataFrame:
             good = there[there.state != "diverged"].sort_values(["model_seed", "data_seed"])
             counts = {"n_seeds": len(good), "diverged": len(there) - len(good)}
             first = there.iloc[0]
-            cell = {**about, "target": name, "unseen": bool(first.unseen), "n_images": int(first.n_images), **counts}
+            kind = {"unseen": bool(first.unseen), "corruption": bool(first.corruption)}
+            cell = {**about, "target": name, **kind, "n_images": int(first.n_images), **counts}
             if len(good):
                 right = _right(good)
                 means[name] = mean_of(right, np.asarray(first.groups, dtype=np.int64))
@@ -165,6 +166,7 @@ def cells(rows: pd.DataFrame) -> pd.DataFrame:
                     **about,
                     "target": UNSEEN,
                     "unseen": True,
+                    "corruption": False,
                     "n_images": n_images,
                     "n_seeds": mean.n_seeds,
                     "diverged": found[-1]["diverged"],
@@ -174,7 +176,7 @@ def cells(rows: pd.DataFrame) -> pd.DataFrame:
             )
     columns = ["accuracy", "accuracy_low", "accuracy_high", "ece"]
     return pd.DataFrame(found).reindex(
-        columns=[*_CELL, "target", "unseen", "n_images", "n_seeds", "diverged", *columns]
+        columns=[*_CELL, "target", "unseen", "corruption", "n_images", "n_seeds", "diverged", *columns]
     )
 
 
@@ -203,14 +205,15 @@ def differences(rows: pd.DataFrame) -> pd.DataFrame:
                     continue
                 means[str(target)] = mean = mean_of(values, groups, floor=False)
                 by_seed[str(target)] = values.mean(axis=1)
-                unseen = bool(there.unseen.iloc[0])
-                found.append({**about, "variant": variant, "target": target, "unseen": unseen, **_compared(mean)})
+                kind = {name: bool(there[name].iloc[0]) for name in ("unseen", "corruption")}
+                found.append({**about, "variant": variant, "target": target, **kind, **_compared(mean)})
             of_domains = [n for n in _unseen_domains(table) if n in means]
             if len(of_domains) > 1 and len({len(by_seed[n]) for n in of_domains}) == 1:
                 mean = mean_over([means[n] for n in of_domains], np.array([by_seed[n] for n in of_domains]))
-                found.append({**about, "variant": variant, "target": UNSEEN, "unseen": True, **_compared(mean)})
-    names = [*_CELL, "target", "unseen", "n_seeds", "difference", "difference_low", "difference_high", "p_value"]
-    table = pd.DataFrame(found).reindex(columns=names)
+                kind = {"unseen": True, "corruption": False}
+                found.append({**about, "variant": variant, "target": UNSEEN, **kind, **_compared(mean)})
+    numbers = ["n_seeds", "difference", "difference_low", "difference_high", "p_value"]
+    table = pd.DataFrame(found).reindex(columns=[*_CELL, "target", "unseen", "corruption", *numbers])
     table["p_adjusted"] = np.nan
     together = table.target == UNSEEN
     for _, mine in table.groupby([*_CELL[:-1], together], sort=False):
@@ -252,7 +255,7 @@ def _paired(rows: pd.DataFrame, plain: pd.DataFrame) -> tuple[NDArray[np.float64
 
 def _unseen_domains(rows: pd.DataFrame) -> list[str]:
     """Targets that are domains of their own: no corruptions of another."""
-    return [str(name) for name in rows[rows.unseen].target.unique() if "+" not in str(name)]
+    return [str(name) for name in rows[rows.unseen & ~rows.corruption].target.unique()]
 
 
 def _told(mean: Mean, name: str, least: float, most: float) -> dict[str, float]:

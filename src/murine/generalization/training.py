@@ -7,6 +7,7 @@ training that was stopped goes on exactly as if it had not been.
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import signal
@@ -51,7 +52,8 @@ def split(source: Domain, recipe: Recipe, seed: int) -> tuple[Domain, Domain]:
     ----------
     recipe
         Its ``validation`` is the share held back, whole groups drawn at random; with ``n_train`` the first so many
-        images are trained on, and those after them, up to ``validation`` times ``n_train``, are held back.
+        images are trained on, and those after them, up to ``validation`` times ``n_train``, are held back: in the order
+        of the source where its first images are of all classes (MNIST), else in a mixed order, always the same.
     seed
         Of the data.
 
@@ -69,8 +71,9 @@ def split(source: Domain, recipe: Recipe, seed: int) -> tuple[Domain, Domain]:
                 "after them to choose the epoch by."
             )
         held = min(n - recipe.n_train, max(1, round(recipe.validation * recipe.n_train)))
-        training = images.subset(np.arange(recipe.n_train))
-        rows = np.arange(recipe.n_train, recipe.n_train + held)
+        order = _order(images.labels, recipe.n_train)
+        training = images.subset(order[: recipe.n_train])
+        rows = order[recipe.n_train : recipe.n_train + held]
         seen = set(training.groups.tolist()) - {""}
         rows = rows[[group not in seen for group in images.groups[rows].tolist()]]
     else:
@@ -87,13 +90,32 @@ def split(source: Domain, recipe: Recipe, seed: int) -> tuple[Domain, Domain]:
     return training, images.subset(rows)
 
 
+def _order(labels: Int64[np.ndarray, " n_images"], n_first: int) -> NDArray[np.int64]:
+    """Rows as they are, if each class has at least half its share of the first ones; else mixed, for sources sorted by
+    class."""
+    shares, first = np.bincount(labels) / len(labels), np.bincount(labels[:n_first], minlength=int(labels.max()) + 1)
+    if (first >= shares * n_first / 2).all():
+        return np.arange(len(labels))
+    return np.random.default_rng(0).permutation(len(labels))
+
+
 def _held_back(groups: Shaped[np.ndarray, " n_images"], share: float, seed: int) -> NDArray[np.int64]:
-    """Rows of whole groups, drawn until the share is reached; an image without a group is one by itself."""
+    """Rows of whole groups, drawn until the share is reached; an image without a group is one by itself.
+
+    A group that would make it more than twice the share is passed over where a smaller one is left.
+    """
     names = np.array([group or f"\0{i}" for i, group in enumerate(groups.tolist())])
     _, codes, sizes = np.unique(names, return_inverse=True, return_counts=True)
     order = np.random.default_rng([seed, 1]).permutation(len(sizes))
-    n_groups = int(np.searchsorted(np.cumsum(sizes[order]), share * len(groups)) + 1)
-    chosen = order[: min(n_groups, len(sizes) - 1)]
+    wanted, chosen, n = share * len(groups), [], 0
+    for group in order[: len(sizes) - 1]:
+        if n >= wanted:
+            break
+        if n + sizes[group] <= 2 * wanted:
+            chosen.append(group)
+            n += sizes[group]
+    if not chosen and len(sizes) > 1:
+        chosen.append(sizes.argmin())
     return np.flatnonzero(np.isin(codes, chosen)).astype(np.int64)
 
 
@@ -272,39 +294,17 @@ def train(
         If the device cannot be used, or the checkpoint is of another network.
     """
     target = _device(device)
+    if recipe.precision == "fp16" and target.type == "cpu":
+        raise MurineError("precision fp16 needs a GPU; on a CPU take bf16 (--set precision=bf16).")
     module.to(target).train()  # Lightning takes a network in the mode it finds it in
     batches = Batches(training, recipe.batch_size, target, seed=data_seed, augment=augment)
     held_back = Batches(validation, _EVALUATED, target)
-    with _lightning() as lightning, torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
-        learner = _learner(lightning, module, recipe, batches, training.n_classes, model_seed, checkpoint, tick)
-        resumed = checkpoint if checkpoint is not None and checkpoint.exists() else None
-        if resumed is not None:
-            learner.history = _read_history(resumed)
-            for _ in learner.history.epochs:
-                tick()
-        if learner.history.state == "running":
-            trainer = lightning.Trainer(
-                accelerator="gpu" if target.type == "cuda" else target.type,
-                devices=1 if target.index is None else [target.index],
-                max_epochs=recipe.epochs,
-                precision={"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[recipe.precision],
-                num_sanity_val_steps=0,
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-            )
-            try:
-                trainer.fit(learner, batches, held_back, ckpt_path=resumed, weights_only=True)
-            except SystemExit:  # what Lightning makes of Ctrl-C, which it also switches off
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-                raise KeyboardInterrupt from None
-        elif resumed is not None:
-            learner.best_weights = torch.load(resumed, map_location=target, weights_only=True)["murine"]["best"]
-    if learner.history.state == "finished":
-        module.load_state_dict(learner.best_weights)
+    history, best = _fit(module, recipe, batches, held_back, training.n_classes, model_seed, checkpoint, tick)
+    gc.collect()  # Lightning's objects hold each other, and with them three times the weights
+    if history.state == "finished":
+        module.load_state_dict(best)
     module.eval()
-    return learner.history
+    return history
 
 
 @torch.no_grad()
@@ -360,6 +360,47 @@ def _lightning() -> Iterator[Any]:
         finally:
             for name, level in levels.items():
                 logging.getLogger(name).setLevel(level)
+
+
+def _fit(
+    module: nn.Module,
+    recipe: Recipe,
+    batches: Batches,
+    held_back: Batches,
+    n_classes: int,
+    model_seed: int,
+    checkpoint: Path | None,
+    tick: Callable[[], None],
+) -> tuple[History, dict[str, Tensor]]:
+    """What became of training, and the weights of the best epoch."""
+    target = batches.device
+    with _lightning() as lightning, torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
+        learner = _learner(lightning, module, recipe, batches, n_classes, model_seed, checkpoint, tick)
+        resumed = checkpoint if checkpoint is not None and checkpoint.exists() else None
+        if resumed is not None:
+            learner.history = _read_history(resumed)
+            for _ in learner.history.epochs:
+                tick()
+        if learner.history.state == "running":
+            trainer = lightning.Trainer(
+                accelerator="gpu" if target.type == "cuda" else target.type,
+                devices=1 if target.index is None else [target.index],
+                max_epochs=recipe.epochs,
+                precision={"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[recipe.precision],
+                num_sanity_val_steps=0,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
+            try:
+                trainer.fit(learner, batches, held_back, ckpt_path=resumed, weights_only=True)
+            except SystemExit:  # what Lightning makes of Ctrl-C, which it also switches off
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                raise KeyboardInterrupt from None
+        elif resumed is not None:
+            learner.best_weights = torch.load(resumed, map_location=target, weights_only=True)["murine"]["best"]
+        return learner.history, learner.best_weights
 
 
 def _learner(
