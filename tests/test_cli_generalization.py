@@ -88,6 +88,10 @@ def test_what_cannot_be_scored_is_told_before_training(tmp_path, shared_data):
     assert result.exit_code != 0
     assert "cannot be scored against a cortex" in str(result.exception)
     assert not (tmp_path / "trained").exists()
+    for option in (["--against", "nosuchcortex"], ["--against", "simulated", "--metric", "nosuchmetric"]):
+        result = CliRunner().invoke(app, ["generalize", "--source", "semeion", *option, "--atlas", str(tmp_path)])
+        assert "unknown" in str(result.exception)
+        assert not (tmp_path / "trained").exists()
 
 
 def test_what_is_not_known_is_told():
@@ -97,6 +101,8 @@ def test_what_is_not_known_is_told():
         ["--prepare", "polarity=pink"],
         ["--corruptions", "x"],
         ["--search", "2", "--against", "simulated"],
+        ["--search", "2", "--network", "resnet18"],
+        ["--protocol", "mnist10k", "--set", "n_train=500"],
     ):
         result = CliRunner().invoke(app, ["generalize", *arguments])
         assert result.exit_code != 0

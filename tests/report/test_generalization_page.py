@@ -36,6 +36,7 @@ def runs(diverged=False):
                         "target": target,
                         "state": "diverged" if diverged and variant == "neurn3" and seed == 2 else "finished",
                         "unseen": target != "mnist",
+                        "corruption": "+" in target,
                         "n_images": 60,
                         "n_train": 100,
                         "n_validation": 10,
@@ -86,6 +87,12 @@ def test_page_tells_every_number_and_loads_nothing(tmp_path):
     figures = re.findall(r'<script type="application/json">(.*?)</script>', text)
     assert len(figures) == 6
     assert all(json.loads(figure)["data"] for figure in figures)
+
+
+def test_a_single_unseen_domain_is_told():
+    rows = runs()
+    told = board(rows[rows.target.isin(["mnist", "usps"])], curves(), "m")
+    assert "accuracy on usps" in told["finding"]
 
 
 def test_figures_hold_the_summary():

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+#: What is compared unless told otherwise.
+_VARIANTS = "plain,neurn3"
+
 
 @app.command()
 def generalize(
@@ -60,7 +63,7 @@ def generalize(
             help="plain, standardise, instance, sobel, lcn, neurn3 (4, 5), neurn3-inner (4, 5), randconv, augmix, or "
             " LAYER(OPTIONS)@PLACE; joined by commas, all for all of them.",
         ),
-    ] = "plain,neurn3",
+    ] = _VARIANTS,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Networks per cell: seeds 0, 1 ...")] = 3,
     data_seed: Annotated[
         int | None,
@@ -139,7 +142,7 @@ def generalize(
     `murine generalize --network examples/trained_networks.py:mobilenet_v2 --pretrained --prepare size=64`
     """
     from murine.atlas.store import Atlas
-    from murine.generalization import contenders, matrix, summary
+    from murine.generalization import contenders, matrix
     from murine.generalization.domains import domains, load_domain
     from murine.generalization.preparation import Preparation
     from murine.generalization.protocol import adapted, settings
@@ -148,12 +151,17 @@ def generalize(
     from murine.progress import progress_bars
 
     quieten(quiet)
+    if search and (network or pretrained or variants != _VARIANTS):
+        raise MurineError(
+            "--search finds networks and variants itself, from scratch: leave out --network, --variants and "
+            "--pretrained."
+        )
     if search and against:
         raise MurineError("networks of --search are not known to `murine score`; leave --against out.")
     usual = [name for name in domains if domains[name].kind == "shared"]
     targets = _each(target) or usual
     chosen = list(contenders.contenders) if variants == "all" else _each([variants])
-    how = adapted(protocol, recipes[recipe].changed(_values(change, "--set")))
+    how = adapted(protocol, recipes[recipe], _values(change, "--set"))
     preparation = _checked(Preparation, _values(prepare, "--prepare"), "--prepare")
 
     def load(name: str, part: str | None) -> Domain:
@@ -164,43 +172,62 @@ def generalize(
     found = settings(protocol, sources, targets, load, _strengths(corruptions), n_test=test_images)
     seed_pairs = matrix.seed_pairs(seeds, data_seed)
     results = Results(Atlas(atlas))
-    brains = None
+    brains, failure = None, None
     with progress_bars(not quiet) as progress:
         if search:
             runs = _searched(found, how, results, search, seed_pairs, device, progress)
         else:
             runs = matrix.plan(found, _each(network) or ["lenet"], chosen, how, seed_pairs, pretrained=pretrained)
         if against:
-            from murine.studies.likeness import trained_choices
-
-            trained_choices(runs, results)  # what cannot be scored is told before anything is trained
+            _check_scoring(runs, results, against, metric, data)
         rows = matrix.compute(runs, results, device=device, progress=progress)
+        curves = matrix.curves(runs, results)
         if search:  # two networks, held side by side as two variants of one are
-            rows = rows.assign(network=f"the best of {search}")
+            rows, curves = (table.assign(network=f"the best of {search}") for table in (rows, curves))
         if against:
-            brains = _brains(runs, rows, results, against, metric, data, device, progress)
+            try:
+                brains = _brains(runs, rows, results, against, metric, data, device, progress)
+            except MurineError as error:  # what was trained is told all the same
+                failure = error
     if out is not None:
         from murine.report.generalization import write_page
 
-        shown = {target.name: target for setting in found for target, _ in setting.targets if "+" not in target.name}
-        curves = matrix.curves(runs, results)
-        if search:
-            curves = curves.assign(network=rows.network.iloc[0])
-        _wrote(
-            write_page(rows, curves, list(shown.values()), out, brains=brains, recipes=[how.model_dump_json()]), quiet
-        )
+        shown = {met.target.name: met.target for setting in found for met in setting.met if not met.corruption}
+        page = write_page(rows, curves, list(shown.values()), out, brains=brains, recipes=[how.model_dump_json()])
+        _wrote(page, quiet)
+    _show(rows, brains, how, format)
+    if failure is not None:
+        raise failure
+
+
+def _show(rows: pd.DataFrame, brains: pd.DataFrame | None, recipe: Recipe, format: Format) -> None:
+    """The matrix with its differences, and with brain scores where they were asked for."""
+    from murine.generalization import summary
+
     cells, differences = summary.cells(rows), summary.differences(rows)
-    if format in (Format.csv, Format.json):
-        keys = ["source", "network", "pretrained", "variant", "target"]
-        table = cells.merge(differences.drop(columns=["unseen", "n_seeds"]), on=keys, how="left")
-        if brains is not None:
-            means = brains[brains.model_seed == -1].filter(regex="^(source|network|pretrained|variant|brain)")
-            table = table.merge(means, on=keys[:-1], how="left")
-        show(table, format)
-    else:
-        _print_matrix(cells, differences, how, format)
+    if format not in (Format.csv, Format.json):
+        _print_matrix(cells, differences, recipe, format)
         if brains is not None:
             _print_brains(brains, format)
+        return
+    keys = ["source", "network", "pretrained", "variant", "target"]
+    table = cells.merge(differences.drop(columns=["unseen", "corruption", "n_seeds"]), on=keys, how="left")
+    if brains is not None and len(brains):
+        means = brains[brains.model_seed == -1].filter(regex="^(source|network|pretrained|variant|brain)")
+        table = table.merge(means, on=keys[:-1], how="left")
+    show(table, format)
+
+
+def _check_scoring(runs: Sequence[Run], results: Results, against: str, metric: str, data: Path | None) -> None:
+    """Tell what cannot be scored before anything is trained."""
+    from murine.atlas.sweep import chosen_cortex
+    from murine.atlas.task import CortexSettings
+    from murine.comparison.metrics import metrics
+    from murine.studies.likeness import trained_choices
+
+    _ = metrics[metric]
+    trained_choices(runs, results)
+    chosen_cortex(CortexSettings(cortex=against), data)
 
 
 def _brains(
@@ -357,7 +384,7 @@ def _print_wide(cells: pd.DataFrame, value: str, title: str, format: Format) -> 
     """Variants by targets, in per cent."""
     import pandas as pd
 
-    targets = [name for name in cells.target.unique() if "+" not in name]
+    targets = list(cells[~cells.corruption].target.unique())
     wide = []
     for variant, mine in cells.groupby("variant", sort=False):
         row: dict[str, Any] = {"variant": variant}

@@ -125,18 +125,19 @@ def board(rows: pd.DataFrame, curves: pd.DataFrame, name: str, brains: pd.DataFr
 
 def _finding(differences: pd.DataFrame) -> str:
     """The largest change of the mean over unseen domains that is told from chance, or that there is none."""
-    mean = differences[differences.target == UNSEEN]
+    mean = summary.over_unseen(differences) if len(differences) else differences
     if mean.empty:
         return "Nothing to compare with a plain network."
+    on = "the mean over unseen domains" if mean.target.iloc[0] == UNSEEN else f"accuracy on {mean.target.iloc[0]}"
     sure = mean[mean.p_adjusted < 0.05]
     among = mean if sure.empty else sure
     best = among.loc[among.difference.abs().idxmax()]
     size = f"{100 * best.difference:+.1f} points [{100 * best.difference_low:.1f}, {100 * best.difference_high:.1f}]"
     p = f"p {best.p_adjusted:.2g} after Holm's adjustment over {len(mean)} variants"
     if sure.empty:
-        return f"No variant is told from plain on unseen domains; the largest change, {best.variant}: {size}, {p}."
+        return f"No variant is told from plain by {on}; the largest change, {best.variant}: {size}, {p}."
     others = f" Told from plain: {', '.join(sure.variant)}." if len(sure) > 1 else ""
-    return f"{best.variant} changes the mean over unseen domains by {size}, {p}.{others}"
+    return f"{best.variant} changes {on} by {size}, {p}.{others}"
 
 
 def _brain_finding(brains: pd.DataFrame) -> str:
@@ -154,7 +155,7 @@ def _brain_finding(brains: pd.DataFrame) -> str:
 
 
 def _domains(cells: pd.DataFrame) -> list[str]:
-    return [str(name) for name in cells.target.unique() if "+" not in str(name)]
+    return [str(name) for name in cells[~cells.corruption].target.unique()]
 
 
 def _table(cells: pd.DataFrame, value: str) -> list[dict[str, Any]]:
@@ -294,7 +295,7 @@ def _error(rows: pd.DataFrame, name: str) -> dict[str, Any]:
 
 def strengths(cells: pd.DataFrame) -> dict[str, Any] | None:
     """Accuracy against the strength of corruptions, one panel each; None where there are none."""
-    there = cells[cells.target.str.contains("+", regex=False)]
+    there = cells[cells.corruption]
     if there.empty:
         return None
     steps = there.target.str.rpartition("+")[2].str.partition(":")
@@ -336,7 +337,7 @@ def strengths(cells: pd.DataFrame) -> dict[str, Any] | None:
 
 def confusions(rows: pd.DataFrame) -> dict[str, Any]:
     """True against given classes, by target, of the first variants; shares of a true class."""
-    rows = rows[~rows.target.str.contains("+", regex=False)]
+    rows = rows[~rows.corruption]
     variants = [str(name) for name in rows.variant.unique()][:_CONFUSED]
     targets = _domains(rows)
     n_classes = 1 + max(int(max(labels)) for labels in rows.labels)

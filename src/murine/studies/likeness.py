@@ -113,12 +113,13 @@ def _of_network(
     whole = table[table.site == ALL_SITES]
     single = whole[whole.n_networks == 1].set_index(["task_before", "task_after"])
     about = rows.iloc[0][_CELL].to_dict()
-    accuracies = {seed: _unseen(mine) for seed, mine in rows.groupby(_SEEDS, sort=False)}
-    accuracies[-1, -1] = _unseen(rows)
     shifted: list[dict[str, Any]] = []
     for variant in dict.fromkeys(variant for variant, *_ in found):
         mine = {key[1:]: single.loc[(pair.before, pair.after)] for key, pair in found.items() if key[0] == variant}
         of_all = whole[(whole.variant == variant) & (whole.n_networks == len(mine))].iloc[0]
+        of_pair = rows[rows.variant.isin([PLAIN, variant])].set_index(_SEEDS, drop=False).rename_axis([None, None])
+        accuracies = {seed: _unseen(of_pair.loc[[seed]]) for seed in mine}
+        accuracies[-1, -1] = _unseen(of_pair.loc[list(mine)])
         for seed, effect in [*mine.items(), ((-1, -1), of_all)]:
             values = [each.difference for each in mine.values()] if seed == (-1, -1) else [effect.difference]
             shifted.append(
@@ -130,7 +131,7 @@ def _of_network(
                     **{name: effect[name] for name in ("cortex", "metric")},
                     **{f"brain_{name}": effect[name] for name in ("before", "after")},
                     **_told("brain_difference", effect.difference, _interval(effect, values)),
-                    **accuracies[seed].get(variant, {}),
+                    **accuracies[seed],
                 }
             )
     return pd.DataFrame(shifted)
@@ -145,13 +146,10 @@ def _interval(effect: pd.Series[Any], by_seed: Sequence[float]) -> tuple[float, 
     return Mean(effect.difference, of_seeds, of_images**2, len(by_seed), int(effect.n_stimuli)).interval()
 
 
-def _unseen(rows: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Change of the accuracy on unseen domains, by variant."""
-    found = summary.over_unseen(summary.differences(rows))
-    return {
-        row["variant"]: _told("accuracy_difference", row["difference"], (row["difference_low"], row["difference_high"]))
-        for row in found.to_dict("records")
-    }
+def _unseen(rows: pd.DataFrame) -> dict[str, float]:
+    """Change of the accuracy on unseen domains, of one variant."""
+    found = summary.over_unseen(summary.differences(rows)).iloc[0]
+    return _told("accuracy_difference", found.difference, (found.difference_low, found.difference_high))
 
 
 def _told(name: str, value: float, interval: tuple[float, float]) -> dict[str, float]:
