@@ -22,9 +22,6 @@ from murine.generalization.summary import UNSEEN
 from murine.report.frame import filled, json_text, save
 from murine.studies.likeness import association
 
-#: Variants of which confusions are drawn.
-_CONFUSED = 2
-
 #: A picture is shown in pixels of this many.
 _ZOOM = 2
 
@@ -98,7 +95,7 @@ def board(rows: pd.DataFrame, curves: pd.DataFrame, name: str, brains: pd.DataFr
         "differences": difference_dots(differences) if len(differences) else None,
         "brain": brain_scatter(brains) if brains is not None and len(brains) else None,
         "strength": strengths(cells),
-        "confusion": confusions(rows),
+        "confusion": confusions(rows, cells),
         "calibration": calibration(cells),
         "curves": training_curves(curves),
     }
@@ -335,10 +332,12 @@ def strengths(cells: pd.DataFrame) -> dict[str, Any] | None:
     return {"data": traces, "layout": {**layout, "annotations": headings}, "coloured": variants}
 
 
-def confusions(rows: pd.DataFrame) -> dict[str, Any]:
-    """True against given classes, by target, of the first variants; shares of a true class."""
+def confusions(rows: pd.DataFrame, cells: pd.DataFrame) -> dict[str, Any]:
+    """True against given classes, by target, of the first variant and the best other; shares of a true class."""
     rows = rows[~rows.corruption]
-    variants = [str(name) for name in rows.variant.unique()][:_CONFUSED]
+    first, *others = [str(name) for name in cells.variant.unique()]
+    unseen = summary.over_unseen(cells).set_index("variant").accuracy.reindex(others).dropna()
+    variants = [first, *([str(unseen.idxmax())] if len(unseen) else [])]
     targets = _domains(rows)
     n_classes = 1 + max(int(max(labels)) for labels in rows.labels)
     traces, headings = [], []

@@ -16,7 +16,10 @@ function draw(place) {
     if (at >= 0) {
       trace.marker = { ...trace.marker, color: hues[at % hues.length] };
       trace.line = { ...trace.line, color: hues[at % hues.length], dash: at < hues.length ? "solid" : "dot" };
-      if (at >= hues.length && !trace.marker.symbol) trace.marker.symbol = "diamond";
+      if (at >= hues.length) {
+        const symbols = [trace.marker.symbol ?? "circle"].flat().map((name) => name.replace("circle", "diamond"));
+        trace.marker.symbol = symbols.length === 1 ? symbols[0] : symbols;
+      }
     }
   }
   const layout = {
