@@ -37,6 +37,11 @@ def test_generalize_prints_the_matrix_and_goes_on(tmp_path, shared_data):
     assert "trained on semeion: accuracy in %, 95 % intervals over 2 seeds and images" in again.stdout
     assert f"{100 * cells[0]['accuracy']:.1f}" in again.stdout
 
+    turned = CliRunner().invoke(app, [*arguments, "--reference", "neurn3", "--format", "json"])
+    other = json.loads(turned.stdout)
+    assert other[0]["difference"] == pytest.approx(-cells[4]["difference"])
+    assert other[4]["difference"] is None
+
 
 def test_networks_are_scored_against_a_cortex_too(tmp_path, shared_data):
     """Corruptions, few test images, leave-one-out and the change in brain score, all in one small matrix."""
@@ -103,6 +108,7 @@ def test_what_is_not_known_is_told():
         ["--search", "2", "--against", "simulated"],
         ["--search", "2", "--network", "resnet18"],
         ["--protocol", "mnist10k", "--set", "n_train=500"],
+        ["--reference", "sobel"],
     ):
         result = CliRunner().invoke(app, ["generalize", *arguments])
         assert result.exit_code != 0

@@ -37,6 +37,7 @@ app = typer.Typer()
 
 #: What is compared unless told otherwise.
 _VARIANTS = "plain,neurn3"
+_REFERENCE = "plain"
 
 
 @app.command()
@@ -64,6 +65,9 @@ def generalize(
             " LAYER(OPTIONS)@PLACE; joined by commas, all for all of them.",
         ),
     ] = _VARIANTS,
+    reference: Annotated[
+        str, typer.Option("--reference", help="The variant that the others are compared with: sobel, for example.")
+    ] = _REFERENCE,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Networks per cell: seeds 0, 1 ...")] = 3,
     data_seed: Annotated[
         int | None,
@@ -122,14 +126,17 @@ def generalize(
     """Train on one domain, meet the others: accuracy on domains never seen, with and without NeuRN.
 
     Nothing but the source is seen in training: the epoch is chosen by held-back images of the source. Every cell has a
-    95 % interval over seeds and images together; differences to `plain` are paired by seed and image, their p adjusted
-    by Holm's method. Finished networks are kept in the atlas: the same command goes on where it was stopped.
+    95 % interval over seeds and images together; differences to the plain network (or to `--reference`) are paired by
+    seed and image, their p adjusted by Holm's method. Finished networks are kept in the atlas: the same command goes on
+    where it was stopped.
 
     Examples:
 
     `murine generalize --source mnist --network lenet --variants plain,neurn3 --seeds 3`
 
     `murine generalize --source mnist --protocol mnist10k --variants all --corruptions all --out page.html`
+
+    `murine generalize --source usps --variants plain,neurn3,sobel --reference sobel`
 
     `murine generalize --protocol leave-one-out --network resnet18 --recipe long --device cuda`
 
@@ -161,6 +168,8 @@ def generalize(
     usual = [name for name in domains if domains[name].kind == "shared"]
     targets = _each(target) or usual
     chosen = list(contenders.contenders) if variants == "all" else _each([variants])
+    if reference != _REFERENCE and reference not in chosen:
+        raise MurineError(f"the reference {reference!r} is none of the variants: {', '.join(chosen)}.")
     how = adapted(protocol, recipes[recipe], _values(change, "--set"))
     preparation = _checked(Preparation, _values(prepare, "--prepare"), "--prepare")
 
@@ -193,20 +202,30 @@ def generalize(
         from murine.report.generalization import write_page
 
         shown = {met.target.name: met.target for setting in found for met in setting.met if not met.corruption}
-        page = write_page(rows, curves, list(shown.values()), out, brains=brains, recipes=[how.model_dump_json()])
-        _wrote(page, quiet)
-    _show(rows, brains, how, format)
+        _wrote(
+            write_page(
+                rows,
+                curves,
+                list(shown.values()),
+                out,
+                reference=reference,
+                brains=brains,
+                recipes=[how.model_dump_json()],
+            ),
+            quiet,
+        )
+    _show(rows, brains, reference, format)
     if failure is not None:
         raise failure
 
 
-def _show(rows: pd.DataFrame, brains: pd.DataFrame | None, recipe: Recipe, format: Format) -> None:
+def _show(rows: pd.DataFrame, brains: pd.DataFrame | None, reference: str, format: Format) -> None:
     """The matrix with its differences, and with brain scores where they were asked for."""
     from murine.generalization import summary
 
-    cells, differences = summary.cells(rows), summary.differences(rows)
+    cells, differences = summary.cells(rows), summary.differences(rows, reference)
     if format not in (Format.csv, Format.json):
-        _print_matrix(cells, differences, recipe, format)
+        _print_matrix(cells, differences, reference, format)
         if brains is not None:
             _print_brains(brains, format)
         return
@@ -325,7 +344,7 @@ def _strengths(text: str) -> list[tuple[str, int]]:
     return [parsed(f"{name}:{strength}") for name in chosen for strength in STRENGTHS]
 
 
-def _print_matrix(cells: pd.DataFrame, differences: pd.DataFrame, recipe: Recipe, format: Format) -> None:
+def _print_matrix(cells: pd.DataFrame, differences: pd.DataFrame, reference: str, format: Format) -> None:
     """One table per source and network, and what of it is a difference."""
     for key, mine in cells.groupby(["source", "network", "pretrained"], sort=False):
         source, network, pretrained = key
@@ -340,7 +359,7 @@ def _print_matrix(cells: pd.DataFrame, differences: pd.DataFrame, recipe: Recipe
         theirs = differences[(differences.source == source) & (differences.network == network)]
         if len(theirs):
             note = "* p < 0.05, Holm" if (theirs.p_adjusted < 0.05).any() else "no p below 0.05 after Holm's adjustment"
-            title = f"{about}: minus plain, in percentage points, paired by seed and image; {note}"
+            title = f"{about}: minus {reference}, in percentage points, paired by seed and image; {note}"
             _print_wide(theirs, "difference", title, format)
 
 

@@ -1,4 +1,4 @@
-"""What a matrix says: means with intervals over seeds and images, and differences to the plain network."""
+"""What a matrix says: means with intervals over seeds and images, and differences to one of the variants."""
 
 from __future__ import annotations
 
@@ -180,27 +180,34 @@ def cells(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def differences(rows: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy of every variant minus that of the plain network, the same seeds and images on both sides.
+def differences(rows: pd.DataFrame, reference: str = PLAIN) -> pd.DataFrame:
+    """Accuracy of every variant minus that of one of them, the same seeds and images on both sides.
+
+    Parameters
+    ----------
+    rows
+        As `murine.generalization.matrix.compute` returns them.
+    reference
+        The variant that the others are compared with.
 
     Returns
     -------
     differences
         ``difference`` with ``difference_low``, ``difference_high`` (95 %), ``p_value`` (two-sided, Student's t with the
         same error) and ``p_adjusted``, by Holm's method: for single targets over all variants and targets of a source
-        and network, for the mean over unseen domains over all variants. Empty where there is no plain network, or
+        and network, for the mean over unseen domains over all variants. Empty where there is no such variant, or
         nothing beside it.
     """
     found = []
     for key, mine in rows[rows.state != "diverged"].groupby(_CELL[:-1], sort=False):
         about = dict(zip(_CELL[:-1], key, strict=True))
         tables = {str(variant): table for variant, table in mine.groupby("variant", sort=False)}
-        plain = tables.pop(PLAIN, None)
-        for variant, table in tables.items() if plain is not None else ():
+        base = tables.pop(reference, None)
+        for variant, table in tables.items() if base is not None else ():
             means: dict[str, Mean] = {}
             by_seed: dict[str, NDArray[np.float64]] = {}
             for target, there in table.groupby("target", sort=False):
-                values, groups = _paired(there, plain[plain.target == target])
+                values, groups = _paired(there, base[base.target == target])
                 if not len(values):
                     continue
                 means[str(target)] = mean = mean_of(values, groups, floor=False)
@@ -243,13 +250,13 @@ def _right(rows: pd.DataFrame) -> NDArray[np.float64]:
     return np.array([np.asarray(predicted) == np.asarray(labels) for predicted, labels in pairs], dtype=np.float64)
 
 
-def _paired(rows: pd.DataFrame, plain: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def _paired(rows: pd.DataFrame, base: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Differences (n_seeds, n_images) of the seeds that both have, and the images' groups."""
     seeds = ["model_seed", "data_seed"]
-    both = rows.merge(plain[[*seeds, "predicted"]], on=seeds, suffixes=("", "_plain")).sort_values(seeds)
+    both = rows.merge(base[[*seeds, "predicted"]], on=seeds, suffixes=("", "_before")).sort_values(seeds)
     if both.empty:
         return np.empty((0, 0)), np.empty(0, dtype=np.int64)
-    before = _right(both.assign(predicted=both.predicted_plain))
+    before = _right(both.assign(predicted=both.predicted_before))
     return _right(both) - before, np.asarray(both.groups.iloc[0], dtype=np.int64)
 
 

@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 
 from murine.generalization import summary
 from murine.generalization.domain import Domain
-from murine.generalization.summary import UNSEEN
+from murine.generalization.summary import PLAIN, UNSEEN
 from murine.report.frame import filled, json_text, save
 from murine.studies.likeness import association
 
@@ -32,6 +32,7 @@ def write_page(
     domains: Sequence[Domain],
     file: str | Path,
     *,
+    reference: str = PLAIN,
     brains: pd.DataFrame | None = None,
     recipes: Sequence[str] = (),
     title: str = "What becomes of accuracy on domains never seen?",
@@ -46,6 +47,8 @@ def write_page(
         One row per run and epoch: source, network, variant, model_seed, epoch, loss, validation_accuracy.
     domains
         Of which examples are shown, before and after NeuRN.
+    reference
+        The variant that the others are compared with.
     brains
         Of `murine.studies.likeness.shifts`: changes in brain score beside those in accuracy.
     recipes
@@ -66,7 +69,7 @@ def write_page(
         ("generalization.js",),
         title,
         boards=[
-            board(mine, _of(curves, key), f"m{i}", _of(brains, key) if brains is not None else None)
+            board(mine, _of(curves, key), f"m{i}", _of(brains, key) if brains is not None else None, reference)
             for i, (key, mine) in enumerate(_matrices(rows))
         ],
         examples=[{"name": domain.name, "picture": examples(domain)} for domain in domains],
@@ -86,9 +89,15 @@ def _of(table: pd.DataFrame, key: tuple[Any, ...]) -> pd.DataFrame:
     return table[(table.source == key[0]) & (table.network == key[1])] if len(table) else table
 
 
-def board(rows: pd.DataFrame, curves: pd.DataFrame, name: str, brains: pd.DataFrame | None = None) -> dict[str, Any]:
+def board(
+    rows: pd.DataFrame,
+    curves: pd.DataFrame,
+    name: str,
+    brains: pd.DataFrame | None = None,
+    reference: str = PLAIN,
+) -> dict[str, Any]:
     """All that the page tells of one source and network."""
-    cells, differences = summary.cells(rows), summary.differences(rows)
+    cells, differences = summary.cells(rows), summary.differences(rows, reference)
     first = rows.iloc[0]
     figures = {
         "heat": heat(cells),
@@ -107,7 +116,8 @@ def board(rows: pd.DataFrame, curves: pd.DataFrame, name: str, brains: pd.DataFr
     return {
         "id": name,
         "name": f"{first.network}{' (pretrained)' if first.pretrained else ''} trained on {first.source}",
-        "finding": _finding(differences),
+        "finding": _finding(differences, reference),
+        "reference": reference,
         "brain": _brain_finding(brains) if brains is not None and len(brains) else "",
         "about": f"{n_networks} network{'s' if n_networks != 1 else ''}, {n_seeds} "
         f"seed{'s' if n_seeds != 1 else ''} per variant, {int(first.n_train):,} training and "
@@ -120,11 +130,11 @@ def board(rows: pd.DataFrame, curves: pd.DataFrame, name: str, brains: pd.DataFr
     }
 
 
-def _finding(differences: pd.DataFrame) -> str:
+def _finding(differences: pd.DataFrame, reference: str) -> str:
     """The largest change of the mean over unseen domains that is told from chance, or that there is none."""
     mean = summary.over_unseen(differences) if len(differences) else differences
     if mean.empty:
-        return "Nothing to compare with a plain network."
+        return f"There is nothing to compare with {reference}."
     on = "the mean over unseen domains" if mean.target.iloc[0] == UNSEEN else f"accuracy on {mean.target.iloc[0]}"
     sure = mean[mean.p_adjusted < 0.05]
     among = mean if sure.empty else sure
@@ -132,8 +142,8 @@ def _finding(differences: pd.DataFrame) -> str:
     size = f"{100 * best.difference:+.1f} points [{100 * best.difference_low:.1f}, {100 * best.difference_high:.1f}]"
     p = f"p {best.p_adjusted:.2g} after Holm's adjustment over {len(mean)} variants"
     if sure.empty:
-        return f"No variant is told from plain by {on}; the largest change, {best.variant}: {size}, {p}."
-    others = f" Told from plain: {', '.join(sure.variant)}." if len(sure) > 1 else ""
+        return f"No variant is told from {reference} by {on}; the largest change, {best.variant}: {size}, {p}."
+    others = f" Told from {reference}: {', '.join(sure.variant)}." if len(sure) > 1 else ""
     return f"{best.variant} changes {on} by {size}, {p}.{others}"
 
 
@@ -209,7 +219,7 @@ def heat(cells: pd.DataFrame) -> dict[str, Any]:
 
 
 def difference_dots(differences: pd.DataFrame) -> dict[str, Any]:
-    """Differences to plain with their intervals: one row of dots per target."""
+    """Differences to the reference with their intervals: one row of dots per target."""
     targets = _domains(differences)
     variants = [str(name) for name in differences.variant.unique()]
     traces = []
