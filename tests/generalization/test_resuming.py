@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-import toy_domains
 
+import toy_domains
 from murine.errors import MurineError
 from murine.generalization.architectures import build
 from murine.generalization.recipe import Recipe
