@@ -8,11 +8,11 @@ import torch
 from PIL import Image, ImageOps
 
 from murine.errors import MurineError
-from murine.generalization import augmentation
+from murine.generalization import augmentation, factories
 from murine.generalization.architectures import ConvSpace, architectures, build
 from murine.generalization.augmentation import augmentations
 from murine.generalization.contenders import apply, contender_named, contenders
-from murine.networks import weights
+from murine.networks import weights, zoo
 from murine.networks.neurn import neurn
 from murine.networks.normalisation import layers
 
@@ -142,6 +142,14 @@ def test_standardise_is_what_it_says():
     torch.testing.assert_close(flat.std(dim=1, unbiased=False), torch.ones(len(x)), atol=1e-3, rtol=0)
     torch.testing.assert_close(standardise(3 * x - 1), y, atol=1e-2, rtol=0)
     assert torch.equal(standardise(torch.full((1, 3, 8, 8), 0.7)), torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("name", list(architectures))
+def test_trained_networks_see_in_the_zoo_what_they_saw_in_training(name):
+    """Pixels in [0, 1] at 32 x 32, also those of timm, which carry what ImageNet's networks want."""
+    preprocessing = zoo.load(f"{factories.__file__}:{name.replace('-', '_')}").preprocessing
+    assert preprocessing.input_size == (32, 32)
+    assert (preprocessing.mean, preprocessing.std) == ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 def test_spelt_layers_are_contenders():

@@ -42,5 +42,10 @@ def vit() -> nn.Module:
 
 def _made(name: str) -> nn.Module:
     module = architectures[name].build(_N_CLASSES, SIDE)
-    module.default_cfg = {"input_size": (3, SIDE, SIDE), "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # type: ignore[assignment]
+    # timm's own networks carry ImageNet's under both names.
+    module.default_cfg = module.pretrained_cfg = {  # type: ignore[assignment]
+        "input_size": (3, SIDE, SIDE),
+        "mean": (0.0, 0.0, 0.0),
+        "std": (1.0, 1.0, 1.0),
+    }
     return module
