@@ -6,6 +6,8 @@ edge pixel repeated, as in NeuRN. An image with a NaN becomes NaN where the NaN 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -23,45 +25,44 @@ layers: Registry[type[nn.Module]] = Registry("layer")
 layers.register("neurn")(NeuRN)
 
 
+class _Standardising(nn.Module):
+    """(x - mean) / sqrt(variance + eps) over the last axes of a shape."""
+
+    axes: tuple[int, ...]
+
+    def __init__(self, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x: Maps) -> Maps:
+        corner: tuple[Any, ...] = (..., *(slice(1),) * len(self.axes))
+        near_zero = x - x[corner]  # or a bright flat image would become its rounding
+        centred = near_zero - near_zero.mean(dim=self.axes, keepdim=True)
+        return centred / (centred.square().mean(dim=self.axes, keepdim=True) + self.eps).sqrt()
+
+    def extra_repr(self) -> str:
+        return f"eps={self.eps}"
+
+
 @layers.register("instance-norm")
-class InstanceNorm(nn.Module):
+class InstanceNorm(_Standardising):
     """Every channel of every image with mean 0 and variance 1: (x - mean) / sqrt(variance + eps).
 
     Global where NeuRN is local: it takes light and contrast of the whole image away, and keeps what is where. Ulyanov,
     Vedaldi, Lempitsky 2016, arXiv 1607.08022.
     """
 
-    def __init__(self, eps: float = 1e-5) -> None:
-        super().__init__()
-        self.eps = eps
-
-    def forward(self, x: Maps) -> Maps:
-        near_zero = x - x[..., :1, :1]  # or a bright flat image would become its rounding
-        centred = near_zero - near_zero.mean(dim=(-2, -1), keepdim=True)
-        return centred / (centred.square().mean(dim=(-2, -1), keepdim=True) + self.eps).sqrt()
-
-    def extra_repr(self) -> str:
-        return f"eps={self.eps}"
+    axes = (-2, -1)
 
 
 @layers.register("standardise")
-class Standardise(nn.Module):
+class Standardise(_Standardising):
     """Every image with mean 0 and variance 1 over all its channels and pixels: (x - mean) / sqrt(variance + eps).
 
     Of a grey image the same as `InstanceNorm`, which takes every channel by itself.
     """
 
-    def __init__(self, eps: float = 1e-5) -> None:
-        super().__init__()
-        self.eps = eps
-
-    def forward(self, x: Maps) -> Maps:
-        near_zero = x - x[..., :1, :1, :1]  # or a bright flat image would become its rounding
-        centred = near_zero - near_zero.mean(dim=(-3, -2, -1), keepdim=True)
-        return centred / (centred.square().mean(dim=(-3, -2, -1), keepdim=True) + self.eps).sqrt()
-
-    def extra_repr(self) -> str:
-        return f"eps={self.eps}"
+    axes = (-3, -2, -1)
 
 
 @layers.register("local-contrast")
