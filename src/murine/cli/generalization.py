@@ -26,6 +26,7 @@ from murine.errors import MurineError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from murine.atlas.sweep import Plan
     from murine.generalization.domain import Domain
     from murine.generalization.matrix import Run
     from murine.generalization.protocol import Setting
@@ -187,15 +188,14 @@ def generalize(
             runs = _searched(found, how, results, search, seed_pairs, device, progress)
         else:
             runs = matrix.plan(found, _each(network) or ["lenet"], chosen, how, seed_pairs, pretrained=pretrained)
-        if against:
-            _check_scoring(runs, results, against, metric, data)
+        scoring = _scoring(runs, results, against, metric, data, device) if against else None
         rows = matrix.compute(runs, results, device=device, progress=progress)
         curves = matrix.curves(runs, results)
         if search:  # two networks, held side by side as two variants of one are
             rows, curves = (table.assign(network=f"the best of {search}") for table in (rows, curves))
-        if against:
+        if scoring is not None:
             try:
-                brains = _brains(runs, rows, results, against, metric, data, device, progress)
+                brains = _brains(runs, rows, results, scoring, progress)
             except MurineError as error:  # what was trained is told all the same
                 failure = error
     if out is not None:
@@ -237,35 +237,26 @@ def _show(rows: pd.DataFrame, brains: pd.DataFrame | None, reference: str, forma
     show(table, format)
 
 
-def _check_scoring(runs: Sequence[Run], results: Results, against: str, metric: str, data: Path | None) -> None:
-    """Tell what cannot be scored before anything is trained."""
-    from murine.atlas.sweep import chosen_cortex
+def _scoring(runs: Sequence[Run], results: Results, against: str, metric: str, data: Path | None, device: str) -> Plan:
+    """How trained networks are scored; what cannot be is told before anything is trained."""
+    from murine.atlas.sweep import Plan, chosen_cortex
     from murine.atlas.task import CortexSettings
     from murine.comparison.metrics import metrics
     from murine.studies.likeness import trained_choices
 
     _ = metrics[metric]
     trained_choices(runs, results)
-    chosen_cortex(CortexSettings(cortex=against), data)
+    plan = Plan(CortexSettings(cortex=against), (metric,), "own", data=data, device=device)
+    chosen_cortex(plan.cortex, data)
+    return plan
 
 
-def _brains(
-    runs: Sequence[Run],
-    rows: pd.DataFrame,
-    results: Results,
-    against: str,
-    metric: str,
-    data: Path | None,
-    device: str,
-    progress: Progress,
-) -> pd.DataFrame:
+def _brains(runs: Sequence[Run], rows: pd.DataFrame, results: Results, plan: Plan, progress: Progress) -> pd.DataFrame:
     """Every trained network scored against a cortex; changes to plain beside those in accuracy."""
-    from murine.atlas.sweep import Plan, sweep
-    from murine.atlas.task import CortexSettings
+    from murine.atlas.sweep import sweep
     from murine.studies.likeness import shifts, trained_choices
 
     choices = trained_choices(runs, results)
-    plan = Plan(CortexSettings(cortex=against), (metric,), "own", data=data, device=device)
     outcomes = sweep(list(dict.fromkeys(choices.values())), plan, results.atlas, progress=progress)
     for outcome in outcomes:
         if outcome.state == "failed":

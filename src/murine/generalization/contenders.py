@@ -98,13 +98,34 @@ def contender_named(name: str) -> Contender:
     return Contender(*found[0])
 
 
+def spelled(contender: Contender, inner: str, network: str) -> str:
+    """LAYER(OPTIONS)@PLACE, as surgery spells it, in a network whose first stage is ``inner``; '' without a layer.
+
+    Raises
+    ------
+    MurineError
+        If the layer goes behind the first stage, and nobody said which that is.
+    """
+    if not contender.layer:
+        return ""
+    place = contender.place
+    if place == "inner":
+        if not inner:
+            raise MurineError(
+                f"where an inner layer goes in {network!r} is not known; name the place, as "
+                f"'{contender.layer}@after:layer1'."
+            )
+        place = f"after:{inner}"
+    return f"{surgery.spelled(surgery.layer_named(contender.layer))}@{place}"
+
+
 def apply(contender: Contender, built: Built, network: str, side: int) -> tuple[nn.Module, str]:
     """Put a contender's layer into a network, in place.
 
     Returns
     -------
     module, variant
-        ``variant`` as surgery spells it, LAYER(OPTIONS)@PLACE; '' where there is no layer.
+        ``variant`` as in `spelled`.
 
     Raises
     ------
@@ -112,20 +133,10 @@ def apply(contender: Contender, built: Built, network: str, side: int) -> tuple[
         If the layer has no place in this network.
     """
     module, probe = built.module, torch.rand(2, 3, side, side, generator=torch.Generator().manual_seed(0))
-    if contender.layer:
-        place = contender.place
-        if place == "inner":
-            if not built.inner:
-                raise MurineError(
-                    f"where an inner layer goes in {network!r} is not known; name the place, as "
-                    f"'{contender.layer}@after:layer1'."
-                )
-            place = f"after:{built.inner}"
-        layer = surgery.layer_named(contender.layer)
-        surgery.insert(module, layer, place, probe=probe)
-        variant = f"{surgery.spelled(layer)}@{place}"
-    else:
-        variant = ""
+    variant = spelled(contender, built.inner, network)
+    if variant:
+        layer, _, place = variant.partition("@")
+        surgery.insert(module, surgery.layer_named(layer), place, probe=probe)
     standardised = contender.place == "input" and contender.layer.partition("(")[0] in _STANDARDISING
     if (set(built.mean) != {0.0} or set(built.std) != {1.0}) and not standardised:
         # Before the network's own input and behind what a contender put there, which is to see pixels.

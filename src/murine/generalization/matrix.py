@@ -77,7 +77,7 @@ def plan(
             split(setting.source, recipe, data_seed)
         side = setting.source.images.shape[1]
         for network in networks:
-            start = build(network, setting.source.n_classes, 0, pretrained=pretrained, side=side).start
+            start = build(network, setting.source.n_classes, 0, pretrained=True, side=side).start if pretrained else ""
             for variant, contender in chosen.items():
                 for model_seed, data_seed in seeds:
                     task = TrainingTask(
@@ -176,8 +176,8 @@ def _train(run: Run, results: Results, device: str, tick: Callable[[], None]) ->
 
 def _meet(run: Run, found: Trained, results: Results, device: str) -> None:
     """Rows of targets that a run has not met; those of weights that were trained anew since count as none."""
-    results.keep_rows(run.task, found)
-    there = set(results.rows(run.task).target_digest)
+    known = results.rows(run.task)
+    there = set(known.target_digest[known.weights_digest == found.weights_digest])
     missing = {met.target.digest: met for met in run.setting.met if met.target.digest not in there}
     if not missing:
         return
@@ -218,7 +218,7 @@ def choice(run: Run, results: Results) -> str:
             f"{task.network} with {len(task.classes)} classes and images of {side} px cannot be scored against a "
             f"cortex: expected one of {', '.join(architectures)}, from scratch, with ten classes and {SIDE} px."
         )
-    layer = contenders.apply(run.contender, build(task.network, 10, 0), task.network, SIDE)[1]
+    layer = contenders.spelled(run.contender, architectures[task.network].inner, task.network)
     place = f"+{layer}" if layer else ""
     return f"{factories.__file__}:{task.network.replace('-', '_')}{place}@{results.weights_file(task)}"
 

@@ -173,17 +173,11 @@ class Results:
                 f"{str(file)!r} cannot be read ({error}): it is damaged. Delete it; the same command makes it again."
             ) from error
 
-    def keep_rows(self, task: TrainingTask, found: Trained) -> None:
-        """Drop rows of other weights than a run has now: it was trained anew, on another machine perhaps."""
-        before = self.rows(task)
-        kept = before[before.weights_digest == found.weights_digest]
-        if len(kept) < len(before):
-            write_rows(self.rows_file(task), task, kept, _schema(), provenance())
-
     def add_rows(self, task: TrainingTask, rows: pd.DataFrame) -> None:
-        """Add rows of further targets to those of a run."""
+        """Add rows of further targets to those of a run that are of the same weights."""
         before = self.rows(task)
-        before = before[~before.target_digest.isin(rows.target_digest)]
+        same = before.weights_digest.isin(rows.weights_digest)
+        before = before[same & ~before.target_digest.isin(rows.target_digest)]
         every = rows if before.empty else pd.concat([before, rows], ignore_index=True)
         write_rows(self.rows_file(task), task, every, _schema(), provenance())
 
