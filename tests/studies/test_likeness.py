@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+import edge_cortex
 import numpy as np
 import pytest
-import torch
 from scipy import stats
 
 import toy_domains
@@ -15,14 +15,11 @@ from murine.atlas.store import Atlas
 from murine.atlas.sweep import Plan, sweep
 from murine.atlas.task import CortexSettings
 from murine.comparison.scoring import Settings
-from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.generalization import matrix, summary
 from murine.generalization.protocol import settings
 from murine.generalization.recipe import Recipe
 from murine.generalization.results import Results
-from murine.networks.neurn import neurn
-from murine.scenes import synthetic_scenes
 from murine.studies.likeness import association, shifts, trained_choices
 
 VARIANTS = ["plain", "neurn3", "standardise", "randconv"]
@@ -37,15 +34,8 @@ def digits(name, part):
 def told(tmp_path_factory):
     """Networks trained on one domain, scored against neurons that see NeuRN of the image."""
     folder = tmp_path_factory.mktemp("likeness")
-    stimuli = synthetic_scenes(40, 32)
-    images = torch.from_numpy(stimuli.images.copy()).double() / 255
-    contrast = torch.nn.functional.avg_pool2d(neurn(images[:, None], 3), 4).flatten(1).numpy()
-    rng = np.random.default_rng(0)
-    truth = (contrast - contrast.mean(axis=0)) @ rng.normal(size=(contrast.shape[1], 40))
-    trials = truth.T[:, :, None] + 0.3 * truth.std() * rng.normal(size=(40, 40, 6))
-    labels = {"neuroid_id": [f"n{i}" for i in range(40)], "area": np.repeat(["VISp", "VISl"], 20)}
-    Recording.from_arrays(trials, labels, {"stimulus_id": stimuli.ids}).write(folder / "mouse.nc")
-    np.savez(folder / "images.npz", images=stimuli.images, ids=stimuli.ids)
+    labels = {"area": np.repeat(["VISp", "VISl"], 20)}
+    mouse, seen = edge_cortex.write(folder, labels)
 
     results = Results(Atlas(folder / "atlas"))
     found = settings("full", ["dark"], ["grey", "noisy"], digits)
@@ -54,10 +44,10 @@ def told(tmp_path_factory):
     rows = matrix.compute(runs, results)
     choices = trained_choices(runs, results)
     plan = Plan(
-        CortexSettings(cortex=str(folder / "mouse.nc"), n_splits=4),
+        CortexSettings(cortex=str(mouse), n_splits=4),
         layers="own",
         settings=Settings(n_bootstraps=60, n_permutations=0, seed=0),
-        stimuli=folder / "images.npz",
+        stimuli=seen,
     )
     outcomes = sweep(list(choices.values()), plan, results.atlas)
     assert {outcome.state for outcome in outcomes} == {"computed"}, outcomes

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import edge_cortex
 import numpy as np
 import pytest
-import torch
 
 from murine.atlas.leaderboard import leaderboards
 from murine.atlas.store import Atlas
@@ -14,11 +14,8 @@ from murine.atlas.sweep import Outcome, Plan, sweep
 from murine.atlas.task import CortexSettings
 from murine.comparison.inference import interval, pair_corrected
 from murine.comparison.scoring import Settings
-from murine.cortex.recording import Recording
 from murine.errors import MurineError
-from murine.networks.neurn import neurn
 from murine.networks.zoo import Choice
-from murine.scenes import synthetic_scenes
 from murine.studies.surgery_effect import ALL_SITES, Pair, effects, in_order, operations, pairs
 
 NETWORKS = """
@@ -49,26 +46,15 @@ def swept(tmp_path_factory):
     """An atlas of networks with NeuRN and other layers put in, against neurons that see NeuRN of the image."""
     folder = tmp_path_factory.mktemp("surgery")
     (folder / "nets.py").write_text(NETWORKS)
-    stimuli = synthetic_scenes(40, 32)
-    images = torch.from_numpy(stimuli.images.copy()).double() / 255
-    contrast = torch.nn.functional.avg_pool2d(neurn(images[:, None], 3), 4).flatten(1).numpy()
-    rng = np.random.default_rng(0)
-    truth = (contrast - contrast.mean(axis=0)) @ rng.normal(size=(contrast.shape[1], 60))
-    trials = truth.T[:, :, None] + 0.3 * truth.std() * rng.normal(size=(60, 40, 6))
-    labels = {
-        "neuroid_id": [f"n{i}" for i in range(60)],
-        "area": np.repeat(["VISp", "VISl"], 30),
-        "cell_class": np.tile(["excitatory", "inhibitory"], 30),
-    }
-    Recording.from_arrays(trials, labels, {"stimulus_id": stimuli.ids}).write(folder / "mouse.nc")
-    np.savez(folder / "images.npz", images=stimuli.images, ids=stimuli.ids)
+    labels = {"area": np.repeat(["VISp", "VISl"], 30), "cell_class": np.tile(["excitatory", "inhibitory"], 30)}
+    mouse, seen = edge_cortex.write(folder, labels)
     plan = Plan(
-        CortexSettings(cortex=str(folder / "mouse.nc"), by=("area", "cell_class"), n_splits=4),
+        CortexSettings(cortex=str(mouse), by=("area", "cell_class"), n_splits=4),
         ("rsa-pearson", "ridge"),
         "own",
         input_size=32,
         settings=Settings(n_bootstraps=60, n_permutations=0, seed=0),
-        stimuli=folder / "images.npz",
+        stimuli=seen,
     )
     choices = [Choice.parse(f"{folder / 'nets.py'}:{name}@random:0") for name in ("pool", "conv")]
     found = operations(choices, ["neurn", NOTHING, "instance-norm"], ["image"])
