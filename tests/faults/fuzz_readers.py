@@ -30,7 +30,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -509,9 +509,9 @@ def damaged_arrays(rng: Rng, path: Path) -> str:
     elif how == "method":
         _zip(path, zipfile.ZIP_BZIP2 if rng.random() < 0.5 else zipfile.ZIP_LZMA, "ev.npy", _npy(values))
     elif how == "twice":
-        with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            archive.writestr("ev.npy", b"no array")
+            _zip(path, zipfile.ZIP_STORED, "ev.npy", b"no array", "a")
     elif how == "bomb":
         zeros = np.zeros((64 << 20) // 4, np.float32)
         _zip(path, zipfile.ZIP_DEFLATED, "ev.npy", _npy(zeros))
@@ -536,9 +536,9 @@ def _npy(values: np.ndarray) -> bytes:
     return whole.getvalue()
 
 
-def _zip(path: Path, method: int, name: str, content: bytes) -> None:
-    with zipfile.ZipFile(path, "w", method) as archive:
-        archive.writestr(name, content)
+def _zip(path: Path, method: int, name: str, content: bytes, mode: Literal["w", "a"] = "w") -> None:
+    with zipfile.ZipFile(path, mode, method) as archive, archive.open(name, "w") as member:
+        member.write(content)  # `writestr` would write the time of day
 
 
 # ------------------------------------------------------------------------------------------------------- targets
