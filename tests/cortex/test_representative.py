@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 
@@ -210,6 +211,17 @@ def test_umap_is_imported_only_when_needed():
     code = "import sys, murine.cortex.representative as r; print({'umap', 'numba', 'sklearn'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout == "set()\n"
+
+
+def test_threads_of_torch_stay_as_they_are():
+    """Numba starts its threads once a process, and sums of torch depend on how many it has."""
+    code = (
+        "import numpy as np, torch; from murine.cortex.representative import embed; torch.set_num_threads(1);"
+        "torch.get_num_threads(); embed(np.random.default_rng(0).normal(size=(60, 9))); print(torch.get_num_threads())"
+    )
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "3"}
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
+    assert done.stdout == "1\n"
 
 
 def test_embedding_warns_of_nothing_and_separates_far_groups():

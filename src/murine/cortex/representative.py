@@ -173,6 +173,8 @@ def embed(
 
     The order of the vectors matters, as does everything that rounds.
     """
+    from threadpoolctl import threadpool_limits
+
     with warnings.catch_warnings():
         # It says at its import that TensorFlow is missing, which only its parametric variant needs.
         warnings.filterwarnings("ignore", message="Tensorflow not installed", category=ImportWarning)
@@ -182,7 +184,9 @@ def embed(
     reducer = umap.UMAP(
         n_neighbors=n_neighbors, min_dist=min_dist, n_components=2, metric="euclidean", random_state=seed, n_jobs=1
     )
-    return np.asarray(reducer.fit_transform(vectors), dtype=np.float64)
+    # Where torch is loaded, the threads that Numba starts for UMAP would set those of torch: so they are put back.
+    with threadpool_limits(1, user_api="openmp"):
+        return np.asarray(reducer.fit_transform(vectors), dtype=np.float64)
 
 
 def nearest_to_centres(
