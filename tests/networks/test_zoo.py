@@ -203,6 +203,10 @@ def needs(width):
     return Net(width)
 
 
+def takes_all(**options):
+    return Net(options["width"])
+
+
 def opaque():
     net = plain()
     net.scale = nn.Parameter(torch.ones(3))
@@ -264,9 +268,21 @@ def test_weights_of_a_factory_from_a_file(file, tmp_path):
         assert (network.weights, network.role) == ("file:w.safetensors", "trained")
 
 
+def test_options_of_a_factory(file):
+    six, again, seven = (zoo.load(f"{file}:needs({inside})") for inside in ("width=6", " width = 6 ", "width=7"))
+    assert (six.name, six.module.conv.out_channels) == ("nets.py:needs(width=6)", 6)
+    assert torch.equal(six.module.conv.weight, again.module.conv.weight)
+    assert seven.digest != six.digest
+    assert zoo.load(f"{file}:needs(width=6)+neurn(k=3)@input@random:1").variant == "neurn(k=3)@input"
+    assert zoo.load(f"{file}:takes_all(width=5)").module.conv.out_channels == 5
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("{file}:needs(witdh=3)", r"the option 'witdh=3' of 'needs' in .* did you mean width\? Options: width"),
+        ("{file}:plain(3)", r"the option '3' of 'plain' in .* is not understood. Options: none"),
+        ("{file}:needs(width=three)", r"needs\(width=three\)' failed: TypeError"),
         ("{file}:raises", r"nets.py:raises' failed: OSError: the disk is on fire"),
         ("{file}:returns_nothing", r"returned NoneType; expected a torch.nn.Module"),
         ("{file}:needs", r"failed: TypeError: needs\(\) missing 1 required positional argument: 'width'"),

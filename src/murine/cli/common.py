@@ -44,8 +44,8 @@ NetworksArgument = Annotated[
     list[str],
     typer.Argument(
         metavar="NETWORK...",
-        help="timm name (wildcards allowed), path/to/file.py:factory, or a control (pixels, gabor, neurn); each "
-        "optionally with @WEIGHTS.",
+        help="timm name (wildcards allowed), path/to/file.py:factory (options in brackets: 'net.py:build(width=64)'), "
+        "or a control (pixels, gabor, neurn); each optionally with @WEIGHTS.",
     ),
 ]
 WeightsOption = Annotated[

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from murine.errors import MurineError, nearest, some
+from murine.networks import calls
 from murine.networks.network import Network
 from murine.networks.normalisation import layers
 from murine.networks.preprocessing import Preprocessing
@@ -199,24 +200,12 @@ def layer_named(text: str) -> nn.Module:
 
     Names are those of `murine.networks.normalisation.layers`; ``k`` is short for ``kernel_size``.
     """
-    match = re.fullmatch(r"\s*([\w-]+)\s*(?:\((.*)\))?\s*", text)
-    if not match:
+    parts = calls.split(text)
+    if parts is None:
         raise MurineError(f"the layer {text!r} is not understood; expected NAME(OPTION=VALUE), as neurn(k=3).")
-    kind = layers[match[1]]
-    known = list(inspect.signature(kind).parameters)
-    options: dict[str, Any] = {}
-    for part in (match[2] or "").split(","):
-        if not part.strip():
-            continue
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if key == "k" and "kernel_size" in known:
-            key = "kernel_size"
-        if not equals or key not in known:
-            raise MurineError(
-                f"the option {part.strip()!r} of the layer {match[1]!r} is not understood{nearest(key, known) or '.'} "
-                f"Options: {', '.join(known)}."
-            )
-        options[key] = _value(value)
+    name, inside = parts
+    kind = layers[name]
+    options = calls.options(inside, kind, f"the layer {name!r}")
     try:
         return kind(**options)
     except (TypeError, ValueError) as error:
@@ -261,15 +250,6 @@ def parse_variant(text: str) -> tuple[list[tuple[str, str]], str]:
         found.append((spelled(layer_named(match["layer"])), match["place"] or "input"))
         rest = rest[match.end() :]
     return found, rest
-
-
-def _value(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return {"True": True, "False": False}.get(text, text.strip("'\""))
 
 
 def spelled_place(at: str) -> str:

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from murine.errors import MurineError, nearest
-from murine.networks import catalogue, sources, surgery, weights
+from murine.networks import calls, catalogue, sources, surgery, weights
 from murine.networks.controls import GaborEnergy, NeuRNPixels, Pixels
 from murine.networks.network import Network
 from murine.networks.preprocessing import Preprocessing
@@ -128,7 +128,7 @@ def load(choice: Choice | str, *, input_size: int | tuple[int, int] | None = Non
         another source (``torchvision:alexnet``, ``taskonomy:curvature``, ``hub:cornet_s``; what timm does not have may
         go without ``torchvision:``); a control (``pixels``, ``gabor``, ``neurn``); or ``path/to/file.py:factory``, a
         function that returns an ``nn.Module``, whose attribute ``default_cfg`` (timm's keys: input_size, mean, std,
-        interpolation) tells the preprocessing.
+        interpolation) tells the preprocessing; options of the function in brackets, ``factory(width=64)``.
         WEIGHTS: ``pretrained`` (the default but for a factory), ``random:SEED``, a file (safetensors, or a checkpoint
         without code), or ``sha256:HEX``, the published weights if they have this digest. VARIANT: layers put into it
         (`murine.networks.surgery`), ``LAYER(OPTIONS)@PLACE``, as ``resnet18+neurn(k=3)@input@random:0``.
@@ -144,7 +144,7 @@ def load(choice: Choice | str, *, input_size: int | tuple[int, int] | None = Non
     role = {"none": "control", "random": "random"}.get(label.partition(":")[0], "trained")
     preprocessing = _preprocessing(module, input_size)
     # Weights alone are no identity: controls have none, and two factories may share a file of them.
-    identity = (choice.name.rpartition("/")[2], str(module), weights.digest(module))
+    identity = (_short(choice.name), str(module), weights.digest(module))
     total = hashlib.sha256("\0".join(identity).encode() + source).hexdigest()
     try:
         module = module.to(device).eval()
@@ -197,6 +197,12 @@ def _built(choice: Choice, input_size: int | tuple[int, int] | None) -> tuple[Ch
 def _preprocessing(module: nn.Module, input_size: int | tuple[int, int] | None) -> Preprocessing:
     config: dict[str, Any] = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
     return Preprocessing.from_config(config, input_size)
+
+
+def _short(name: str) -> str:
+    """Without the folders of a file."""
+    file, mark, call = name.partition(".py:")
+    return file.rpartition("/")[2] + mark + call
 
 
 def twin(choice: Choice, seed: int = 0) -> Choice | None:
@@ -334,7 +340,8 @@ def _hub_within_reach() -> Iterator[None]:
 
 def _from_file(choice: Choice) -> tuple[nn.Module, str, bytes]:
     """Build a network by a function in a user's Python file."""
-    file_name, _, function = choice.name.rpartition(":")
+    file_name, _, call = choice.name.partition(".py:")
+    file_name += ".py"
     file = Path(file_name)
     if not file.is_file():
         raise MurineError(f"there is no file {file_name!r}; expected path/to/file.py:factory.")
@@ -348,6 +355,7 @@ def _from_file(choice: Choice) -> tuple[nn.Module, str, bytes]:
     except Exception as error:
         del sys.modules[spec.name]
         raise MurineError(f"{file_name!r} cannot be imported: {type(error).__name__}: {error}") from error
+    function, inside = calls.split(call) or (call, "")
     factory = getattr(imported, function, None)
     if not callable(factory):
         own = {n: f for n, f in vars(imported).items() if getattr(f, "__module__", "") == spec.name}
@@ -355,14 +363,14 @@ def _from_file(choice: Choice) -> tuple[nn.Module, str, bytes]:
         raise MurineError(
             f"{file_name!r} has no function {function!r}{nearest(function, names) or '.'} It has: {', '.join(names)}."
         )
+    chosen = calls.options(inside, factory, f"{function!r} in {file_name!r}")
     seed = _seed(choice.weights)
     takes_pretrained = "pretrained" in inspect.signature(factory).parameters
     try:
         with weights.seeded(seed or 0):
             if takes_pretrained and choice.weights not in ("", "pretrained"):
-                module = factory(pretrained=False)
-            else:
-                module = factory()
+                chosen["pretrained"] = False
+            module = factory(**chosen)
             if isinstance(module, nn.Module) and seed is not None and not takes_pretrained:
                 weights.reinitialise(module)
     except MurineError:
