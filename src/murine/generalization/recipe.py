@@ -54,7 +54,7 @@ class Recipe(BaseModel):
         Raises
         ------
         MurineError
-            An unknown field, or a value that it cannot have.
+            An unknown field, a value that it cannot have, or a momentum for an optimiser that has none.
         """
         given = {key: value for key, value in options.items() if value is not None}
         for key in given:
@@ -64,11 +64,17 @@ class Recipe(BaseModel):
                     f"a recipe has no {key!r}{nearest(key, type(self).model_fields) or '.'} Known: {known}."
                 )
         try:
-            return Recipe.model_validate({**self.model_dump(), **given})
+            found = Recipe.model_validate({**self.model_dump(), **given})
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise MurineError(f"the recipe's {where} is {first['input']!r}: {first['msg'].lower()}.") from error
+        if "momentum" in given and found.optimiser != "sgd":
+            raise MurineError(
+                f"the recipe's momentum is {given['momentum']}, and its optimiser is {found.optimiser}; momentum is of "
+                "sgd alone: set optimiser=sgd, too."
+            )
+        return found
 
 
 #: Recipes by name.
