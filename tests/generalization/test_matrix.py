@@ -158,6 +158,7 @@ def train_in(precision):
         (lambda: RECIPE.changed({"epoch": 3}), "has no 'epoch'; did you mean epochs"),
         (lambda: RECIPE.changed({"epochs": "many"}), "epochs is 'many'"),
         (lambda: RECIPE.changed({"learning_rate": -1}), "learning_rate is -1"),
+        (lambda: RECIPE.changed({"momentum": 0.5}), "its optimiser is adam; momentum is of sgd alone"),
         (lambda: matrix.seed_pairs(0), "at least 1"),
         (lambda: adapted("mnist10k", RECIPE, {"n_train": 500}), "fixes n_train=10000"),
         (
@@ -182,24 +183,34 @@ def test_named_recipes_and_protocols():
     assert matrix.seed_pairs(2, 7) == [(0, 7), (1, 7)]
 
 
-def test_trained_networks_are_loaded_by_the_zoo(tmp_path):
+@pytest.mark.parametrize(
+    ("network", "n_classes", "variants"),
+    [
+        ("lenet-small", 10, ["neurn3", "neurn5-inner", "standardise"]),
+        ("lenet-small", 3, ["neurn3"]),
+        ("conv", 3, ["plain"]),
+        ("conv(depth=2,width=8,skip=True)", 10, ["neurn3-inner"]),
+        ("resnet10t", 3, ["neurn3", "sobel@after:layer1"]),
+    ],
+)
+def test_trained_networks_are_loaded_by_the_zoo(network, n_classes, variants, tmp_path):
     """The same numbers as the run's own network gives, with NeuRN where it was."""
     from murine.networks import weights, zoo
 
-    ten = tuple("0123456789")
+    names = tuple("0123456789"[:n_classes])
 
     def load(name, part):
-        return dataclasses.replace(toy_domains.load(name, part), classes=ten)
+        return dataclasses.replace(toy_domains.load(name, part), classes=names)
 
     found, results = settings("full", ["dark"], [], load), Results(Atlas(tmp_path))
-    runs = plan(found, ["neurn3", "neurn5-inner", "standardise"], "lenet-small", RECIPE.changed({"epochs": 1}))
+    runs = plan(found, variants, network, RECIPE.changed({"epochs": 1}))
     rows = matrix.compute(runs, results)
     x = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     for run, digest in zip(runs, rows.weights_digest, strict=True):
-        network = zoo.load(matrix.choice(run, results))
-        assert weights.digest(network.module) == digest
-        own = matrix.trained_run(run, results)
-        torch.testing.assert_close(network.module(x), own.eval()(x))
-        assert network.preprocessing.input_size == (32, 32)
-    with pytest.raises(MurineError, match="cannot be scored against a cortex"):
-        matrix.choice(plan(found, network="conv(depth=2)")[0], results)
+        seen = zoo.load(matrix.choice(run, results))
+        assert weights.digest(seen.module) == digest
+        own = matrix.trained_run(run, results).eval()
+        assert own(x).shape == (4, n_classes)
+        torch.testing.assert_close(seen.module(x), own(x))
+        assert seen.preprocessing.input_size == (32, 32)
+        assert seen.preprocessing.std == (1.0, 1.0, 1.0)

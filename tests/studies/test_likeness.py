@@ -15,7 +15,6 @@ from murine.atlas.store import Atlas
 from murine.atlas.sweep import Plan, sweep
 from murine.atlas.task import CortexSettings
 from murine.comparison.scoring import Settings
-from murine.errors import MurineError
 from murine.generalization import matrix, summary
 from murine.generalization.protocol import settings
 from murine.generalization.recipe import Recipe
@@ -106,10 +105,3 @@ def test_without_a_plain_network_there_is_nothing_to_tell(told):
     assert shifts(rows[rows.variant != "plain"], choices, outcomes, results).empty
     only = shifts(rows[rows.model_seed == 0], choices, outcomes, results)
     assert only[only.model_seed == -1].n_seeds.tolist() == [1, 1, 1]
-
-
-def test_what_cannot_be_scored_is_told_before_it_is_trained(tmp_path):
-    found = settings("full", ["dark"], ["grey"], toy_domains.load)
-    runs = matrix.plan(found, ["lenet-small"], ["plain"], Recipe(epochs=1), [(0, 0)])
-    with pytest.raises(MurineError, match=r"lenet-small with 3 classes .* cannot be scored against a cortex"):
-        trained_choices(runs, Results(Atlas(tmp_path)))

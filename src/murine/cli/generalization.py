@@ -164,8 +164,11 @@ def generalize(
             "--search finds networks and variants itself, from scratch: leave out --network, --variants and "
             "--pretrained."
         )
-    if search and against:
-        raise MurineError("networks of --search are not known to `murine score`; leave --against out.")
+    if pretrained and against:
+        raise MurineError(
+            "networks of --pretrained cannot be scored with --against: their heads are others now, so `murine score` "
+            "cannot build them. Leave one of the two out."
+        )
     usual = [name for name in domains if domains[name].kind == "shared"]
     targets = _each(target) or usual
     chosen = list(contenders.contenders) if variants == "all" else _each([variants])
@@ -181,6 +184,7 @@ def generalize(
     sources = _each(source) or (targets if leave_one_out else ["mnist"])
     found = settings(protocol, sources, targets, load, _strengths(corruptions), n_test=test_images)
     seed_pairs = matrix.seed_pairs(seeds, data_seed)
+    scoring = _scoring(against, metric, data, device) if against else None
     results = Results(Atlas(atlas))
     brains, failure = None, None
     with progress_bars(not quiet) as progress:
@@ -188,7 +192,6 @@ def generalize(
             runs = _searched(found, how, results, search, seed_pairs, device, progress)
         else:
             runs = matrix.plan(found, _each(network) or ["lenet"], chosen, how, seed_pairs, pretrained=pretrained)
-        scoring = _scoring(runs, results, against, metric, data, device) if against else None
         rows = matrix.compute(runs, results, device=device, progress=progress)
         curves = matrix.curves(runs, results)
         if search:  # two networks, held side by side as two variants of one are
@@ -237,15 +240,13 @@ def _show(rows: pd.DataFrame, brains: pd.DataFrame | None, reference: str, forma
     show(table, format)
 
 
-def _scoring(runs: Sequence[Run], results: Results, against: str, metric: str, data: Path | None, device: str) -> Plan:
-    """How trained networks are scored; what cannot be is told before anything is trained."""
+def _scoring(against: str, metric: str, data: Path | None, device: str) -> Plan:
+    """How trained networks are scored; a cortex or metric that there is not is told before anything is trained."""
     from murine.atlas.sweep import Plan, chosen_cortex
     from murine.atlas.task import CortexSettings
     from murine.comparison.metrics import metrics
-    from murine.studies.likeness import trained_choices
 
     _ = metrics[metric]
-    trained_choices(runs, results)
     plan = Plan(CortexSettings(cortex=against), (metric,), "own", data=data, device=device)
     chosen_cortex(plan.cortex, data)
     return plan

@@ -267,6 +267,13 @@ def known_networks() -> list[str]:
     return [*architectures, "conv"]
 
 
+def inner_of(name: str) -> str:
+    """Where an inner layer goes in a network, or '' where nobody said."""
+    if name in architectures:
+        return architectures[name].inner
+    return "blocks.0" if name.partition("(")[0] == "conv" else ""
+
+
 def check_network(name: str, pretrained: bool = False) -> None:
     """Refuse a name that stands for no network, before anything is computed.
 
@@ -321,9 +328,9 @@ def build(name: str, n_classes: int, seed: int, *, pretrained: bool = False, sid
     check_network(name, pretrained)
     with weights.seeded(seed):
         if name in architectures:
-            built = Built(architectures[name].build(n_classes, side), architectures[name].inner)
+            built = Built(architectures[name].build(n_classes, side), inner_of(name))
         elif name.partition("(")[0] == "conv":
-            built = Built(ConvNet(ConvSpace.parse(name), n_classes, side), "blocks.0")
+            built = Built(ConvNet(ConvSpace.parse(name), n_classes, side), inner_of(name))
         else:
             built = _of_zoo(name, n_classes, pretrained, side)
     _try(built.module, name, n_classes, side)

@@ -1,50 +1,76 @@
-"""Networks trained here, as the zoo takes them: ``FILE.py:lenet`` with ten classes, images of 32 x 32 pixels in [0, 1].
+"""Networks trained here, as the zoo takes them: ``FILE.py:lenet``, for images of 32 x 32 pixels in [0, 1], ten classes.
 
-murine score PATH/factories.py:lenet+neurn(k=3)@input@atlas/trained/DIGEST.safetensors
+murine score "PATH/factories.py:lenet+neurn(k=3)@input@atlas/trained/DIGEST.safetensors"
+murine score "PATH/factories.py:conv(depth=2,n_classes=7)@atlas/trained/DIGEST.safetensors"
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
-from murine.generalization.architectures import SIDE, architectures
+from murine.generalization.architectures import SIDE, build, known_networks
 
-_N_CLASSES = 10
-
-
-def lenet() -> nn.Module:
-    return _made("lenet")
+N_CLASSES = 10
 
 
-def lenet_small() -> nn.Module:
-    return _made("lenet-small")
+def lenet(n_classes: int = N_CLASSES, side: int = SIDE) -> nn.Module:
+    return _made("lenet", n_classes, side)
 
 
-def resnet18() -> nn.Module:
-    return _made("resnet18")
+def lenet_small(n_classes: int = N_CLASSES, side: int = SIDE) -> nn.Module:
+    return _made("lenet-small", n_classes, side)
 
 
-def mobilenetv2() -> nn.Module:
-    return _made("mobilenetv2")
+def resnet18(n_classes: int = N_CLASSES, side: int = SIDE) -> nn.Module:
+    return _made("resnet18", n_classes, side)
 
 
-def efficientnet() -> nn.Module:
-    return _made("efficientnet")
+def mobilenetv2(n_classes: int = N_CLASSES, side: int = SIDE) -> nn.Module:
+    return _made("mobilenetv2", n_classes, side)
 
 
-def nasnet() -> nn.Module:
-    return _made("nasnet")
+def efficientnet(n_classes: int = N_CLASSES, side: int = SIDE) -> nn.Module:
+    return _made("efficientnet", n_classes, side)
 
 
-def vit() -> nn.Module:
-    return _made("vit")
+def nasnet(n_classes: int = N_CLASSES, side: int = SIDE) -> nn.Module:
+    return _made("nasnet", n_classes, side)
 
 
-def _made(name: str) -> nn.Module:
-    module = architectures[name].build(_N_CLASSES, SIDE)
+def vit(n_classes: int = N_CLASSES, side: int = SIDE) -> nn.Module:
+    return _made("vit", n_classes, side)
+
+
+def conv(n_classes: int = N_CLASSES, side: int = SIDE, **options: Any) -> nn.Module:
+    """Options as of `murine.generalization.architectures.ConvSpace`."""
+    return _made("conv(" + ",".join(f"{key}={value}" for key, value in options.items()) + ")", n_classes, side)
+
+
+def timm(name: str, n_classes: int = N_CLASSES, side: int = SIDE) -> nn.Module:
+    """Any network of timm's, from scratch."""
+    return _made(name, n_classes, side)
+
+
+def call(network: str, n_classes: int, side: int) -> str:
+    """How the zoo asks for a network that `murine.generalization.architectures.build` knows, from scratch."""
+    name, _, options = network.removesuffix(")").partition("(")
+    function = name.replace("-", "_")
+    if name not in known_networks():
+        function, options = "timm", f"name={network}"
+    told = [options] if options else []
+    told += [f"n_classes={n_classes}"] if n_classes != N_CLASSES else []
+    told += [f"side={side}"] if side != SIDE else []
+    brackets = f"({','.join(told)})" if told else ""
+    return f"{__file__}:{function}{brackets}"
+
+
+def _made(name: str, n_classes: int, side: int) -> nn.Module:
+    module = build(name, n_classes, 0, side=side).module
     # timm's own networks carry ImageNet's under both names.
     module.default_cfg = module.pretrained_cfg = {  # type: ignore[assignment]
-        "input_size": (3, SIDE, SIDE),
+        "input_size": (3, side, side),
         "mean": (0.0, 0.0, 0.0),
         "std": (1.0, 1.0, 1.0),
     }

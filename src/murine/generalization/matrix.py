@@ -12,7 +12,7 @@ from torch import nn
 
 from murine.errors import MurineError
 from murine.generalization import contenders, factories
-from murine.generalization.architectures import SIDE, architectures, build, check_network
+from murine.generalization.architectures import build, check_network, inner_of
 from murine.generalization.contenders import Contender
 from murine.generalization.protocol import Setting
 from murine.generalization.recipe import Recipe
@@ -210,17 +210,17 @@ def choice(run: Run, results: Results) -> str:
     Raises
     ------
     MurineError
-        For what the zoo cannot build: other classes than ten, images of other sizes, searched and timm's networks.
+            For networks that training began from the zoo's weights.
     """
     task, side = run.task, run.setting.source.images.shape[1]
-    if task.network not in architectures or len(task.classes) != 10 or task.pretrained or side != SIDE:
+    if task.pretrained:
         raise MurineError(
-            f"{task.network} with {len(task.classes)} classes and images of {side} px cannot be scored against a "
-            f"cortex: expected one of {', '.join(architectures)}, from scratch, with ten classes and {SIDE} px."
+            f"{task.network} with --pretrained cannot be scored against a cortex: its head is another now, so the zoo "
+            "cannot build it. Leave --against away, or --pretrained."
         )
-    layer = contenders.spelled(run.contender, architectures[task.network].inner, task.network)
+    layer = contenders.spelled(run.contender, inner_of(task.network), task.network)
     place = f"+{layer}" if layer else ""
-    return f"{factories.__file__}:{task.network.replace('-', '_')}{place}@{results.weights_file(task)}"
+    return f"{factories.call(task.network, len(task.classes), side)}{place}@{results.weights_file(task)}"
 
 
 def curves(runs: Sequence[Run], results: Results) -> pd.DataFrame:
