@@ -250,6 +250,11 @@ def test_names_that_no_domain_has(name, message):
             refuse(name)
 
 
+def test_a_folder_without_its_prefix_is_told(tmp_path):
+    with pytest.raises(MurineError, match=rf"that is folder:{tmp_path}"):
+        require_name(str(tmp_path))
+
+
 def test_a_changed_file_is_told(shared_data, tmp_path):
     """Digests are compared at every reading: a number that moved shows."""
     folder = tmp_path / "digits"

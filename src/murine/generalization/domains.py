@@ -130,7 +130,7 @@ def load_domain(
     if part not in (None, *PARTS):
         raise MurineError(f"there is no part {part!r} of a domain; expected train or test.")
     places = Places(data, cache)
-    raw = folders.image_folder(base.removeprefix(FOLDER)) if base.startswith(FOLDER) else domains[base].read(places)
+    raw = folders.image_folder(base.removeprefix(FOLDER)) if base.startswith(FOLDER) else _named(base).read(places)
     domain = _prepared(base, raw, preparation or Preparation(), part)
     for corruption, strength in steps:
         domain = corrupted(domain, corruption, strength)
@@ -141,7 +141,13 @@ def require_name(name: str) -> None:
     """Refuse a name that no domain can have, before anything is read; whether files are there shows later."""
     base, _ = _spelt(name)
     if not base.startswith(FOLDER):
-        domains[base]
+        _named(base)
+
+
+def _named(name: str) -> Source:
+    if name and name not in domains and Path(name).is_dir():
+        raise MurineError(f"there is no domain {name!r}, but a folder; if it has images, that is {FOLDER}{name}.")
+    return domains[name]
 
 
 def _spelt(name: str) -> tuple[str, list[tuple[str, int]]]:
