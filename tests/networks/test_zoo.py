@@ -204,7 +204,7 @@ def needs(width):
 
 
 def takes_all(**options):
-    return Net(options["width"])
+    return Net(options["k"])
 
 
 def opaque():
@@ -274,7 +274,7 @@ def test_options_of_a_factory(file):
     assert torch.equal(six.module.conv.weight, again.module.conv.weight)
     assert seven.digest != six.digest
     assert zoo.load(f"{file}:needs(width=6)+neurn(k=3)@input@random:1").variant == "neurn(k=3)@input"
-    assert zoo.load(f"{file}:takes_all(width=5)").module.conv.out_channels == 5
+    assert zoo.load(f"{file}:takes_all(k=5)").module.conv.out_channels == 5
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def choice(run: Run, results: Results) -> str:
     Raises
     ------
     MurineError
-            For networks that training began from the zoo's weights.
+        For networks that training began from the zoo's weights.
     """
     task, side = run.task, run.setting.source.images.shape[1]
     if task.pretrained:

@@ -40,7 +40,7 @@ def options(text: str, function: Callable[..., Any], what: str) -> dict[str, Any
         if not part.strip():
             continue
         key, equals, value = (piece.strip() for piece in part.partition("="))
-        key = key if key in known else _SHORT.get(key, key)
+        key = _SHORT[key] if _SHORT.get(key) in known else key
         if not equals or not (key in known or all_taken):
             raise MurineError(
                 f"the option {part.strip()!r} of {what} is not understood{nearest(key, known) or '.'} "
