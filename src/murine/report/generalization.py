@@ -140,7 +140,7 @@ def _finding(differences: pd.DataFrame, reference: str) -> str:
     among = mean if sure.empty else sure
     best = among.loc[among.difference.abs().idxmax()]
     size = f"{100 * best.difference:+.1f} points [{100 * best.difference_low:.1f}, {100 * best.difference_high:.1f}]"
-    p = f"p {best.p_adjusted:.2g} after Holm's adjustment over {len(mean)} variants"
+    p = f"p {best.p_adjusted:.2g}" + (f" after Holm's adjustment over {len(mean)} variants" if len(mean) > 1 else "")
     if sure.empty:
         return f"No variant is told from {reference} by {on}; the largest change, {best.variant}: {size}, {p}."
     others = f" Told from {reference}: {', '.join(sure.variant)}." if len(sure) > 1 else ""
