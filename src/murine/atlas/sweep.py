@@ -249,22 +249,32 @@ def sweep(
     MurineError
         If the cortex itself cannot be used, or a metric is unknown.
     """
-    for metric in plan.metrics:
-        if metric != ALL:
-            metrics[metric]  # an unknown one raises before any work
-    plan = replace(plan, device=zoo.available_device(plan.device))
     outcomes = []
-    running = _serial(choices, plan, atlas, progress) if jobs == 1 else _parallel(choices, plan, atlas, jobs)
+    running = each(ready(plan), choices, atlas, progress) if jobs == 1 else _parallel(choices, plan, atlas, jobs)
     for outcome in running:
         outcomes.append(outcome)
         announce(outcome)
     return outcomes
 
 
-def _serial(choices: Sequence[zoo.Choice], plan: Plan, atlas: Atlas, progress: Progress | None) -> Iterator[Outcome]:
-    bench = Bench(plan)
+def ready(plan: Plan) -> Bench:
+    """A bench that can be used: for `each`, where what cannot work has to be told before there are networks.
+
+    Raises
+    ------
+    MurineError
+        If the cortex itself cannot be used, or a metric or the device is unknown.
+    """
+    bench = Bench(_checked(plan))
     _ = bench.digest, bench.stimuli  # a cortex that cannot be used fails the sweep, not each network
-    yield from each(bench, choices, atlas, progress)
+    return bench
+
+
+def _checked(plan: Plan) -> Plan:
+    for metric in plan.metrics:
+        if metric != ALL:
+            metrics[metric]  # an unknown one raises before any work
+    return replace(plan, device=zoo.available_device(plan.device))
 
 
 def each(
@@ -289,7 +299,7 @@ def _attempt(runner: Runner, choice: zoo.Choice, atlas: Atlas, progress: Progres
 
 
 def _parallel(choices: Sequence[zoo.Choice], plan: Plan, atlas: Atlas, jobs: int) -> Iterator[Outcome]:
-    jobs = max(1, min(jobs, len(choices)))
+    plan, jobs = _checked(plan), max(1, min(jobs, len(choices)))
     # Ctrl-C reaches every process of a terminal: the workers end without a word, and this one tells.
     quiet_end = (signal.SIGINT, signal.SIG_DFL)
     with ProcessPoolExecutor(
@@ -314,4 +324,4 @@ def _share(choices: Sequence[zoo.Choice], plan: Plan, folder: Path, threads: int
 
     torch.set_num_threads(threads)
     with threadpool_limits(threads):
-        return list(_serial(choices, plan, Atlas(folder), None))
+        return list(each(ready(plan), choices, Atlas(folder)))

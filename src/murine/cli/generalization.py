@@ -26,7 +26,7 @@ from murine.errors import MurineError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from murine.atlas.sweep import Plan
+    from murine.atlas.sweep import Bench
     from murine.generalization.domain import Domain
     from murine.generalization.matrix import Run
     from murine.generalization.protocol import Setting
@@ -184,7 +184,7 @@ def generalize(
     sources = _each(source) or (targets if leave_one_out else ["mnist"])
     found = settings(protocol, sources, targets, load, _strengths(corruptions), n_test=test_images)
     seed_pairs = matrix.seed_pairs(seeds, data_seed)
-    scoring = _scoring(against, metric, data, device) if against else None
+    bench = _bench(against, metric, data, device) if against else None
     results = Results(Atlas(atlas))
     brains, failure = None, None
     with progress_bars(not quiet) as progress:
@@ -196,9 +196,9 @@ def generalize(
         curves = matrix.curves(runs, results)
         if search:  # two networks, held side by side as two variants of one are
             rows, curves = (table.assign(network=f"the best of {search}") for table in (rows, curves))
-        if scoring is not None:
+        if bench is not None:
             try:
-                brains = _brains(runs, rows, results, scoring, progress)
+                brains = _brains(runs, rows, results, bench, progress)
             except MurineError as error:  # what was trained is told all the same
                 failure = error
     if out is not None:
@@ -240,25 +240,23 @@ def _show(rows: pd.DataFrame, brains: pd.DataFrame | None, reference: str, forma
     show(table, format)
 
 
-def _scoring(against: str, metric: str, data: Path | None, device: str) -> Plan:
-    """How trained networks are scored; a cortex or metric that there is not is told before anything is trained."""
-    from murine.atlas.sweep import Plan, chosen_cortex
+def _bench(against: str, metric: str, data: Path | None, device: str) -> Bench:
+    """What trained networks are scored by; a cortex or metric that there is not is told before anything is trained."""
+    from murine.atlas.sweep import Plan, ready
     from murine.atlas.task import CortexSettings
-    from murine.comparison.metrics import metrics
 
-    _ = metrics[metric]
-    plan = Plan(CortexSettings(cortex=against), (metric,), "own", data=data, device=device)
-    chosen_cortex(plan.cortex, data)
-    return plan
+    return ready(Plan(CortexSettings(cortex=against), (metric,), "own", data=data, device=device))
 
 
-def _brains(runs: Sequence[Run], rows: pd.DataFrame, results: Results, plan: Plan, progress: Progress) -> pd.DataFrame:
+def _brains(
+    runs: Sequence[Run], rows: pd.DataFrame, results: Results, bench: Bench, progress: Progress
+) -> pd.DataFrame:
     """Every trained network scored against a cortex; changes to plain beside those in accuracy."""
-    from murine.atlas.sweep import sweep
+    from murine.atlas.sweep import each
     from murine.studies.likeness import shifts, trained_choices
 
     choices = trained_choices(runs, results)
-    outcomes = sweep(list(dict.fromkeys(choices.values())), plan, results.atlas, progress=progress)
+    outcomes = list(each(bench, list(dict.fromkeys(choices.values())), results.atlas, progress))
     for outcome in outcomes:
         if outcome.state == "failed":
             print(f"murine: {outcome.choice} has no brain score: {outcome.reason}", file=sys.stderr)
