@@ -66,17 +66,8 @@ def test_networks_are_scored_against_a_cortex_too(tmp_path, shared_data):
 
 def test_the_best_networks_of_a_search_are_held_side_by_side(tmp_path, shared_data):
     arguments = ["generalize", "--source", "semeion", "--target", "street", "--search", "1", "--seeds", "2"]
-    arguments += [
-        "--set",
-        "n_train=200",
-        "--set",
-        "epochs=1",
-        "--test-images",
-        "50",
-        "--atlas",
-        str(tmp_path / "atlas"),
-    ]
-    arguments += ["--format", "json", "--against", "simulated", "--out", str(tmp_path / "page.html")]
+    arguments += ["--set", "n_train=200", "--set", "epochs=1", "--test-images", "50", "--against", "simulated"]
+    arguments += ["--format", "json", "--atlas", str(tmp_path / "atlas"), "--out", str(tmp_path / "page.html")]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "semeion, best of 1 without NeuRN: conv(" in result.stderr

@@ -267,11 +267,16 @@ def known_networks() -> list[str]:
     return [*architectures, "conv"]
 
 
+def _of_space(name: str) -> bool:
+    """Whether a name is of `ConvSpace`, well spelt or not."""
+    return name.partition("(")[0] == "conv"
+
+
 def inner_of(name: str) -> str:
     """Where an inner layer goes in a network, or '' where nobody said."""
     if name in architectures:
         return architectures[name].inner
-    return "blocks.0" if name.partition("(")[0] == "conv" else ""
+    return "blocks.0" if _of_space(name) else ""
 
 
 def check_network(name: str, pretrained: bool = False) -> None:
@@ -284,7 +289,7 @@ def check_network(name: str, pretrained: bool = False) -> None:
     """
     import timm
 
-    if name in architectures or name.partition("(")[0] == "conv":
+    if name in architectures or _of_space(name):
         if pretrained:
             raise MurineError(
                 f"{name!r} has no pretrained weights: it is made for small images. Name a network of the zoo, such as "
@@ -329,7 +334,7 @@ def build(name: str, n_classes: int, seed: int, *, pretrained: bool = False, sid
     with weights.seeded(seed):
         if name in architectures:
             built = Built(architectures[name].build(n_classes, side), inner_of(name))
-        elif name.partition("(")[0] == "conv":
+        elif _of_space(name):
             built = Built(ConvNet(ConvSpace.parse(name), n_classes, side), inner_of(name))
         else:
             built = _of_zoo(name, n_classes, pretrained, side)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from murine.generalization.architectures import SIDE, build, known_networks
+from murine.generalization.architectures import SIDE, build
 
 N_CLASSES = 10
 
@@ -51,19 +51,6 @@ def conv(n_classes: int = N_CLASSES, side: int = SIDE, **options: Any) -> nn.Mod
 def timm(name: str, n_classes: int = N_CLASSES, side: int = SIDE) -> nn.Module:
     """Any network of timm's, from scratch."""
     return _made(name, n_classes, side)
-
-
-def call(network: str, n_classes: int, side: int) -> str:
-    """How the zoo asks for a network that `murine.generalization.architectures.build` knows, from scratch."""
-    name, _, options = network.removesuffix(")").partition("(")
-    function = name.replace("-", "_")
-    if name not in known_networks():
-        function, options = "timm", f"name={network}"
-    told = [options] if options else []
-    told += [f"n_classes={n_classes}"] if n_classes != N_CLASSES else []
-    told += [f"side={side}"] if side != SIDE else []
-    brackets = f"({','.join(told)})" if told else ""
-    return f"{__file__}:{function}{brackets}"
 
 
 def _made(name: str, n_classes: int, side: int) -> nn.Module:

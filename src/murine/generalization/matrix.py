@@ -12,7 +12,7 @@ from torch import nn
 
 from murine.errors import MurineError
 from murine.generalization import contenders, factories
-from murine.generalization.architectures import build, check_network, inner_of
+from murine.generalization.architectures import SIDE, build, check_network, inner_of, known_networks
 from murine.generalization.contenders import Contender
 from murine.generalization.protocol import Setting
 from murine.generalization.recipe import Recipe
@@ -220,7 +220,20 @@ def choice(run: Run, results: Results) -> str:
         )
     layer = contenders.spelled(run.contender, inner_of(task.network), task.network)
     place = f"+{layer}" if layer else ""
-    return f"{factories.call(task.network, len(task.classes), side)}{place}@{results.weights_file(task)}"
+    return f"{_call(task.network, len(task.classes), side)}{place}@{results.weights_file(task)}"
+
+
+def _call(network: str, n_classes: int, side: int) -> str:
+    """The function of `factories` that makes a network from scratch, with its options, as the zoo asks for it."""
+    name, _, options = network.removesuffix(")").partition("(")
+    function = name.replace("-", "_")
+    if name not in known_networks():
+        function, options = "timm", f"name={network}"
+    told = [options] if options else []
+    told += [f"n_classes={n_classes}"] if n_classes != factories.N_CLASSES else []
+    told += [f"side={side}"] if side != SIDE else []
+    brackets = f"({','.join(told)})" if told else ""
+    return f"{factories.__file__}:{function}{brackets}"
 
 
 def curves(runs: Sequence[Run], results: Results) -> pd.DataFrame:
