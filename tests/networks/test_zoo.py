@@ -268,6 +268,17 @@ def test_weights_of_a_factory_from_a_file(file, tmp_path):
         assert (network.weights, network.role) == ("file:w.safetensors", "trained")
 
 
+def test_a_factory_is_what_its_file_says_now(file, monkeypatch):
+    """Not what Python has compiled before, of the same size in the same second."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    written = file.stat().st_mtime
+    assert (zoo.load(f"{file}:trained").module.conv.weight == 0.5).all()
+    file.write_text(FACTORIES.replace("net.conv.weight, 0.5", "net.conv.weight, 0.7"))
+    os.utime(file, (written, written))
+    assert (zoo.load(f"{file}:trained").module.conv.weight == 0.7).all()
+    assert not (file.parent / "__pycache__").exists()
+
+
 def test_options_of_a_factory(file):
     six, again, seven = (zoo.load(f"{file}:needs({inside})") for inside in ("width=6", " width = 6 ", "width=7"))
     assert (six.name, six.module.conv.out_channels) == ("nets.py:needs(width=6)", 6)

@@ -13,7 +13,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -338,6 +340,14 @@ def _hub_within_reach() -> Iterator[None]:
         constants.HF_HUB_OFFLINE = offline
 
 
+class _AsItStands(SourceFileLoader):
+    """Runs a file as it is now: Python's cache of compiled files goes by size and whole seconds, so it may be stale,
+    and a full disk leaves half a file in it."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _from_file(choice: Choice) -> tuple[nn.Module, str, bytes]:
     """Build a network by a function in a user's Python file."""
     file_name, _, call = choice.name.partition(".py:")
@@ -345,7 +355,8 @@ def _from_file(choice: Choice) -> tuple[nn.Module, str, bytes]:
     file = Path(file_name)
     if not file.is_file():
         raise MurineError(f"there is no file {file_name!r}; expected path/to/file.py:factory.")
-    spec = importlib.util.spec_from_file_location(f"murine_user_{file.stem}", file)
+    name = f"murine_user_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file, loader=_AsItStands(name, str(file)))
     if spec is None or spec.loader is None:
         raise MurineError(f"{file_name!r} cannot be imported; expected a Python file.")
     imported = importlib.util.module_from_spec(spec)
