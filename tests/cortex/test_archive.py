@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -271,8 +272,9 @@ def test_warnings_of_the_other_process_come_back_once(archive, caplog, capfd):
 
 # ------------------------------------------------------------------------------------------------------- two at once
 
-FETCH = """
+HERE_TOO = """
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])
@@ -287,6 +289,9 @@ class Small(Archive):
 
 archive = Small(Path(sys.argv[4]), bucket=Bucket(sys.argv[3], endpoint=sys.argv[2]))
 sessions = [Session(n, (f"main/{n}.raw",), (archive.recordings("whole") / f"{n}.nc",)) for n in range(1, 7)]
+"""
+
+FETCH = f"""{HERE_TOO}
 report = archive.fetch(archive.plan(sessions), odd_reductions.joined, workers=2)
 report.require_all()
 print(len(report.made))
@@ -308,6 +313,54 @@ def test_two_processes_share_the_work(archive, objects):
         assert (archive.recordings("whole") / f"{number}.nc").read_bytes() == main
     assert not list(archive.place.rglob("*.raw"))
     assert hidden(archive) == []
+
+
+# ------------------------------------------------------------------------------------------------------- killed
+
+KILLED = f"""{HERE_TOO}
+import os
+import signal
+
+changes, last = 0, int(sys.argv[5])
+
+
+def count(event, arguments):
+    \"\"\"Kill this process just before one change of a name in the folder.\"\"\"
+    global changes
+    if event not in ("os.remove", "os.rename") or not os.path.exists(arguments[0]):
+        return
+    if str(arguments[0]).startswith(sys.argv[4]):
+        if changes == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        changes += 1
+
+
+sys.addaudithook(count)
+archive.ensure(["table.csv"])
+archive.fetch(archive.plan(sessions[:2]), partial(odd_reductions.odd, "scenes", 2), workers=1).require_all()
+print(changes)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_wherever_a_fetch_is_killed_the_next_completes_it_and_leaves_nothing(archive, objects, tmp_path):
+    def run(folder: Path, last: int) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", KILLED, str(HERE), objects.endpoint, objects.name, str(folder), str(last)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+    def names(folder: Path) -> set[str]:
+        found = (str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
+        return {name for name in found if not name.endswith(".lock")}
+
+    calm = run(archive.folder, -1)
+    assert calm.returncode == 0, calm.stderr
+    assert (archive.recordings("whole") / "2.impossible.txt").exists()
+    for last in range(int(calm.stdout)):
+        folder = tmp_path / str(last)
+        assert run(folder, last).returncode == -signal.SIGKILL
+        again = run(folder, -1)
+        assert again.returncode == 0, again.stderr
+        assert names(folder) == names(archive.folder), f"killed before change {last}"
 
 
 # ------------------------------------------------------------------------------------------------------- real files

@@ -10,6 +10,9 @@ from typing import Any
 
 _LARGEST_JSON = 2**20
 
+#: What may be left beside a file by a fetch that was killed, other than bytes of it.
+_LEFT = ("partial.json", "partial.json.new", "verified.json.new")
+
 
 def beside(file: Path, end: str) -> Path:
     """Name of a hidden file that goes with another."""
@@ -33,9 +36,14 @@ def write_json(file: Path, content: dict[str, Any]) -> None:
     os.replace(new, file)
 
 
+def has_litter(file: Path) -> bool:
+    """Whether a fetch that was killed has left something beside a file that no later one can go on with."""
+    return not beside(file, "partial").exists() and any(beside(file, end).exists() for end in _LEFT)
+
+
 def tidy(file: Path) -> None:
-    """Delete what a fetch that was killed has left beside a file that is whole."""
-    for end in ("partial", "partial.json", "partial.json.new", "verified.json.new"):
+    """Delete what a fetch that was killed has left beside a file that is whole; for who holds the file's lock."""
+    for end in ("partial", *_LEFT):
         with suppress(OSError):
             beside(file, end).unlink(missing_ok=True)
 

@@ -298,7 +298,7 @@ def _is_here(transfer: Transfer, check: Check, stop: threading.Event, shown: Tra
     finally:
         bar.close()
     with suppress(OSError):  # in a folder that can only be read, it is compared again the next time
-        write_record(file, found, remote.url, remote.etag, compared)
+        write_record(file, found, file.stat().st_mtime_ns, remote.url, remote.etag, compared)
         tidy(file)
     return True
 

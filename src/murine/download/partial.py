@@ -106,14 +106,15 @@ class Partial:
         self._count(self.size)
 
     def finish(self, url: str, checked: str) -> None:
-        """Give the file its name, and put the record beside it."""
+        """Give the file its name, and put the record beside it; first, so that no file that was fetched lacks one."""
         file = self._written_to()
         os.fsync(file.fileno())
         file.close()
         self._opened = None
+        mtime_ns = self.path.stat().st_mtime_ns
+        write_record(self.file, self.digests, mtime_ns, url, self.remote.etag, checked)
         os.replace(self.path, self.file)
         sync_folder(self.file.parent)
-        write_record(self.file, self.digests, url, self.remote.etag, checked)
         tidy(self.file)
 
     def _written_to(self) -> FileIO:

@@ -39,9 +39,9 @@ def read_record(file: Path) -> Record | None:
     return Record(**given)
 
 
-def write_record(file: Path, found: Digests, url: str, etag: str, checked: str) -> None:
+def write_record(file: Path, found: Digests, mtime_ns: int, url: str, etag: str, checked: str) -> None:
     """Record what a file is, after it was compared with what the server says."""
-    record = Record(url, found.size, file.stat().st_mtime_ns, etag, found.md5, found.sha256, checked)
+    record = Record(url, found.size, mtime_ns, etag, found.md5, found.sha256, checked)
     write_json(beside(file, "verified.json"), asdict(record))
 
 
@@ -83,11 +83,12 @@ def verify(file: Path) -> Record:
 def remove(file: Path) -> None:
     """Delete a file with its record and whatever a fetch has left of it.
 
-    The lock stays: another process may be waiting for it.
+    The file goes last, so that who is killed here finds what is left to do. The lock stays: another process may be
+    waiting for it.
     """
-    file.unlink(missing_ok=True)
     beside(file, "verified.json").unlink(missing_ok=True)
     tidy(file)
+    file.unlink(missing_ok=True)
 
 
 def vouches(record: Record, remote: Remote, check: Check) -> bool:

@@ -13,13 +13,14 @@ import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from murine import download
 from murine.cortex.allen.templates import Templates
 from murine.cortex.recording import Recording
 from murine.download import Bucket, Outcome, Remote, Transfer
-from murine.download.disk import beside, existing_folder
+from murine.download.disk import beside, existing_folder, has_litter, tidy
 from murine.errors import MurineError, some
 from murine.files import appearing, meaning
 from murine.isolation import READING_MEMORY, Crashed, Isolated, reading_seconds
@@ -76,7 +77,7 @@ class FetchPlan:
     done
         How many sessions have all their recordings.
     leftovers
-        Raw files of these that are still here.
+        Raw files of these that are still here, or of which a mark is.
     absent
         Ids of sessions that the bucket does not have.
     without
@@ -202,6 +203,9 @@ class Archive:
             If the bucket lacks one, or one cannot be fetched.
         """
         files = [self.place / key for key in keys]
+        for file in files:
+            if file.exists() and has_litter(file):
+                _unless_used(file, partial(tidy, file))
         missing = [key for key, file in zip(keys, files, strict=True) if not file.exists()]
         if not missing and not refresh:
             return files
@@ -230,7 +234,8 @@ class Archive:
         todo = [session for session in sessions if session.missing or (keep_raw and not self._kept(session))]
         ids = {session.id for session in todo}
         done = [session for session in sessions if session.id not in ids]
-        leftovers = [file for session in done for key in session.keys if (file := self.place / key).exists()]
+        raw = [self.place / key for session in done for key in session.keys]
+        leftovers = [file for file in raw if file.exists() or _passing(file).exists()]
         here = {key: remote for session in todo for key in session.keys if (remote := self._recorded(key))}
         listed: dict[str, Remote] = {}
         wanting = {key for session in todo for key in session.keys if any(k not in here for k in session.keys)}
@@ -284,7 +289,7 @@ class Archive:
         waiting = {session.id: set(needed) for session, needed in plan.sessions}
         failures: dict[int, list[str]] = {}
         for file in plan.leftovers:
-            _let_go_unless_used(file, keep_raw)
+            _unless_used(file, partial(_let_go, file, keep_raw))
         step = (progress or Silent()).task("making recordings", len(plan.sessions)) if plan.sessions else None
         with Isolated(READING_MEMORY) as isolated:
 
@@ -418,8 +423,9 @@ class Archive:
         """Make the recordings of a session; what cannot be made ever is noted beside where it would be."""
         files = {transfer.file for transfer in needed}
         raw = [self.place / key if self.place / key in files else None for key in session.keys]
-        for recording in session.recordings:  # what a process that was killed has left; we hold the session's lock
-            for stale in recording.parent.glob(f".{recording.name}.*.partial"):
+        for file in (name for made in session.recordings for name in (made, _verdict(made))):
+            # What a process that was killed has left; we hold the session's lock.
+            for stale in file.parent.glob(f".{file.name}.*.partial"):
                 with suppress(OSError):
                     stale.unlink(missing_ok=True)
         try:
@@ -433,8 +439,8 @@ class Archive:
                 f"{str(raw[0])!r} could not be read, by a mistake of murine: {str(error).strip().splitlines()[-1]}"
             ) from error
         for file, reason in impossible.items():
-            with appearing(_verdict(file)) as partial:
-                partial.write_text(reason + "\n")
+            with appearing(_verdict(file)) as new:
+                new.write_text(reason + "\n")
         report.impossible |= impossible
         report.notes += [f"session {session.id}: {note}" for note in notes]
 
@@ -476,29 +482,32 @@ def _verdict(recording: Path) -> Path:
     return recording.with_suffix(".impossible.txt")
 
 
+def _passing(raw: Path) -> Path:
+    """The mark of a raw file that is only fetched to be reduced: nobody misses it afterwards."""
+    return beside(raw, "passing")
+
+
 def _mark_as_passing(raw: Path) -> None:
-    """Note that a raw file is only fetched to be reduced: nobody misses it afterwards."""
     with suppress(OSError):  # where nothing can be written, the fetch tells so
-        beside(raw, "passing").touch()
+        _passing(raw).touch()
 
 
 def _let_go(raw: Path, keep: bool | None) -> None:
     """Delete a raw file that is not to be kept, or stays for nobody."""
-    passing = beside(raw, "passing")
-    marked = passing.exists()
+    marked = _passing(raw).exists()
     try:
         if keep is False or (keep is None and marked):
             download.remove(raw)
         if marked:
-            passing.unlink(missing_ok=True)
+            _passing(raw).unlink(missing_ok=True)
     except OSError as error:
         log.warning("%s could not be deleted: %s", raw, meaning(error))
 
 
-def _let_go_unless_used(raw: Path, keep: bool | None) -> None:
-    """The same for a file that another process may be working on; then that one decides."""
+def _unless_used(file: Path, act: Callable[[], None]) -> None:
+    """Do something with a file, except while another process works on it; then that one decides."""
     from filelock import FileLock, Timeout
 
     # Timeout: another has it. The others: a file system that is read-only or has no locks; then the file stays.
-    with suppress(Timeout, OSError, NotImplementedError), FileLock(beside(raw, "lock"), timeout=0):
-        _let_go(raw, keep)
+    with suppress(Timeout, OSError, NotImplementedError), FileLock(beside(file, "lock"), timeout=0):
+        act()
