@@ -75,10 +75,8 @@ def test_a_process_that_dies_is_one_error_and_made_anew(process, call, reason):
 @pytest.mark.parametrize("hang", [functions.hang, functions.hang_in_c])
 def test_a_process_that_hangs_is_ended(process, hang):
     pid = process.call(LONG, functions.echo)[0]
-    start = time.monotonic()
     with pytest.raises(Crashed, match="took longer than 1 s"):
         process.call(1.0, hang)
-    assert time.monotonic() - start < 30
     assert gone(pid)
     assert process.call(LONG, functions.echo)[1] == 1
 

@@ -10,7 +10,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -243,21 +242,18 @@ def test_no_connection_for_pretrained_weights(mine):
         proxies = ("http_proxy", "https_proxy", "all_proxy", "HF_HUB_OFFLINE")
         environment = {k: v for k, v in os.environ.items() if k not in proxies and k.lower() not in proxies}
         environment |= {"HF_ENDPOINT": f"http://127.0.0.1:{closed}", "HF_HOME": str(mine.folder / "hub")}
-        start = time.monotonic()
         ran = subprocess.run(
             [sys.executable, "-m", "murine", "score", "resnet18", *map(str, mine.options())],
             capture_output=True,
             text=True,
             env=environment,
-            timeout=100,
+            timeout=100,  # nearly all of it is importing; the hub's own retries would take longer
         )
-        seconds = time.monotonic() - start
     assert ran.returncode == 2
     assert ran.stdout == ""
     assert "Traceback" not in ran.stderr
     assert "the pretrained weights of 'resnet18' could not be fetched from" in ran.stderr
     assert "resnet18@random:0" in ran.stderr
-    assert seconds < 90  # nearly all of it is importing; the hub's own retries would take longer
 
 
 def test_files_of_factories(murine, mine):

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -325,18 +324,20 @@ def test_importing_a_factory_leaves_nothing_half_done(file):
 # --------------------------------------------------------------------------------- downloads
 
 CLIENT = """
-import json, sys, time
+import json, sys
 from murine.errors import MurineError
 from murine.networks import weights, zoo
 
+connections = []
+sys.addaudithook(lambda event, arguments: connections.append(arguments[1]) if event == "socket.connect" else None)
 for name in sys.argv[1:]:
-    start = time.perf_counter()
+    connections.clear()
     try:
         network = zoo.load(name)
         found = {"weights": network.weights, "role": network.role, "digest": weights.digest(network.module)}
     except MurineError as error:
         found = {"error": str(error)}
-    print(json.dumps({"name": name, "seconds": time.perf_counter() - start, **found}), flush=True)
+    print(json.dumps({"name": name, "connections": len(connections), **found}), flush=True)
 """
 
 
@@ -455,13 +456,11 @@ def test_weights_that_the_hub_does_not_have_are_one_clear_error(downloaded):
 
 def test_without_a_network_the_cache_serves_and_the_rest_is_one_quick_error(served, downloaded):
     home, *_ = downloaded
-    start = time.perf_counter()
     cached, missing = load_elsewhere(closed_port(), home, "test_resnet.r160_in1k", "test_efficientnet")
     assert cached["digest"] == served[1]
     assert "could not be fetched from timm/test_efficientnet.r160_in1k" in missing["error"]
     assert "\n" not in missing["error"]
-    assert missing["seconds"] < 20
-    assert time.perf_counter() - start < 90
+    assert missing["connections"] == 1  # the hub's own retries would be more, and take minutes
 
 
 def test_offline_mode_is_one_quick_error(served, tmp_path):
@@ -469,7 +468,7 @@ def test_offline_mode_is_one_quick_error(served, tmp_path):
     before = len(hub.requests)
     (missing,) = load_elsewhere(hub.address, tmp_path, "test_resnet.r160_in1k", HF_HUB_OFFLINE="1")
     assert "could not be fetched" in missing["error"]
-    assert missing["seconds"] < 20
+    assert missing["connections"] == 0
     assert len(hub.requests) == before
 
 
@@ -481,6 +480,5 @@ def test_a_download_that_breaks_off_leaves_nothing_and_can_be_done_again(served,
     finally:
         hub.cut = None
     assert "could not be fetched" in broken["error"]
-    assert broken["seconds"] < 60
     (whole,) = load_elsewhere(hub.address, tmp_path, "test_resnet.r160_in1k")
     assert whole["digest"] == digest
