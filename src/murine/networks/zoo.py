@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-import importlib.util
 import inspect
 import logging
 import re
@@ -13,7 +12,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.machinery import SourceFileLoader
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -355,14 +355,13 @@ def _from_file(choice: Choice) -> tuple[nn.Module, str, bytes]:
     file = Path(file_name)
     if not file.is_file():
         raise MurineError(f"there is no file {file_name!r}; expected path/to/file.py:factory.")
-    name = f"murine_user_{file.stem}"
-    spec = importlib.util.spec_from_file_location(name, file, loader=_AsItStands(name, str(file)))
-    if spec is None or spec.loader is None:
-        raise MurineError(f"{file_name!r} cannot be imported; expected a Python file.")
-    imported = importlib.util.module_from_spec(spec)
+    loader = _AsItStands(f"murine_user_{file.stem}", str(file))
+    spec = ModuleSpec(loader.name, loader, origin=loader.path)
+    spec.has_location = True
+    imported = module_from_spec(spec)
     sys.modules[spec.name] = imported  # dataclasses look their module up there
     try:
-        spec.loader.exec_module(imported)
+        loader.exec_module(imported)
     except Exception as error:
         del sys.modules[spec.name]
         raise MurineError(f"{file_name!r} cannot be imported: {type(error).__name__}: {error}") from error
