@@ -159,6 +159,24 @@ def test_other_similarities(murine, folder, tmp_path):
     assert ran.err == ""
 
 
+def test_pictures_have_room_for_long_paths(murine, tmp_path):
+    """Names of files and functions as long as users have them, and a dollar sign: warnings would fail this."""
+    one, two = (tmp_path / "projects" / "$HOME" / ("a folder of the laboratory " * 4) / name for name in "ab")
+    for folder in (one, two):
+        folder.mkdir(parents=True)
+        (folder / "networks.py").write_text(NETWORKS)
+    nets = [f"{one / 'networks.py'}:{name}" for name in ("short", "long", "pooled")]
+    nets.append(f"{two / 'networks.py'}:short")
+    options = ["--heatmap", tmp_path / "h.svg", "--figure", tmp_path / "f.svg", "-q"]
+    ran = murine("align", *nets, *options)
+    assert (ran.code, ran.err) == (0, "")
+    for picture in ("h.svg", "f.svg"):
+        written = (tmp_path / picture).read_text()
+        assert "<!-- long -->" in written
+        assert "a/networks.py:short -->" in written  # which of two of the same name
+        assert "b/networks.py:short -->" in written
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

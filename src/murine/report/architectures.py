@@ -17,6 +17,7 @@ from murine.comparison.alignment import Alignment, length_ratios, on_a_best_path
 from murine.comparison.rdm import upper
 from murine.errors import MurineError
 from murine.files import appearing
+from murine.report.names import shortened, without_files
 from murine.report.palette import GROUND_LIGHT, HEAT_LIGHT, LIGHT
 
 Matrix = Float[np.ndarray, "n_networks n_networks"]
@@ -28,6 +29,8 @@ ENDINGS = (".png", ".pdf", ".svg")
 _LETTERS, _NUMBERS = 90, 32
 
 _SMALL = 7  # font size
+
+_LONGEST = 40  # letters of a name
 
 #: Blue for what is unlike, red for what is alike, white between; safe for colour-blind readers.
 _DIVERGING = ("#2166ac", "#92c5de", "#f7f7f7", "#f4a582", "#b2182b")
@@ -60,8 +63,10 @@ def alignments_figure(alignments: Sequence[tuple[str, str, Alignment]]) -> Figur
     n_columns = min(len(alignments), 3)
     n_rows = -(-len(alignments) // n_columns)
     figure = Figure(figsize=(3.6 * n_columns + 0.3, 3.5 * n_rows), layout="constrained")
+    networks = list(dict.fromkeys(name for *pair, _ in alignments for name in pair))
+    called = dict(zip(networks, _called(networks), strict=True))
     for place, (first, second, alignment) in enumerate(alignments):
-        _matrix(figure.add_subplot(n_rows, n_columns, place + 1), first, second, alignment)
+        _matrix(figure.add_subplot(n_rows, n_columns, place + 1), called[first], called[second], alignment)
     return figure
 
 
@@ -74,8 +79,9 @@ def _matrix(axes: Axes, first: str, second: str, alignment: Alignment) -> None:
     others[tuple(alignment.path.T)] = False
     i, j = np.nonzero(others)
     size = 60 / max(scores.shape)
-    axes.plot(j, i, ".", color=LIGHT["random"], markersize=2 * size, alpha=0.6)
-    axes.plot(alignment.path[:, 1], alignment.path[:, 0], "-", color=LIGHT["random"], linewidth=max(0.7, size))
+    line = min(max(0.7, size), 3.0)
+    axes.plot(j, i, ".", color=LIGHT["random"], markersize=min(12.0, 2 * size), alpha=0.6)
+    axes.plot(alignment.path[:, 1], alignment.path[:, 0], "-", color=LIGHT["random"], linewidth=line)
     longest = max(scores.shape)
     if longest <= _NUMBERS:
         for (i, j), score in np.ndenumerate(scores):
@@ -108,7 +114,8 @@ def heat_map_figure(names: Sequence[str], panels: Mapping[str, Matrix], label: s
     label
         Of the bar of colours.
     """
-    side = max(2.6, 0.115 * len(names) + 1.1)
+    called = _called(names)
+    side = max(2.6, 0.115 * len(names) + 1.1) + 0.04 * max(0, max(map(len, called)) - 24)
     figure = Figure(figsize=(side * len(panels) + 0.7, side + 0.35), layout="compressed")
     image = None
     grid = figure.subplots(1, len(panels), squeeze=False)[0]
@@ -116,8 +123,9 @@ def heat_map_figure(names: Sequence[str], panels: Mapping[str, Matrix], label: s
         axes.patch.set(hatch="////", facecolor="white", edgecolor=GROUND_LIGHT["line-strong"])
         colours = LinearSegmentedColormap.from_list("correlation", _DIVERGING)
         image = axes.imshow(values, cmap=colours, norm=TwoSlopeNorm(0, -1, 1), interpolation="nearest")
-        axes.set_xticks(range(len(names)), names, fontsize=_SMALL - 2, rotation=90, parse_math=False)
-        axes.set_yticks(range(len(names)), names if place == 0 else [""] * len(names), fontsize=_SMALL - 2)
+        axes.set_xticks(range(len(names)), called, fontsize=_SMALL - 2, rotation=90, parse_math=False)
+        beside = called if place == 0 else [""] * len(names)
+        axes.set_yticks(range(len(names)), beside, fontsize=_SMALL - 2, parse_math=False)
         axes.tick_params(length=0, pad=1)
         axes.set_title(title, fontsize=_SMALL + 1)
         axes.spines[:].set_visible(False)
@@ -127,6 +135,10 @@ def heat_map_figure(names: Sequence[str], panels: Mapping[str, Matrix], label: s
         bar.ax.tick_params(labelsize=_SMALL - 1)
         bar.outline.set_visible(False)
     return figure
+
+
+def _called(networks: Sequence[str]) -> list[str]:
+    return [shortened(name, _LONGEST) for name in without_files(networks)]
 
 
 def length_figure(sequences: Sequence[str], effects: Mapping[str, str]) -> Figure:

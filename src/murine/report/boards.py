@@ -16,6 +16,7 @@ from murine.atlas.leaderboard import MIN_CEILING, leaderboards
 from murine.atlas.store import DRAWS, Atlas
 from murine.comparison.subjects import Sample
 from murine.errors import MurineError, nearest
+from murine.report.names import without_files
 
 #: What makes rows belong to one network.
 KEY = ("network", "weights", "role", "input_size", "network_digest")
@@ -304,15 +305,15 @@ def _networks(table: pd.DataFrame, owners: pd.DataFrame) -> pd.DataFrame:
 def _labels(networks: pd.DataFrame) -> list[str]:
     """Short names, made longer only as far as they would be ambiguous."""
     records = networks[list(KEY)].astype(str).to_dict("records")
-    short = {row["network"]: re.sub(r"^.*\.py:", "", row["network"]) for row in records}
-    n_same = pd.Series(list(short.values())).value_counts()
+    names = list(dict.fromkeys(row["network"] for row in records))
+    short = dict(zip(names, without_files(names), strict=True))
     trained: dict[str, set[str]] = {}
     for row in records:
         if row["role"] == "trained":
             trained.setdefault(row["network"], set()).add(row["weights"])
     labels = []
     for row in records:
-        name = short[row["network"]] if n_same[short[row["network"]]] == 1 else row["network"]
+        name = short[row["network"]]
         alone = row["role"] == "trained" and len(trained[row["network"]]) == 1
         labels.append(name if alone or row["role"] == "control" else f"{name} · {row['weights']}")
     for extra in ([row["input_size"] for row in records], [row["network_digest"][:8] for row in records]):

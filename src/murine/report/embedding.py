@@ -17,6 +17,7 @@ from murine.cortex.recording import Recording
 from murine.cortex.representative import Representatives
 from murine.errors import MurineError
 from murine.report.figures import WIDTH, save
+from murine.report.names import shortened
 from murine.report.palette import CATEGORIES, GROUND_LIGHT, UNLABELLED
 
 #: What coordinates are called in a figure; others go by their own name.
@@ -104,7 +105,7 @@ def _coloured(recording: Recording, coordinate: str) -> tuple[np.ndarray, dict[s
 
 def _columns(title: str, labels: np.ndarray, chosen: Bool[np.ndarray, " n_neuroids"]) -> tuple[float, float, float]:
     """Where the labels of a legend start, and where its columns of numbers end: points from its left end."""
-    names = [_short(name) for name in set(labels)]
+    names = [shortened(name, _LONGEST) for name in set(labels)]
     first = 13 + max(_width(text) for text in (*names, title)) + max(_width("chosen"), _width(f"{chosen.sum():,}")) + 8
     return 13, first, first + max(_width("all"), _width(f"{len(labels):,}")) + 8
 
@@ -165,13 +166,9 @@ def _legend(
         place = axes.transAxes + ScaledTranslation((start - 6) / 72, y / 72, axes.figure.dpi_scale_trans)
         axes.plot([1], [1], "o", transform=place, clip_on=False, color=colour, label=name, **ring)
         text = {"va": "center_baseline", "fontsize": _SMALL}
-        _write(axes, _short(name), (1, 1), (start, y), **text)
+        _write(axes, shortened(name, _LONGEST), (1, 1), (start, y), **text)
         _write(axes, f"{chosen[mine].sum():,}", (1, 1), (first, y), ha="right", **text)
         _write(axes, f"{mine.sum():,}", (1, 1), (second, y), ha="right", **text)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 def _width(text: str) -> float:

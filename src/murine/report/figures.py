@@ -16,6 +16,7 @@ from murine.atlas.store import Atlas
 from murine.errors import MurineError
 from murine.files import appearing
 from murine.report.boards import Board, read_boards
+from murine.report.names import shortened
 from murine.report.palette import GROUND_LIGHT, HEAT_LIGHT, LIGHT, MARKERS
 from murine.report.texts import number
 
@@ -156,7 +157,7 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 
 def _names(axes: Axes, labels: list[str]) -> None:
     """Networks from top to bottom. Long names lose their middle; a dollar sign in one is no formula."""
-    labels = [x if len(x) <= _LONGEST else f"{x[: _LONGEST // 2]}…{x[1 - _LONGEST // 2 :]}" for x in labels]
-    axes.set_yticks(range(len(labels)), labels, fontsize=_SMALL, parse_math=False)
+    shown = [shortened(label, _LONGEST) for label in labels]
+    axes.set_yticks(range(len(labels)), shown, fontsize=_SMALL, parse_math=False)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)

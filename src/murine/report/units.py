@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from murine.errors import MurineError
 from murine.report.figures import WIDTH
+from murine.report.names import shortened
 from murine.report.palette import GROUND_LIGHT, LIGHT
 
 #: Below, at and above zero.
@@ -98,7 +99,7 @@ def pairs_figure(title: str, columns: Mapping[str, Sequence[Pair]], role: str) -
             if not row:
                 curve.set_title(f"{heading}\n", fontsize=_SMALL, loc="left", fontweight="bold", parse_math=False)
             above = curve.annotate(
-                f"{_short(pair.neuron)}: {_short(pair.unit)}",
+                f"{shortened(pair.neuron, _LONGEST)}: {shortened(pair.unit, _LONGEST)}",
                 (0, 1),
                 xytext=(0, 2),
                 xycoords="axes fraction",
@@ -109,7 +110,7 @@ def pairs_figure(title: str, columns: Mapping[str, Sequence[Pair]], role: str) -
             )
             above.set_in_layout(False)  # it may reach over the density
             if not column:
-                curve.set_ylabel(_short(pair.site), fontsize=_SMALL, parse_math=False)
+                curve.set_ylabel(shortened(pair.site, _LONGEST), fontsize=_SMALL, parse_math=False)
             if row == len(pairs) - 1:
                 curve.set_xlabel("stimuli, by response", fontsize=_SMALL - 1)
                 density.set_xlabel("standardised", fontsize=_SMALL - 1)
@@ -144,7 +145,7 @@ def maps_figure(title: str, sites: Mapping[str, Sequence[MapPair]], headings: Se
                 axes.set(xticks=[], yticks=[])
                 axes.spines[:].set(color=GROUND_LIGHT["line-strong"], linewidth=0.6)
                 name = pair.neuron if of == "neuron" else pair.unit
-                axes.set_xlabel(_short(name, 20), fontsize=_TINY, color=_QUIET, labelpad=2, parse_math=False)
+                axes.set_xlabel(shortened(name, 20), fontsize=_TINY, color=_QUIET, labelpad=2, parse_math=False)
                 if of == "neuron":
                     above = f"{headings[i]}\n" if not row else ""
                     text = f"{above}RMSE {pair.rmse:.3f}"
@@ -152,7 +153,7 @@ def maps_figure(title: str, sites: Mapping[str, Sequence[MapPair]], headings: Se
                 else:
                     axes.set_title("\n" if not row else "", fontsize=_SMALL, pad=3)
                 if not i and of == "neuron":
-                    axes.set_ylabel(_short(site, 20), fontsize=_SMALL, parse_math=False)
+                    axes.set_ylabel(shortened(site, 20), fontsize=_SMALL, parse_math=False)
     explained = "left a neuron, right the unit nearest to it; blue above zero, orange below"
     figure.suptitle(f"{title}; {explained}", fontsize=_SMALL, x=0.01, ha="left", parse_math=False)
     return figure
@@ -191,7 +192,8 @@ def distributions_figure(title: str, sites: Sequence[Distributions], axis: str, 
             if not row and len(site.own) > 1:
                 place = float(np.nanmedian(values))
                 axes.annotate(score, (place, -0.5), ha="center", va="bottom", fontsize=_SMALL, color=_QUIET)
-    axes.set_yticks(range(len(sites)), [_short(site.site) for site in sites], fontsize=_SMALL, parse_math=False)
+    names = [shortened(site.site, _LONGEST) for site in sites]
+    axes.set_yticks(range(len(sites)), names, fontsize=_SMALL, parse_math=False)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(sites) - 0.45, -0.75 if len(sites[0].own) > 1 else -0.5)
     axes.set_xlim(points[0], points[-1])
@@ -250,7 +252,3 @@ def _density(values: Float[np.ndarray, " n"], points: Float[np.ndarray, " n_poin
     if len(known) < 2 or np.ptp(known) == 0:
         return np.zeros(len(points))
     return np.asarray(gaussian_kde(known)(points))
-
-
-def _short(name: str, longest: int = _LONGEST) -> str:
-    return name if len(name) <= longest else f"{name[: longest // 2]}…{name[1 - longest // 2 :]}"
