@@ -51,7 +51,15 @@ def runs(diverged=False):
 
 def curves():
     rows = [
-        {"source": "mnist", "network": "lenet", "variant": v, "model_seed": s, "epoch": e, "loss": 1 / e}
+        {
+            "source": "mnist",
+            "network": "lenet",
+            "pretrained": False,
+            "variant": v,
+            "model_seed": s,
+            "epoch": e,
+            "loss": 1 / e,
+        }
         for v in ("plain", "neurn3")
         for s in range(3)
         for e in (1, 2)
@@ -87,6 +95,18 @@ def test_page_tells_every_number_and_loads_nothing(tmp_path):
     figures = re.findall(r'<script type="application/json">(.*?)</script>', text)
     assert len(figures) == 6
     assert all(json.loads(figure)["data"] for figure in figures)
+
+
+def test_a_network_from_weights_and_from_scratch_has_two_boards(tmp_path):
+    rows, both = runs(), {"pretrained": True}
+    begun = curves().assign(**both, loss=0.125)
+    file = write_page(
+        pd.concat([rows, rows.assign(**both)]), pd.concat([curves(), begun]), [digits()], tmp_path / "page.html"
+    )
+    drawn = [json.loads(f) for f in re.findall(r'<script type="application/json">(.*?)</script>', file.read_text())]
+    losses = [{y for t in figure["data"] for y in t["y"]} for figure in drawn if "0.125" in json.dumps(figure)]
+    assert len(losses) == 1
+    assert 1.0 not in losses[0]
 
 
 def test_a_single_unseen_domain_is_told():

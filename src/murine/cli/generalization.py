@@ -336,7 +336,8 @@ def _strengths(text: str) -> list[tuple[str, int]]:
 
 def _print_matrix(cells: pd.DataFrame, differences: pd.DataFrame, reference: str, format: Format) -> None:
     """One table per source and network, and what of it is a difference."""
-    for key, mine in cells.groupby(["source", "network", "pretrained"], sort=False):
+    keys = ["source", "network", "pretrained"]
+    for key, mine in cells.groupby(keys, sort=False):
         source, network, pretrained = key
         n_seeds = sorted(set(mine.n_seeds))
         about = f"{network}{' (pretrained)' if pretrained else ''} trained on {source}"
@@ -346,7 +347,7 @@ def _print_matrix(cells: pd.DataFrame, differences: pd.DataFrame, reference: str
             gone = mine[mine.diverged > 0].drop_duplicates("variant")
             told = ", ".join(f"{row.diverged} of {row.variant}" for row in gone.itertuples())
             print(f"Training diverged and counts in no mean: {told}.\n")
-        theirs = differences[(differences.source == source) & (differences.network == network)]
+        theirs = differences[(differences[keys] == list(key)).all(axis=1)]
         if len(theirs):
             note = "* p < 0.05, Holm" if (theirs.p_adjusted < 0.05).any() else "no p below 0.05 after Holm's adjustment"
             title = f"{about}: minus {reference}, in percentage points, paired by seed and image; {note}"

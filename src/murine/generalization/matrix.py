@@ -241,8 +241,10 @@ def curves(runs: Sequence[Run], results: Results) -> pd.DataFrame:
     rows = []
     for run in runs:
         found = results.trained(run.task)
-        about: dict[str, Any] = {"source": run.setting.source.name, "network": run.task.network, "variant": run.variant}
-        about |= {"model_seed": run.task.model_seed, "data_seed": run.task.data_seed}
+        task = run.task
+        about: dict[str, Any] = {"source": run.setting.source.name, "network": task.network}
+        about |= {"pretrained": bool(task.pretrained), "variant": run.variant}
+        about |= {"model_seed": task.model_seed, "data_seed": task.data_seed}
         rows += [
             {**about, "epoch": n, **vars(epoch)}
             for n, epoch in enumerate(found.history.epochs if found else [], start=1)

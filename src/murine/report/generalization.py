@@ -44,7 +44,7 @@ def write_page(
     rows
         As `murine.generalization.matrix.compute` returns them.
     curves
-        One row per run and epoch: source, network, variant, model_seed, epoch, loss, validation_accuracy.
+        Of `murine.generalization.matrix.curves`: one row per run and epoch.
     domains
         Of which examples are shown, before and after NeuRN.
     reference
@@ -86,7 +86,7 @@ def _matrices(rows: pd.DataFrame) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
 
 
 def _of(table: pd.DataFrame, key: tuple[Any, ...]) -> pd.DataFrame:
-    return table[(table.source == key[0]) & (table.network == key[1])] if len(table) else table
+    return table[(table[_KEY] == list(key)).all(axis=1)] if len(table) else table
 
 
 def board(
