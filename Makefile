@@ -21,13 +21,13 @@ $(VENV)/installed: pyproject.toml
 	@touch $@
 
 demo: $(VENV)/installed
-	$(RUN)/murine demo --out demo
+	$(RUN)/python -m murine demo --out demo
 
 test: $(VENV)/installed
-	$(RUN)/ruff check .
-	$(RUN)/ruff format --check .
-	$(RUN)/mypy
-	$(RUN)/pytest -n $(WORKERS)
+	$(RUN)/python -m ruff check .
+	$(RUN)/python -m ruff format --check .
+	$(RUN)/python -m mypy
+	$(RUN)/python -m pytest -n $(WORKERS)
 
 bench: $(VENV)/installed
 	for script in benchmarks/*.py; do echo "== $$script"; $(RUN)/python $$script || exit 1; done
