@@ -232,7 +232,7 @@ def _show(rows: pd.DataFrame, brains: pd.DataFrame | None, reference: str, forma
         if brains is not None:
             _print_brains(brains, format)
         return
-    keys = ["source", "network", "pretrained", "variant", "target"]
+    keys = [*summary.MATRIX, "variant", "target"]
     table = cells.merge(differences.drop(columns=["unseen", "corruption", "n_seeds"]), on=keys, how="left")
     if brains is not None and len(brains):
         means = brains[brains.model_seed == -1].filter(regex="^(source|network|pretrained|variant|brain)")
@@ -336,8 +336,9 @@ def _strengths(text: str) -> list[tuple[str, int]]:
 
 def _print_matrix(cells: pd.DataFrame, differences: pd.DataFrame, reference: str, format: Format) -> None:
     """One table per source and network, and what of it is a difference."""
-    keys = ["source", "network", "pretrained"]
-    for key, mine in cells.groupby(keys, sort=False):
+    from murine.generalization.summary import MATRIX, of_matrix
+
+    for key, mine in cells.groupby(MATRIX, sort=False):
         source, network, pretrained = key
         n_seeds = sorted(set(mine.n_seeds))
         about = f"{network}{' (pretrained)' if pretrained else ''} trained on {source}"
@@ -347,7 +348,7 @@ def _print_matrix(cells: pd.DataFrame, differences: pd.DataFrame, reference: str
             gone = mine[mine.diverged > 0].drop_duplicates("variant")
             told = ", ".join(f"{row.diverged} of {row.variant}" for row in gone.itertuples())
             print(f"Training diverged and counts in no mean: {told}.\n")
-        theirs = differences[(differences[keys] == list(key)).all(axis=1)]
+        theirs = of_matrix(differences, key)
         if len(theirs):
             note = "* p < 0.05, Holm" if (theirs.p_adjusted < 0.05).any() else "no p below 0.05 after Holm's adjustment"
             title = f"{about}: minus {reference}, in percentage points, paired by seed and image; {note}"
@@ -358,14 +359,15 @@ def _print_brains(brains: pd.DataFrame, format: Format) -> None:
     """Per source and network: what every variant changes in brain score and in accuracy."""
     import pandas as pd
 
+    from murine.generalization.summary import MATRIX, of_matrix
     from murine.studies.likeness import association
 
     if brains.empty:
         print("No variant has a plain network of the same seeds beside it: no change in brain score can be told.")
         return
     for row in association(brains).to_dict("records"):
-        of_network = (brains.source == row["source"]) & (brains.network == row["network"])
-        mine = brains[of_network & (brains.model_seed == -1)]
+        mine = of_matrix(brains, [row[name] for name in MATRIX])
+        mine = mine[mine.model_seed == -1]
         title = (
             f"{row['network']} trained on {row['source']}, {mine.cortex.iloc[0]}, {mine.metric.iloc[0]}: brain score "
             "in % of the noise ceiling, and accuracy on unseen domains"

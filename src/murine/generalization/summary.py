@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -121,7 +122,15 @@ def mean_over(means: Sequence[Mean], seeds: Float[np.ndarray, "n_means n_seeds"]
     return Mean(float(together.mean()), of_seeds, of_images, n_seeds, n_groups)
 
 
-_CELL = ["source", "network", "pretrained", "variant"]
+#: What makes rows belong to one matrix: of its variants on its targets.
+MATRIX = ["source", "network", "pretrained"]
+
+_CELL = [*MATRIX, "variant"]
+
+
+def of_matrix(table: pd.DataFrame, key: Sequence[Any]) -> pd.DataFrame:
+    """Rows of one matrix, by its values of `MATRIX`, of a table that may have those of several."""
+    return table[(table[MATRIX] == list(key)).all(axis=1)] if len(table) else table
 
 
 def cells(rows: pd.DataFrame) -> pd.DataFrame:
@@ -199,8 +208,8 @@ def differences(rows: pd.DataFrame, reference: str = PLAIN) -> pd.DataFrame:
         nothing beside it.
     """
     found = []
-    for key, mine in rows[rows.state != "diverged"].groupby(_CELL[:-1], sort=False):
-        about = dict(zip(_CELL[:-1], key, strict=True))
+    for key, mine in rows[rows.state != "diverged"].groupby(MATRIX, sort=False):
+        about = dict(zip(MATRIX, key, strict=True))
         tables = {str(variant): table for variant, table in mine.groupby("variant", sort=False)}
         base = tables.pop(reference, None)
         for variant, table in tables.items() if base is not None else ():
@@ -223,7 +232,7 @@ def differences(rows: pd.DataFrame, reference: str = PLAIN) -> pd.DataFrame:
     table = pd.DataFrame(found).reindex(columns=[*_CELL, "target", "unseen", "corruption", *numbers])
     table["p_adjusted"] = np.nan
     together = table.target == UNSEEN
-    for _, mine in table.groupby([*_CELL[:-1], together], sort=False):
+    for _, mine in table.groupby([*MATRIX, together], sort=False):
         table.loc[mine.index, "p_adjusted"] = adjusted_p(mine.p_value.to_numpy(dtype=float), "holm")
     return table
 

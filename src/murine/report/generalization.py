@@ -69,7 +69,13 @@ def write_page(
         ("generalization.js",),
         title,
         boards=[
-            board(mine, _of(curves, key), f"m{i}", _of(brains, key) if brains is not None else None, reference)
+            board(
+                mine,
+                summary.of_matrix(curves, key),
+                f"m{i}",
+                summary.of_matrix(brains, key) if brains is not None else None,
+                reference,
+            )
             for i, (key, mine) in enumerate(_matrices(rows))
         ],
         examples=[{"name": domain.name, "picture": examples(domain)} for domain in domains],
@@ -78,15 +84,8 @@ def write_page(
     return save(page, file)
 
 
-_KEY = ["source", "network", "pretrained"]
-
-
 def _matrices(rows: pd.DataFrame) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
-    return [(tuple(key), mine) for key, mine in rows.groupby(_KEY, sort=False)]
-
-
-def _of(table: pd.DataFrame, key: tuple[Any, ...]) -> pd.DataFrame:
-    return table[(table[_KEY] == list(key)).all(axis=1)] if len(table) else table
+    return [(tuple(key), mine) for key, mine in rows.groupby(summary.MATRIX, sort=False)]
 
 
 def board(

@@ -17,11 +17,10 @@ from murine.atlas.sweep import Outcome
 from murine.generalization import summary
 from murine.generalization.matrix import Run, choice
 from murine.generalization.results import Results
-from murine.generalization.summary import PLAIN, Mean
+from murine.generalization.summary import MATRIX, PLAIN, Mean
 from murine.networks.zoo import Choice
 from murine.studies.surgery_effect import ALL_SITES, Operation, effects, pairs
 
-_CELL = ["source", "network", "pretrained"]
 _SEEDS = ["model_seed", "data_seed"]
 
 
@@ -69,7 +68,7 @@ def shifts(
     MurineError
         If no pair has a score.
     """
-    tables = [_of_network(mine, choices, outcomes, results) for _, mine in rows.groupby(_CELL, sort=False)]
+    tables = [_of_network(mine, choices, outcomes, results) for _, mine in rows.groupby(MATRIX, sort=False)]
     there = [table for table in tables if len(table)]
     return pd.concat(there, ignore_index=True) if there else pd.DataFrame()
 
@@ -88,10 +87,10 @@ def association(table: pd.DataFrame) -> pd.DataFrame:
     from scipy.stats import spearmanr
 
     found = []
-    for key, mine in table[table.model_seed == -1].groupby(_CELL, sort=False):
+    for key, mine in table[table.model_seed == -1].groupby(MATRIX, sort=False):
         told = len(mine) > 2
         rho, p = spearmanr(mine.brain_difference, mine.accuracy_difference) if told else (np.nan, np.nan)
-        found.append({**dict(zip(_CELL, key, strict=True)), "n_variants": len(mine), "rho": rho, "p_value": p})
+        found.append({**dict(zip(MATRIX, key, strict=True)), "n_variants": len(mine), "rho": rho, "p_value": p})
     return pd.DataFrame(found)
 
 
@@ -112,7 +111,7 @@ def _of_network(
     table = effects(results.atlas, list(found.values()))
     whole = table[table.site == ALL_SITES]
     single = whole[whole.n_networks == 1].set_index(["task_before", "task_after"])
-    about = rows.iloc[0][_CELL].to_dict()
+    about = rows.iloc[0][MATRIX].to_dict()
     shifted: list[dict[str, Any]] = []
     for variant in dict.fromkeys(variant for variant, *_ in found):
         mine = {key[1:]: single.loc[(pair.before, pair.after)] for key, pair in found.items() if key[0] == variant}
