@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -63,8 +63,7 @@ def alignments_figure(alignments: Sequence[tuple[str, str, Alignment]]) -> Figur
     n_columns = min(len(alignments), 3)
     n_rows = -(-len(alignments) // n_columns)
     figure = Figure(figsize=(3.6 * n_columns + 0.3, 3.5 * n_rows), layout="constrained")
-    networks = list(dict.fromkeys(name for *pair, _ in alignments for name in pair))
-    called = dict(zip(networks, _called(networks), strict=True))
+    called = _called(name for *pair, _ in alignments for name in pair)
     for place, (first, second, alignment) in enumerate(alignments):
         _matrix(figure.add_subplot(n_rows, n_columns, place + 1), called[first], called[second], alignment)
     return figure
@@ -114,7 +113,8 @@ def heat_map_figure(names: Sequence[str], panels: Mapping[str, Matrix], label: s
     label
         Of the bar of colours.
     """
-    called = _called(names)
+    short = _called(names)
+    called = [short[name] for name in names]
     side = max(2.6, 0.115 * len(names) + 1.1) + 0.04 * max(0, max(map(len, called)) - 24)
     figure = Figure(figsize=(side * len(panels) + 0.7, side + 0.35), layout="compressed")
     image = None
@@ -137,8 +137,9 @@ def heat_map_figure(names: Sequence[str], panels: Mapping[str, Matrix], label: s
     return figure
 
 
-def _called(networks: Sequence[str]) -> list[str]:
-    return [shortened(name, _LONGEST) for name in without_files(networks)]
+def _called(networks: Iterable[str]) -> dict[str, str]:
+    """Names with room for them, by network."""
+    return {network: shortened(name, _LONGEST) for network, name in without_files(networks).items()}
 
 
 def length_figure(sequences: Sequence[str], effects: Mapping[str, str]) -> Figure:

@@ -305,15 +305,14 @@ def _networks(table: pd.DataFrame, owners: pd.DataFrame) -> pd.DataFrame:
 def _labels(networks: pd.DataFrame) -> list[str]:
     """Short names, made longer only as far as they would be ambiguous."""
     records = networks[list(KEY)].astype(str).to_dict("records")
-    names = list(dict.fromkeys(row["network"] for row in records))
-    short = dict(zip(names, without_files(names), strict=True))
+    called = without_files(row["network"] for row in records)
     trained: dict[str, set[str]] = {}
     for row in records:
         if row["role"] == "trained":
             trained.setdefault(row["network"], set()).add(row["weights"])
     labels = []
     for row in records:
-        name = short[row["network"]]
+        name = called[row["network"]]
         alone = row["role"] == "trained" and len(trained[row["network"]]) == 1
         labels.append(name if alone or row["role"] == "control" else f"{name} · {row['weights']}")
     for extra in ([row["input_size"] for row in records], [row["network_digest"][:8] for row in records]):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
 
 
 def shortened(name: str, longest: int) -> str:
@@ -11,9 +12,9 @@ def shortened(name: str, longest: int) -> str:
     return name if len(name) <= longest else f"{name[: longest // 2]}…{name[1 - longest // 2 :]}"
 
 
-def without_files(networks: Sequence[str]) -> list[str]:
-    """Names of networks; those from users' files by their functions alone, ``net`` for ``folder/nets.py:net``, if one
-    name is still one network."""
+def without_files(networks: Iterable[str]) -> dict[str, str]:
+    """What networks are called: those from users' files by their functions alone, ``net`` for ``folder/nets.py:net``,
+    if that is still one network; others by their names."""
     short = {name: re.sub(r"^.*\.py:", "", name) for name in networks}
-    called = list(short.values())
-    return [short[name] if called.count(short[name]) == 1 else name for name in networks]
+    n_same = Counter(short.values())
+    return {name: function if n_same[function] == 1 else name for name, function in short.items()}
