@@ -204,7 +204,7 @@ class Archive:
         """
         files = [self.place / key for key in keys]
         for file in files:
-            if file.exists() and has_litter(file):
+            if has_litter(file):
                 _unless_used(file, partial(tidy, file))
         missing = [key for key, file in zip(keys, files, strict=True) if not file.exists()]
         if not missing and not refresh:
@@ -508,6 +508,10 @@ def _unless_used(file: Path, act: Callable[[], None]) -> None:
     """Do something with a file, except while another process works on it; then that one decides."""
     from filelock import FileLock, Timeout
 
-    # Timeout: another has it. The others: a file system that is read-only or has no locks; then the file stays.
-    with suppress(Timeout, OSError, NotImplementedError), FileLock(beside(file, "lock"), timeout=0):
+    try:
+        held = FileLock(beside(file, "lock")).acquire(timeout=0)
+    except (Timeout, OSError, NotImplementedError):
+        # Another has it; or the file system is read-only, or has no locks: then who may write there tidies up.
+        return
+    with held:
         act()
