@@ -18,6 +18,7 @@ from murine.generalization.protocol import Setting
 from murine.generalization.recipe import Recipe
 from murine.generalization.results import Results, Trained, TrainingTask, row_of
 from murine.generalization.training import predict, split, train
+from murine.networks import calls
 from murine.networks.memory import freed_memory_kept, release_freed_memory
 from murine.progress import Progress, Silent
 
@@ -225,7 +226,7 @@ def choice(run: Run, results: Results) -> str:
 
 def _call(network: str, n_classes: int, side: int) -> str:
     """The function of `factories` that makes a network from scratch, with its options, as the zoo asks for it."""
-    name, _, options = network.removesuffix(")").partition("(")
+    name, options = calls.split(network) or (network, "")
     function = name.replace("-", "_")
     if name not in known_networks():
         function, options = "timm", f"name={network}"
