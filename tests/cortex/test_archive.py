@@ -272,9 +272,8 @@ def test_warnings_of_the_other_process_come_back_once(archive, caplog, capfd):
 
 # ------------------------------------------------------------------------------------------------------- two at once
 
-HERE_TOO = """
+SESSIONS = """
 import sys
-from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])
@@ -291,7 +290,7 @@ archive = Small(Path(sys.argv[4]), bucket=Bucket(sys.argv[3], endpoint=sys.argv[
 sessions = [Session(n, (f"main/{n}.raw",), (archive.recordings("whole") / f"{n}.nc",)) for n in range(1, 7)]
 """
 
-FETCH = f"""{HERE_TOO}
+FETCH = f"""{SESSIONS}
 report = archive.fetch(archive.plan(sessions), odd_reductions.joined, workers=2)
 report.require_all()
 print(len(report.made))
@@ -317,9 +316,10 @@ def test_two_processes_share_the_work(archive, objects):
 
 # ------------------------------------------------------------------------------------------------------- killed
 
-KILLED = f"""{HERE_TOO}
+KILLED = f"""{SESSIONS}
 import os
 import signal
+from functools import partial
 
 changes, last = 0, int(sys.argv[5])
 

@@ -247,7 +247,7 @@ def test_no_connection_for_pretrained_weights(mine):
             capture_output=True,
             text=True,
             env=environment,
-            timeout=100,  # nearly all of it is importing; the hub's own retries would take longer
+            timeout=90,  # nearly all of it is importing; the hub's own retries would take longer
         )
     assert ran.returncode == 2
     assert ran.stdout == ""

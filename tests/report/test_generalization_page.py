@@ -98,11 +98,9 @@ def test_page_tells_every_number_and_loads_nothing(tmp_path):
 
 
 def test_a_network_from_weights_and_from_scratch_has_two_boards(tmp_path):
-    rows, both = runs(), {"pretrained": True}
-    begun = curves().assign(**both, loss=0.125)
-    file = write_page(
-        pd.concat([rows, rows.assign(**both)]), pd.concat([curves(), begun]), [digits()], tmp_path / "page.html"
-    )
+    rows = pd.concat([runs(), runs().assign(pretrained=True)])
+    lines = pd.concat([curves(), curves().assign(pretrained=True, loss=0.125)])
+    file = write_page(rows, lines, [digits()], tmp_path / "page.html")
     drawn = [json.loads(f) for f in re.findall(r'<script type="application/json">(.*?)</script>', file.read_text())]
     losses = [{y for t in figure["data"] for y in t["y"]} for figure in drawn if "0.125" in json.dumps(figure)]
     assert len(losses) == 1
