@@ -12,6 +12,7 @@ from scipy.linalg import orthogonal_procrustes
 from murine.comparison.encoding import centred_grams
 from murine.comparison.geometry import (
     _influence,
+    _nuclear_norm,
     _patterns,
     angular_distances,
     centred,
@@ -144,6 +145,51 @@ def weighted_procrustes(x, y, weight):
     x, y = (z - weight @ z / weight.sum() for z in (x, y))
     x, y = (np.sqrt(weight)[:, None] * z for z in (x, y))
     return np.linalg.norm(x.T @ y, "nuc") / np.linalg.norm(x) / np.linalg.norm(y)
+
+
+def degenerate_patterns():
+    rng = np.random.default_rng(3)
+    few = rng.normal(size=(60, 2))
+    return {
+        "full rank": rng.normal(size=(60, 80)),
+        "rank 1": np.outer(rng.normal(size=60), np.ones(60)),
+        "rank 2": few @ rng.normal(size=(2, 60)),
+        "rank 2 and a trace": few @ rng.normal(size=(2, 60)) + 1e-3 * rng.normal(size=(60, 60)),
+        "repeated stimuli": np.repeat(rng.normal(size=(6, 9)), 10, axis=0),
+        "one stimulus differs": np.eye(60)[:, :1] @ np.ones((1, 60)),
+        "orthogonal": np.eye(60),
+        "one unit": rng.normal(size=(60, 1)),
+        "another unit": rng.normal(size=(60, 1)),
+        "constant": np.ones((60, 60)),
+        "zero": np.zeros((60, 60)),
+    }
+
+
+@pytest.mark.parametrize("n_stimuli", [60, 2, 1])
+def test_procrustes_of_degenerate_patterns_is_that_of_singular_values(n_stimuli):
+    sets = {name: x[:n_stimuli] for name, x in degenerate_patterns().items()}
+    centred_sets = [x - x.mean(axis=0) for x in sets.values()]
+    lengths = [np.linalg.norm(x) for x in centred_sets]
+    lengths = [length if length > 1e-9 else np.nan for length in lengths]
+    expected = np.array(
+        [[np.linalg.svd(x.T @ y, compute_uv=False).sum() for y in centred_sets] for x in centred_sets]
+    ) / np.outer(lengths, lengths)
+    found = kernel_metrics["procrustes"].score(kernels(sets.values()), kernels(sets.values()))
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+    if n_stimuli == 60:
+        assert np.isfinite(found[:-2, :-2]).all()
+        assert np.isnan(found[-2:]).all()
+
+
+@pytest.mark.parametrize(
+    "products",
+    [np.ones((60, 60)), np.zeros((60, 60)), np.eye(60), np.diag(np.r_[2.0, np.zeros(59)]), np.ones((1, 1))],
+    ids=["constant", "zero", "identity", "rank 1", "1 x 1"],
+)
+def test_nuclear_norms_of_degenerate_products(products):
+    products = products / max(products.sum(), 1)
+    expected = np.linalg.svd(products, compute_uv=False).sum()
+    assert _nuclear_norm(np.eye(len(products)), products) == pytest.approx(expected, abs=1e-13)
 
 
 @pytest.mark.parametrize("n_units", [5, 40])  # fewer and more than stimuli
