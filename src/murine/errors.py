@@ -1,9 +1,12 @@
-"""The one kind of error that is meant for users."""
+"""The one kind of error that is meant for users, and words for errors of every other kind."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+
+#: Characters of somebody else's error that a message repeats.
+LONGEST_REASON = 400
 
 
 class MurineError(ValueError):
@@ -25,3 +28,26 @@ def some(items: Iterable[object], n: int = 5) -> str:
     texts = [str(item) for item in items]
     rest = f" and {len(texts) - n} more" if len(texts) > n else ""
     return ", ".join(texts[:n]) + rest
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an exception says, in one printable line: ``'KeyError: 3'``.
+
+    The text of an exception from somebody else's code may be empty, pages long, hold control characters, or be
+    impossible to make (its ``__str__`` raises). Never raises, but for `KeyboardInterrupt`. A `MurineError` is given
+    without its type and at full length.
+    """
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as second:  # ``__str__`` may do anything, `sys.exit` included
+        return f"{kind} (its text cannot be read: {type(second).__name__})"
+    whole = " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
+    line = "".join(character if character.isprintable() else "?" for character in whole)
+    if isinstance(error, MurineError):
+        return line or kind
+    if len(line) > LONGEST_REASON:
+        line = line[:LONGEST_REASON].rstrip() + " ..."
+    return f"{kind}: {line}" if line else kind
