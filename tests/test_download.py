@@ -31,6 +31,7 @@ from murine.download.bucket import parse_listing
 from murine.download.digests import digests_of_parts, part_sizes
 from murine.download.line import Refusal, Setback
 from murine.errors import MurineError
+from murine.progress import Bar
 from public_bucket import Answer, Fault, FaultProxy, PublicBucket, Request
 
 MIB = 2**20
@@ -612,11 +613,11 @@ class Shown:
         return ShownBar(self, steps)
 
 
-class ShownBar:
+class ShownBar(Bar):
     def __init__(self, shown: Shown, steps: list[int]) -> None:
         self.shown, self.steps = shown, steps
 
-    def advance(self, n: int) -> None:
+    def advance(self, n: int = 1, done: str = "") -> None:
         self.steps.append(n)
 
     def close(self) -> None:
@@ -634,7 +635,7 @@ def test_progress_counts_the_bytes_that_are_here(bucket, prefix, tmp_path):
         assert states(fetch(transfers, progress=shown, pause=0.01)) == ["present", "fetched", "fetched"]
     assert shown.open == 0
     counted = {name: (total, sum(steps)) for name, total, steps in shown.bars}
-    assert counted == {"all": (5000, 5000), "checking 0": (1000, 1000), "1": (2000, 2000), "2": (3000, 3000)}
+    assert counted == {"all files": (5000, 5000), "checking 0": (1000, 1000), "1": (2000, 2000), "2": (3000, 3000)}
     assert min(step for _, _, steps in shown.bars for step in steps) == -3000  # what was thrown away
     shown = Shown()
     fetch(transfers, progress=shown)
@@ -645,7 +646,7 @@ def test_bars_of_bytes_on_a_terminal(monkeypatch):
     import io
     import sys
 
-    from murine.progress import Bar, TransferProgress, progress_bars
+    from murine.progress import TransferProgress, progress_bars
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -659,14 +660,15 @@ def test_bars_of_bytes_on_a_terminal(monkeypatch):
         assert isinstance(progress, TransferProgress)
         bar = progress.transfer("file.nwb", 4_000_000)
         assert isinstance(bar, Bar)
-        advance = progress.task("reducing", 7)
-        advance()
+        steps = progress.task("reducing", 7)
+        steps.advance()
         bar.advance(3_000_000)
         bar.advance(-1_000_000)
         progress._bars.refresh()
         assert "2.0/4.0 MB" in screen.getvalue()
         assert "1/7" in screen.getvalue()
-        progress.task("other", 9)  # takes the place of steps, not of bytes
+        steps.advance(6)  # steps end by themselves, bytes when they are closed
+        bar.advance(2_000_000)
         screen.truncate(0)
         progress._bars.refresh()
         assert "file.nwb" in screen.getvalue()

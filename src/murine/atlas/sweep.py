@@ -201,11 +201,11 @@ class Bench:
         if missing:
             _ = self.targets  # before the network is shown anything: they may not exist
         layers = self._layers(network, capturing, atlas, progress) if missing else []
-        advance = (progress or Silent()).task(f"scores of {network.name}", len(missing))
-        for task in missing:
-            rows = score_layers(layers, self.yardstick(task.metric))
-            atlas.write_scores(task, rows.assign(role=network.role), provenance())
-            advance()
+        with (progress or Silent()).task(f"scores of {network.name}", len(missing)) as bar:
+            for task in missing:
+                rows = score_layers(layers, self.yardstick(task.metric))
+                atlas.write_scores(task, rows.assign(role=network.role), provenance())
+                bar.advance()
         return Outcome(choice, "computed" if missing else "done", tuple(task.digest for task in tasks))
 
     def _layers(
@@ -281,12 +281,12 @@ def each(
     runner: Runner, choices: Sequence[zoo.Choice], atlas: Atlas, progress: Progress | None = None
 ) -> Iterator[Outcome]:
     """Do the same with one network after the other; one that fails does not stop the others."""
-    advance = (progress or Silent()).task("networks", len(choices))
-    with freed_memory_kept():
+    with (progress or Silent()).task("networks", len(choices)) as bar, freed_memory_kept():
         for choice in choices:
-            yield _attempt(runner, choice, atlas, progress)
+            outcome = _attempt(runner, choice, atlas, progress)
+            bar.advance(done=f"{choice}: {outcome.state}")
+            yield outcome
             release_freed_memory()
-            advance()
 
 
 def _attempt(runner: Runner, choice: zoo.Choice, atlas: Atlas, progress: Progress | None) -> Outcome:

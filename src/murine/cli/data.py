@@ -388,8 +388,7 @@ def data_reduce(
     if signal == "events" and events is None:
         raise MurineError("--signal events needs --events FOLDER, where <experiment id>_events.npz are.")
     failures = []
-    with progress_bars(not quiet) as progress:
-        step = progress.task("making recordings", len(files))
+    with progress_bars(not quiet) as progress, progress.task("making recordings", len(files)) as bar:
         for file in files:
             beside = None if events is None else events / f"{file.stem}_events.npz"
             try:
@@ -399,7 +398,7 @@ def data_reduce(
                 recording.write(out / f"{file.stem}.nc")
             except MurineError as error:
                 failures.append(str(error))
-            step()
+            bar.advance(done=file.name)
     if not quiet:
         print(f"{_number(len(files) - len(failures), 'recording')} written to {out}", file=sys.stderr)
     if failures:

@@ -278,15 +278,15 @@ def _searched(
     from murine.generalization.search import search as look
 
     runs = []
-    tick = progress.task("searching", len(SIDES) * n_trials * len(found))
-    for setting in found:
-        for best in look(setting, recipe, results, n_trials, seed=seeds[0][1], device=device, tick=tick):
-            print(
-                f"{setting.source.name}, best of {best.n_trials} {best.side} NeuRN: {best.network} {best.variant}, "
-                f"validation {best.clean:.3f}, corrupted {best.corrupted:.3f}",
-                file=sys.stderr,
-            )
-            runs += matrix.plan([setting], [best.network], [best.variant], recipe, seeds)
+    with progress.task("searching", len(SIDES) * n_trials * len(found)) as bar:
+        for setting in found:
+            for best in look(setting, recipe, results, n_trials, seed=seeds[0][1], device=device, tick=bar.advance):
+                print(
+                    f"{setting.source.name}, best of {best.n_trials} {best.side} NeuRN: {best.network} {best.variant}, "
+                    f"validation {best.clean:.3f}, corrupted {best.corrupted:.3f}",
+                    file=sys.stderr,
+                )
+                runs += matrix.plan([setting], [best.network], [best.variant], recipe, seeds)
     return runs
 
 

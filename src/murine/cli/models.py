@@ -163,7 +163,7 @@ def plan(
     from murine.atlas.task import CortexSettings
     from murine.networks import costs, zoo
     from murine.networks.memory import freed_memory_kept
-    from murine.progress import progress_bars
+    from murine.progress import duration, progress_bars
 
     quieten(quiet)
     budget = None if memory is None else int(_number(memory, "--memory"))
@@ -172,8 +172,8 @@ def plan(
     n = bench.stimuli.n_stimuli
     works: list[tuple[str, tuple[int, int], Work]] = []
     failed: list[str] = []
-    with progress_bars(not quiet) as progress:
-        advance = progress.task("reading shapes", len(choices) * len(sizes(input_size)))
+    n_networks = len(choices) * len(sizes(input_size))
+    with progress_bars(not quiet) as progress, progress.task("reading shapes", n_networks) as bar:
         for choice in choices:
             for size in sizes(input_size):
                 try:
@@ -182,7 +182,7 @@ def plan(
                     works.append((choice.full_name, preprocessing.input_size, work))
                 except MurineError as error:
                     failed.append(f"{choice.full_name}: {error}")
-                advance()
+                bar.advance(done=choice.full_name)
     rows = []
     if works:
         with freed_memory_kept():
@@ -197,7 +197,7 @@ def plan(
         if not quiet:
             total, most = table["total_s"].sum(), table["memory_gb"].max()
             print(
-                f"{n} images of {bench.name}: about {_time(total)} in all, at most {most:.1f} GB at a time",
+                f"{n} images of {bench.name}: about {duration(total)} in all, at most {most:.1f} GB at a time",
                 file=sys.stderr,
             )
         large = table.loc[~table["fits"], "network"]
@@ -272,12 +272,6 @@ def _short(number: int | None) -> str:
         if number >= size:
             return f"{number / size:.3g}{letter}"
     return str(number)
-
-
-def _time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _row(name: str, size: tuple[int, int], work: Work, cost: Cost, of_scoring: tuple[float, float]) -> dict[str, Any]:

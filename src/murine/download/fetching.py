@@ -110,7 +110,7 @@ def fetch(
     planned = plan(transfers, check=check)
     require_room(planned, workers, kept)
     shown = progress or Silent()
-    total = shown.transfer("all", sum(t.remote.size or 0 for t in planned.missing)) if planned.missing else None
+    total = shown.transfer("all files", sum(t.remote.size or 0 for t in planned.missing)) if planned.missing else None
     pool = _Pool(transfers, Manner(timeout, retries, pause, check), settled, shown, total)
     outcomes: dict[Transfer, Outcome] = {}
     try:

@@ -117,14 +117,19 @@ def compute(
     missing = [run for run in runs if results.trained(run.task) is None]
     n_epochs = sum(run.task.recipe.epochs for run in missing)
     n_tasks = len({run.task.digest for run in missing})
-    tick = (progress or Silent()).task(f"training {n_tasks} of {len(runs)} networks, epochs", n_epochs)
-    with freed_memory_kept():
+    shown = progress or Silent()
+    with (
+        shown.task("networks", len(runs)) as networks,
+        shown.task(f"training {n_tasks} of {len(runs)} networks, epochs", n_epochs) as epochs,
+        freed_memory_kept(),
+    ):
         for run in runs:
             found = results.trained(run.task)
             if found is None:
-                found = _train(run, results, device, tick)
+                found = _train(run, results, device, epochs.advance)
             _meet(run, found, results, device)
             release_freed_memory()
+            networks.advance(done=f"{run.task.network} {run.variant} from {run.setting.source.name}")
     tables = []
     for run in runs:
         rows = results.rows(run.task)

@@ -8,7 +8,7 @@ import logging
 import mmap
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -174,7 +174,7 @@ def capture(
         raise MurineError(f"batch size is {batch_size}; at least 2 images must pass together.")
     names = chosen_modules(module, layers)
     advance: Callable[[], None] = lambda: None  # noqa: E731
-    with _prepared(module, inputs) as images, torch.no_grad():
+    with _prepared(module, inputs) as images, torch.no_grad(), ExitStack() as open_bars:
         probe = _Pass(names, 2, None, advance)
         probe.run(module, images[:2])
         if not probe.found:
@@ -190,7 +190,8 @@ def capture(
         together = _bundles(probe, n, images.device) if reducer and len(passes) > 1 else []
         sweep = _covering(groups)
         n_passes = len(passes) + len(together) * len(sweep)
-        advance = (progress or Silent()).task("capturing layers", n_passes * len(probe.found))
+        bar = (progress or Silent()).task("capturing layers", n_passes * len(probe.found))
+        advance = open_bars.enter_context(bar).advance
         merged = _Merged(n, list(probe.found))
         for members in passes:
             whole = reducer if len(members) == n else None

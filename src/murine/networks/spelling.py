@@ -116,11 +116,11 @@ def spell(
             wanted[name] = listed[name]
         else:
             wanted |= {choice.name: None for choice in zoo.expand([name]) if choice.name not in wanted}
-    advance = (progress or Silent()).task("spelling", len(wanted))
     spelled = []
-    for name, known in wanted.items():
-        spelled.append(known or _spelled(name, words))
-        advance()
+    with (progress or Silent()).task("layer sequences", len(wanted)) as bar:
+        for name, known in wanted.items():
+            spelled.append(known or _spelled(name, words))
+            bar.advance(done=name)
     return spelled
 
 

@@ -176,32 +176,32 @@ def relate(
         questions += [(first, second, ""), *([(first, second, "length")] if first != "length" else [])]
     for first, second in itertools.product(REPRESENTATIONS, ("score", "profile")):
         questions += [(first, second, ""), (first, second, "shared")]
-    advance = (progress or Silent()).task("permuting networks", len(questions))
     rows = []
-    for first, second, given in questions:
-        found = mantel(
-            distances[first],
-            distances[second],
-            [distances[given]] if given else [],
-            method=method,
-            n_permutations=n_permutations,
-            n_bootstraps=n_bootstraps,
-            seed=seed,
-        )
-        rows.append(
-            {
-                "first": first,
-                "second": second,
-                "given": given,
-                "r": found.r,
-                "low": found.low,
-                "high": found.high,
-                "p": found.p,
-                "n_networks": found.n_things,
-                "n_permutations": found.n_permutations,
-            }
-        )
-        advance()
+    with (progress or Silent()).task("permuting networks", len(questions)) as bar:
+        for first, second, given in questions:
+            found = mantel(
+                distances[first],
+                distances[second],
+                [distances[given]] if given else [],
+                method=method,
+                n_permutations=n_permutations,
+                n_bootstraps=n_bootstraps,
+                seed=seed,
+            )
+            rows.append(
+                {
+                    "first": first,
+                    "second": second,
+                    "given": given,
+                    "r": found.r,
+                    "low": found.low,
+                    "high": found.high,
+                    "p": found.p,
+                    "n_networks": found.n_things,
+                    "n_permutations": found.n_permutations,
+                }
+            )
+            bar.advance()
     table = pd.DataFrame(rows)
     table.insert(7, "q", adjusted_p(table.p.to_numpy(dtype=np.float64)))
     return table
@@ -286,16 +286,16 @@ def _spelled(
 ) -> dict[str, str]:
     """Layer sequences by the names in the atlas; networks without one are left out."""
     places = {Path(file).name: str(file) for file in files}
-    advance = (progress or Silent()).task("spelling", len(board))
     found = {}
-    for name in board.network:
-        file, _, factory = name.partition(":")
-        asked = f"{places[file]}:{factory}" if file in places else name
-        try:
-            found[name] = spell([asked], vocabulary)[0].letters
-        except MurineError as error:
-            log.warning("%s is left out: %s", name, error)
-        advance()
+    with (progress or Silent()).task("layer sequences", len(board)) as bar:
+        for name in board.network:
+            file, _, factory = name.partition(":")
+            asked = f"{places[file]}:{factory}" if file in places else name
+            try:
+                found[name] = spell([asked], vocabulary)[0].letters
+            except MurineError as error:
+                log.warning("%s is left out: %s", name, error)
+            bar.advance(done=name)
     return found
 
 

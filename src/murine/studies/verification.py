@@ -137,29 +137,29 @@ def verify(samples: list[Sample], progress: Progress | None = None) -> pd.DataFr
 
     asked = [(sample, reference) for sample in samples for reference in REFERENCES]
     asked = [(sample, reference) for sample, reference in asked if reference.from_rdms or sample.recording is not None]
-    step = (progress or Silent()).task("verifying", len(asked))
-    rows = []
-    states = {package: _state(package) for package in OPTIONAL}
-    for sample, reference in asked:
-        state, difference, start = states.get(reference.package, OK), float("nan"), time.perf_counter()
-        if state == OK:
-            with threadpool_limits(1), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of other libraries
-                state, difference = _agreement(reference, sample)
-        rows.append(
-            {
-                "data": sample.name,
-                "metric": reference.metric,
-                "reference": reference.package,
-                "version": _version(reference.package) if state != ABSENT else "",
-                "function": reference.function,
-                "difference": difference,
-                "tolerance": reference.tolerance,
-                "agreement": state,
-                "seconds": time.perf_counter() - start,
-            }
-        )
-        step()
+    with (progress or Silent()).task("metrics", len(asked)) as bar:
+        states = {package: _state(package) for package in OPTIONAL}
+        rows = []
+        for sample, reference in asked:
+            state, difference, start = states.get(reference.package, OK), float("nan"), time.perf_counter()
+            if state == OK:
+                with threadpool_limits(1), warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of other libraries
+                    state, difference = _agreement(reference, sample)
+            rows.append(
+                {
+                    "data": sample.name,
+                    "metric": reference.metric,
+                    "reference": reference.package,
+                    "version": _version(reference.package) if state != ABSENT else "",
+                    "function": reference.function,
+                    "difference": difference,
+                    "tolerance": reference.tolerance,
+                    "agreement": state,
+                    "seconds": time.perf_counter() - start,
+                }
+            )
+            bar.advance()
     return pd.DataFrame(rows)
 
 

@@ -290,8 +290,8 @@ class Archive:
         failures: dict[int, list[str]] = {}
         for file in plan.leftovers:
             _unless_used(file, partial(_let_go, file, keep_raw))
-        step = (progress or Silent()).task("making recordings", len(plan.sessions)) if plan.sessions else None
-        with Isolated(READING_MEMORY) as isolated:
+        bar = (progress or Silent()).task("making recordings", len(plan.sessions))
+        with Isolated(READING_MEMORY) as isolated, bar:
 
             def arrived(outcome: Outcome) -> None:
                 session, needed = of[outcome.transfer]
@@ -310,8 +310,7 @@ class Archive:
                         report.failed[session.id] = str(error)
                         return
                 report.made.append(session.id)
-                if step is not None:
-                    step()
+                bar.advance(done=f"session {session.id}")
                 for transfer in needed:
                     _let_go(transfer.file, keep_raw)
 
@@ -350,11 +349,11 @@ class Archive:
             )
         if n_missing := len(files) - len(there) - len(impossible):
             log.warning("%d of %d sessions are not fetched yet, and left out", n_missing, len(files))
-        step = (progress or Silent()).task("opening recordings", len(there))
         opened = []
-        for file in there:
-            opened.append(Recording.read(file))
-            step()
+        with (progress or Silent()).task("opening recordings", len(there)) as bar:
+            for file in there:
+                opened.append(Recording.read(file))
+                bar.advance()
         return opened
 
     def forget_verdicts(self, sessions: Sequence[Session]) -> None:
