@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from murine.cli import app
+from murine.cli.application import app
 
 
 def test_generalize_prints_the_matrix_and_goes_on(tmp_path, shared_data):

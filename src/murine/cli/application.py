@@ -1,0 +1,51 @@
+"""All commands. Everything heavy is imported inside the commands: `murine --help` must be quick."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from murine.cli import (
+    architecture,
+    data,
+    domains,
+    generalization,
+    interchange,
+    models,
+    neurn,
+    scoring,
+    units,
+    verification,
+)
+
+app = typer.Typer(
+    name="murine",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="How mouse-like is a deep network, and does making it more mouse-like make it more robust?",
+    epilog="Start with `murine demo`. Every command has `--help` with examples.",
+)
+app.add_typer(scoring.app)
+app.add_typer(neurn.app)
+app.add_typer(architecture.app)
+app.add_typer(units.app)
+app.add_typer(generalization.app)
+app.add_typer(verification.app)
+data.app.add_typer(interchange.app)
+app.add_typer(data.app, name="data")
+app.add_typer(models.app, name="models")
+app.add_typer(domains.app, name="domains")
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"murine {installed('murine')}")
+        raise typer.Exit
