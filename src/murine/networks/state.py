@@ -1,0 +1,363 @@
+"""State of the process that a network may change, put back after it was built or run.
+
+A network is somebody's code. It may set torch's default dtype, the number of threads, the working directory or a seed,
+and forget about it. Without a guard, the numbers of the networks after it would depend on it."""
+
+from __future__ import annotations
+
+import gc
+import locale
+import logging
+import os
+import random
+import signal
+import socket
+import ssl
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from typing import Any
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from murine.errors import MurineError
+
+_MISSING = object()
+
+
+@contextmanager
+def preserved_state(whose: str = "") -> Iterator[None]:
+    """Put the state of the process back at the end, whatever ends the block.
+
+    It covers what changes numbers, output or control of the process. Of torch: default dtype and device, threads,
+    gradient and inference mode, autocast, determinism, precision of products, choice of kernels, global hooks, random
+    state. Of NumPy: random state, handling of errors, printing. Of Python: random state, warning filters, import path,
+    standard streams, limits, logging. Of the process: environment variables, working directory, umask, locale, signal
+    handlers, timers. It may be nested.
+
+    Parameters
+    ----------
+    whose
+        Name of a network for messages. If given, a block that leaves another default dtype or another working
+        directory is refused: outside the block the network would compute with another dtype, or look for its files in
+        another folder, than its author saw.
+
+    Raises
+    ------
+    MurineError
+        If ``whose`` is given and the block leaves one of these two changed. Both are put back first.
+    """
+    dtype, folder = torch.get_default_dtype(), _working_directory()
+    with ExitStack() as stack:
+        for part in _PARTS:
+            stack.enter_context(part())
+        yield
+        left = torch.get_default_dtype(), _working_directory()
+    if whose and left[0] != dtype:
+        raise MurineError(
+            f"{whose!r} sets torch's default dtype to {_word(left[0])} (it was {_word(dtype)}) and does not set it "
+            "back. Convert the network itself, for example with module.double(), or set the default back before "
+            "returning."
+        )
+    if whose and left[1] not in (folder, ""):
+        raise MurineError(
+            f"{whose!r} changes the working directory to {left[1]!r} and does not change it back. Name files by "
+            "pathlib.Path(__file__).parent, or change back before returning."
+        )
+
+
+def _word(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _working_directory() -> str:
+    """The working directory, or '' where somebody has deleted it."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
+
+
+# --------------------------------------------------------------------------------- torch
+
+#: Switches of torch that are attributes, by the path to their owner. Those that a version lacks are skipped.
+_SWITCHES = {
+    "backends": ("fp32_precision",),
+    "backends.cudnn": ("enabled", "benchmark", "benchmark_limit", "deterministic", "fp32_precision", "allow_tf32"),
+    "backends.cudnn.conv": ("fp32_precision",),
+    "backends.cudnn.rnn": ("fp32_precision",),
+    "backends.cuda.matmul": (
+        "fp32_precision",
+        "allow_tf32",
+        "allow_fp16_reduced_precision_reduction",
+        "allow_bf16_reduced_precision_reduction",
+        "allow_fp16_accumulation",
+    ),
+    "backends.mkldnn": ("enabled", "deterministic", "allow_tf32", "fp32_precision"),
+    "backends.mkldnn.matmul": ("fp32_precision",),
+    "backends.mkldnn.conv": ("fp32_precision",),
+    "backends.mkldnn.rnn": ("fp32_precision",),
+    "backends.opt_einsum": ("enabled", "strategy"),
+    "backends.quantized": ("engine",),
+    "utils.deterministic": ("fill_uninitialized_memory",),
+}
+
+#: Switches of torch that are pairs of functions: the one that reads, the one that sets.
+_FUNCTIONS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
+    (torch.get_default_dtype, torch.set_default_dtype),
+    (torch.get_num_threads, torch.set_num_threads),
+    (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+    (torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled),
+    (torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
+    (torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled),
+    (torch.backends.cuda.flash_sdp_enabled, torch.backends.cuda.enable_flash_sdp),
+    (torch.backends.cuda.mem_efficient_sdp_enabled, torch.backends.cuda.enable_mem_efficient_sdp),
+    (torch.backends.cuda.math_sdp_enabled, torch.backends.cuda.enable_math_sdp),
+    (torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.enable_cudnn_sdp),
+)
+
+
+@contextmanager
+def _torch_switches() -> Iterator[None]:
+    attributes = [(_owner(path), name) for path, names in _SWITCHES.items() for name in names]
+    read = [*(lambda o=o, n=n: getattr(o, n) for o, n in attributes), *(get for get, _ in _FUNCTIONS)]
+    write = [*(lambda v, o=o, n=n: setattr(o, n, v) for o, n in attributes), *(set_ for _, set_ in _FUNCTIONS)]
+    before = [_value(get) for get in read]
+    try:
+        yield
+    finally:
+        for get, set_, old in zip(read, write, before, strict=True):
+            if old is not _MISSING and _value(get) != old:
+                with suppress(RuntimeError, AttributeError):  # a switch that this build cannot set
+                    set_(old)
+
+
+def _owner(path: str) -> object:
+    found: object = torch
+    for name in path.split("."):
+        found = getattr(found, name, None)
+    return found
+
+
+def _value(get: Callable[[], Any]) -> Any:
+    """What a switch says; _MISSING where this build of torch lacks it, or cannot tell in a mixture of old and new."""
+    try:
+        return get()
+    except (AttributeError, RuntimeError):
+        return _MISSING
+
+
+@contextmanager
+def _torch_modes() -> Iterator[None]:
+    """Gradient and inference mode, and autocast."""
+    gradients = torch.is_grad_enabled()
+    autocast = {kind: (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")}
+    # Leaving this guard also ends an inference mode that was entered inside and never left.
+    with torch.inference_mode(torch.is_inference_mode_enabled()):
+        torch.set_grad_enabled(gradients)
+        try:
+            yield
+        finally:
+            for kind, (enabled, dtype) in autocast.items():
+                torch.set_autocast_enabled(kind, enabled)
+                torch.set_autocast_dtype(kind, dtype)
+
+
+@contextmanager
+def _torch_functions() -> Iterator[None]:
+    """The default device, and other modes that change what torch's functions do. Torch has no public name for them."""
+    from torch.utils import _device
+
+    overrides: Any = torch.overrides
+    modes = overrides._get_current_function_mode_stack()
+    context, device = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None), _device.CURRENT_DEVICE
+    try:
+        yield
+    finally:
+        if overrides._get_current_function_mode_stack() != modes:
+            while torch._C._len_torch_function_stack():
+                overrides._pop_mode()
+            for mode in modes:
+                overrides._push_mode(mode)
+        torch._GLOBAL_DEVICE_CONTEXT.device_context, _device.CURRENT_DEVICE = context, device
+
+
+@contextmanager
+def _torch_hooks() -> Iterator[None]:
+    """Hooks that were registered for all modules."""
+    tables = {
+        name: table
+        for name, table in vars(torch.nn.modules.module).items()
+        if name.startswith("_global_") and isinstance(table, dict)
+    }
+    before = {name: dict(table) for name, table in tables.items()}
+    try:
+        yield
+    finally:
+        for name, table in tables.items():
+            table.clear()
+            table.update(before[name])
+
+
+@contextmanager
+def _random_states() -> Iterator[None]:
+    python, of_numpy, of_torch = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    on_cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    of_cuda = torch.cuda.get_rng_state_all() if on_cuda else None
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(of_numpy)  # noqa: NPY002
+        torch.set_rng_state(of_torch)
+        if of_cuda is not None:
+            torch.cuda.set_rng_state_all(of_cuda)
+
+
+@contextmanager
+def _arithmetic() -> Iterator[None]:
+    """NumPy's handling of errors, how arrays are printed, and whether denormal numbers are taken for zero."""
+    flushed = _denormals_are_zero()
+    with np.errstate(**np.geterr()), np.printoptions(**np.get_printoptions()):
+        try:
+            yield
+        finally:
+            if _denormals_are_zero() != flushed:
+                torch.set_flush_denormal(flushed)
+
+
+def _denormals_are_zero() -> bool:
+    return sys.float_info.min / 2 == 0  # torch sets this, and cannot be asked
+
+
+# --------------------------------------------------------------------------------- Python
+
+
+@contextmanager
+def _interpreter() -> Iterator[None]:
+    names = ("stdin", "stdout", "stderr", "excepthook", "displayhook", "dont_write_bytecode")
+    lists: tuple[list[Any], ...] = (sys.path, sys.meta_path, sys.path_hooks, sys.argv)
+    objects, contents = {name: getattr(sys, name) for name in names}, [list(each) for each in lists]
+    recursion, interval, collecting = sys.getrecursionlimit(), sys.getswitchinterval(), gc.isenabled()
+    tracing, profiling, of_threads = sys.gettrace(), sys.getprofile(), threading.excepthook
+    try:
+        yield
+    finally:
+        sys.path, sys.meta_path, sys.path_hooks, sys.argv = lists  # somebody may have put others in their place
+        for each, content in zip(lists, contents, strict=True):
+            if each != content:
+                each[:] = content
+        for name, value in objects.items():
+            setattr(sys, name, value)
+        threading.excepthook = of_threads
+        if sys.getrecursionlimit() != recursion:
+            sys.setrecursionlimit(recursion)
+        sys.setswitchinterval(interval)
+        if gc.isenabled() != collecting:
+            (gc.enable if collecting else gc.disable)()
+        if sys.gettrace() is not tracing:
+            sys.settrace(tracing)
+        if sys.getprofile() is not profiling:
+            sys.setprofile(profiling)
+
+
+@contextmanager
+def _logging() -> Iterator[None]:
+    """The loggers that tell the user something: the root and murine's own."""
+    ours = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "murine"]
+    loggers = [logging.root, *map(logging.getLogger, ours)]
+    before = [(log.level, log.disabled, log.propagate, log.handlers[:], log.filters[:]) for log in loggers]
+    silenced = logging.root.manager.disable
+    try:
+        yield
+    finally:
+        logging.disable(silenced)
+        for log, (level, disabled, propagate, handlers, filters) in zip(loggers, before, strict=True):
+            log.setLevel(level)
+            log.disabled, log.propagate = disabled, propagate
+            log.handlers[:], log.filters[:] = handlers, filters
+
+
+@contextmanager
+def _connections() -> Iterator[None]:
+    """How long connections wait, and whether certificates are checked."""
+    timeout, context = socket.getdefaulttimeout(), ssl._create_default_https_context
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(timeout)
+        ssl._create_default_https_context = context
+
+
+# --------------------------------------------------------------------------------- the operating system
+
+
+@contextmanager
+def _process() -> Iterator[None]:
+    folder, environment, language = _working_directory(), dict(os.environ), locale.setlocale(locale.LC_ALL)
+    os.umask(mask := os.umask(0o077))  # it can only be asked by setting it
+    try:
+        yield
+    finally:
+        os.umask(mask)
+        for name in os.environ.keys() - environment.keys():
+            del os.environ[name]
+        for name, value in environment.items():
+            if os.environ.get(name) != value:
+                os.environ[name] = value
+        if folder and _working_directory() != folder:
+            with suppress(OSError):  # the network deleted it
+                os.chdir(folder)
+        if locale.setlocale(locale.LC_ALL) != language:
+            locale.setlocale(locale.LC_ALL, language)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Handlers of signals, and timers that would send one later."""
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    timers = [which for which in _TIMERS if not any(signal.getitimer(which))]
+    try:
+        yield
+    finally:
+        for which in timers:
+            signal.setitimer(which, 0)
+        if threading.current_thread() is threading.main_thread():  # no other may set them
+            for number, handler in handlers.items():
+                if handler is not None and signal.getsignal(number) != handler:
+                    signal.signal(number, handler)
+
+
+_TIMERS = [getattr(signal, name) for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF") if hasattr(signal, name)]
+
+
+@contextmanager
+def _blas_threads() -> Iterator[None]:
+    limits = threadpool_limits()  # sets nothing, remembers what is set
+    try:
+        yield
+    finally:
+        limits.restore_original_limits()
+
+
+#: In the order in which they are noted; they are put back in the opposite order.
+_PARTS: tuple[Callable[[], AbstractContextManager[Any]], ...] = (
+    _process,
+    _signals,
+    _logging,
+    _connections,
+    _interpreter,
+    warnings.catch_warnings,
+    _arithmetic,
+    _blas_threads,
+    _torch_switches,
+    _torch_hooks,
+    _random_states,
+    _torch_modes,
+    _torch_functions,
+)
