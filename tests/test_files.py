@@ -7,6 +7,8 @@ import json
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -14,8 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from murine.download.disk import write_json
 from murine.errors import MurineError
 from murine.files import appearing, read_json, read_npz, read_table
+from murine.temporary import create_beside, remove_abandoned
 
 ARRAYS = {
     "numbers": np.random.default_rng(0).normal(size=(7, 5)),
@@ -309,6 +313,7 @@ def begin(file: Path, error: BaseException) -> None:
 
 def fill(file: Path, full: Path) -> None:
     with appearing(file) as partial:
+        partial.unlink()
         partial.symlink_to(full)
         partial.write_bytes(bytes(1 << 20))
 
@@ -376,3 +381,71 @@ def test_arrays_are_written_under_a_name_without_a_suffix(tmp_path):
     with appearing(tmp_path / "a.npz") as partial, partial.open("wb") as opened:
         np.savez(opened, a=np.arange(3))
     assert read_npz(tmp_path / "a.npz")["a"].tolist() == [0, 1, 2]
+
+
+# -------------------------------------------------------------------------------------------------- temporary names
+
+
+def abandoned(folder: Path, name: str = "a.npz") -> Path:
+    """What a process that has ended left."""
+    code = "import sys; from murine.temporary import create_beside; from pathlib import Path; "
+    code += "print(create_beside(Path(sys.argv[1])))"
+    command = [sys.executable, "-c", code, str(folder / name)]
+    return Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
+
+
+def test_temporary_names_cannot_be_guessed_and_are_made_anew(tmp_path, monkeypatch):
+    names = {create_beside(tmp_path / "a.npz").name for _ in range(5)}
+    assert len(names) == 5
+    monkeypatch.setattr("secrets.token_hex", lambda n: "0" * 2 * n)
+    first = create_beside(tmp_path / "a.npz")
+    with pytest.raises(FileExistsError):
+        create_beside(tmp_path / "a.npz")
+    first.unlink()
+    (tmp_path / "victim").write_text("precious")
+    first.symlink_to(tmp_path / "victim")
+    with pytest.raises(FileExistsError):
+        create_beside(tmp_path / "a.npz")
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_writer(tmp_path):
+    left = abandoned(tmp_path)
+    with appearing(tmp_path / "other.txt") as mine:
+        assert not left.exists()
+        remove_abandoned(tmp_path)
+        assert mine.exists()  # this process lives
+        mine.write_text("x")
+    assert [f.name for f in tmp_path.iterdir()] == ["other.txt"]
+
+
+def test_what_may_have_an_owner_stays(tmp_path):
+    left = abandoned(tmp_path)
+    machine, pid, start, random = left.name.removeprefix(".a.npz.").removesuffix(".partial").split("-")
+    elsewhere = tmp_path / f".a.npz.{'0' * 8}-{pid}-{start}-{random}.partial"
+    reused = tmp_path / f".a.npz.{machine}-{os.getpid()}-{'0' * 8}-{random}.partial"
+    others = [elsewhere, tmp_path / ".a.npz.99.partial", tmp_path / ".b.nwb.partial", tmp_path / "a.partial"]
+    for file in [*others, reused]:
+        file.write_bytes(b"half")
+    folder = tmp_path / f".c.{machine}-{pid}-{start}-{random}.partial"
+    folder.mkdir()
+    remove_abandoned(tmp_path)
+    kept = {file for file in tmp_path.iterdir() if file != reused}
+    assert kept == {*others, folder}
+    assert reused.exists() == (not Path("/proc").is_dir())  # another process had this number before
+
+
+def test_the_longest_names_have_room(tmp_path):
+    file = tmp_path / ("ü" * 125 + ".txt")
+    with appearing(file) as partial:
+        partial.write_text("x")
+    assert file.read_text() == "x"
+
+
+def test_a_link_under_a_guessed_name_of_a_transfer_is_refused(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / ".a.json.new").symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic link"):
+        write_json(tmp_path / ".a.json", {"size": 3})
+    assert victim.read_text() == "precious"

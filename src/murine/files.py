@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from murine.errors import MurineError
+from murine.temporary import create_beside, remove_abandoned
 
 if TYPE_CHECKING:
     import zipfile
@@ -38,16 +39,22 @@ def meaning(error: OSError) -> str:
         errno.ENOTDIR: "a part of its path is a file, not a folder",
         errno.EEXIST: "a part of its path is a file, not a folder",
         errno.EISDIR: "there is a folder of that name",
+        errno.ELOOP: "there is a symbolic link of that name, which may lead anywhere",
     }
     return reasons.get(error.errno, str(error))
 
 
 @contextmanager
 def appearing(file: Path) -> Iterator[Path]:
-    """Give a temporary name to write under; the file appears whole at the end, or not at all."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    """Create a temporary file to write into; the file appears whole at the end, or not at all.
+
+    What processes that were killed have left in the folder is removed first (`murine.temporary`).
+    """
+    partial = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(file.parent)
+        partial = create_beside(file)
         yield partial
         with partial.open("rb") as written:
             os.fsync(written.fileno())
@@ -58,8 +65,9 @@ def appearing(file: Path) -> Iterator[Path]:
             "command goes on from there."
         ) from error
     finally:
-        with suppress(OSError):
-            partial.unlink()
+        if partial is not None:
+            with suppress(OSError):
+                partial.unlink()
 
 
 def read_npz(file: str | Path, *, max_bytes: int = 8 << 30) -> dict[str, NDArray[np.generic]]:

@@ -180,7 +180,7 @@ def _encoded(sequences: Sequence[str]) -> tuple[UInt8[np.ndarray, " n_letters"],
     return np.frombuffer(bytearray(joined, "latin-1"), np.uint8), np.concatenate([[0], np.cumsum(lengths)])
 
 
-similarities: Registry[Callable[[Sequence[str]], Matrix]] = Registry("similarity of architectures")
+similarities: Registry[Callable[[Sequence[str]], Matrix]] = Registry("architecture_similarity")
 
 
 @similarities.register("index")

@@ -52,7 +52,7 @@ class KernelMetric(ABC):
         """Compare with the stimuli of the sites relabelled: the distribution where nothing is shared."""
 
 
-kernel_metrics: Registry[KernelMetric] = Registry("kernel metric")
+kernel_metrics: Registry[KernelMetric] = Registry("kernel_metric")
 
 
 def centred(kernels: Kernels) -> Kernels:

@@ -32,8 +32,14 @@ def read_json(file: Path) -> dict[str, Any]:
 def write_json(file: Path, content: dict[str, Any]) -> None:
     """Write a small file, whole or not at all; for who holds the lock of the file that it goes with."""
     new = file.with_name(f"{file.name}.new")
-    new.write_text(json.dumps(content, indent=1) + "\n")
+    with open(new, "w", encoding="utf-8", opener=unlinked) as opened:
+        opened.write(json.dumps(content, indent=1) + "\n")
     os.replace(new, file)
+
+
+def unlinked(path: str | Path, flags: int) -> int:
+    """Open a file whose name others can guess: a link that somebody put there is refused, not followed."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def has_litter(file: Path) -> bool:

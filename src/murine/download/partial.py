@@ -9,7 +9,7 @@ from io import FileIO
 from typing import Any
 
 from murine.download.digests import Digests, digest_of
-from murine.download.disk import beside, read_json, sync_folder, tidy, write_json
+from murine.download.disk import beside, read_json, sync_folder, tidy, unlinked, write_json
 from murine.download.records import write_record
 from murine.download.remote import Remote, Transfer, places
 
@@ -62,7 +62,7 @@ class Partial:
         """Go on with what is here if it belongs to the bytes at a place, else from the start."""
         first = self._opened is None
         if first:
-            self._opened = FileIO(self.path, "a")
+            self._opened = FileIO(self.path, "a", opener=unlinked)
             self._about = read_json(self._about_path) if left_over(self._transfer) else {}
         if not _belongs(self._about, self.remote, url):
             self.restart()

@@ -23,7 +23,7 @@ INHIBITORY = ("Pvalb-IRES-Cre", "Sst-IRES-Cre", "Vip-IRES-Cre")
 _SPELLINGS = {"Rbp4-Cre": "Rbp4-Cre_KL100"}
 
 #: Names to functions that tell the layer ('2/3', '4', '5', '6', or '' for none) from depth (um) and Cre line.
-layer_schemes: Registry[Callable[[float, str], str]] = Registry("layer scheme")
+layer_schemes: Registry[Callable[[float, str], str]] = Registry("layer_scheme")
 
 
 def cre_line(name: str) -> str:
