@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import small_cortex
 
-import murine.atlas.store
+import murine.atlas.tables
 from murine.atlas.leaderboard import MIN_CEILING, leaderboards
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import sweep
@@ -79,7 +79,7 @@ def add(
                     }
                 )
     frame = pd.DataFrame(rows)
-    for column in murine.atlas.store._schema().names:
+    for column in murine.atlas.tables.score_schema().names:
         if column not in frame:
             frame[column] = None
     atlas.write_scores(task, frame, {})

@@ -13,7 +13,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-import murine.atlas.store
+import murine.atlas.tables
+from murine.atlas.seals import blank_seal, defect, seal
 from murine.atlas.store import Atlas, provenance
 from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
 from murine.errors import MurineError
@@ -43,12 +44,17 @@ def score_task(network="net", seed=0):
 
 def rows(n=4):
     """Rows as a sweep writes them, with every kind of value there is."""
-    texts = {key: "text" for key, kind in murine.atlas.store._COLUMNS.items() if kind == "string"}
+    columns = murine.atlas.tables._SCORE_COLUMNS
+    texts = {key: "text" for key, kind in columns.items() if kind == "string"}
     frame = pd.DataFrame(
         {
             **{key: ["text"] * n for key in texts},
-            **{key: np.arange(n) for key, kind in murine.atlas.store._COLUMNS.items() if kind.startswith("int")},
-            **{key: np.linspace(0, 1, n) for key, kind in murine.atlas.store._COLUMNS.items() if kind == "float64"},
+            **{key: np.arange(n) for key, kind in columns.items() if kind.startswith("int")},
+            **{
+                key: np.linspace(0, 1, n)
+                for key, kind in murine.atlas.tables._SCORE_COLUMNS.items()
+                if kind == "float64"
+            },
             "above_ceiling": [True, False] * (n // 2),
         }
     )
@@ -134,7 +140,7 @@ def test_rows_are_read_back(atlas):
         n_subject_draws=0,
     )
     assert set(read.columns) == set(expected.columns)
-    for column in expected.columns.drop(list(murine.atlas.store.DRAWS)):
+    for column in expected.columns.drop(list(murine.atlas.tables.DRAWS)):
         assert read[column].isna().tolist() == expected[column].isna().tolist()
         known = expected[column].notna()
         assert read[column][known].tolist() == expected[column][known].tolist()
@@ -145,8 +151,10 @@ def test_rows_are_read_back(atlas):
 def test_columns_that_older_files_lack_are_null(atlas):
     atlas.write_scores(score_task(), rows(), {})
     file = atlas.scores_file(score_task())
-    whole = pq.read_table(file)
-    pq.write_table(whole.drop_columns(["over", "n_animals", "draws_both"]), file)
+    about = {"murine.seal": blank_seal(file)}
+    whole = pq.read_table(file).drop_columns(["over", "n_animals", "draws_both"]).replace_schema_metadata(about)
+    pq.write_table(whole, file)
+    seal(file, file)
     read = atlas.query("SELECT network, over, n_animals, draws_both FROM scores")
     assert read.network.tolist() == ["net"] * 4
     assert read[["over", "n_animals", "draws_both"]].isna().all(axis=None)
@@ -215,36 +223,178 @@ def test_what_a_killed_writer_left_is_no_result(atlas):
     assert not atlas.done(score_task("other"))
 
 
-def test_a_broken_file_of_results_is_one_clear_error(atlas):
+def rename(file, target):
+    target.write_bytes(file.read_bytes())
+
+
+def other_columns(file, target):
+    pd.DataFrame({"network": ["intruder"]}).to_parquet(target)
+
+
+def without_seal(file, target):
+    pq.write_table(pq.read_table(file), target)
+
+
+#: What may lie in the place of a result.
+INTRUDERS = {
+    "empty": lambda file, target: target.write_bytes(b""),
+    "cut": lambda file, target: target.write_bytes(file.read_bytes()[:-40]),
+    "start": lambda file, target: target.write_bytes(b"PAR1"),
+    "csv": lambda file, target: target.write_text("network,score\nintruder,1\n"),
+    "foreign": other_columns,
+    "older": without_seal,
+    "folder": lambda file, target: target.mkdir(),
+    "copy": rename,
+    "longer": lambda file, target: target.write_bytes(file.read_bytes() + b"x"),
+}
+
+
+@pytest.mark.parametrize("kind", INTRUDERS)
+def test_a_file_that_cannot_be_trusted_is_left_out_and_named(kind, atlas, caplog):
     task, other = score_task(), score_task("other")
     atlas.write_scores(task, rows(), {})
-    atlas.write_scores(other, rows(), {})
+    INTRUDERS[kind](atlas.scores_file(task), atlas.scores_file(other))
+    assert atlas.query("SELECT DISTINCT network FROM scores").network.tolist() == ["net"]
+    assert atlas.query("SELECT count(*) AS n FROM scores").n.item() == 4
+    (record,) = caplog.records  # once, and no SQL
+    assert str(atlas.scores_file(other)) in record.getMessage()
+    assert "SELECT" not in record.getMessage()
+    caplog.clear()
+    again = Atlas(atlas.folder)
+    assert again.done(task)
+    assert not again.done(other)
+    assert "computed again" in caplog.text
+    if kind != "folder":
+        again.write_scores(other, rows(), {})
+        assert again.done(other)
+        assert len(again.query()) == 8
+    else:
+        with pytest.raises(MurineError, match="there is a folder of that name"):
+            again.write_scores(other, rows(), {})
+
+
+def test_a_table_of_one_broken_file_is_empty_and_companions_of_a_mac_are_none(atlas, caplog):
+    task = score_task()
+    atlas.write_scores(task, rows(), {})
+    (atlas.folder / "scores" / f"._{task.digest}.parquet").write_bytes(b"Mac OS X")
+    assert len(atlas.query()) == 4
+    assert not caplog.records
     file = atlas.scores_file(task)
-    file.write_bytes(file.read_bytes()[:-40])
-    with pytest.raises(MurineError, match=f"a file of results cannot be read: .*{task.digest}"):
+    file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(MurineError, match="there are no results"):
         atlas.query()
+    with pytest.raises(MurineError, match=f"{task.digest}.parquet' cannot be used: it was not written by murine"):
+        atlas.about(task.digest)
+
+
+@pytest.mark.parametrize("kind", ["scores", "kernels", "matches"])
+def test_one_flipped_bit_anywhere_is_found(kind, atlas):
+    task = score_task()
+    if kind == "scores":
+        atlas.write_scores(task, rows(), provenance())
+    elif kind == "kernels":
+        atlas.write_kernels(CAPTURE, layers())
+    else:
+        columns = murine.atlas.tables.UNITS_TABLES["matches"]
+        schema = murine.atlas.tables.schema_of(columns)
+        file = atlas.folder / "matches" / "0123.parquet"
+        murine.atlas.tables.write_rows(file, CAPTURE, pd.DataFrame({"score": [0.5]}), schema, {})
+    (file,) = (atlas.folder / kind).iterdir()
+    assert defect(file) == ""
+    whole = bytearray(file.read_bytes())
+    seal_at = whole.rfind(b"murine-seal-1")
+    bits = np.random.default_rng(0).integers(8, size=len(whole))
+    flips = [(i, int(bits[i])) for i in range(0, len(whole), 1 + len(whole) // 800)]
+    flips += [(i, bit) for i in range(seal_at, seal_at + 150) for bit in (0, 5)]
+    with file.open("r+b", buffering=0) as opened:
+        for place, bit in flips:
+            if place < len(whole):
+                opened.seek(place)
+                opened.write(bytes([whole[place] ^ 1 << bit]))
+                assert defect(file), (place, bit)
+                opened.seek(place)
+                opened.write(bytes([whole[place]]))
+    assert defect(file) == ""
+    file.write_bytes(whole[:100] + bytes([whole[100] ^ 4]) + whole[101:])
+    if kind == "kernels":
+        with pytest.raises(MurineError, match="its checksum does not match"):
+            atlas.read_kernels(CAPTURE)
+    elif kind == "matches":
+        with pytest.raises(MurineError, match="its checksum does not match"):
+            atlas.read_units("matches", "0123")
+
+
+def test_kernels_of_another_network_are_refused(atlas):
+    other = CAPTURE.model_copy(update={"network_digest": "another"})
+    atlas.write_kernels(CAPTURE, layers())
+    rename(atlas.kernels_file(CAPTURE), atlas.kernels_file(other))
+    assert len(atlas.read_kernels(CAPTURE)) == 5
+    with pytest.raises(MurineError, match="it is a copy of another result"):
+        atlas.read_kernels(other)
 
 
 def test_broken_kernels_are_one_clear_error(atlas):
     atlas.write_kernels(CAPTURE, layers())
     file = atlas.kernels_file(CAPTURE)
     whole = file.read_bytes()
-    refused = 0
-    right = [x.kernel.digest for x in layers() if x.kernel]
-    for i in range(0, len(whole), 7):
-        file.write_bytes(whole[:i] + bytes([whole[i] ^ 0x5A]) + whole[i + 1 :])
-        try:
-            read = atlas.read_kernels(CAPTURE)
-        except MurineError as error:
-            assert file.name in str(error)  # noqa: PT017
-            refused += 1
-        else:
-            assert [x.kernel.digest for x in read if x.kernel] == right
-    assert refused > 100
     for size in (0, 10, len(whole) // 2, len(whole) - 1):
         file.write_bytes(whole[:size])
-        with pytest.raises(MurineError, match="truncated"):
+        with pytest.raises(MurineError, match=file.name):
             atlas.read_kernels(CAPTURE)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "FROM self",
+        "SELECT * FROM frame",
+        "SELECT * FROM '{secret}'",
+        "SELECT * FROM read_text('{secret}')",
+        "SELECT * FROM read_csv('{folder}/*')",
+        "SELECT * FROM glob('{folder}/*')",
+        "COPY scores TO '{folder}/out.csv'",
+        "COPY scores TO '{result}'",
+        "EXPORT DATABASE '{folder}/all'",
+        "ATTACH '{folder}/new.db'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET enable_external_access = true",
+        "PRAGMA enable_external_access = true",
+        "RESET allowed_paths",
+        "CREATE TABLE mine AS SELECT 1",
+        "DROP VIEW scores",
+        "DELETE FROM scores",
+        "SELECT 1; COPY scores TO '{folder}/out.csv'",
+        "CALL pragma_version()",
+    ],
+)
+def test_a_question_reads_the_results_and_nothing_else(question, atlas, tmp_path):
+    atlas.write_scores(score_task(), rows(), {})
+    (tmp_path / "secret.csv").write_text("password\n1234\n")
+    frame = pd.DataFrame({"password": [1234]})
+    result = atlas.scores_file(score_task())
+    before = {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()}
+    with pytest.raises(MurineError, match=r"^the query (failed|is a|holds 2)"):
+        atlas.query(question.format(secret=tmp_path / "secret.csv", folder=tmp_path, result=result))
+    assert {f: f.read_bytes() for f in tmp_path.rglob("*") if f.is_file()} == before
+    assert len(frame) == 1
+
+
+def test_questions_of_every_form(atlas):
+    atlas.write_scores(score_task(), rows(), {})
+    for question, n in (
+        ("FROM scores", 4),
+        ("WITH a AS (SELECT * FROM scores) SELECT count(*) FROM a;", 1),
+        ("SELECT 1 -- with a comment", 1),
+        ("SUMMARIZE scores", len(rows().columns)),
+        ("VALUES (1), (2)", 2),
+        ("EXPLAIN SELECT * FROM scores", 1),
+        ("PIVOT scores ON metric USING max(score)", 1),
+    ):
+        assert len(atlas.query(question)) >= min(n, 4), question
+    for nothing in ("", "  ", ";", "-- only a comment"):
+        with pytest.raises(MurineError, match="the query holds no statements; expected one"):
+            atlas.query(nothing)
 
 
 # ------------------------------------------------------------------------------- files appear whole or not at all

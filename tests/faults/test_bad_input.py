@@ -443,12 +443,13 @@ def test_questions_that_cannot_be_answered(murine, mine):
         ("--metric", "rsa"): ("no result has metric 'rsa'",),
         ("--sql", "SELEC x"): ("the query failed", "SELEC x"),
         ("--sql", "SELECT x FROM scores"): ("the query failed", "x"),
-        ("--sql", "DELETE FROM scores"): ("the query failed",),
+        ("--sql", "DELETE FROM scores"): ("the query is a DELETE statement",),
+        ("--sql", " "): ("the query holds no statements; expected one",),
     }
     for options, parts in cases.items():
         refused(murine("results", *atlas, *options), *parts)
     next((mine.folder / "atlas" / "scores").glob("*.parquet")).write_bytes(b"PAR1")
-    refused(murine("results", *atlas), "a file of results cannot be read")
+    refused(murine("results", *atlas), "there are no results in")
 
 
 # ------------------------------------------------------------------------------------------------- where to write

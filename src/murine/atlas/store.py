@@ -3,39 +3,35 @@
 ``scores/<digest>.parquet`` holds the rows of a task, ``kernels/<digest>.npz`` the kernels of a network,
 ``matches/<digest>.parquet`` and ``maps/<digest>.parquet`` the rows of single units, ``generalization/<digest>.parquet``
 those of networks that were trained here (`murine.generalization.results`). Files appear only by renaming a
-finished temporary file, so whatever happens, a file that is there is complete."""
+finished temporary file, so whatever happens, a file that is there is complete. Each is sealed (`murine.atlas.seals`):
+a file that is damaged, foreign or under another's name is left out with a warning and counts as not done."""
 
 from __future__ import annotations
 
-import glob
 import json
+import logging
 import platform
-from collections.abc import Callable, Sequence
+import zipfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel
 
+from murine.atlas.queries import answer
+from murine.atlas.seals import blank_seal, check, defect, seal
+from murine.atlas.tables import TABLES, UNITS_TABLES, schema_of, score_schema, write_rows
 from murine.atlas.task import CaptureTask, ScoreTask, UnitsTask
-from murine.errors import MurineError
+from murine.errors import MurineError, some
 from murine.files import appearing, read_npz
-from murine.networks.capture import CapturedLayer
 from murine.networks.kernel import LayerKernel
 
 if TYPE_CHECKING:
-    import duckdb
+    from murine.networks.capture import CapturedLayer
 
-
-#: Folders of rows, which are also the tables of queries, and the commands that make them.
-TABLES = {
-    "scores": "murine score",
-    "matches": "murine match",
-    "maps": "murine maps",
-    "generalization": "murine generalize --network",
-}
+log = logging.getLogger(__name__)
 
 
 class Atlas:
@@ -43,6 +39,8 @@ class Atlas:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self._defects: dict[Path, tuple[tuple[int, ...], str]] = {}
+        self._told: set[Path] = set()
 
     def scores_file(self, task: ScoreTask) -> Path:
         return self.folder / "scores" / f"{task.digest}.parquet"
@@ -51,7 +49,27 @@ class Atlas:
         return self.folder / "kernels" / f"{task.digest}.npz"
 
     def done(self, task: ScoreTask) -> bool:
-        return self.scores_file(task).exists()
+        return self.is_whole(self.scores_file(task))
+
+    def is_whole(self, file: Path) -> bool:
+        """Whether a file of results is there and can be trusted; one that cannot is told of once."""
+        try:
+            reason = self._defect(file)
+        except FileNotFoundError:
+            return False
+        if reason and file not in self._told:
+            self._told.add(file)
+            log.warning("%r does not count: %s. It is computed again.", str(file), reason)
+        return not reason
+
+    def _defect(self, file: Path) -> str:
+        """As `seals.defect`, which reads the whole file: once, unless it changes."""
+        stat = file.stat()
+        version = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        known = self._defects.get(file)
+        if known is None or known[0] != version:
+            known = self._defects[file] = (version, defect(file))
+        return known[1]
 
     def write_scores(self, task: ScoreTask, rows: pd.DataFrame, provenance: dict[str, str]) -> None:
         """Write the rows of `score_layers`, with a column ``role``, for a task; columns they do not have are null.
@@ -59,7 +77,7 @@ class Atlas:
         What identifies them is added as columns; the whole configuration and where it came from go into the file's
         metadata.
         """
-        write_rows(self.scores_file(task), task, rows.assign(**_identity(task)), _schema(), provenance)
+        write_rows(self.scores_file(task), task, rows.assign(**_identity(task)), score_schema(), provenance)
 
     def units_file(self, task: UnitsTask) -> Path:
         return self.folder / task.table / f"{task.digest}.parquet"
@@ -89,6 +107,7 @@ class Atlas:
 
         file = self.folder / table / f"{digest}.parquet"
         try:
+            check(file)
             rows = pq.read_table(file, columns=None if columns is None else list(columns)).to_pandas()
         except FileNotFoundError:
             raise MurineError(f"there is no result {digest!r} in {str(file.parent)!r}.") from None
@@ -124,20 +143,35 @@ class Atlas:
         about = [
             {"name": x.name, "depth": x.depth, "shape": x.shape, "flag": x.flag, "same_as": x.same_as} for x in layers
         ]
-        with appearing(self.kernels_file(task)) as partial, partial.open("wb") as file:
-            np.savez(
-                file,
-                layers=np.array(json.dumps(about)),
-                kept=np.array([layer.name for layer in kept], dtype=str),
-                covariance=np.array([kernel.covariance[rows, columns] for kernel in kernels]).reshape(
-                    len(kept), len(rows)
-                ),
-                means=np.array([kernel.means for kernel in kernels]).reshape(len(kept), n),
-            )
+        target = self.kernels_file(task)
+        with appearing(target) as partial:
+            with partial.open("wb") as file:
+                np.savez(
+                    file,
+                    layers=np.array(json.dumps(about)),
+                    kept=np.array([layer.name for layer in kept], dtype=str),
+                    covariance=np.array([kernel.covariance[rows, columns] for kernel in kernels]).reshape(
+                        len(kept), len(rows)
+                    ),
+                    means=np.array([kernel.means for kernel in kernels]).reshape(len(kept), n),
+                )
+            with zipfile.ZipFile(partial, "a") as archive:
+                archive.comment = blank_seal(target).encode()
+            seal(partial, target)
 
     def read_kernels(self, task: CaptureTask) -> list[CapturedLayer] | None:
-        """Read kernels back; None where there are none."""
-        if not self.kernels_file(task).exists():
+        """Read kernels back; None where there are none.
+
+        Raises
+        ------
+        MurineError
+            If the file is damaged, or is not of this task.
+        """
+        from murine.networks.capture import CapturedLayer
+
+        try:
+            check(self.kernels_file(task))
+        except FileNotFoundError:
             return None
         arrays = read_npz(self.kernels_file(task))
         missing = {"layers", "kept", "covariance", "means"} - set(arrays)
@@ -157,50 +191,54 @@ class Atlas:
             for name, entry in about.items()
         ]
 
-    def _connect(self) -> duckdb.DuckDBPyConnection:
-        import duckdb
+    def _files(self) -> dict[str, list[Path]]:
+        """The files of every table that has some, without those that cannot be trusted."""
+        found: dict[str, list[Path]] = {}
+        left_out: dict[Path, str] = {}
+        for table in TABLES:
+            # What begins with a point belongs to somebody else: macOS puts ._NAME beside NAME on foreign disks.
+            for file in sorted(f for f in (self.folder / table).glob("*.parquet") if not f.name.startswith(".")):
+                try:
+                    reason = self._defect(file)
+                except OSError as error:
+                    reason = f"it cannot be read: {error.strerror}"
+                if reason:
+                    left_out[file] = reason
+                else:
+                    found.setdefault(table, []).append(file)
+        if new := {file: reason for file, reason in left_out.items() if file not in self._told}:
+            self._told.update(new)
+            texts = [f"{str(file)!r} ({reason})" for file, reason in new.items()]
+            log.warning("left out %s. The command that made a result makes it again.", some(texts))
+        return found
 
-        there = [table for table in TABLES if any((self.folder / table).glob("*.parquet"))]
-        if not there:
-            raise MurineError(
-                f"there are no results in {str(self.folder)!r} yet; `murine score NETWORK --atlas {self.folder}` makes "
-                "some."
-            )
-        connection = duckdb.connect()
-        # Files from before there were columns that these name: null in their rows.
-        connection.register("score_columns", _schema().empty_table())
-        for table in there:
-            pattern = f"{glob.escape(str(self.folder / table))}/*.parquet".replace("'", "''")
-            more = " UNION ALL BY NAME SELECT * FROM score_columns" if table == "scores" else ""
-            try:
-                connection.execute(
-                    f"CREATE TEMP VIEW {table} AS SELECT * FROM read_parquet('{pattern}', union_by_name=true){more}"
-                )
-            except duckdb.Error as error:
-                raise MurineError(f"a file of results cannot be read: {error}") from error
-        return connection
+    def query(self, sql: str = "SELECT * FROM scores", parameters: Sequence[Any] = ()) -> pd.DataFrame:
+        """Answer a question in SQL; the tables are ``scores``, ``matches``, ``maps``, ``generalization``.
 
-    def query(self, sql: str = "SELECT * FROM scores", parameters: list[Any] | None = None) -> pd.DataFrame:
-        """Answer a question in SQL; the rows are the views ``scores``, ``matches``, ``maps`` and ``generalization``.
+        The question can read these and nothing else, and change nothing. Files that cannot be trusted are left out,
+        with a warning.
 
         Raises
         ------
         MurineError
             If there are no results, or DuckDB refuses the question.
         """
-        import duckdb
-
-        with self._connect() as connection:
-            try:
-                return connection.execute(sql, parameters or []).df()
-            except duckdb.Error as error:
-                for table, command in TABLES.items():
-                    if f"Table with name {table} does not exist" in str(error):
-                        raise MurineError(
-                            f"there are no {table} in {str(self.folder)!r} yet; `{command} NETWORK --atlas "
-                            f"{self.folder}` makes some."
-                        ) from error
-                raise MurineError(f"the query failed: {error}") from error
+        files = self._files()
+        if not files:
+            raise MurineError(
+                f"there are no results in {str(self.folder)!r} yet; `murine score NETWORK --atlas {self.folder}` makes "
+                "some."
+            )
+        try:
+            return answer(files, sql, parameters)
+        except MurineError as error:
+            for table, command in TABLES.items():
+                if f"Table with name {table} does not exist" in str(error):
+                    raise MurineError(
+                        f"there are no {table} in {str(self.folder)!r} yet; `{command} NETWORK --atlas "
+                        f"{self.folder}` makes some."
+                    ) from error
+            raise
 
     def about(self, digest: str) -> dict[str, Any]:
         """The configuration and provenance of a result."""
@@ -210,6 +248,7 @@ class Atlas:
         file = next((file for file in files if file.exists()), None)
         if file is None:
             raise MurineError(f"there is no result {digest!r} in {str(self.folder)!r}.")
+        check(file)
         metadata = pq.read_schema(file).metadata or {}
         if b"murine.task" not in metadata:
             raise MurineError(f"{str(file)!r} was not written by murine: it does not tell its configuration.")
@@ -224,68 +263,6 @@ def provenance() -> dict[str, str]:
         "python": platform.python_version(),
         "system": platform.platform(),
     }
-
-
-_COLUMNS: dict[str, str] = {
-    **dict.fromkeys(("task", "network", "weights", "role", "network_digest", "input_size"), "string"),
-    "method": "int32",
-    **dict.fromkeys(("layer", "other_layer"), "string"),
-    "layer_index": "int32",
-    "depth": "float64",
-    "n_units": "int64",
-    **dict.fromkeys(("same_as", "flag", "cortex", "cortex_digest", "cortex_settings", "layers"), "string"),
-    **dict.fromkeys(("site", "area", "cortical_layer"), "string"),
-    **dict.fromkeys(("n_neuroids", "n_repetitions"), "int32"),
-    **dict.fromkeys(("metric", "scale", "stimuli"), "string"),
-    "n_stimuli": "int32",
-    "split": "string",
-    **dict.fromkeys(("score", "low", "high", "ceiling", "ceiling_low", "ceiling_high"), "float64"),
-    **dict.fromkeys(("ceiled", "ceiled_low", "ceiled_high"), "float64"),
-    "above_ceiling": "bool",
-    **dict.fromkeys(("p_value", "p_best", "p_adjusted", "optimism"), "float64"),
-    "chosen": "string",
-    **dict.fromkeys(("n_bootstraps", "n_permutations", "seed"), "int32"),
-    "over": "string",
-    **dict.fromkeys(("n_subject_draws", "n_animals"), "int32"),
-    **dict.fromkeys(("low_subjects", "high_subjects", "low_both", "high_both"), "float64"),
-    **dict.fromkeys(("ceiled_low_both", "ceiled_high_both"), "float64"),
-}
-
-#: Columns of bootstrap draws: lists of numbers.
-DRAWS = ("draws", "without_one", "draws_both", "draws_subjects")
-
-
-_UNITS_COLUMNS: dict[str, str] = {
-    **dict.fromkeys(("task", "network", "weights", "role", "network_digest", "input_size"), "string"),
-    "layer": "string",
-    "layer_index": "int32",
-    "depth": "float32",
-    "n_units": "int64",
-    **dict.fromkeys(("cortex", "cortex_digest", "layers"), "string"),
-    **dict.fromkeys(("neuroid_id", "area", "cortical_layer", "cell_class", "cre_line", "donor"), "string"),
-    "best_unit": "int64",
-    **dict.fromkeys(("n_shuffles", "seed"), "int32"),
-    "flag": "string",
-}
-
-_MATCH_COLUMNS: dict[str, str] = {
-    **_UNITS_COLUMNS,
-    **dict.fromkeys(("r_train", "r_test", "r_train_shuffled", "r_test_shuffled", "ceiling"), "float32"),
-    **dict.fromkeys(("overlap", "overlap_shuffled"), "float32"),
-    "assigned_unit": "int64",
-    **dict.fromkeys(("assigned_r_train", "assigned_r_test", "assigned_gap"), "float32"),
-}
-
-_MAP_COLUMNS: dict[str, str] = {
-    **_UNITS_COLUMNS,
-    "side": "int32",
-    **dict.fromkeys(("unit_maps", "normalisation"), "string"),
-    "centred": "bool",
-    **dict.fromkeys(("rmse_best", "rmse_mean", "rmse_best_shuffled", "rmse_mean_shuffled", "p_value"), "float32"),
-}
-
-#: Tables of single units and their columns.
-UNITS_TABLES = {"matches": _MATCH_COLUMNS, "maps": _MAP_COLUMNS}
 
 
 def _identity(task: ScoreTask) -> dict[str, str | int]:
@@ -314,42 +291,3 @@ def _units_identity(task: UnitsTask) -> dict[str, str | int]:
     height, width = task.preprocessing.input_size
     copied = ("network", "weights", "network_digest", "layers", "cortex", "cortex_digest", "n_shuffles", "seed")
     return {"task": task.digest, "input_size": f"{height}x{width}", **{key: getattr(task, key) for key in copied}}
-
-
-def _schema() -> Any:
-    """The one schema of scores, so that every file can be read with every other."""
-    import pyarrow as pa
-
-    samples = [pa.field(name, pa.list_(pa.float32())) for name in DRAWS]
-    return pa.schema([*schema_of(_COLUMNS), *samples])
-
-
-def schema_of(columns: dict[str, str]) -> Any:
-    """The schema of a table: names of columns to ``string``, ``bool``, or a number's type as numpy calls it."""
-    import pyarrow as pa
-
-    kinds: dict[str, Callable[[], Any]] = {
-        "string": pa.string,
-        "int32": pa.int32,
-        "int64": pa.int64,
-        "float32": pa.float32,
-        "float64": pa.float64,
-        "bool": pa.bool_,
-    }
-    return pa.schema([pa.field(name, kinds[kind]()) for name, kind in columns.items()])
-
-
-def write_rows(file: Path, task: BaseModel, rows: pd.DataFrame, schema: Any, provenance: dict[str, str]) -> None:
-    """Write rows, columns they do not have as null, with the configuration and the provenance in the metadata."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rows = rows.assign(**{name: None for name in schema.names if name not in rows})
-    table = pa.Table.from_pandas(rows, schema=schema, preserve_index=False)
-    about = {
-        "murine.task": task.model_dump_json(),
-        "murine.provenance": json.dumps(provenance, sort_keys=True),
-    }
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
-    with appearing(file) as partial:
-        pq.write_table(table, partial, compression="zstd")

@@ -224,7 +224,8 @@ def results(
 
     `murine results --sql "SELECT network, max(score) FROM scores GROUP BY network" --format csv`
     """
-    from murine.atlas.store import DRAWS, Atlas
+    from murine.atlas.store import Atlas
+    from murine.atlas.tables import DRAWS
 
     store = Atlas(atlas)
     headings = None

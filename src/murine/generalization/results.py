@@ -13,7 +13,8 @@ from jaxtyping import Shaped
 from numpy.typing import NDArray
 from torch import nn
 
-from murine.atlas.store import Atlas, provenance, schema_of, write_rows
+from murine.atlas.store import Atlas, provenance
+from murine.atlas.tables import schema_of, write_rows
 from murine.atlas.task import Identified
 from murine.errors import MurineError
 from murine.files import appearing, read_json
@@ -159,12 +160,12 @@ class Results:
             )
 
     def rows(self, task: TrainingTask) -> pd.DataFrame:
-        """Rows of a run, one per target; none where it has none."""
+        """Rows of a run, one per target; none where it has none, or its file cannot be trusted."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         file = self.rows_file(task)
-        if not file.exists():
+        if not self.atlas.is_whole(file):
             return _schema().empty_table().to_pandas()
         try:
             return pq.read_table(file, schema=_schema()).to_pandas()

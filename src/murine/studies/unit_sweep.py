@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from murine.atlas.store import UNITS_TABLES, Atlas, provenance
+from murine.atlas.store import Atlas, provenance
 from murine.atlas.sweep import Outcome, chosen_cortex
+from murine.atlas.tables import UNITS_TABLES
 from murine.atlas.task import CortexSettings, MapTask, MatchTask
 from murine.comparison.maps import SIDE
 from murine.cortex.recording import Recording
@@ -176,7 +177,7 @@ class Matching:
             seed=plan.seed,
             n_candidates=self.n_candidates,
         )
-        if atlas.units_file(task).exists():
+        if atlas.is_whole(atlas.units_file(task)):
             return Outcome(choice, "done", (task.digest,))
         rows = match_layers(
             network,
@@ -229,7 +230,7 @@ class MapComparison:
             for side in self.sides
         }
         digests = tuple(task.digest for task in tasks.values())
-        missing = {side: task for side, task in tasks.items() if not atlas.units_file(task).exists()}
+        missing = {side: task for side, task in tasks.items() if not atlas.is_whole(atlas.units_file(task))}
         if not missing:
             return Outcome(choice, "done", digests)
         rows = map_layers(
