@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from murine.cli.common import AtlasOption, Format, FormatOption, QuietOption, SeedOption, quieten, show
+from murine.cli.common import AtlasOption, Format, FormatOption, QuietOption, SeedOption, limited, quieten, show
 from murine.errors import MurineError
+from murine.limits import BOOTSTRAPS, COUNT, PERMUTATIONS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,7 +102,11 @@ def align(
     ] = None,
     shortlist: Annotated[
         int | None,
-        typer.Option("--shortlist", min=1, help="Cluster networks and choose the member nearest each centre (13)."),
+        typer.Option(
+            "--shortlist",
+            callback=limited("--shortlist", COUNT),
+            help="Cluster networks and choose the member nearest each centre (13).",
+        ),
     ] = None,
     seed: SeedOption = 0,
     format: FormatOption = Format.table,
@@ -187,8 +192,22 @@ def explain(
     ] = False,
     vocabulary: VocabularyOption = "fine",
     method: Annotated[Method, typer.Option("--method", help="Correlation over pairs of networks.")] = Method.spearman,
-    permutations: Annotated[int, typer.Option("--permutations", min=99, help="Relabellings of networks.")] = 9999,
-    bootstraps: Annotated[int, typer.Option("--bootstraps", min=0, help="Samples of networks for intervals.")] = 1000,
+    permutations: Annotated[
+        int,
+        typer.Option(
+            "--permutations",
+            callback=limited("--permutations", PERMUTATIONS._replace(least=99)),
+            help="Relabellings of networks.",
+        ),
+    ] = 9999,
+    bootstraps: Annotated[
+        int,
+        typer.Option(
+            "--bootstraps",
+            callback=limited("--bootstraps", BOOTSTRAPS._replace(least=0)),
+            help="Samples of networks for intervals.",
+        ),
+    ] = 1000,
     figure: Annotated[
         Path | None, typer.Option("--figure", help="Picture of all pairs of networks (.png, .pdf, .svg).")
     ] = None,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from murine.errors import MurineError
+from murine.limits import BATCH_SIZE, BOOTSTRAPS, INPUT_SIZE, JOBS, PERMUTATIONS, RELIABILITY, SEED, SPLITS, Limits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +31,17 @@ class Format(StrEnum):
     markdown = "markdown"
 
 
+def limited(name: str, limits: Limits) -> Callable[[Any], Any]:
+    """Return a callback of an option that refuses numbers outside limits before anything runs."""
+
+    def check(given: Any) -> Any:
+        for value in given if isinstance(given, (list, tuple)) else [given]:
+            limits.check(name, value)
+        return given
+
+    return check
+
+
 AtlasOption = Annotated[Path, typer.Option("--atlas", help="Folder of results; made if missing.")]
 CacheOption = Annotated[
     Path | None, typer.Option("--cache", help="Folder of fetched data (default: $MURINE_CACHE, then the system's).")
@@ -38,8 +51,28 @@ DataOption = Annotated[
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print the result.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes: results and errors only.")]
-JobsOption = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes; networks are shared among them.")]
-SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Of resampling, permutations and random halves.")]
+JobsOption = Annotated[
+    int,
+    typer.Option("--jobs", "-j", callback=limited("--jobs", JOBS), help="Processes; networks are shared among them."),
+]
+SeedOption = Annotated[
+    int,
+    typer.Option("--seed", callback=limited("--seed", SEED), help="Of resampling, permutations and random halves."),
+]
+BootstrapsOption = Annotated[
+    int,
+    typer.Option(
+        "--bootstraps", callback=limited("--bootstraps", BOOTSTRAPS), help="Samples of stimuli for intervals."
+    ),
+]
+PermutationsOption = Annotated[
+    int,
+    typer.Option("--permutations", callback=limited("--permutations", PERMUTATIONS), help="Relabellings for p-values."),
+]
+SplitsOption = Annotated[
+    int,
+    typer.Option("--splits", callback=limited("--splits", SPLITS), help="Random halves of repetitions for ceilings."),
+]
 NetworksArgument = Annotated[
     list[str],
     typer.Argument(
@@ -51,7 +84,14 @@ NetworksArgument = Annotated[
 WeightsOption = Annotated[
     str, typer.Option("--weights", help="For networks without @WEIGHTS: pretrained, random:SEED or a file.")
 ]
-TwinsOption = Annotated[int, typer.Option("--twins", min=0, help="Add N random twins of every trained network.")]
+TwinsOption = Annotated[
+    int,
+    typer.Option(
+        "--twins",
+        callback=limited("--twins", Limits(0, 1000)),
+        help="Add N random twins of every trained network.",
+    ),
+]
 InputSizeOption = Annotated[
     list[str] | None,
     typer.Option("--input-size", help="Pixels (64), HEIGHTxWIDTH or native; may be given several times."),
@@ -63,14 +103,24 @@ SelectOption = Annotated[
     list[str] | None, typer.Option("--select", help="Neurons with KEY=VALUE (area=VISp); repeat for more values.")
 ]
 MinReliabilityOption = Annotated[
-    float | None, typer.Option("--min-reliability", help="Neurons with at least this split-half reliability.")
+    float | None,
+    typer.Option(
+        "--min-reliability",
+        callback=limited("--min-reliability", RELIABILITY),
+        help="Neurons with at least this split-half reliability.",
+    ),
 ]
 StimuliOption = Annotated[
     Path | None, typer.Option("--stimuli", help="Images of your own data: a folder of PNGs or an npz.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 ... or auto.")]
 BatchSizeOption = Annotated[
-    int | None, typer.Option("--batch-size", min=2, help="Images that pass together (default: all that fit).")
+    int | None,
+    typer.Option(
+        "--batch-size",
+        callback=limited("--batch-size", BATCH_SIZE),
+        help="Images that pass together (default: all that fit).",
+    ),
 ]
 
 
@@ -112,10 +162,18 @@ def sizes(texts: Sequence[str] | None) -> list[int | tuple[int, int] | None]:
 def _size(text: str) -> int | tuple[int, int] | None:
     if text == "native":
         return None
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
+    parts = [whole_number(part) for part in text.lower().split("x")]
+    height, width = parts[0], parts[-1]
+    if len(parts) > 2 or height is None or width is None:
         raise MurineError(f"--input-size {text!r} is not understood; expected 64, 64x80 (height x width) or native.")
-    return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))
+    for part in (height, width):
+        INPUT_SIZE.check("--input-size", part)
+    return height if len(parts) == 1 else (height, width)
+
+
+def whole_number(text: str) -> int | None:
+    """``64`` -> 64; None for what is no number in the digits 0 to 9, of at most 18."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
 def report_outcomes(outcomes: Sequence[Outcome], folder: Path, quiet: bool) -> None:

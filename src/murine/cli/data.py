@@ -11,8 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from murine.cli.common import CacheOption, DataOption, Format, FormatOption, QuietOption, quieten, show
+from murine.cli.common import (
+    CacheOption,
+    DataOption,
+    Format,
+    FormatOption,
+    QuietOption,
+    limited,
+    quieten,
+    show,
+    whole_number,
+)
 from murine.errors import MurineError, nearest
+from murine.limits import COUNT, INPUT_SIZE, SECONDS, Limits
 
 if TYPE_CHECKING:
     from murine.cortex.allen.archive import Archive, FetchPlan, Report
@@ -60,7 +71,9 @@ SessionsOption = Annotated[
     list[int] | None,
     typer.Option("--experiments", "--sessions", help="Only this experiment (session) id; repeat for more."),
 ]
-LimitOption = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many sessions.")]
+LimitOption = Annotated[
+    int | None, typer.Option("--limit", callback=limited("--limit", COUNT), help="At most so many sessions.")
+]
 NoTaggedOption = Annotated[
     bool, typer.Option("--no-tagged", help="Leave out containers with a tag, as Epileptiform Events.")
 ]
@@ -203,9 +216,19 @@ def data_fetch(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and stop.")] = False,
     cache: CacheOption = None,
     endpoint: EndpointOption = "",
-    workers: Annotated[int, typer.Option("--workers", min=1, max=32, help="Files at a time.")] = 4,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds without a byte before a retry.")] = 30.0,
-    retries: Annotated[int, typer.Option("--retries", min=0, help="Attempts without progress.")] = 5,
+    workers: Annotated[
+        int, typer.Option("--workers", callback=limited("--workers", Limits(1, 32)), help="Files at a time.")
+    ] = 4,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            "--timeout", callback=limited("--timeout", SECONDS), help="Seconds without a byte before a retry."
+        ),
+    ] = 30.0,
+    retries: Annotated[
+        int,
+        typer.Option("--retries", callback=limited("--retries", Limits(0, 1000)), help="Attempts without progress."),
+    ] = 5,
     check: Annotated[
         Check, typer.Option("--check", help="Compare with the ETag, or only the size where ETags are no digests.")
     ] = Check.etag,
@@ -713,7 +736,10 @@ def _select(
 def _height_width(text: str) -> tuple[int, int] | None:
     if not text:
         return None
-    height, _, width = text.lower().partition("x")
-    if not (height.isdigit() and width.isdigit()):
+    parts = text.lower().partition("x")
+    height, width = whole_number(parts[0]), whole_number(parts[2])
+    if height is None or width is None:
         raise MurineError(f"--scene-size {text!r} is not understood; expected HEIGHTxWIDTH, as 231x295.")
-    return int(height), int(width)
+    for part in (height, width):
+        INPUT_SIZE.check("--scene-size", part)
+    return height, width

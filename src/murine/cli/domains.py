@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from murine.cli.common import CacheOption, DataOption, Format, FormatOption, QuietOption, quieten, show
+from murine.cli.common import CacheOption, DataOption, Format, FormatOption, QuietOption, limited, quieten, show
+from murine.limits import Limits
 
 if TYPE_CHECKING:
     from murine.generalization.domain import Domain
@@ -54,7 +55,9 @@ class Interpolation(StrEnum):
     nearest = "nearest"
 
 
-SizeOption = Annotated[int, typer.Option("--size", min=8, max=1024, help="Side of prepared images in pixels.")]
+SizeOption = Annotated[
+    int, typer.Option("--size", callback=limited("--size", Limits(8, 1024)), help="Side of prepared images in pixels.")
+]
 FitOption = Annotated[Fit, typer.Option("--fit", help="stretch, crop, pad, or place (as pad, but never enlarged).")]
 FramingOption = Annotated[
     Framing, typer.Option("--framing", help="mnist: ink in 20/28 of the side, balanced, as MNIST's authors did.")

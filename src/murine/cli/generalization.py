@@ -17,11 +17,13 @@ from murine.cli.common import (
     Format,
     FormatOption,
     QuietOption,
+    limited,
     quieten,
     show,
 )
 from murine.cli.common import names as listed
 from murine.errors import MurineError
+from murine.limits import COUNT, SEED, Limits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,10 +71,19 @@ def generalize(
     reference: Annotated[
         str, typer.Option("--reference", help="The variant that the others are compared with: sobel, for example.")
     ] = _REFERENCE,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Networks per cell: seeds 0, 1 ...")] = 3,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            "--seeds", callback=limited("--seeds", Limits(1, 10_000)), help="Networks per cell: seeds 0, 1 ..."
+        ),
+    ] = 3,
     data_seed: Annotated[
         int | None,
-        typer.Option("--data-seed", min=0, help="One seed of the data for all (default: the same as the model's)."),
+        typer.Option(
+            "--data-seed",
+            callback=limited("--data-seed", SEED),
+            help="One seed of the data for all (default: the same as the model's).",
+        ),
     ] = None,
     protocol: Annotated[
         str, typer.Option("--protocol", help="full, mnist10k (the literature's), or leave-one-out (sources in turn).")
@@ -93,13 +104,17 @@ def generalize(
     ] = "",
     test_images: Annotated[
         int | None,
-        typer.Option("--test-images", min=2, help="At most so many of every domain, drawn once (default: all)."),
+        typer.Option(
+            "--test-images",
+            callback=limited("--test-images", COUNT._replace(least=2)),
+            help="At most so many of every domain, drawn once (default: all).",
+        ),
     ] = None,
     search: Annotated[
         int,
         typer.Option(
             "--search",
-            min=0,
+            callback=limited("--search", Limits(0, 100_000)),
             help="Search N small networks without NeuRN and N with it, by the source alone, and compare the best; "
             "instead of --network and --variants.",
         ),

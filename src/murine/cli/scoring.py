@@ -13,6 +13,7 @@ import typer
 from murine.cli.common import (
     AtlasOption,
     BatchSizeOption,
+    BootstrapsOption,
     DataOption,
     DeviceOption,
     Format,
@@ -22,13 +23,16 @@ from murine.cli.common import (
     LayersOption,
     MinReliabilityOption,
     NetworksArgument,
+    PermutationsOption,
     QuietOption,
     SeedOption,
     SelectOption,
+    SplitsOption,
     StimuliOption,
     TwinsOption,
     WeightsOption,
     asked,
+    limited,
     names,
     pairs,
     quieten,
@@ -38,6 +42,7 @@ from murine.cli.common import (
 )
 from murine.cli.units import Over
 from murine.errors import MurineError
+from murine.limits import COUNT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,13 +126,13 @@ def score(
     stimuli: StimuliOption = None,
     data: DataOption = None,
     atlas: AtlasOption = Path("atlas"),
-    bootstraps: Annotated[int, typer.Option("--bootstraps", min=2, help="Samples of stimuli for intervals.")] = 1000,
+    bootstraps: BootstrapsOption = 1000,
     over: Annotated[
         Over | None,
         typer.Option("--over", help="Intervals not only over new stimuli, but over new neurons, animals or both, too."),
     ] = None,
-    permutations: Annotated[int, typer.Option("--permutations", min=0, help="Relabellings for p-values.")] = 1000,
-    splits: Annotated[int, typer.Option("--splits", min=1, help="Random halves of repetitions for ceilings.")] = 100,
+    permutations: PermutationsOption = 1000,
+    splits: SplitsOption = 100,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     jobs: JobsOption = 1,
@@ -208,7 +213,9 @@ def results(
     site: Annotated[str | None, typer.Option("--site", help="Only this site, wildcards allowed.")] = None,
     layer: Annotated[str | None, typer.Option("--layer", help="Only these layers, wildcards allowed.")] = None,
     sort: Annotated[str | None, typer.Option("--sort", help="Column; -COLUMN for descending order.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="At most so many rows.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", callback=limited("--limit", COUNT), help="At most so many rows.")
+    ] = None,
     sql: Annotated[str | None, typer.Option("--sql", help="DuckDB over the tables scores, matches and maps.")] = None,
     format: FormatOption = Format.table,
 ) -> None:

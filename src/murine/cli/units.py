@@ -30,6 +30,7 @@ from murine.cli.common import (
     TwinsOption,
     WeightsOption,
     asked,
+    limited,
     names,
     pairs,
     quieten,
@@ -38,6 +39,7 @@ from murine.cli.common import (
     sizes,
 )
 from murine.errors import MurineError
+from murine.limits import BOOTSTRAPS, COUNT, SHUFFLES, Limits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,12 +86,17 @@ ByOption = Annotated[
 ]
 OverOption = Annotated[Over, typer.Option("--over", help="What intervals generalise to: other neurons, animals, both.")]
 BootstrapsOption = Annotated[
-    int, typer.Option("--bootstraps", min=2, help="Samples of neurons (animals) for intervals.")
+    int,
+    typer.Option(
+        "--bootstraps", callback=limited("--bootstraps", BOOTSTRAPS), help="Samples of neurons (animals) for intervals."
+    ),
 ]
 ShufflesOption = Annotated[
     int,
     typer.Option(
-        "--shuffles", min=1, help="Relabellings of each neuron's stimuli: what chance gives, to stand beside."
+        "--shuffles",
+        callback=limited("--shuffles", SHUFFLES),
+        help="Relabellings of each neuron's stimuli: what chance gives, to stand beside.",
     ),
 ]
 RowsOption = Annotated[
@@ -135,7 +142,7 @@ def match(
         int,
         typer.Option(
             "--candidates",
-            min=0,
+            callback=limited("--candidates", COUNT._replace(least=0)),
             help="Also give each neuron a unit of its own, of so many of its best; in the rows only (assigned_...).",
         ),
     ] = 0,
@@ -193,7 +200,9 @@ def maps(
     side: Annotated[
         list[int] | None,
         typer.Option(
-            "--side", min=2, help="Cells along a side of a map, as 11, 14, 28; repeat for more. [default: 11]"
+            "--side",
+            callback=limited("--side", Limits(2, 1024)),
+            help="Cells along a side of a map, as 11, 14, 28; repeat for more. [default: 11]",
         ),
     ] = None,
     unit_maps: Annotated[

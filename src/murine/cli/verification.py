@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from murine.cli.common import DataOption, Format, FormatOption, QuietOption, quieten, show
+from murine.cli.common import DataOption, Format, FormatOption, QuietOption, SeedOption, quieten, show
 
 app = typer.Typer()
 
@@ -18,7 +18,7 @@ def verify(
         str,
         typer.Option("--against", help="Also on these responses: a name of `murine data list`, a .nc or .npz file."),
     ] = "",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the simulated data and the sample of yours.")] = 0,
+    seed: SeedOption = 0,
     data: DataOption = None,
     format: FormatOption = Format.table,
     quiet: QuietOption = False,

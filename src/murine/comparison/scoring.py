@@ -27,6 +27,7 @@ from murine.comparison.nesting import Half, Nested, halves, nest
 from murine.comparison.subjects import SubjectBootstrap, SubjectDraws, Subjects, draw_subjects, samples
 from murine.comparison.targets import Targets
 from murine.errors import MurineError, some
+from murine.limits import BOOTSTRAPS, COUNT, PERMUTATIONS, SEED
 from murine.networks.capture import CapturedLayer
 from murine.stimuli import StimulusSet
 
@@ -55,6 +56,12 @@ class Settings:
     seed: int = 0
     over: Literal["", "neurons", "animals", "both"] = ""
     n_subject_draws: int = 200
+
+    def __post_init__(self) -> None:
+        BOOTSTRAPS.check("n_bootstraps", self.n_bootstraps)
+        PERMUTATIONS.check("n_permutations", self.n_permutations)
+        SEED.check("seed", self.seed)
+        COUNT.check("n_subject_draws", self.n_subject_draws)
 
     @property
     def subject_draws(self) -> int:

@@ -20,6 +20,7 @@ from murine.comparison.rdm import dissimilarities, upper, zscore
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError
+from murine.limits import SEED, SPLITS
 from murine.networks.kernel import LayerKernel
 
 
@@ -227,6 +228,8 @@ def targets_of(
     """
     if normalise not in ("zscore", "none"):
         raise MurineError(f"normalise is {normalise!r}; expected 'zscore' or 'none'.")
+    SPLITS.check("n_splits", n_splits)
+    SEED.check("seed", seed)
     rdm_of = dissimilarities[dissimilarity]
     order = np.argsort(np.asarray(data.stimulus_ids))
     ids = tuple(data.stimulus_ids[i] for i in order)

@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 from murine.errors import MurineError, nearest
+from murine.limits import SEED
 from murine.networks import calls, catalogue, sources, surgery, weights
 from murine.networks.controls import GaborEnergy, NeuRNPixels, Pixels
 from murine.networks.network import Network
@@ -108,6 +109,8 @@ def expand(texts: Sequence[str], weights_of_all: str = "") -> list[Choice]:
         for name in names:
             usual = "" if name in controls else weights_of_all
             found[Choice(name, choice.weights or usual, choice.variant)] = None
+    for choice in found:
+        _seed(choice.weights)  # what is no seed is told before the first network is built
     return list(found)
 
 
@@ -218,10 +221,12 @@ def _seed(text: str) -> int | None:
     """The seed of ``random:SEED``, or None for other weights."""
     if text.partition(":")[0] != "random":  # a file may be called random_init.pth
         return None
-    match = re.fullmatch(r"random:(\d+)", text)
+    match = re.fullmatch("random:([0-9]{1,30})", text)
     if not match:
         raise MurineError(f"the weights {text!r} are not understood; expected random:SEED, for example random:0.")
-    return int(match[1])
+    seed = int(match[1])
+    SEED.check(f"the seed of {text!r}", seed)
+    return seed
 
 
 def _suite(name: str) -> list[str]:
