@@ -18,6 +18,7 @@ from murine.cli import (
     units,
     verification,
 )
+from murine.cli.common import quieten
 
 app = typer.Typer(
     name="murine",
@@ -44,6 +45,7 @@ app.add_typer(domains.app, name="domains")
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
 ) -> None:
+    quieten(False)  # commands with --quiet change that
     if version:
         from importlib.metadata import version as installed
 

@@ -1,34 +1,23 @@
-"""What commands share: options, and how results are printed."""
+"""What commands share: options, and how they are read."""
 
 from __future__ import annotations
 
 import logging
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from murine.cli.tables import Format
 from murine.errors import MurineError
 from murine.limits import BATCH_SIZE, BOOTSTRAPS, INPUT_SIZE, JOBS, PERMUTATIONS, RELIABILITY, SEED, SPLITS, Limits
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from murine.atlas.sweep import Outcome
     from murine.networks.zoo import Choice
-
-
-class Format(StrEnum):
-    """How results are printed."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-    markdown = "markdown"
 
 
 def limited(name: str, limits: Limits) -> Callable[[Any], Any]:
@@ -125,11 +114,17 @@ BatchSizeOption = Annotated[
 
 
 def quieten(quiet: bool) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("murine: %(message)s"))
+    """Print notes on standard error, or errors only."""
     log = logging.getLogger("murine")
-    log.handlers = [handler]
+    log.handlers = [_Notes()]
     log.setLevel(logging.ERROR if quiet else logging.WARNING)
+
+
+class _Notes(logging.Handler):
+    """Prints on what standard error is at the moment: while bars are shown, notes must pass above them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"murine: {self.format(record)}", file=sys.stderr)
 
 
 def asked(networks: Sequence[str], weights: str, twins: int) -> list[Choice]:
@@ -189,112 +184,3 @@ def report_outcomes(outcomes: Sequence[Outcome], folder: Path, quiet: bool) -> N
     if failed:
         several = "" if len(outcomes) == 1 else f"{len(failed)} of {len(outcomes)} networks could not be scored:\n"
         raise MurineError(several + "\n".join(f"{outcome.choice}: {outcome.reason}" for outcome in failed))
-
-
-#: Columns a terminal has room for, in order, with what stands above them.
-_COMPACT = {
-    "band": "band",
-    "cortex": "cortex",
-    "metric": "metric",
-    "network": "network",
-    "weights": "weights",
-    "input_size": "input",
-    "site": "site",
-    "layer": "layer",
-    "ceiled": "of ceiling",
-    "score": "score",
-    "naive": "naive best",
-    "p_value": "p",
-    "p_max": "p max",
-    "n_sites": "sites",
-    "selection": "layer choice",
-    "chosen": "chosen",
-    "flag": "flag",
-}
-
-
-def show(
-    table: pd.DataFrame,
-    format: Format,
-    compact: bool = True,
-    *,
-    headings: Mapping[str, str] | None = None,
-    title: str = "",
-    digits: tuple[int, int] = (3, 2),
-) -> None:
-    """Print a table.
-
-    Parameters
-    ----------
-    compact
-        In a table of scores, only the columns a terminal has room for.
-    headings
-        In a table, only these columns, in this order, with what stands above them.
-    title
-        Of a table. By default what all rows have in common.
-    digits
-        After the point in a table, of numbers and of their intervals.
-    """
-    if format is Format.json:
-        sys.stdout.write(table.to_json(orient="records", double_precision=15) + "\n")
-    elif format is Format.csv:
-        table.to_csv(sys.stdout, index=False)
-    elif table.empty:
-        print("no results")
-    elif format is Format.markdown:
-        named = headings or {column: _COMPACT.get(column, column) for column in _chosen_columns(table, compact)}
-        _print_markdown(table, {column: text for column, text in named.items() if column in table}, digits)
-    elif headings is not None:
-        _print_table(table, {column: text for column, text in headings.items() if column in table}, title, digits)
-    else:
-        columns = _chosen_columns(table, compact)
-        same = [c for c in ("cortex", "metric") if c in columns and table[c].nunique() == 1]
-        title = title or ", ".join(str(table[c].iloc[0]) for c in same)
-        _print_table(table, {c: _COMPACT.get(c, c) for c in columns if c not in same}, title, digits)
-
-
-def _print_markdown(table: pd.DataFrame, headings: Mapping[str, str], digits: tuple[int, int]) -> None:
-    """A table for a page."""
-    rows = [[_cell(row, column, digits) for column in headings] for row in table.to_dict("records")]
-    for cells in [list(headings.values()), ["---"] * len(headings), *rows]:
-        print("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-
-
-def _chosen_columns(table: pd.DataFrame, compact: bool) -> list[str]:
-    known = [column for column in _COMPACT if column in table] if compact else []
-    if "network" in known and "score" in known:
-        return known + [str(c) for c in table if str(c).startswith("within ")]
-    return [str(c) for c in table]
-
-
-def _print_table(table: pd.DataFrame, headings: Mapping[str, str], title: str, digits: tuple[int, int]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    shown = Table(title=escape(title) or None, title_justify="left", pad_edge=False, box=None, header_style="bold")
-    for column, heading in headings.items():
-        numeric = table[column].dtype.kind in "fiu"
-        shown.add_column(escape(heading), justify="right" if numeric else "left", overflow="fold")
-    band: object = None
-    for row in table.to_dict(orient="records"):
-        if "band" in row and band is not None and row["band"] != band:
-            shown.add_section()
-        band = row.get("band")
-        shown.add_row(*(escape(_cell(row, column, digits)) for column in headings))
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(shown)
-
-
-def _cell(row: dict[str, Any], column: str, digits: tuple[int, int]) -> str:
-    value = row[column]
-    if isinstance(value, float):
-        if value != value:
-            return "-"
-        of_value, of_interval = digits
-        text = f"{value:.{of_value}f}"
-        low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
-        if low is not None and high is not None and low == low and high == high:
-            text += f" [{low:.{of_interval}f}, {high:.{of_interval}f}]"
-        return text
-    return "" if value is None else str(value)

@@ -14,14 +14,13 @@ import typer
 from murine.cli.common import (
     CacheOption,
     DataOption,
-    Format,
     FormatOption,
     QuietOption,
     limited,
     quieten,
-    show,
     whole_number,
 )
+from murine.cli.tables import Format, show
 from murine.errors import MurineError, nearest
 from murine.limits import COUNT, INPUT_SIZE, SECONDS, Limits
 
@@ -158,7 +157,6 @@ def data_list(
                 file=sys.stderr,
             )
         return
-    quieten(False)
     archive = _archive(name, cache, endpoint)
     if name == NEUROPIXELS:
         _refuse_two_photon_only(cre, cell_class, depth, layer, no_tagged, failed, layer_scheme, by=by, cells=cells)
@@ -451,7 +449,6 @@ def data_show(
     from murine.cortex.recording import Recording
     from murine.cortex.reliability import split_half
 
-    quieten(False)
     _, cortex = load_cortex(name, root=data, stimuli=stimuli)
     if isinstance(cortex, Recording):
         cortex = cortex.usable()[0]

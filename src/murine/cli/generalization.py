@@ -14,14 +14,13 @@ from murine.cli.common import (
     CacheOption,
     DataOption,
     DeviceOption,
-    Format,
     FormatOption,
     QuietOption,
     limited,
     quieten,
-    show,
 )
 from murine.cli.common import names as listed
+from murine.cli.tables import Format, show
 from murine.errors import MurineError
 from murine.limits import COUNT, SEED, Limits
 

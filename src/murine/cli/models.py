@@ -12,7 +12,6 @@ from typer.core import TyperGroup
 from murine.cli.common import (
     BatchSizeOption,
     DataOption,
-    Format,
     FormatOption,
     InputSizeOption,
     LayersOption,
@@ -20,9 +19,9 @@ from murine.cli.common import (
     QuietOption,
     StimuliOption,
     quieten,
-    show,
     sizes,
 )
+from murine.cli.tables import Format, show
 from murine.errors import MurineError, nearest, some
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from murine.cli.common import (
     BootstrapsOption,
     DataOption,
     DeviceOption,
-    Format,
     FormatOption,
     InputSizeOption,
     JobsOption,
@@ -35,9 +34,9 @@ from murine.cli.common import (
     pairs,
     quieten,
     report_outcomes,
-    show,
     sizes,
 )
+from murine.cli.tables import Format, show
 from murine.cli.units import Over
 from murine.errors import MurineError
 

@@ -16,7 +16,6 @@ from murine.cli.common import (
     BootstrapsOption,
     DataOption,
     DeviceOption,
-    Format,
     FormatOption,
     InputSizeOption,
     JobsOption,
@@ -37,9 +36,9 @@ from murine.cli.common import (
     pairs,
     quieten,
     report_outcomes,
-    show,
     sizes,
 )
+from murine.cli.tables import Format, show
 from murine.cli.units import Over
 from murine.errors import MurineError
 from murine.limits import COUNT

@@ -17,7 +17,6 @@ from murine.cli.common import (
     BatchSizeOption,
     DataOption,
     DeviceOption,
-    Format,
     FormatOption,
     InputSizeOption,
     LayersOption,
@@ -35,9 +34,9 @@ from murine.cli.common import (
     pairs,
     quieten,
     report_outcomes,
-    show,
     sizes,
 )
+from murine.cli.tables import Format, show
 from murine.errors import MurineError
 from murine.limits import BOOTSTRAPS, COUNT, SHUFFLES, Limits
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from murine.cli.common import DataOption, Format, FormatOption, QuietOption, SeedOption, quieten, show
+from murine.cli.common import DataOption, FormatOption, QuietOption, SeedOption, quieten
+from murine.cli.tables import Format, show
 
 app = typer.Typer()
 
