@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from commands import without_progress
 from murine.cli import main
 from murine.cortex.recording import Recording
 
@@ -123,7 +124,7 @@ def test_a_second_run_computes_nothing(murine, atlas):
     assert sum(name.startswith("scores/") for name in before) == 3
     ran = murine("score", "pixels", "gabor", "neurn", *FEW, "--atlas", atlas)
     assert ran.code == 0
-    assert ran.err == f"0 computed, 3 done before, 0 failed; results are in {atlas}\n"
+    assert ran.told == f"0 computed, 3 done before, 0 failed; results are in {atlas}\n"
     assert contents(atlas) == before
 
 
@@ -378,8 +379,8 @@ def test_ctrl_c_tells_and_keeps_what_is_finished(murine, tmp_path):
         process.wait()
     assert process.returncode == 130, err
     assert out == ""
-    assert err == "murine: stopped. What was finished is kept; the same command goes on from there.\n"
+    assert without_progress(err) == "murine: stopped. What was finished is kept; the same command goes on from there.\n"
     assert not list((tmp_path / "a").rglob("*.partial"))
     ran = murine("score", networks[0], *own)
     assert ran.code == 0, ran.err
-    assert ran.err.startswith("0 computed, 1 done before, 0 failed")
+    assert ran.told.startswith("0 computed, 1 done before, 0 failed")

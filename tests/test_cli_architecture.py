@@ -190,7 +190,6 @@ def test_pictures_have_room_for_long_paths(murine, tmp_path):
         (["vgg16", "vgg19", "--heatmap", "h.png"], "give at least 3"),
         (["vgg16", "vgg19", "vgg11", "--shortlist", "4"], "4 clusters of 3 networks"),
         (["vgg16", "vgg19", "--figure", "f.gif"], "pictures are written as .png, .pdf, .svg"),
-        (["--suite", "neurn44", "--figure", "f.png"], "room for 6 alignments, not 861"),
         (["--suite", "neurn45"], "there is no suite 'neurn45'; did you mean neurn44"),
         (["vgg16", "{nets}:wrong"], "Net cannot be run on an input of 3 x 32 x 32"),
         (["vgg16", "{nets}:nothing"], "is empty: of the 1 layers that ran (identity) none"),
@@ -203,6 +202,23 @@ def test_wrong_input_to_align(murine, folder, tmp_path, monkeypatch, arguments, 
     assert ran.code == 2
     assert message in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_a_picture_of_many_alignments_shows_the_first_and_says_so(murine, tmp_path, monkeypatch):
+    monkeypatch.setattr("murine.cli.architecture._DRAWN", 2)
+    ran = murine("align", "vgg11", "vgg13", "vgg16", "--figure", tmp_path / "f.png", "--format", "csv")
+    assert ran.code == 0, ran.err
+    assert is_picture(tmp_path / "f.png")
+    assert "f.png shows the first 2 of 3 alignments." in ran.err
+    assert len(ran.out.splitlines()) == 1 + 3
+
+
+@pytest.mark.parametrize("option", ["--figure", "--heatmap", "--lengths", "--published"])
+def test_pictures_that_cannot_be_written_are_refused_before_anything_runs(murine, monkeypatch, option):
+    monkeypatch.setattr("murine.networks.spelling.spell", None)
+    ran = murine("align", "vgg11", "vgg13", option, "f.gif")
+    assert ran.code == 2
+    assert "pictures are written as .png, .pdf, .svg" in ran.err
 
 
 def test_explaining_an_atlas(murine, folder, tmp_path):

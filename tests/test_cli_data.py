@@ -107,7 +107,7 @@ def test_list_counts_and_filters(murine, at):
     ran = murine("data", "list", "allen", "--cre", "vip", "--cells", "--by", "area,depth_um", *at)
     assert "VISp  225" in ran.out
     assert ran.out.split()[-1] == "11"  # cells, of which one was seen twice
-    assert ran.err == (
+    assert ran.told == (
         "2 experiments with natural scenes, of 1 mouse; those of failed containers are left out (--failed)\n"
     )
     ran = murine("data", "list", "allen", "--area", "VISp", "--depth", "200:300", "--each", "--format", "json")

@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from commands import Ran
 from murine.comparison import geometry
 from murine.cortex.datasets import load_responses
 from murine.cortex.recording import Recording
-from murine.interchange.assembly import from_assembly
+from murine.interchange.assembly import from_assembly, to_assembly
 from murine.interchange.rsatoolbox import read
 from murine.studies import verification
 from murine.studies.references import REFERENCES
@@ -31,6 +32,9 @@ def murine(murine, monkeypatch, tmp_path) -> Callable[..., Ran]:
     return murine
 
 
+IDS = [f"s{i}" for i in range(12)]
+
+
 @pytest.fixture
 def mouse(tmp_path) -> Recording:
     """A recording of two areas in ``mouse.nc``, with a missing presentation and a missing trial."""
@@ -38,7 +42,7 @@ def mouse(tmp_path) -> Recording:
     trials = rng.normal(size=(30, 12, 1)) + 0.5 * rng.normal(size=(30, 12, 4))
     trials[:, 5, 3] = trials[4, 2, 1] = np.nan
     about = {"neuroid_id": [f"n{i}" for i in range(30)], "area": ["VISp"] * 25 + ["VISl"] * 5}
-    recording = Recording.from_arrays(trials, about, {"stimulus_id": [f"s{i}" for i in range(12)]}, name="mouse")
+    recording = Recording.from_arrays(trials, about, {"stimulus_id": IDS}, name="mouse")
     recording.write(tmp_path / "mouse.nc")
     return recording
 
@@ -76,6 +80,53 @@ def test_assembly(murine, mouse):
         assert assembly["neuroid_id"].values.tolist() == chosen["neuroid_id"].tolist()
 
 
+@pytest.mark.parametrize("drop", ["empty", "none"])
+@pytest.mark.parametrize(("kind", "file"), [("assembly", "out.nc"), ("rsatoolbox", "out.h5")])
+def test_what_export_writes_import_and_against_read(murine, mouse, kind, file, drop):
+    if kind == "rsatoolbox":
+        pytest.importorskip("rsatoolbox")
+    np.savez("images.npz", images=np.random.default_rng(0).integers(0, 255, (12, 8, 8, 3), np.uint8), ids=IDS)
+    ran = murine("data", "export", "mouse.nc", "--as", kind, "--drop", drop, "--out", file, "-q")
+    assert ran == (0, "", "")
+    ran = murine("data", "import", file, "--out", "back.nc")
+    assert ran.code == 0, ran.err
+    back = Recording.read("back.nc")
+    assert back.digest == mouse.digest
+    assert back["area"].tolist() == mouse["area"].tolist()
+    assert load_responses(file).digest == mouse.digest
+    few = ("--bootstraps", 20, "--permutations", 0, "--splits", 2, "--no-controls", "--stimuli", "images.npz")
+    scores = {}
+    for against in ("mouse.nc", file, "back.nc"):
+        ran = murine("score", "pixels", "--against", against, *few, "--atlas", f"{against}.atlas", "--format", "json")
+        assert ran.code == 0, ran.err
+        rows = murine("results", "--atlas", f"{against}.atlas", "--view", "layers", "--format", "json").rows
+        scores[against] = [(row["site"], row["score"], row["ceiling"]) for row in rows]
+    assert scores["mouse.nc"] == scores[file] == scores["back.nc"]
+
+
+def test_an_assembly_of_somebody_else(murine, mouse):
+    to_assembly(mouse).rename({"stimulus_id": "image_id", "neuroid_id": "cell"}).drop_vars("repetition").expand_dims(
+        time_bin=1
+    ).to_netcdf("lab.nc", engine="h5netcdf")
+    ran = murine("data", "import", "lab.nc", "--stimulus", "image_id", "--neuroid", "cell", "--out", "back.nc")
+    assert ran.code == 0, ran.err
+    back = Recording.read("back.nc")
+    assert back["neuroid_id"].tolist() == mouse["neuroid_id"].tolist()
+    np.testing.assert_array_equal(back.select(stimuli=["s0"]).responses, mouse.select(stimuli=["s0"]).responses)
+    ran = murine("data", "import", "lab.nc", "--out", "other.nc")
+    assert ran.code == 2
+    assert "have no 'stimulus_id'" in ran.err
+    ran = murine("data", "import", "mouse.nc", "--out", "other.nc")
+    assert ran.code == 2
+    assert "is a recording of murine already" in ran.err
+    whole = Path("lab.nc").read_bytes()
+    Path("half.nc").write_bytes(whole[: len(whole) // 2])
+    ran = murine("data", "import", "half.nc", "--out", "other.nc")
+    assert ran.code == 2
+    assert "half.nc" in ran.err
+    assert not Path("other.nc").exists()
+
+
 def test_rsatoolbox_and_back(murine, mouse):
     pytest.importorskip("rsatoolbox")
     ran = murine("data", "export", "mouse.nc", "--as", "rsatoolbox", "--out", "out.h5")
@@ -105,6 +156,8 @@ def test_matrices_and_back(murine, shared_data):
     ours, back = load_responses("allen-2p"), load_responses("rdms.npz")
     assert back.digest == ours.digest
     assert back.sites == ours.sites
+    direct = load_responses("rdms.h5")
+    assert (direct.digest, direct.sites) == (ours.digest, ours.sites)
     for wrong in (
         ("--as", "assembly", "--out", "rdms.nc"),
         ("--as", "rsatoolbox", "--select", "area=VISp", "--out", "x.h5"),
@@ -168,7 +221,7 @@ def test_verify_goes_on_without_optional_libraries(murine, monkeypatch):
     ran = murine("verify")
     assert ran.code == 0
     assert ran.out.count("not installed") == 3
-    assert ran.err.splitlines() == ["3 of 3 agree", "`pip install rsatoolbox himalaya` lets 3 more be checked"]
+    assert ran.told.splitlines() == ["3 of 3 agree", "`pip install rsatoolbox himalaya` lets 3 more be checked"]
 
 
 def test_verify_refuses_data_that_are_too_small(murine, mouse):

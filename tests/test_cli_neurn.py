@@ -91,6 +91,33 @@ def test_a_table_a_picture_and_nothing_twice(murine, folder, tmp_path):
     assert row["difference_low"] < row["difference"] < row["difference_high"]
 
 
+def test_more_variants_than_fit_in_a_row_go_on_in_the_next(murine, folder, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("murine.report.architectures.write", lambda figure, file: drawn.append(figure))
+    layers = [x for k in (2, 3, 4, 5, 6, 7, 8) for x in ("--layer", f"neurn(k={k})")]
+    ran = murine(*layers, "--figure", tmp_path / "seven.png", "--view", "networks", "-q")
+    assert ran.code == 0, ran.err
+    titles = [axes.get_title(loc="left").splitlines()[0] for axes in drawn[0].axes if axes.axison]
+    assert titles == [f"neurn(k={k})@input" for k in (2, 3, 4, 5, 6, 7, 8)]
+    assert all(axes.get_lines() for axes in drawn[0].axes if axes.axison)
+
+
+def test_means_of_one_network_are_refused_before_anything_runs(murine, monkeypatch):
+    monkeypatch.setattr("murine.atlas.sweep.sweep", None)
+    ran = murine("--view", "means", networks=("conv@random:0",))
+    assert ran.code == 2
+    assert ran.err == "murine: --view means needs two networks at least, to have a mean; --view networks shows one.\n"
+
+
+def test_means_that_do_not_exist_are_no_reason_to_lose_the_rest(murine):
+    """A trained and a random network have no mean."""
+    ran = murine("--view", "means", networks=("conv", "wide@random:0"))
+    assert ran.code == 0, ran.err
+    assert "no two networks of one role have scores" in ran.err
+    assert "conv" in ran.out
+    assert "wide" in ran.out
+
+
 def test_other_layers_places_and_metrics(murine):
     asked = ["--layer", "sobel", "--layer", "lrn", "--at", "image", "--at", "0", "--metric", "cka"]
     one = ("conv@random:0",)

@@ -234,6 +234,35 @@ def test_pictures_are_drawn(murine, folder, own, tmp_path):
         assert 0.01 < (pixels < 250).mean() < 0.6
 
 
+@pytest.mark.parametrize("command", [("match",), ("maps", "--centred")], ids=" ".join)
+def test_every_site_is_drawn_however_many_there_are(murine, folder, own, tmp_path, monkeypatch, command):
+    drawn: dict[str, list[str]] = {}
+
+    def keep(figure, folder, name):
+        drawn[name] = [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()]
+
+    monkeypatch.setattr("murine.report.figures.save", keep)
+    by = ("--by", "area,layer,cre_line", "--figures", tmp_path / "f", "--atlas", tmp_path / "a", "-q")
+    ran = murine(*command, f"{folder}/nets.py:conv", *own, *by, "--format", "json")
+    assert ran.code == 0, ran.err
+    sites = {f"{row['area']} {row['cortical_layer']} {row['cre_line']}" for row in ran.rows}
+    assert len(sites) > 6
+    pictures = {name: sites for name, sites in drawn.items() if name.startswith(("pairs-", "maps-"))}
+    assert sorted(site for shown in pictures.values() for site in shown) == sorted(sites)
+    assert len(pictures) == -(-len(sites) // 6)
+
+
+def test_a_table_by_cre_line_has_a_row_a_line(murine, own, tmp_path, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    for command in ("match", "maps"):
+        ran = murine(command, "pixels", *own, "--by", "cre_line", "--atlas", tmp_path / "a", "-q")
+        assert ran.code == 0, ran.err
+        title, heading, *rows = ran.out.splitlines()
+        assert title.startswith("mouse: ")
+        assert "cre_line" in heading
+        assert [row.split()[2] for row in rows] == ["Cux2", "Sst"]
+
+
 def test_the_atlas_answers_questions_about_single_units(murine, folder, own, tmp_path):
     atlas = tmp_path / "a"
     murine("match", f"{folder}/nets.py:conv", *own, "--atlas", atlas, "-q", "--min-reliability", 0.1)

@@ -193,8 +193,8 @@ class _ScreenBar(Bar):
 class _Lines:
     """Plain lines, for a log file.
 
-    The outermost bar prints a line when it opens, when it ends and for each named step. Otherwise a line is printed
-    after ``heartbeat`` seconds of silence, with all that is open.
+    A line is printed for each named step (``done``), for the last step of the outermost bar, and after ``heartbeat``
+    seconds of silence, with all that is open.
     """
 
     def __init__(self, heartbeat: float) -> None:
@@ -225,8 +225,6 @@ class _Lines:
                 line.open = False
                 return line
             self._open.append(line)
-            if len(self._open) == 1:
-                self._say(line.text())
         return line
 
     def advance(self, line: _Line, n: int, done: str) -> None:

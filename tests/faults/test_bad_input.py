@@ -153,11 +153,11 @@ def refused(ran: Ran, *parts: str, noted: bool = False) -> None:
     assert ran.code == 2, (ran.out, ran.err)
     assert ran.out == ""
     assert "Traceback" not in ran.err
-    lines = ran.err.splitlines()
+    lines = ran.told.splitlines()
     if noted:
         assert lines.pop(0).startswith("0 computed, 0 done before, 1 failed")
     assert lines[0].startswith("murine: ")
-    assert ran.err.count("murine: ") == 1
+    assert ran.told.count("murine: ") == 1
     for part in parts:
         assert part in ran.err
 
@@ -479,7 +479,7 @@ def test_a_full_disk(murine, mine, place, size):
     assert murine("results", "--atlas", mine.folder / "atlas").code == 0
     ran = murine("score", "pixels", f"{mine.nets}:good", *mine.options())
     assert ran.code == 0
-    assert ran.err.startswith("1 computed, 1 done before, 0 failed")
+    assert ran.told.startswith("1 computed, 1 done before, 0 failed")
 
 
 def test_a_full_disk_for_the_report(murine, mine):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Alignments that a terminal is filled with unless told otherwise, and that a picture has room for.
-_SHOWN = 6
+_SHOWN, _DRAWN = 6, 36
 
 #: Letters of an alignment in a line.
 _WIDTH = 80
@@ -87,7 +87,7 @@ def align(
     ] = None,
     figure: Annotated[
         Path | None,
-        typer.Option("--figure", help=f"Picture of the matrices with their paths, up to {_SHOWN} pairs (.png, .pdf)."),
+        typer.Option("--figure", help=f"Picture of the matrices with their paths, up to {_DRAWN} pairs (.png, .pdf)."),
     ] = None,
     heatmap: Annotated[
         Path | None, typer.Option("--heatmap", help="Picture of the correlations between networks' similarities.")
@@ -134,6 +134,7 @@ def align(
     from murine.progress import progress_bars
 
     quieten(quiet)
+    _check_endings(figure, heatmap, lengths, published)
     if published is not None:
         _compare_with_published(published, quiet)
         if not networks and not suite:
@@ -142,25 +143,25 @@ def align(
     asked = [*(networks or []), *(f"suite:{name.removeprefix('suite:')}" for name in suite or [])]
     with progress_bars(not quiet) as progress:
         found = spell(asked, vocabulary, progress=progress)
-    missing = [own.name for own in found if not own.letters]
-    if missing:
-        log.warning("%d of %d networks cannot be built: %s.", len(missing), len(found), ", ".join(missing))
-    found = [own for own in found if own.letters]
-    if len(found) < 2:
-        raise MurineError(
-            f"{len(found)} network{'' if len(found) == 1 else 's'} to align; give at least two, as in `murine align "
-            "vgg11 vgg16`."
-        )
-    names, sequences = [own.name for own in found], [own.letters for own in found]
-    every = list(zip(itertools.combinations(names, 2), alignment.align_all(sequences), strict=True))
-    drawn = [(*pair, one) for pair, one in every]
+        missing = [own.name for own in found if not own.letters]
+        if missing:
+            log.warning("%d of %d networks cannot be built: %s.", len(missing), len(found), ", ".join(missing))
+        found = [own for own in found if own.letters]
+        if len(found) < 2:
+            raise MurineError(
+                f"{len(found)} network{'' if len(found) == 1 else 's'} to align; give at least two, as in `murine "
+                "align vgg11 vgg16`."
+            )
+        names, sequences = [own.name for own in found], [own.letters for own in found]
+        with progress.task("aligning", None):
+            every = list(zip(itertools.combinations(names, 2), alignment.align_all(sequences), strict=True))
+            table = _pairs(found, every)
+        drawn = [(*pair, one) for pair, one in every]
+        if figure is not None:
+            with progress.task("drawing alignments", None):
+                _draw_alignments(drawn, figure)
     if figure is not None:
-        from murine.report.architectures import alignments_figure, write
-
-        if len(drawn) > _SHOWN:
-            raise MurineError(f"--figure has room for {_SHOWN} alignments, not {len(drawn)}: name up to 4 networks.")
-        _wrote(write(alignments_figure(drawn), figure), quiet)
-    table = _pairs(found, every)
+        _wrote(figure, quiet)
     if format is not Format.table:
         show(table, format)
     else:
@@ -174,7 +175,10 @@ def align(
     if heatmap is not None or shortlist is not None:
         _tell_of_groups(names, alignment.heat_map(measure(sequences)), similarity, heatmap, shortlist, quiet)
     if lengths is not None:
-        _tell_of_lengths(sequences, lengths, seed, quiet)
+        with progress_bars(not quiet) as progress, progress.task("drawing lengths", None):
+            said = _tell_of_lengths(sequences, lengths, seed)
+        print("\nWhat lengths alone give:\n" + "\n".join(said))
+        _wrote(lengths, quiet)
 
 
 @app.command()
@@ -234,6 +238,7 @@ def explain(
     from murine.studies import architectures
 
     quieten(quiet)
+    _check_endings(figure)
     with progress_bars(not quiet) as progress:
         found = architectures.explain(
             Atlas(atlas),
@@ -250,6 +255,11 @@ def explain(
             seed=seed,
             progress=progress,
         )
+        if figure is not None:
+            from murine.report.architectures import relations_figure, write
+
+            with progress.task("drawing", None):
+                write(relations_figure(found.distances, found.relations), figure)
     table = found.relations
     headings = None
     if format in (Format.table, Format.markdown):
@@ -265,9 +275,7 @@ def explain(
         )
     show(table, format, compact=False, headings=headings)
     if figure is not None:
-        from murine.report.architectures import relations_figure, write
-
-        _wrote(write(relations_figure(found.distances, found.relations), figure), quiet)
+        _wrote(figure, quiet)
 
 
 def _compare_with_published(file: Path, quiet: bool) -> None:
@@ -377,21 +385,40 @@ def _tell_of_groups(
         _wrote(write(heat_map_figure(names, title, "correlation"), file), quiet)
 
 
-def _tell_of_lengths(sequences: Sequence[str], file: Path, seed: int, quiet: bool) -> None:
+def _tell_of_lengths(sequences: Sequence[str], file: Path, seed: int) -> list[str]:
+    """Draw similarities against lengths; what is to be said of each."""
     from murine.comparison.alignment import length_effect, similarities
     from murine.report.architectures import length_figure, write
 
-    said = {}
-    print("\nWhat lengths alone give:")
+    short, lines = {}, []
     for name in similarities:
         effect = length_effect(sequences, name, seed)
-        said[name] = f"rho {effect.rank_correlation:.2f}; random letters: r {effect.random:.2f}"
-        print(
+        short[name] = f"rho {effect.rank_correlation:.2f}; random letters: r {effect.random:.2f}"
+        lines.append(
             f"  {name}: Spearman's rho with the ratio of lengths {effect.rank_correlation:.2f}; r with the same for "
             f"layers in random order {effect.shuffled:.3f}, for random layers {effect.random:.3f}, of the heat maps "
             f"{effect.heat_map_random:.3f}"
         )
-    _wrote(write(length_figure(sequences, said), file), quiet)
+    write(length_figure(sequences, short), file)
+    return lines
+
+
+def _check_endings(*files: Path | None) -> None:
+    """Refuse names of pictures that cannot be written, before anything is computed."""
+    given = [file for file in files if file is not None]
+    if given:  # or Matplotlib is imported for nothing
+        from murine.report.architectures import check_ending
+
+        for file in given:
+            check_ending(file)
+
+
+def _draw_alignments(drawn: Sequence[tuple[str, str, Alignment]], file: Path) -> None:
+    from murine.report.architectures import alignments_figure, write
+
+    if len(drawn) > _DRAWN:
+        log.warning("%s shows the first %d of %d alignments.", file, _DRAWN, len(drawn))
+    write(alignments_figure(drawn[:_DRAWN]), file)
 
 
 def _wrote(file: Path, quiet: bool) -> None:

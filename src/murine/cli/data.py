@@ -370,11 +370,14 @@ def data_build(
             catalogue = archive.catalogue(layer_scheme=layer_scheme.value, progress=progress)
             chosen = _chosen(catalogue, area, cre, cell_class, depth, layer, experiments, no_tagged, failed, limit)
             recording = archive.recording(chosen, measure, progress=progress)
-    images = None if scenes is None else archive.templates.stimuli(warp=warp, mask=mask, size=size)
-    recording = _select(recording, selection, settings, picture, quiet)
-    recording.write(out)
-    if images is not None:
-        images.write(scenes)
+        with progress.task("reading images", None):
+            images = None if scenes is None else archive.templates.stimuli(warp=warp, mask=mask, size=size)
+        with progress.task("choosing neurons", None):
+            recording = _select(recording, selection, settings, picture, quiet)
+        with progress.task("writing the recording", None):
+            recording.write(out)
+            if images is not None:
+                images.write(scenes)
     if quiet:
         return
     story = recording.dataset.attrs.get("selection", "")

@@ -70,11 +70,13 @@ def data_export(
     from murine.cortex.datasets import load_responses
     from murine.cortex.recording import Recording
     from murine.interchange import assembly, rsatoolbox
+    from murine.progress import progress_bars
 
     quieten(quiet)
     if out.suffix not in _SUFFIXES[kind]:
         raise MurineError(f"--out {str(out)!r} has to end with {' or '.join(_SUFFIXES[kind])} for --as {kind}.")
-    cortex = load_responses(name, root=data)
+    with progress_bars(not quiet) as progress, progress.task("reading responses", None):
+        cortex = load_responses(name, root=data)
     if not isinstance(cortex, Recording):
         if kind is Kind.assembly or select or min_reliability is not None:
             raise MurineError(
@@ -100,11 +102,22 @@ def data_export(
 
 @app.command("import")
 def data_import(
-    file: Annotated[Path, typer.Argument(help="HDF5 file of a Dataset or of RDMs, as rsatoolbox saves them.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .nc of a Dataset, .npz of RDMs.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="HDF5 file of a Dataset or of RDMs, as rsatoolbox saves them, or a NetCDF file of an assembly "
+            "(presentation x neuroid)."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .nc of single trials, .npz of RDMs.")],
     stimulus: Annotated[
-        str, typer.Option("--stimulus", help="Descriptor of observations or patterns with the ids of the stimuli.")
-    ] = "stimulus",
+        str | None,
+        typer.Option(
+            "--stimulus",
+            help="Descriptor of observations, patterns or presentations with the ids of the stimuli. "
+            "[default: stimulus; of an assembly stimulus_id]",
+        ),
+    ] = None,
     repetition: Annotated[
         str | None,
         typer.Option("--repetition", help="Descriptor of observations that tells those of one stimulus apart."),
@@ -115,22 +128,38 @@ def data_import(
     site: Annotated[str, typer.Option("--site", help="Descriptor of RDMs that names them.")] = "site",
     quiet: QuietOption = False,
 ) -> None:
-    """Read a file of rsatoolbox, check its labels, and write what `--against` takes.
+    """Read a file of another tool, check its labels, and write what `--against` takes.
 
     Without a descriptor `repetition`, observations of a stimulus are counted in their order. rsatoolbox itself is not
-    needed.
+    needed. What `murine data export` wrote needs no import: `--against` reads it, too.
 
     Examples:
 
     `murine data import lab.h5 --stimulus image --repetition run --out lab.nc`
 
     `murine data import rdms.h5 --site subject --out rdms.npz`
+
+    `murine data import assembly.nc --stimulus image_id --out lab.nc`
     """
+    from murine.cortex.rdms import NeuralRDMs
     from murine.cortex.recording import Recording
-    from murine.interchange.rsatoolbox import read
+    from murine.interchange import assembly, rsatoolbox
+    from murine.progress import progress_bars
 
     quieten(quiet)
-    cortex = read(file, stimulus=stimulus, repetition=repetition, neuroid=neuroid, site=site)
+    if out.suffix not in (".nc", ".npz"):
+        raise MurineError(f"--out {str(out)!r} has to end with .nc (single trials) or .npz (RDMs).")
+    cortex: Recording | NeuralRDMs
+    with progress_bars(not quiet) as progress, progress.task(f"reading {file.name}", None):
+        if file.suffix == ".nc":
+            if not assembly.is_assembly(file):
+                Recording.read(file)  # tells what is wrong with it, if anything
+                raise MurineError(f"{str(file)!r} is a recording of murine already: `--against {file}` takes it.")
+            ids = stimulus or "stimulus_id"
+            cortex = assembly.read(file, stimulus=ids, repetition=repetition, neuroid=neuroid)
+        else:
+            ids = stimulus or "stimulus"
+            cortex = rsatoolbox.read(file, stimulus=ids, repetition=repetition, neuroid=neuroid, site=site)
     wanted = ".nc" if isinstance(cortex, Recording) else ".npz"
     if out.suffix != wanted:
         raise MurineError(f"--out {str(out)!r} has to end with {wanted}, for what {str(file)!r} holds.")

@@ -167,14 +167,17 @@ def plan(
     quieten(quiet)
     budget = None if memory is None else int(_number(memory, "--memory"))
     choices = list(dict.fromkeys(zoo.expand(networks)))
-    bench = Bench(Sweep(CortexSettings(cortex=against), tuple(metric or ["rsa-pearson"]), data=data, stimuli=stimuli))
-    n = bench.stimuli.n_stimuli
+    wanted = [(choice, size) for choice in choices for size in sizes(input_size)]
     works: list[tuple[str, tuple[int, int], Work]] = []
     failed: list[str] = []
-    n_networks = len(choices) * len(sizes(input_size))
-    with progress_bars(not quiet) as progress, progress.task("reading shapes", n_networks) as bar:
-        for choice in choices:
-            for size in sizes(input_size):
+    rows = []
+    with progress_bars(not quiet) as progress:
+        with progress.task("reading images and responses", None):
+            settings = CortexSettings(cortex=against)
+            bench = Bench(Sweep(settings, tuple(metric or ["rsa-pearson"]), data=data, stimuli=stimuli))
+            n = bench.stimuli.n_stimuli
+        with progress.task("reading shapes", len(wanted)) as bar:
+            for choice, size in wanted:
                 try:
                     module, preprocessing = zoo.skeleton(choice, input_size=size)
                     work = costs.work_of(module, preprocessing.input_size, layers)
@@ -182,14 +185,14 @@ def plan(
                 except MurineError as error:
                     failed.append(f"{choice.full_name}: {error}")
                 bar.advance(done=choice.full_name)
-    rows = []
-    if works:
-        with freed_memory_kept():
-            machine = costs.calibrate(n)
-        scoring = _scoring(bench, n)
-        for name, shape, work in works:
-            cost = costs.predict(work, machine, memory=budget, batch_size=batch_size)
-            rows.append(_row(name, shape, work, cost, scoring))
+        if works:
+            with progress.task("measuring this machine", None), freed_memory_kept():
+                machine = costs.calibrate(n)
+            with progress.task("measuring the metrics", None):
+                scoring = _scoring(bench, n)
+            for name, shape, work in works:
+                cost = costs.predict(work, machine, memory=budget, batch_size=batch_size)
+                rows.append(_row(name, shape, work, cost, scoring))
     table = pd.DataFrame(rows)
     if rows:
         show(table, format)

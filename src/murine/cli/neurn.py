@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -42,6 +43,8 @@ from murine.errors import MurineError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 app = typer.Typer()
 
@@ -150,6 +153,8 @@ def neurn(
         if len(sizes(input_size)) > 1:
             raise MurineError("--figure is of one --input-size; ask for one at a time.")
     asked_for = operations(asked(networks, weights, twins), layer or ["neurn(k=3)"], at or ["input"])
+    if view is View.means and len({operation.before for operation in asked_for}) < 2:
+        raise MurineError("--view means needs two networks at least, to have a mean; --view networks shows one.")
     cortex = CortexSettings(
         cortex=against,
         by=names(by),
@@ -175,16 +180,17 @@ def neurn(
             swept = sweep(in_order(asked_for), plan, store, jobs=jobs, progress=progress)
             outcomes += swept
             found += paired(asked_for, swept)
-    if found:
-        table = effects(store, found)
-        _show(table, view, format, quiet)
-        if figure is not None:
-            from murine.report.architectures import write
-            from murine.report.surgery import effects_figure
+        with progress.task("comparing before and after", None):
+            table = effects(store, found) if found else None
+            if table is not None and figure is not None:
+                from murine.report.architectures import write
+                from murine.report.surgery import effects_figure
 
-            write(effects_figure(table), figure)
-            if not quiet:
-                print(f"the picture is in {figure}", file=sys.stderr)
+                write(effects_figure(table), figure)
+    if table is not None:
+        _show(table, view, format, quiet)
+        if figure is not None and not quiet:
+            print(f"the picture is in {figure}", file=sys.stderr)
     report_outcomes(outcomes, store.folder, quiet)
 
 
@@ -195,9 +201,10 @@ def _show(table: pd.DataFrame, view: View, format: Format, quiet: bool) -> None:
     if view is not View.sites:
         shown = table[table.site == ALL_SITES]
     if view is View.means:
-        shown = shown[shown.n_networks > 1]
-        if shown.empty:
-            raise MurineError("--view means needs two networks of a kind at least; --view networks shows each.")
+        if (shown.n_networks > 1).any():
+            shown = shown[shown.n_networks > 1]
+        else:  # what was computed is told all the same
+            log.warning("no two networks of one role have scores: there is no mean, and each is shown by itself.")
     told = [column for column in ("metric", "variant", "input_size", "role") if shown[column].nunique() > 1]
     numbers = ["before", "after", "difference"]
     columns = [*told, "network", "weights", *(["site"] if view is View.sites else []), *numbers]

@@ -301,9 +301,11 @@ def report(
 
     _write_report(Atlas(atlas), out, cortex, metric, quiet)
     if figures is not None:
+        from murine.progress import progress_bars
         from murine.report.figures import write_figures
 
-        files = write_figures(Atlas(atlas), figures, cortex=cortex, metric=metric)
+        with progress_bars(not quiet) as progress, progress.task("drawing figures", None):
+            files = write_figures(Atlas(atlas), figures, cortex=cortex, metric=metric)
         if not quiet:
             print(f"{len(files)} figures are in {figures}", file=sys.stderr)
 
@@ -320,9 +322,11 @@ def _sweep_andshow(
     with progress_bars(not quiet) as progress:
         for plan in plans:
             outcomes += sweep(choices, plan, atlas, jobs=jobs, progress=progress)
-    tasks = {task for outcome in outcomes for task in outcome.tasks}
-    if tasks:
-        _show_leaderboards(leaderboards(atlas, tasks=tasks), format)
+        tasks = {task for outcome in outcomes for task in outcome.tasks}
+        with progress.task("ranking networks", None):
+            table = leaderboards(atlas, tasks=tasks) if tasks else None
+    if table is not None:
+        _show_leaderboards(table, format)
     report_outcomes(outcomes, atlas.folder, quiet)
 
 
@@ -343,9 +347,11 @@ def _show_leaderboards(table: pd.DataFrame, format: Format) -> None:
 
 
 def _write_report(atlas: Any, out: Path, cortex: str | None, metric: str | None, quiet: bool) -> None:
+    from murine.progress import progress_bars
     from murine.report.page import write_report
 
-    written = write_report(atlas, out, cortex=cortex, metric=metric)
+    with progress_bars(not quiet) as progress, progress.task("writing the report", None):
+        written = write_report(atlas, out, cortex=cortex, metric=metric)
     if not quiet:
         print(f"the report is in {written}", file=sys.stderr)
 

@@ -180,7 +180,7 @@ def match(
     quieten(quiet)
     choices = asked(networks, weights, twins)
     plans = _plans(input_size, layers, shuffles, seed, batch_size, device)
-    neurons = _neurons(against, select, min_reliability, data, stimuli)
+    neurons = _neurons(against, select, min_reliability, data, stimuli, quiet)
     work = _Work("matches", neurons.labels(names(by), animals=over is not Over.neurons), atlas, rows, quiet)
     work.sweep([Matching(neurons, plan, candidates) for plan in plans], choices)
     title = f"{neurons.recording.name}: best unit on odd repetitions, r over {neurons.images.n_stimuli} stimuli on even"
@@ -263,7 +263,7 @@ def maps(
     quieten(quiet)
     choices = asked(networks, weights, twins)
     plans = _plans(input_size, layers, shuffles, seed, batch_size, device)
-    neurons = _neurons(against, select, min_reliability, data, stimuli)
+    neurons = _neurons(against, select, min_reliability, data, stimuli, quiet)
     work = _Work("maps", neurons.labels(names(by), animals=over is not Over.neurons), atlas, rows, quiet)
     made = (tuple(dict.fromkeys(side or [SIDE])), unit_maps.value, normalisation.value, centred)
     work.sweep([MapComparison(neurons, plan, *made) for plan in plans], choices)
@@ -294,12 +294,15 @@ def _neurons(
     min_reliability: float | None,
     data: Path | None,
     stimuli: Path | None,
+    quiet: bool,
 ) -> Neurons:
     from murine.atlas.task import CortexSettings
+    from murine.progress import progress_bars
     from murine.studies.unit_sweep import Neurons
 
     settings = CortexSettings(cortex=against, select=pairs(select or []), min_reliability=min_reliability)
-    return Neurons(settings, data, stimuli)
+    with progress_bars(not quiet) as progress, progress.task("reading the recording", None):
+        return Neurons(settings, data, stimuli)
 
 
 class _Work:
@@ -335,18 +338,23 @@ class _Work:
         """Print the table of sites. A network of which no neuron has a score counts as failed."""
         import pandas as pd
 
+        from murine.progress import progress_bars
         from murine.studies.unit_sweep import site_table, unscored
 
         tables = []
         flags: dict[str, str] = {}
-        for i, (runner, outcome) in enumerate(self.done):
-            try:
-                for task in outcome.tasks:
-                    rows = self.atlas.read_units(self.table, task)
-                    flags |= unscored(rows)
-                    tables.append(site_table(rows, self.labels, over=over.value, n_bootstraps=bootstraps, seed=seed))
-            except MurineError as error:
-                self.done[i] = runner, replace(outcome, state="failed", tasks=(), reason=str(error))
+        with progress_bars(not self.quiet) as progress, progress.task("tables of sites", len(self.done)) as bar:
+            for i, (runner, outcome) in enumerate(self.done):
+                try:
+                    for task in outcome.tasks:
+                        rows = self.atlas.read_units(self.table, task)
+                        flags |= unscored(rows)
+                        tables.append(
+                            site_table(rows, self.labels, over=over.value, n_bootstraps=bootstraps, seed=seed)
+                        )
+                except MurineError as error:
+                    self.done[i] = runner, replace(outcome, state="failed", tasks=(), reason=str(error))
+                bar.advance()
         if not tables:
             return
         table = pd.concat(tables, ignore_index=True)
@@ -371,10 +379,13 @@ class _Work:
         if self.rows is not None and finished:
             self.atlas.export_units(self.table, [task for _, outcome in finished for task in outcome.tasks], self.rows)
         if figures is not None:
+            from murine.progress import progress_bars
             from murine.report.figures import save
             from murine.report.unit_pictures import pictures
 
-            for runner, outcome in finished:
-                for name, figure in pictures(runner, outcome, self.atlas, self.labels):
-                    save(figure, figures, name)
+            with progress_bars(not self.quiet) as progress, progress.task("pictures", len(finished)) as bar:
+                for runner, outcome in finished:
+                    for name, figure in pictures(runner, outcome, self.atlas, self.labels):
+                        save(figure, figures, name)
+                    bar.advance(done=str(outcome.choice))
         report_outcomes([outcome for _, outcome in self.done], self.atlas.folder, self.quiet)

@@ -41,10 +41,11 @@ def verify(
     from murine.studies.verification import verify as run
 
     quieten(quiet)
-    samples = [simulated_sample(seed)]
-    if against:
-        samples.append(sample_of(load_responses(against, root=data), seed))
     with progress_bars(not quiet) as progress:
+        with progress.task("reading responses", None):
+            samples = [simulated_sample(seed)]
+            if against:
+                samples.append(sample_of(load_responses(against, root=data), seed))
         table = run(samples, progress)
     shown = table
     if format is Format.table:

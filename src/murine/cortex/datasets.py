@@ -24,6 +24,10 @@ Cortex = tuple[StimulusSet, Recording | NeuralRDMs]
 datasets: Registry[Callable[[Path | None], Cortex]] = Registry("dataset")
 
 
+#: How files of rsatoolbox end.
+_RSATOOLBOX = (".h5", ".hdf5")
+
+
 def data_folder(root: Path | None = None) -> Path:
     """Find the folder of data: ``root``, else ``$MURINE_SHARED``, else ``../shared``; itself or its subfolder
     ``data``.
@@ -211,7 +215,9 @@ def load_cortex(name: str, *, root: Path | None = None, stimuli: Path | None = N
     Parameters
     ----------
     name
-        A registered name; a recording written by `Recording.write` (``.nc``); or matrices in an ``.npz`` with
+        A registered name; a recording written by `Recording.write` (``.nc``); single trials as presentation x neuroid
+        (``.nc``, `murine.interchange.assembly`) or of rsatoolbox (``.h5``, `murine.interchange.rsatoolbox`), with the
+        labels that murine itself writes; or matrices in an ``.npz`` with
         ``matrices`` (n_sites, n_stimuli, n_stimuli; dissimilarities), ``sites`` (names), ``stimulus_ids`` and, if
         known, ``reliability``, ``reliability_sem`` and labels of the sites, as ``label_area`` and ``label_layer``.
     root
@@ -219,7 +225,7 @@ def load_cortex(name: str, *, root: Path | None = None, stimuli: Path | None = N
     stimuli
         For a user's own data: the images, a folder or an npz file (`StimulusSet.from_folder`, `from_npz`).
     """
-    if name.endswith((".nc", ".npz")):
+    if name.endswith((".nc", ".npz", *_RSATOOLBOX)):
         if stimuli is None:
             raise MurineError(f"{name!r} came without images; give them with --stimuli FOLDER or FILE.npz.")
         images = StimulusSet.from_npz(stimuli) if stimuli.suffix == ".npz" else StimulusSet.from_folder(stimuli)
@@ -230,9 +236,18 @@ def load_cortex(name: str, *, root: Path | None = None, stimuli: Path | None = N
 
 def load_responses(name: str, *, root: Path | None = None) -> Recording | NeuralRDMs:
     """Load a data set as `load_cortex` does, without images: a user's own file needs none."""
+    # Formats of other tools are read above this room, and only when one is asked for.
+    if name.endswith(_RSATOOLBOX):
+        from murine.interchange import rsatoolbox
+
+        return rsatoolbox.read(name)
     if name.endswith(".npz"):
         return _read_rdms(Path(name))
-    return Recording.read(name) if name.endswith(".nc") else datasets[name](root)[1]
+    if name.endswith(".nc"):
+        from murine.interchange import assembly
+
+        return assembly.read(name) if assembly.is_assembly(name) else Recording.read(name)
+    return datasets[name](root)[1]
 
 
 def _without_blank(images: StimulusSet, recording: Recording) -> Cortex:

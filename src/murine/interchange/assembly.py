@@ -7,12 +7,16 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
+from murine.cortex.allen.hdf5 import Tree
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.files import appearing
 from murine.interchange.presentations import Presentations
 
 DIMS = ("presentation", "neuroid")
+
+#: The most that the responses of a file may take.
+_MOST_BYTES = 8 << 30
 
 
 def to_assembly(recording: Recording, *, drop: str = "empty", multi_index: bool = False) -> xr.DataArray:
@@ -93,3 +97,41 @@ def from_assembly(
     return Presentations.labelled(
         flat.values, *about.values(), stimulus=stimulus, repetition=repetition, neuroid_id=neuroid, name=name
     ).recording(name)
+
+
+def is_assembly(file: str | Path) -> bool:
+    """Whether a file is NetCDF-4 with presentations; False for what cannot be read."""
+    try:
+        with Tree(file) as tree:
+            return DIMS[0] in tree
+    except MurineError:
+        return False
+
+
+def read(
+    file: str | Path, *, stimulus: str = "stimulus_id", repetition: str | None = None, neuroid: str = "neuroid_id"
+) -> Recording:
+    """Read a NetCDF-4 file with one array of presentation x neuroid, as `write` writes it, into memory.
+
+    The parameters are those of `from_assembly`.
+
+    Raises
+    ------
+    MurineError
+        If it is damaged, no assembly, or dimensions or ids are missing, repeated or do not fit.
+    """
+    path = Path(file)
+    with Tree(path, max_bytes=_MOST_BYTES) as tree:
+        for key in tree.names("/"):  # what lies in this file, of plausible size
+            found = tree.dataset(key, None, "biufSO")
+            if found.size * found.dtype.itemsize > _MOST_BYTES:
+                tree.refuse(key, f"an array of shape {found.shape}", f"at most {_MOST_BYTES:,} bytes")
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as dataset:
+            arrays = [array for array in dataset.data_vars.values() if set(DIMS) <= set(array.dims)]
+            loaded = arrays[0].load() if len(arrays) == 1 else None
+    except Exception as error:  # of what xarray raises for damage there is no end
+        raise MurineError(f"{str(file)!r} is no readable NetCDF file ({error}); it may be truncated.") from error
+    if loaded is None:
+        raise MurineError(f"{str(file)!r} holds {len(arrays)} arrays of presentation x neuroid; expected one.")
+    return from_assembly(loaded, stimulus=stimulus, repetition=repetition, neuroid=neuroid, name=path.stem)

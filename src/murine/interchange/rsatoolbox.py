@@ -234,7 +234,7 @@ def write(data: Recording | NeuralRDMs, file: str | Path, *, drop: str = "empty"
     made = to_dataset(data, drop=drop) if isinstance(data, Recording) else to_rdms(data)
     with appearing(Path(file)) as partial:
         try:
-            made.save(str(partial), file_type="hdf5")
+            made.save(str(partial), file_type="hdf5", overwrite=True)  # the empty file of this name is ours
         except UnicodeEncodeError as error:
             raise MurineError(
                 f"{data.name!r} has labels with {error.object[error.start : error.end]!r}; files of rsatoolbox hold "

@@ -7,53 +7,51 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from murine.errors import MurineError
 from murine.report.palette import GROUND_LIGHT, LIGHT, MARKERS
 from murine.studies.surgery_effect import ALL_SITES
 
 _SMALL = 7  # font size
 _SIDE = 2.1  # of a panel, in inches
 
-#: Panels that a picture has room for, in a row and in a column.
-MOST = (6, 6)
+#: Panels in a row; further variants go on in the next.
+_IN_A_ROW = 6
 
 
 def effects_figure(table: pd.DataFrame) -> Figure:
     """Draw scores after surgery against those before; what lies above the diagonal got more like cortex.
 
-    A panel for each variant and metric. Small dots are sites of networks, large marks networks in the mean over sites,
-    with their 95 % intervals before and after (that of the difference, which is shorter, is in the table).
+    A panel for each variant and metric, at most six in a row. Small dots are sites of networks, large marks networks
+    in the mean over sites, with their 95 % intervals before and after (that of the difference, which is shorter, is in
+    the table).
 
     Parameters
     ----------
     table
         As of `murine.studies.surgery_effect.effects`, of one cortex and input size.
-
-    Raises
-    ------
-    MurineError
-        More panels than there is room for.
     """
     own = table[table.n_networks == 1]
     variants, metrics = list(dict.fromkeys(own.variant)), list(dict.fromkeys(own.metric))
-    if len(variants) > MOST[0] or len(metrics) > MOST[1]:
-        raise MurineError(
-            f"the picture has room for {MOST[0]} variants and {MOST[1]} metrics, not for {len(variants)} and "
-            f"{len(metrics)}; ask for fewer."
-        )
-    size = (_SIDE * len(variants) + 0.5, (_SIDE + 0.25) * len(metrics) + 0.3)
+    n_columns = min(len(variants), _IN_A_ROW)
+    rows = [
+        (metric, variants[start : start + n_columns])
+        for metric in metrics
+        for start in range(0, len(variants), n_columns)
+    ]
+    size = (_SIDE * n_columns + 0.5, (_SIDE + 0.25) * len(rows) + 0.3)
     figure = Figure(figsize=(max(size[0], 3.2), size[1]), layout="constrained")
-    grid = figure.subplots(len(metrics), len(variants), squeeze=False)
-    for i, metric in enumerate(metrics):
+    grid = figure.subplots(len(rows), n_columns, squeeze=False)
+    for i, (metric, members) in enumerate(rows):
         mine = own[own.metric == metric]
-        for j, variant in enumerate(variants):
-            axes = grid[i, j]
-            _scatter(axes, mine[mine.variant == variant], _limits(mine), mine.ceiling.notna().any())
-            axes.set_title(f"{variant}\n{metric}", fontsize=_SMALL, loc="left", parse_math=False)
+        for j, axes in enumerate(grid[i]):
+            if j >= len(members):
+                axes.set_axis_off()
+                continue
+            _scatter(axes, mine[mine.variant == members[j]], _limits(mine), mine.ceiling.notna().any())
+            axes.set_title(f"{members[j]}\n{metric}", fontsize=_SMALL, loc="left", parse_math=False)
             if j:
                 axes.set_ylabel("")
                 axes.tick_params(labelleft=False)
-            if i < len(metrics) - 1:
+            if i + 1 < len(rows) and j < len(rows[i + 1][1]):  # another panel stands below
                 axes.set_xlabel("")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -24,8 +24,8 @@ from murine.report.units import Distributions, MapPair, Pair, distributions_figu
 from murine.studies.single_units import best_layers, nearest_layer
 from murine.studies.unit_sweep import MapComparison, Matching, Neurons, with_labels
 
-#: Sites of which single pairs are drawn, those with most neurons.
-MOST_SITES = 6
+#: Sites in one picture of single pairs; further sites have further pictures.
+SITES_PER_PICTURE = 6
 
 
 def pictures(
@@ -43,9 +43,10 @@ def pictures(
     figures
         With names for their files. Of matches ``pairs-...``: of each site the pair that is best on odd repetitions, the
         one that is farthest above what shuffled stimuli give there, and that of the median neuron; ``r-...``:
-        distributions over neurons. Of maps, for each size, ``maps-...``:
-        the nearest, the median and the farthest neuron of each site with their units, and the median one of those whose
-        stimuli were shuffled; ``rmse-...``: distributions.
+        distributions over neurons. Of maps, for each size, ``maps-...``: the nearest, the median and the farthest
+        neuron of each site with their units, and the median one of those whose stimuli were shuffled; ``rmse-...``:
+        distributions. Where there are more than `SITES_PER_PICTURE` sites, pairs and maps have several pictures:
+        ``pairs-...``, ``pairs-...-2`` and so on.
     """
     network = runner.plan.load(outcome.choice)
     table = "matches" if isinstance(runner, Matching) else "maps"
@@ -54,14 +55,14 @@ def pictures(
         sites = _sites(rows, labels)
         name, title = _names(rows, network)
         if isinstance(runner, Matching):
-            yield f"pairs-{name}", _pairs(runner, network, sites, title)
+            yield from _numbered(f"pairs-{name}", _pairs(runner, network, sites, title))
             yield f"r-{name}", _r_distributions(sites, network, title)
         else:
             side = int(rows.side.iloc[0])
             how = "centred" if runner.centred else "plain"
             kind = f"{side}-{how}-{runner.unit_maps}-{runner.normalisation}"
             about = f"{title}\nmaps of {side} x {side}, {how}, {runner.normalisation}, unit maps by {runner.unit_maps}"
-            yield f"maps-{name}-{kind}", _map_pairs(runner, network, sites, side, about)
+            yield from _numbered(f"maps-{name}-{kind}", _map_pairs(runner, network, sites, side, about))
             yield f"rmse-{name}-{kind}", _rmse_distributions(sites, network, about)
 
 
@@ -72,10 +73,9 @@ def _sites(rows: pd.DataFrame, labels: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {" ".join(map(str, site)): members for site, members in known.groupby(list(labels), sort=True)}
 
 
-def _largest(sites: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    sizes = {site: rows.neuroid_id.nunique() for site, rows in sites.items()}
-    largest = sorted(sizes, key=lambda site: (-sizes[site], site))[:MOST_SITES]
-    return {site: rows for site, rows in sites.items() if site in largest}
+def _numbered(name: str, figures: Iterable[Figure]) -> Iterator[tuple[str, Figure]]:
+    for i, figure in enumerate(figures, 1):
+        yield name if i == 1 else f"{name}-{i}", figure
 
 
 def _names(rows: pd.DataFrame, network: Network) -> tuple[str, str]:
@@ -86,13 +86,13 @@ def _names(rows: pd.DataFrame, network: Network) -> tuple[str, str]:
     return file, f"{rows.cortex.iloc[0]}, {short}{weights} at {size}"
 
 
-def _pairs(runner: Matching, network: Network, sites: dict[str, pd.DataFrame], title: str) -> Figure:
+def _pairs(runner: Matching, network: Network, sites: dict[str, pd.DataFrame], title: str) -> Iterator[Figure]:
     columns: dict[str, list[pd.DataFrame]] = {}
-    for site, rows in _largest(sites).items():
+    for site, rows in sites.items():
         best = best_layers(rows).sort_values("r_train", kind="stable")
         chance = best_layers(rows, "_shuffled").reindex(best.index)
         # Of sparse responses, the best unit is often as good by chance: the second choice tells where it is not.
-        above = int(np.nanargmax(best.r_train - chance.r_train_shuffled))
+        above = int(np.argmax((best.r_train - chance.r_train_shuffled).fillna(-np.inf)))
         choices = {"best pair": len(best) - 1, "farthest above shuffled": above, "median neuron": len(best) // 2}
         best = best.assign(site=site, r_shuffled=chance.r_test_shuffled).reset_index()
         for heading, i in choices.items():
@@ -116,7 +116,9 @@ def _pairs(runner: Matching, network: Network, sites: dict[str, pd.DataFrame], t
         return Pair(row.site, row.neuroid_id, unit, even[row.neuroid_id], activations, *r, float(row.overlap))
 
     drawn = {heading: [pair(row) for row in pd.concat(rows).itertuples()] for heading, rows in columns.items()}
-    return pairs_figure(title, drawn, network.role)
+    for start in range(0, max(len(sites), 1), SITES_PER_PICTURE):
+        page = slice(start, start + SITES_PER_PICTURE)
+        yield pairs_figure(title, {heading: pairs[page] for heading, pairs in drawn.items()}, network.role)
 
 
 def _r_distributions(sites: dict[str, pd.DataFrame], network: Network, title: str) -> Figure:
@@ -129,7 +131,7 @@ def _r_distributions(sites: dict[str, pd.DataFrame], network: Network, title: st
 
 def _map_pairs(
     runner: MapComparison, network: Network, sites: dict[str, pd.DataFrame], side: int, title: str
-) -> Figure:
+) -> Iterator[Figure]:
     recording, plan = runner.neurons.recording, runner.plan
     responses = recording.mean()
     relabelled, _ = shuffled(responses, responses, 1, plan.seed)
@@ -144,7 +146,7 @@ def _map_pairs(
     ids = recording["neuroid_id"].astype(str)
     place = dict(zip(ids, range(len(ids)), strict=True))
     chosen: list[tuple[str, str, int]] = []  # site, layer, row of the map: its own, or that of shuffled stimuli
-    for site, rows in _largest(sites).items():
+    for site, rows in sites.items():
         near = rows[rows.layer == nearest_layer(rows)].sort_values("rmse_best", kind="stable")
         by_chance = rows[rows.layer == nearest_layer(rows, "_shuffled")].sort_values("rmse_best_shuffled")
         own = [near.iloc[i] for i in (0, len(near) // 2, len(near) - 1)]
@@ -175,7 +177,10 @@ def _map_pairs(
     drawn: dict[str, list[MapPair]] = {}
     for site, layer, i in chosen:
         drawn.setdefault(site, []).append(found[layer][i])
-    return maps_figure(title, drawn, ("nearest neuron", "median neuron", "farthest neuron", "stimuli shuffled, median"))
+    headings = ("nearest neuron", "median neuron", "farthest neuron", "stimuli shuffled, median")
+    for start in range(0, max(len(drawn), 1), SITES_PER_PICTURE):
+        page = dict(list(drawn.items())[start : start + SITES_PER_PICTURE])
+        yield maps_figure(title, page, headings)
 
 
 def _rmse_distributions(sites: dict[str, pd.DataFrame], network: Network, title: str) -> Figure:
