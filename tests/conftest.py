@@ -80,8 +80,13 @@ def bucket(server_of_buckets: BucketServer) -> PublicBucket:
 
 @pytest.fixture
 def murine(monkeypatch, capsys) -> Iterator[Callable[..., Ran]]:
-    """Run a command in this process, through the same `main` as the installed script."""
+    """Run a command in this process, through the same `main` as the installed script.
+
+    Networks run in this process, too: a process of their own takes seconds to start (`tests/faults/test_networks.py`).
+    """
     from murine.cli import main
+
+    monkeypatch.setenv("MURINE_IN_PROCESS", "1")
 
     def run(*arguments: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["murine", *map(str, arguments)])

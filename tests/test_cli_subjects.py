@@ -10,7 +10,7 @@ import pytest
 
 from murine.atlas.leaderboard import leaderboards
 from murine.atlas.store import Atlas
-from murine.comparison.subjects import Sample
+from murine.comparison.sample import Sample
 from murine.cortex.simulated import simulate
 from murine.report.boards import read_boards
 from murine.report.texts import methods

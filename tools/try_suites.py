@@ -24,7 +24,8 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from murine.atlas.sweep import Bench, Plan
+from murine.atlas.bench import Bench
+from murine.atlas.sweep import Plan
 from murine.atlas.task import CortexSettings
 from murine.comparison.scoring import Settings, Yardstick, score_layers
 from murine.errors import MurineError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import EntryPoint, distributions, entry_points
 from typing import Generic, TypeVar, cast
@@ -136,6 +137,16 @@ def _entry_points(group: str) -> list[tuple[EntryPoint, str]]:
             except Exception as error:
                 log.warning("the list of entry points of %s is broken: %s", _package(package), reason_of(error))
     return [(point, _package(point.dist)) for point in points]
+
+
+def plug_ins() -> list[tuple[str, str, str, str]]:
+    """All entry points for registries: their groups, names and places, and the packages that they are of."""
+    found = []
+    for package in distributions():
+        with suppress(Exception):  # whoever needs the entry is told
+            points = [point for point in package.entry_points if point.group.startswith("murine.")]
+            found += [(point.group, point.name, point.value, _package(package)) for point in points]
+    return sorted(found)
 
 
 def _package(distribution: object) -> str:

@@ -15,7 +15,7 @@ import small_cortex
 import torch
 from scipy.stats import pearsonr
 
-import murine.atlas.sweep
+import murine.atlas.bench
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import sweep
 from murine.atlas.task import ScoreTask
@@ -59,13 +59,13 @@ def whole(plan, networks, tmp_path_factory):
 def captured(monkeypatch):
     """Names of the networks that were shown images."""
     seen = []
-    original = murine.atlas.sweep.capture
+    original = murine.atlas.bench.capture
 
     def counting(module, *args, **kwargs):
         seen.append(type(module).__name__)
         return original(module, *args, **kwargs)
 
-    monkeypatch.setattr(murine.atlas.sweep, "capture", counting)
+    monkeypatch.setattr(murine.atlas.bench, "capture", counting)
     return seen
 
 

@@ -16,8 +16,9 @@ from murine.comparison.metrics import metrics
 from murine.comparison.prediction import correlations
 from murine.comparison.rdm import kernel_rdm, upper, zscore
 from murine.comparison.rsa import comparisons
+from murine.comparison.sample import Sample
 from murine.comparison.scoring import Settings, Yardstick, score_layers
-from murine.comparison.subjects import Sample, draw_subjects, drawn_kernels
+from murine.comparison.subjects import draw_subjects, drawn_kernels
 from murine.comparison.targets import targets_of
 from murine.comparison.two_way import animal_counts, neuron_counts, over_animals, over_neurons
 from murine.cortex.rdms import NeuralRDMs

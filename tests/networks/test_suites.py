@@ -11,7 +11,8 @@ from functools import cache
 import pytest
 import torch
 
-from murine.atlas.sweep import Bench, Plan
+from murine.atlas.bench import Bench
+from murine.atlas.sweep import Plan
 from murine.atlas.task import CortexSettings
 from murine.comparison.scoring import Settings, score_layers
 from murine.errors import MurineError

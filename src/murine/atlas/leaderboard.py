@@ -10,7 +10,7 @@ import pandas as pd
 from murine.atlas.store import Atlas
 from murine.comparison.inference import rank_bands
 from murine.comparison.ranking import top_probability
-from murine.comparison.subjects import Sample
+from murine.comparison.sample import Sample
 from murine.errors import MurineError, nearest
 
 #: Sites whose ceiling is lower cannot rank networks (VISrl layer 5 of the two-photon matrices: 0.36) and are left out.

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from murine.atlas import failures, requests
 from murine.atlas.queries import answer
 from murine.atlas.seals import blank_seal, check, defect, seal
 from murine.atlas.tables import TABLES, UNITS_TABLES, schema_of, score_schema, write_rows
@@ -30,6 +31,7 @@ from murine.networks.kernel import LayerKernel
 
 if TYPE_CHECKING:
     from murine.networks.capture import CapturedLayer
+    from murine.networks.observation import Observation
 
 log = logging.getLogger(__name__)
 
@@ -211,6 +213,32 @@ class Atlas:
             texts = [f"{str(file)!r} ({reason})" for file, reason in new.items()]
             log.warning("left out %s. The command that made a result makes it again.", some(texts))
         return found
+
+    def answered(self, request: str) -> tuple[str, ...] | None:
+        """The digests of the scores that answered a request, if they are all there (`murine.atlas.requests`)."""
+        tasks = requests.find(self.folder / "requests", request)
+        if not tasks or not all(self.is_whole(self.folder / "scores" / f"{task}.parquet") for task in tasks):
+            return None
+        return tasks
+
+    def add_request(self, request: str, seen: Observation, tasks: Sequence[str]) -> None:
+        """Note which scores answer a request. That it cannot be noted is no failure."""
+        try:
+            requests.add(self.folder / "requests", request, seen, tasks)
+        except MurineError as error:
+            log.warning("%s", error)
+
+    def add_failure(self, asked: dict[str, str], reason: str) -> None:
+        """Note that something could not be done (`murine.atlas.failures`)."""
+        failures.add(self.folder / "failures", asked, reason)
+
+    def remove_failure(self, asked: dict[str, str]) -> None:
+        """Forget a failure, since it is done now."""
+        failures.remove(self.folder / "failures", asked)
+
+    def failures(self) -> pd.DataFrame:
+        """What could not be done and why, the latest first."""
+        return failures.read(self.folder / "failures")
 
     def query(self, sql: str = "SELECT * FROM scores", parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """Answer a question in SQL; the tables are ``scores``, ``matches``, ``maps``, ``generalization``.

@@ -1,37 +1,32 @@
-"""Sweeps: many networks against one cortex, of which only what is missing is computed."""
+"""Sweeps: many networks against one cortex, of which only what is missing is computed.
+
+Networks are the code of other people. They run in processes of their own, unless they are few and trusted, so that one
+that crashes, hangs or leaves the process takes none of the others with it. Nothing here imports PyTorch: a sweep that
+is done already is told at once."""
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from functools import cached_property
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
-from murine.atlas.store import Atlas, provenance
-from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
-from murine.comparison.metrics import metrics
-from murine.comparison.scoring import Settings, Yardstick, matched, score_layers
-from murine.comparison.subjects import draw_subjects
-from murine.comparison.targets import Targets, targets_of
-from murine.cortex.datasets import Cortex, load_cortex
-from murine.cortex.recording import Recording
-from murine.errors import MurineError
-from murine.networks import zoo
-from murine.networks.capture import CapturedLayer, capture
-from murine.networks.memory import freed_memory_kept, release_freed_memory
-from murine.networks.network import Network
+from murine.atlas.limits import TIME_LIMIT
+from murine.atlas.requests import data_fingerprint, request_digest
+from murine.atlas.store import Atlas
+from murine.atlas.task import CortexSettings
+from murine.comparison.settings import Settings
+from murine.errors import MurineError, reason_of
+from murine.networks.choices import Choice
 from murine.progress import Progress, Silent
-from murine.stimuli import StimulusSet
+
+if TYPE_CHECKING:
+    from murine.atlas.bench import Bench
 
 log = logging.getLogger(__name__)
-
 
 #: Every metric.
 ALL = "all"
@@ -72,7 +67,7 @@ class Plan:
 class Outcome:
     """What became of one network: ``computed``, ``done`` already, or ``failed`` for a reason."""
 
-    choice: zoo.Choice
+    choice: Choice
     state: Literal["computed", "done", "failed"]
     tasks: tuple[str, ...] = ()
     reason: str = ""
@@ -80,169 +75,119 @@ class Outcome:
 
 @runtime_checkable
 class Runner(Protocol):
-    """What a sweep does with each network; what all networks share is ready before the first."""
+    """What a sweep does with each network. It must pickle: processes get a copy of it."""
 
-    def run(self, choice: zoo.Choice, atlas: Atlas, progress: Progress | None = None) -> Outcome:
-        """Do it, unless it is done."""
+    def asked(self, choice: Choice) -> dict[str, str]:
+        """What is asked of a network, in words: what a failure is a failure of."""
+
+    def known(self, choice: Choice, atlas: Atlas) -> Outcome | None:
+        """What is known of a network without building it: that it is done, or nothing."""
+
+    def prepare(self) -> None:
+        """Load what all networks share; a `MurineError` ends the sweep."""
+
+    def run(self, choice: Choice, atlas: Atlas, progress: Progress | None = None) -> Outcome:
+        """Do it, unless it is done. An `UnusableDataError` ends the sweep."""
 
 
-class _UnusableCortexError(MurineError):
+class UnusableDataError(MurineError):
     """Concerns every network of a sweep."""
 
 
-def chosen_cortex(settings: CortexSettings, data: Path | None = None, stimuli: Path | None = None) -> Cortex:
-    """Load a cortex; of a recording, the neurons that the settings choose.
+@runtime_checkable
+class WatchedProgress(Progress, Protocol):
+    """Progress of a network that is given up when there is none for too long."""
 
-    Parameters
-    ----------
-    data, stimuli
-        As in `load_cortex`.
-    """
-    images, cortex = load_cortex(settings.cortex, root=data, stimuli=stimuli)
-    labels: dict[str, list[str]] = {}
-    for key, value in settings.select:
-        labels.setdefault(key, []).append(value)
-    if not isinstance(cortex, Recording):
-        if labels or settings.min_reliability is not None:
-            raise MurineError(
-                f"{cortex.name!r} comes as matrices of whole sites: neurons cannot be selected. Filter the results "
-                "instead."
-            )
-        return images, cortex
-    return images, cortex.select(min_reliability=settings.min_reliability, **labels)
+    def own_work(self) -> AbstractContextManager[None]:
+        """Time in the block does not count."""
 
 
-class Bench:
-    """A cortex with its yardsticks, made when first needed and used for every network."""
+def own_work(progress: Progress | None) -> AbstractContextManager[None]:
+    """Mark work of murine's own, which may take long without a network being at fault."""
+    return progress.own_work() if isinstance(progress, WatchedProgress) else nullcontext()
+
+
+def asked_of(
+    work: str, choice: Choice, plan_size: int | tuple[int, int] | None, layers: str, cortex: CortexSettings
+) -> dict[str, str]:
+    """What `Runner.asked` of every runner tells."""
+    size = (plan_size, plan_size) if isinstance(plan_size, int) else plan_size
+    return {
+        "work": work,
+        "network": choice.full_name,
+        "weights": choice.weights,
+        "input_size": "native" if size is None else f"{size[0]}x{size[1]}",
+        "layers": layers,
+        "cortex": cortex.cortex,
+        "cortex_settings": cortex.digest,
+    }
+
+
+class Scoring:
+    """Scores networks by a plan: the runner of `sweep`. What it needs is imported where networks run."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._yardsticks: dict[str, Yardstick] = {}
+        self._bench: Bench | None = None
+
+    def __reduce__(self) -> tuple[type[Scoring], tuple[Plan]]:
+        """A copy in another process loads its own data."""
+        return Scoring, (self.plan,)
+
+    def asked(self, choice: Choice) -> dict[str, str]:
+        """As `Runner.asked`."""
+        return asked_of("score", choice, self.plan.input_size, self.plan.layers, self.plan.cortex)
+
+    def known(self, choice: Choice, atlas: Atlas) -> Outcome | None:
+        """As `Runner.known`, from the requests of the atlas."""
+        request = request_digest(self.plan, choice, self._data)
+        tasks = None if request is None else atlas.answered(request)
+        return None if tasks is None else Outcome(choice, "done", tasks)
 
     @cached_property
-    def _cortex(self) -> Cortex:
-        return chosen_cortex(self.plan.cortex, self.plan.data, self.plan.stimuli)
+    def _data(self) -> str | None:
+        return data_fingerprint(self.plan)
 
-    @property
-    def name(self) -> str:
-        return self._cortex[1].name
+    def prepare(self) -> None:
+        """As `murine.atlas.bench.ready`, once."""
+        if self._bench is None:
+            from murine.atlas.bench import ready
 
-    @cached_property
-    def digest(self) -> str:
-        return self._cortex[1].digest
+            self._bench = ready(self.plan)
 
-    @cached_property
-    def targets(self) -> Targets:
-        settings, over = self.plan.cortex, self.plan.settings.over
-        try:
-            targets = targets_of(
-                self._cortex[1],
-                settings.by,
-                normalise=settings.normalise,
-                dissimilarity=settings.dissimilarity,
-                n_splits=settings.n_splits,
-                seed=self.plan.settings.seed,
-            )
-            if over:
-                draw_subjects(targets, over, 1, self.plan.settings.seed)  # refuses what cannot be resampled
-        except MurineError as error:
-            raise _UnusableCortexError(str(error)) from error
-        return targets
-
-    @cached_property
-    def stimuli(self) -> StimulusSet:
-        """The images in the order of the targets."""
-        stimuli, data = self._cortex
-        return matched(stimuli, data.stimulus_ids)
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        """Their names; of ``all``, those that need single neurons only where there are some."""
-        if ALL not in self.plan.metrics:
-            return self.plan.metrics
-        matrices = not isinstance(self._cortex[1], Recording)
-        return tuple(name for name in metrics if not (matrices and metrics[name].of_neurons))
-
-    def yardstick(self, metric: str) -> Yardstick:
-        if metric not in self._yardsticks:
-            self._yardsticks[metric] = Yardstick(
-                self.targets, metric, groups=self.stimuli.groups, settings=self.plan.settings
-            )
-        return self._yardsticks[metric]
-
-    def run(self, choice: zoo.Choice, atlas: Atlas, progress: Progress | None = None) -> Outcome:
-        """Score one network by every metric, unless that is done."""
-        plan = self.plan
-        network = zoo.load(choice, input_size=plan.input_size, device=plan.device)
-        capturing = CaptureTask(
-            network_digest=network.digest,
-            preprocessing=network.preprocessing,
-            stimuli_digest=self.stimuli.digest,
-            layers=plan.layers,
-        )
-        tasks = [
-            ScoreTask(
-                network=network.name,
-                weights=network.weights,
-                capture=capturing,
-                cortex=plan.cortex.model_copy(update={"cortex": self.name}),
-                cortex_digest=self.digest,
-                groups=self.stimuli.groups_digest,
-                metric=metric,
-                n_bootstraps=plan.settings.n_bootstraps,
-                n_permutations=plan.settings.n_permutations,
-                seed=plan.settings.seed,
-                over=plan.settings.over,
-                n_subject_draws=plan.settings.subject_draws,
-            )
-            for metric in self.metrics
-        ]
-        missing = [task for task in tasks if not atlas.done(task)]
-        if missing:
-            _ = self.targets  # before the network is shown anything: they may not exist
-        layers = self._layers(network, capturing, atlas, progress) if missing else []
-        with (progress or Silent()).task(f"scores of {network.name}", len(missing)) as bar:
-            for task in missing:
-                rows = score_layers(layers, self.yardstick(task.metric))
-                atlas.write_scores(task, rows.assign(role=network.role), provenance())
-                bar.advance()
-        return Outcome(choice, "computed" if missing else "done", tuple(task.digest for task in tasks))
-
-    def _layers(
-        self, network: Network, task: CaptureTask, atlas: Atlas, progress: Progress | None
-    ) -> list[CapturedLayer]:
-        """Kernels from the atlas, or from the network."""
-        try:
-            layers = atlas.read_kernels(task)
-        except MurineError as error:
-            log.warning("%s They are captured again.", error)
-            layers = None
-        if layers is None:
-            images = network.preprocessing.apply(self.stimuli).to(self.plan.device)
-            layers = capture(
-                network.module,
-                images,
-                layers=self.plan.layers,
-                batch_size=self.plan.batch_size,
-                progress=progress,
-            )
-            atlas.write_kernels(task, layers)
-        return layers
+    def run(self, choice: Choice, atlas: Atlas, progress: Progress | None = None) -> Outcome:
+        """Score one network, unless that is done."""
+        self.prepare()
+        if self._bench is None:
+            raise RuntimeError("the bench is not there")
+        return self._bench.run(choice, atlas, progress)
 
 
 def sweep(
-    choices: Sequence[zoo.Choice],
+    choices: Sequence[Choice],
     plan: Plan,
     atlas: Atlas,
     *,
     jobs: int = 1,
+    isolated: bool = False,
+    time_limit: float | None = TIME_LIMIT,
     progress: Progress | None = None,
     announce: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
     """Score networks, one after the other or in ``jobs`` processes.
 
-    A network that cannot be scored is reported in its outcome; the others go on. What is finished is on disk at once,
-    so a sweep may be stopped at any time and started again.
+    A network that cannot be scored is reported in its outcome and among the failures of the atlas; the others go on.
+    What is finished is on disk at once, so a sweep may be stopped at any time and started again.
+
+    Parameters
+    ----------
+    jobs
+        Processes that networks are shared among.
+    isolated
+        Whether one job has a process of its own, too, so that a network that crashes or hangs is a failure like any
+        other. Without it, networks run in this process: quicker for a few that are trusted.
+    time_limit
+        Seconds without any progress after which a network in another process is given up; None for no limit.
 
     Raises
     ------
@@ -250,78 +195,64 @@ def sweep(
         If the cortex itself cannot be used, or a metric is unknown.
     """
     outcomes = []
-    running = each(ready(plan), choices, atlas, progress) if jobs == 1 else _parallel(choices, plan, atlas, jobs)
-    for outcome in running:
+    for outcome in each(Scoring(plan), choices, atlas, progress, jobs=jobs, isolated=isolated, time_limit=time_limit):
         outcomes.append(outcome)
         announce(outcome)
     return outcomes
 
 
-def ready(plan: Plan) -> Bench:
-    """A bench that can be used: for `each`, where what cannot work has to be told before there are networks.
-
-    Raises
-    ------
-    MurineError
-        If the cortex itself cannot be used, or a metric or the device is unknown.
-    """
-    bench = Bench(_checked(plan))
-    _ = bench.digest, bench.stimuli  # a cortex that cannot be used fails the sweep, not each network
-    return bench
-
-
-def _checked(plan: Plan) -> Plan:
-    for metric in plan.metrics:
-        if metric != ALL:
-            metrics[metric]  # an unknown one raises before any work
-    return replace(plan, device=zoo.available_device(plan.device))
-
-
 def each(
-    runner: Runner, choices: Sequence[zoo.Choice], atlas: Atlas, progress: Progress | None = None
+    runner: Runner,
+    choices: Sequence[Choice],
+    atlas: Atlas,
+    progress: Progress | None = None,
+    *,
+    jobs: int = 1,
+    isolated: bool = False,
+    time_limit: float | None = TIME_LIMIT,
 ) -> Iterator[Outcome]:
-    """Do the same with one network after the other; one that fails does not stop the others."""
-    with (progress or Silent()).task("networks", len(choices)) as bar, freed_memory_kept():
-        for choice in choices:
-            outcome = _attempt(runner, choice, atlas, progress)
-            bar.advance(done=f"{choice}: {outcome.state}")
+    """Do the same with every network; one that fails does not stop the others. Parameters as in `sweep`."""
+    with (progress or Silent()).task("networks", len(choices)) as bar:
+        for outcome in _outcomes(runner, choices, atlas, progress, jobs, isolated, time_limit):
+            _record(runner.asked(outcome.choice), outcome, atlas)
+            bar.advance(done=f"{outcome.choice}: {outcome.state}")
             yield outcome
-            release_freed_memory()
 
 
-def _attempt(runner: Runner, choice: zoo.Choice, atlas: Atlas, progress: Progress | None) -> Outcome:
+def _outcomes(
+    runner: Runner,
+    choices: Sequence[Choice],
+    atlas: Atlas,
+    progress: Progress | None,
+    jobs: int,
+    isolated: bool,
+    time_limit: float | None,
+) -> Iterator[Outcome]:
+    """Those that are known first; what runs networks is imported only if there are others."""
+    missing = []
+    for choice in choices:
+        if (outcome := runner.known(choice, atlas)) is None:
+            missing.append(choice)
+        else:
+            yield outcome
+    if not missing:
+        return
+    if isolated or jobs > 1:
+        from murine.atlas.workers import in_workers
+
+        yield from in_workers(runner, missing, atlas.folder, jobs, time_limit, progress)
+    else:
+        from murine.atlas.worker import in_this_process
+
+        yield from in_this_process(runner, missing, atlas, progress)
+
+
+def _record(asked: dict[str, str], outcome: Outcome, atlas: Atlas) -> None:
+    """Note a failure in the atlas, or that there is none any more."""
     try:
-        return runner.run(choice, atlas, progress)
-    except _UnusableCortexError:
-        raise
+        if outcome.state == "failed":
+            atlas.add_failure(asked, outcome.reason)
+        else:
+            atlas.remove_failure(asked)
     except MurineError as error:
-        return Outcome(choice, "failed", reason=str(error))
-
-
-def _parallel(choices: Sequence[zoo.Choice], plan: Plan, atlas: Atlas, jobs: int) -> Iterator[Outcome]:
-    plan, jobs = _checked(plan), max(1, min(jobs, len(choices)))
-    # Ctrl-C reaches every process of a terminal: the workers end without a word, and this one tells.
-    quiet_end = (signal.SIGINT, signal.SIG_DFL)
-    with ProcessPoolExecutor(
-        jobs, mp_context=get_context("spawn"), initializer=signal.signal, initargs=quiet_end
-    ) as pool:
-        threads = max(1, (os.cpu_count() or 1) // jobs)
-        shares = [pool.submit(_share, choices[i::jobs], plan, atlas.folder, threads) for i in range(jobs)]
-        try:
-            for share in as_completed(shares):
-                yield from share.result()
-        except BrokenProcessPool as error:
-            raise MurineError(
-                "a process of the sweep was ended from outside, perhaps for lack of memory. What was finished is kept; "
-                "go on with fewer --jobs or a smaller --batch-size."
-            ) from error
-
-
-def _share(choices: Sequence[zoo.Choice], plan: Plan, folder: Path, threads: int) -> list[Outcome]:
-    """One process's part of a sweep."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(threads)
-    with threadpool_limits(threads):
-        return list(each(ready(plan), choices, Atlas(folder)))
+        log.warning("the failure of %s is not recorded: %s", outcome.choice, reason_of(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -13,11 +14,22 @@ import typer
 
 from murine.cli.tables import Format
 from murine.errors import MurineError
-from murine.limits import BATCH_SIZE, BOOTSTRAPS, INPUT_SIZE, JOBS, PERMUTATIONS, RELIABILITY, SEED, SPLITS, Limits
+from murine.limits import (
+    BATCH_SIZE,
+    BOOTSTRAPS,
+    INPUT_SIZE,
+    JOBS,
+    PERMUTATIONS,
+    RELIABILITY,
+    SECONDS,
+    SEED,
+    SPLITS,
+    Limits,
+)
 
 if TYPE_CHECKING:
     from murine.atlas.sweep import Outcome
-    from murine.networks.zoo import Choice
+    from murine.networks.choices import Choice
 
 
 def limited(name: str, limits: Limits) -> Callable[[Any], Any]:
@@ -61,6 +73,14 @@ PermutationsOption = Annotated[
 SplitsOption = Annotated[
     int,
     typer.Option("--splits", callback=limited("--splits", SPLITS), help="Random halves of repetitions for ceilings."),
+]
+TimeLimitOption = Annotated[
+    float,
+    typer.Option(
+        "--time-limit",
+        callback=limited("--time-limit", SECONDS),
+        help="Seconds without any progress after which a network is given up. A slow one that goes on is not.",
+    ),
 ]
 NetworksArgument = Annotated[
     list[str],
@@ -129,10 +149,10 @@ class _Notes(logging.Handler):
 
 def asked(networks: Sequence[str], weights: str, twins: int) -> list[Choice]:
     """The networks that were named, each once, and random twins of those that are trained."""
-    from murine.networks import zoo
+    from murine.networks.choices import expand, twin
 
-    choices = zoo.expand(networks, weights)
-    with_twins = [*choices, *(zoo.twin(choice, seed) for choice in choices for seed in range(twins))]
+    choices = expand(networks, weights)
+    with_twins = [*choices, *(twin(choice, seed) for choice in choices for seed in range(twins))]
     return list(dict.fromkeys(choice for choice in with_twins if choice is not None))
 
 
@@ -171,8 +191,14 @@ def whole_number(text: str) -> int | None:
     return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
+def isolated() -> bool:
+    """Whether networks run in processes of their own. MURINE_IN_PROCESS=1 runs them in that of the command: for a
+    debugger, and for tests."""
+    return os.environ.get("MURINE_IN_PROCESS", "") in ("", "0")
+
+
 def report_outcomes(outcomes: Sequence[Outcome], folder: Path, quiet: bool) -> None:
-    """Tell what became of networks, and fail if one did."""
+    """Tell what became of networks, and end with exit code 1 if one failed."""
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     if not quiet:
         computed = sum(outcome.state == "computed" for outcome in outcomes)
@@ -183,4 +209,6 @@ def report_outcomes(outcomes: Sequence[Outcome], folder: Path, quiet: bool) -> N
         )
     if failed:
         several = "" if len(outcomes) == 1 else f"{len(failed)} of {len(outcomes)} networks could not be scored:\n"
-        raise MurineError(several + "\n".join(f"{outcome.choice}: {outcome.reason}" for outcome in failed))
+        reasons = "\n".join(f"{outcome.choice}: {outcome.reason}" for outcome in failed)
+        print(f"murine: {several}{reasons}", file=sys.stderr)
+        raise typer.Exit(1)

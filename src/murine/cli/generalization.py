@@ -16,6 +16,7 @@ from murine.cli.common import (
     DeviceOption,
     FormatOption,
     QuietOption,
+    isolated,
     limited,
     quieten,
 )
@@ -27,7 +28,7 @@ from murine.limits import COUNT, SEED, Limits
 if TYPE_CHECKING:
     import pandas as pd
 
-    from murine.atlas.sweep import Bench
+    from murine.atlas.sweep import Scoring
     from murine.generalization.domain import Domain
     from murine.generalization.matrix import Run
     from murine.generalization.protocol import Setting
@@ -254,23 +255,25 @@ def _show(rows: pd.DataFrame, brains: pd.DataFrame | None, reference: str, forma
     show(table, format)
 
 
-def _bench(against: str, metric: str, data: Path | None, device: str) -> Bench:
+def _bench(against: str, metric: str, data: Path | None, device: str) -> Scoring:
     """What trained networks are scored by; a cortex or metric that there is not is told before anything is trained."""
-    from murine.atlas.sweep import Plan, ready
+    from murine.atlas.sweep import Plan, Scoring
     from murine.atlas.task import CortexSettings
 
-    return ready(Plan(CortexSettings(cortex=against), (metric,), "own", data=data, device=device))
+    scoring = Scoring(Plan(CortexSettings(cortex=against), (metric,), "own", data=data, device=device))
+    scoring.prepare()
+    return scoring
 
 
 def _brains(
-    runs: Sequence[Run], rows: pd.DataFrame, results: Results, bench: Bench, progress: Progress
+    runs: Sequence[Run], rows: pd.DataFrame, results: Results, bench: Scoring, progress: Progress
 ) -> pd.DataFrame:
     """Every trained network scored against a cortex; changes to plain beside those in accuracy."""
     from murine.atlas.sweep import each
     from murine.studies.likeness import shifts, trained_choices
 
     choices = trained_choices(runs, results)
-    outcomes = list(each(bench, list(dict.fromkeys(choices.values())), results.atlas, progress))
+    outcomes = list(each(bench, list(dict.fromkeys(choices.values())), results.atlas, progress, isolated=isolated()))
     for outcome in outcomes:
         if outcome.state == "failed":
             print(f"murine: {outcome.choice} has no brain score: {outcome.reason}", file=sys.stderr)

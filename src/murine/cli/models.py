@@ -157,7 +157,7 @@ def plan(
     """
     import pandas as pd
 
-    from murine.atlas.sweep import Bench
+    from murine.atlas.bench import Bench
     from murine.atlas.sweep import Plan as Sweep
     from murine.atlas.task import CortexSettings
     from murine.networks import costs, zoo

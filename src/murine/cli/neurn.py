@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from murine.atlas.limits import TIME_LIMIT
 from murine.cli.common import (
     AtlasOption,
     BatchSizeOption,
@@ -28,9 +29,11 @@ from murine.cli.common import (
     SelectOption,
     SplitsOption,
     StimuliOption,
+    TimeLimitOption,
     TwinsOption,
     WeightsOption,
     asked,
+    isolated,
     names,
     pairs,
     quieten,
@@ -104,6 +107,7 @@ def neurn(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     jobs: JobsOption = 1,
+    time_limit: TimeLimitOption = TIME_LIMIT,
     batch_size: BatchSizeOption = None,
     view: Annotated[
         View,
@@ -140,7 +144,7 @@ def neurn(
     from murine.atlas.store import Atlas
     from murine.atlas.sweep import Plan, sweep
     from murine.atlas.task import CortexSettings
-    from murine.comparison.scoring import Settings
+    from murine.comparison.settings import Settings
     from murine.progress import progress_bars
     from murine.studies.surgery_effect import effects, in_order, operations
     from murine.studies.surgery_effect import pairs as paired
@@ -177,7 +181,15 @@ def neurn(
                 batch_size,
                 device,
             )
-            swept = sweep(in_order(asked_for), plan, store, jobs=jobs, progress=progress)
+            swept = sweep(
+                in_order(asked_for),
+                plan,
+                store,
+                jobs=jobs,
+                isolated=isolated(),
+                time_limit=time_limit,
+                progress=progress,
+            )
             outcomes += swept
             found += paired(asked_for, swept)
         with progress.task("comparing before and after", None):

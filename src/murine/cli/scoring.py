@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from murine.atlas.limits import TIME_LIMIT
 from murine.cli.common import (
     AtlasOption,
     BatchSizeOption,
@@ -28,9 +29,11 @@ from murine.cli.common import (
     SelectOption,
     SplitsOption,
     StimuliOption,
+    TimeLimitOption,
     TwinsOption,
     WeightsOption,
     asked,
+    isolated,
     limited,
     names,
     pairs,
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from murine.atlas.sweep import Outcome, Plan
-    from murine.networks.zoo import Choice
+    from murine.networks.choices import Choice
 
 app = typer.Typer()
 
@@ -60,6 +63,7 @@ class View(StrEnum):
     layers = "layers"
     metrics = "metrics"
     agreement = "agreement"
+    failures = "failures"
 
 
 class Normalisation(StrEnum):
@@ -88,7 +92,7 @@ def demo(
 
     quieten(quiet)
     atlas = Atlas(out / "atlas")
-    _sweep_andshow(choices(), [plan(seed)], atlas, jobs, Format.table, quiet)
+    _sweep_andshow(choices(), [plan(seed)], atlas, jobs, Format.table, quiet, TIME_LIMIT)
     _write_report(atlas, out / "report.html", None, None, quiet)
 
 
@@ -135,6 +139,7 @@ def score(
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     jobs: JobsOption = 1,
+    time_limit: TimeLimitOption = TIME_LIMIT,
     batch_size: BatchSizeOption = None,
     format: FormatOption = Format.table,
     quiet: QuietOption = False,
@@ -161,13 +166,13 @@ def score(
     from murine.atlas.store import Atlas
     from murine.atlas.sweep import Plan
     from murine.atlas.task import CortexSettings
-    from murine.comparison.scoring import Settings
-    from murine.networks import zoo
+    from murine.comparison.settings import Settings
+    from murine.networks.choices import Choice, controls
 
     quieten(quiet)
     choices = asked(networks, weights, twins)
     if not no_controls:
-        choices += [zoo.Choice(name) for name in zoo.controls]
+        choices += [Choice(name) for name in controls]
     cortex = CortexSettings(
         cortex=against,
         by=names(by),
@@ -191,7 +196,7 @@ def score(
         )
         for size in sizes(input_size)
     ]
-    _sweep_andshow(list(dict.fromkeys(choices)), plans, Atlas(atlas), jobs, format, quiet)
+    _sweep_andshow(list(dict.fromkeys(choices)), plans, Atlas(atlas), jobs, format, quiet, time_limit)
 
 
 @app.command()
@@ -202,7 +207,7 @@ def results(
             "--view",
             help="leaderboard; sites: the chosen layers of every site; layers: every layer; metrics: "
             "networks by metrics; agreement: how scores of "
-            "networks by one metric go with those by another.",
+            "networks by one metric go with those by another; failures: networks that could not be scored, and why.",
         ),
     ] = View.leaderboard,
     atlas: AtlasOption = Path("atlas"),
@@ -237,6 +242,9 @@ def results(
     headings = None
     if sql is not None:
         table = store.query(sql)
+    elif view is View.failures:
+        table = store.failures()
+        headings = {name: name.replace("_", " ") for name in ("work", "network", "weights", "cortex", "reason", "time")}
     elif view is View.leaderboard:
         from murine.atlas.leaderboard import leaderboards
 
@@ -311,7 +319,13 @@ def report(
 
 
 def _sweep_andshow(
-    choices: Sequence[Choice], plans: Sequence[Plan], atlas: Any, jobs: int, format: Format, quiet: bool
+    choices: Sequence[Choice],
+    plans: Sequence[Plan],
+    atlas: Any,
+    jobs: int,
+    format: Format,
+    quiet: bool,
+    time_limit: float,
 ) -> None:
     """Run sweeps, print the leaderboard of what was asked for, and fail if a network did."""
     from murine.atlas.leaderboard import leaderboards
@@ -321,7 +335,9 @@ def _sweep_andshow(
     outcomes: list[Outcome] = []
     with progress_bars(not quiet) as progress:
         for plan in plans:
-            outcomes += sweep(choices, plan, atlas, jobs=jobs, progress=progress)
+            outcomes += sweep(
+                choices, plan, atlas, jobs=jobs, isolated=isolated(), time_limit=time_limit, progress=progress
+            )
         tasks = {task for outcome in outcomes for task in outcome.tasks}
         with progress.task("ranking networks", None):
             table = leaderboards(atlas, tasks=tasks) if tasks else None

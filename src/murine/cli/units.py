@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from murine.atlas.limits import TIME_LIMIT
 from murine.cli.common import (
     AtlasOption,
     BatchSizeOption,
@@ -26,9 +27,11 @@ from murine.cli.common import (
     SeedOption,
     SelectOption,
     StimuliOption,
+    TimeLimitOption,
     TwinsOption,
     WeightsOption,
     asked,
+    isolated,
     limited,
     names,
     pairs,
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from murine.atlas.sweep import Outcome
-    from murine.networks.zoo import Choice
+    from murine.networks.choices import Choice
     from murine.studies.unit_sweep import MapComparison, Matching, Neurons, UnitsPlan
 
 #: Cells along a side of a map, as `murine.comparison.maps` has it.
@@ -153,6 +156,7 @@ def match(
     shuffles: ShufflesOption = 1,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
+    time_limit: TimeLimitOption = TIME_LIMIT,
     batch_size: BatchSizeOption = None,
     rows: RowsOption = None,
     figures: FiguresOption = None,
@@ -182,7 +186,7 @@ def match(
     plans = _plans(input_size, layers, shuffles, seed, batch_size, device)
     neurons = _neurons(against, select, min_reliability, data, stimuli, quiet)
     work = _Work("matches", neurons.labels(names(by), animals=over is not Over.neurons), atlas, rows, quiet)
-    work.sweep([Matching(neurons, plan, candidates) for plan in plans], choices)
+    work.sweep([Matching(neurons, plan, candidates) for plan in plans], choices, time_limit)
     title = f"{neurons.recording.name}: best unit on odd repetitions, r over {neurons.images.n_stimuli} stimuli on even"
     work.show(over, bootstraps, seed, format, _MATCH_HEADINGS, title)
     work.finish(figures)
@@ -235,6 +239,7 @@ def maps(
     shuffles: ShufflesOption = 1,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
+    time_limit: TimeLimitOption = TIME_LIMIT,
     batch_size: BatchSizeOption = None,
     rows: RowsOption = None,
     figures: FiguresOption = None,
@@ -266,7 +271,7 @@ def maps(
     neurons = _neurons(against, select, min_reliability, data, stimuli, quiet)
     work = _Work("maps", neurons.labels(names(by), animals=over is not Over.neurons), atlas, rows, quiet)
     made = (tuple(dict.fromkeys(side or [SIDE])), unit_maps.value, normalisation.value, centred)
-    work.sweep([MapComparison(neurons, plan, *made) for plan in plans], choices)
+    work.sweep([MapComparison(neurons, plan, *made) for plan in plans], choices, time_limit)
     how = f"{'centred' if centred else 'plain'}, {normalisation.value}, unit maps by {unit_maps.value}"
     work.show(over, bootstraps, seed, format, _MAP_HEADINGS, f"{neurons.recording.name}: RMSE of maps ({how})", (4, 4))
     if not centred and not quiet:
@@ -316,14 +321,19 @@ class _Work:
         self.table, self.labels, self.atlas, self.rows, self.quiet = table, labels, Atlas(atlas), rows, quiet
         self.done: list[tuple[Matching | MapComparison, Outcome]] = []
 
-    def sweep(self, runners: Sequence[Matching | MapComparison], choices: Sequence[Choice]) -> None:
+    def sweep(self, runners: Sequence[Matching | MapComparison], choices: Sequence[Choice], time_limit: float) -> None:
         """Compute what is missing."""
         from murine.atlas.sweep import each
         from murine.progress import progress_bars
 
         with progress_bars(not self.quiet) as progress:
             for runner in runners:
-                self.done += [(runner, outcome) for outcome in each(runner, choices, self.atlas, progress)]
+                self.done += [
+                    (runner, outcome)
+                    for outcome in each(
+                        runner, choices, self.atlas, progress, isolated=isolated(), time_limit=time_limit
+                    )
+                ]
 
     def show(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,10 +24,11 @@ from murine.comparison.inference import (
 from murine.comparison.metrics import Metric, metrics
 from murine.comparison.multiplicity import adjusted_p, best_of_layers_p
 from murine.comparison.nesting import Half, Nested, halves, nest
-from murine.comparison.subjects import SubjectBootstrap, SubjectDraws, Subjects, draw_subjects, samples
+from murine.comparison.sample import samples
+from murine.comparison.settings import Settings as Settings
+from murine.comparison.subjects import SubjectBootstrap, SubjectDraws, Subjects, draw_subjects
 from murine.comparison.targets import Targets
 from murine.errors import MurineError, some
-from murine.limits import BOOTSTRAPS, COUNT, PERMUTATIONS, SEED
 from murine.networks.capture import CapturedLayer
 from murine.stimuli import StimulusSet
 
@@ -36,37 +37,6 @@ MIN_GROUP = 20
 
 #: Groups scored beside the whole set, in the order of their first stimulus.
 MAX_GROUPS = 2
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How scores are computed: number of bootstrap samples and permutations, and their seed.
-
-    Attributes
-    ----------
-    over
-        What is resampled beside stimuli: ``neurons``, ``animals`` or ``both`` (`murine.comparison.subjects`); '' for
-        nothing.
-    n_subject_draws
-        How many samples of it, at most ``n_bootstraps``.
-    """
-
-    n_bootstraps: int = 1000
-    n_permutations: int = 1000
-    seed: int = 0
-    over: Literal["", "neurons", "animals", "both"] = ""
-    n_subject_draws: int = 200
-
-    def __post_init__(self) -> None:
-        BOOTSTRAPS.check("n_bootstraps", self.n_bootstraps)
-        PERMUTATIONS.check("n_permutations", self.n_permutations)
-        SEED.check("seed", self.seed)
-        COUNT.check("n_subject_draws", self.n_subject_draws)
-
-    @property
-    def subject_draws(self) -> int:
-        """How many samples of neurons or animals there are."""
-        return min(self.n_subject_draws, self.n_bootstraps) if self.over else 0
 
 
 def matched(stimuli: StimulusSet, stimulus_ids: Sequence[str]) -> StimulusSet:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, field_validator
-from torch import Tensor
-from torch.nn import functional
 
 from murine.errors import MurineError
-from murine.stimuli import StimulusSet
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from murine.stimuli import StimulusSet
 
 #: Images prepared at once: large stimuli are resized in parts.
 _PART = 16
@@ -63,6 +64,9 @@ class Preprocessing(BaseModel):
 
     def apply(self, stimuli: StimulusSet) -> Tensor:
         """Return the images as (n_stimuli, 3, height, width) float32."""
+        import torch
+        from torch.nn import functional
+
         antialias = self.interpolation != "nearest"
         parts = []
         for start in range(0, stimuli.n_stimuli, _PART):

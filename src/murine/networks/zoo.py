@@ -6,12 +6,10 @@ import fnmatch
 import hashlib
 import inspect
 import logging
-import re
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -24,94 +22,19 @@ import torch
 from torch import nn
 
 from murine.errors import MurineError, nearest
-from murine.limits import SEED
-from murine.networks import calls, catalogue, sources, surgery, weights
-from murine.networks.controls import GaborEnergy, NeuRNPixels, Pixels
+from murine.networks import calls, sources, surgery, weights
+from murine.networks.choices import Choice as Choice
+from murine.networks.choices import controls as controls
+from murine.networks.choices import expand as expand
+from murine.networks.choices import seed_of
+from murine.networks.choices import twin as twin
 from murine.networks.network import Network
 from murine.networks.preprocessing import Preprocessing
-from murine.registry import Registry
 
 log = logging.getLogger(__name__)
 
 #: Seconds to wait for the hub of pretrained weights to answer at all.
 CONNECTION_TIMEOUT = 5.0
-
-#: Networks that stand for what any network must beat. They have no weights.
-controls: Registry[Callable[[], nn.Module]] = Registry("control")
-for _name, _control in (("pixels", Pixels), ("gabor", GaborEnergy), ("neurn", NeuRNPixels)):
-    controls.register(_name)(_control)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What was asked for: a network's name, its weights, '' for the usual ones, and what surgery puts in.
-
-    ``variant`` is LAYER(OPTIONS)@PLACE as `surgery.spelled` spells it, several joined by ``+``, or ''.
-    """
-
-    name: str
-    weights: str = ""
-    variant: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> Choice:
-        """Split ``NAME[+LAYER(OPTIONS)[@PLACE]]...[@WEIGHTS]``.
-
-        The name ends at the first ``+`` or ``@`` (behind the name of a file, where there is one). A layer without a
-        place stands at the input, so what follows its ``@`` is a place only if it is ``input``, ``image``,
-        ``after:PATTERN``, ``before:PATTERN`` or ``replace:PATTERN``; what follows the last ``@`` are weights, whatever
-        they hold."""
-        name = _NAME.match(text)[0]  # type: ignore[index] # matches anything
-        variant, rest = surgery.parse_variant(text[len(name) :])
-        if not name:
-            raise MurineError(f"{text!r} names no network; expected NAME or NAME@WEIGHTS.")
-        return cls(name, rest[1:], "+".join(f"{layer}@{place}" for layer, place in variant))
-
-    @property
-    def layers(self) -> list[tuple[str, str]]:
-        """What surgery puts in: layers with their places."""
-        return surgery.parse_variant(f"+{self.variant}")[0] if self.variant else []
-
-    @property
-    def full_name(self) -> str:
-        """The name with the variant."""
-        return f"{self.name}+{self.variant}" if self.variant else self.name
-
-    def __str__(self) -> str:
-        return f"{self.full_name}@{self.weights}" if self.weights else self.full_name
-
-
-#: The name of a network; in a path ``path/to/file.py:factory`` a + is nothing special.
-_NAME = re.compile(r"(?:[^@]*?\.py:)?[^+@]*")
-
-
-def expand(texts: Sequence[str], weights_of_all: str = "") -> list[Choice]:
-    """Turn names with wildcards into choices, each once, in order.
-
-    Parameters
-    ----------
-    texts
-        ``NAME[+VARIANT][@WEIGHTS]``; a name may hold wildcards (``resnet1*``, ``taskonomy:*``), but for that of a file;
-        ``suite:NAME`` stands for all of a published list that can be built.
-    weights_of_all
-        For those that name no weights themselves.
-    """
-    found: dict[Choice, None] = {}
-    for text in texts:
-        choice = Choice.parse(text)
-        names = [choice.name]
-        if choice.name.startswith(catalogue.SUITE):
-            names = _suite(choice.name)
-        elif any(c in choice.name for c in "*?[") and ".py:" not in choice.name:
-            names = matching(choice.name)
-            if not names:
-                raise MurineError(f"no network matches {choice.name!r}. `murine models '{choice.name}'` searches timm.")
-        for name in names:
-            usual = "" if name in controls else weights_of_all
-            found[Choice(name, choice.weights or usual, choice.variant)] = None
-    for choice in found:
-        _seed(choice.weights)  # what is no seed is told before the first network is built
-    return list(found)
 
 
 def matching(pattern: str) -> list[str]:
@@ -210,38 +133,10 @@ def _short(name: str) -> str:
     return file.rpartition("/")[2] + mark + call
 
 
-def twin(choice: Choice, seed: int = 0) -> Choice | None:
-    """The same network with random weights; None for a control or where it is random already."""
-    if choice.name in controls or _seed(choice.weights) is not None:
-        return None
-    return Choice(choice.name, f"random:{seed}", choice.variant)
-
-
-def _seed(text: str) -> int | None:
-    """The seed of ``random:SEED``, or None for other weights."""
-    if text.partition(":")[0] != "random":  # a file may be called random_init.pth
-        return None
-    match = re.fullmatch("random:([0-9]{1,30})", text)
-    if not match:
-        raise MurineError(f"the weights {text!r} are not understood; expected random:SEED, for example random:0.")
-    seed = int(match[1])
-    SEED.check(f"the seed of {text!r}", seed)
-    return seed
-
-
-def _suite(name: str) -> list[str]:
-    """What can be built of a suite; tells what cannot."""
-    members = catalogue.suite(name)
-    missing = [f"{member.name} ({member.missing})" for member in members if not member.network]
-    if missing:
-        log.warning("%d of the %d of %s cannot be built: %s.", len(missing), len(members), name, "; ".join(missing))
-    return [member.network for member in members if member.network]
-
-
 def _from_source(choice: Choice, input_size: int | tuple[int, int] | None) -> tuple[nn.Module, str]:
     size = (input_size, input_size) if isinstance(input_size, int) else input_size
     chosen = choice.weights or "pretrained"
-    seed = _seed(chosen)
+    seed = seed_of(chosen)
     if seed is not None:
         with weights.seeded(seed):
             return sources.build(choice.name, size), chosen
@@ -281,7 +176,7 @@ def _from_timm(choice: Choice, input_size: int | tuple[int, int] | None) -> tupl
     if size and config is not None and config.fixed_input_size and size != config.input_size[-2:]:
         options["img_size"] = size
     chosen = choice.weights or "pretrained"
-    seed = _seed(chosen)
+    seed = seed_of(chosen)
     if seed is not None:
         with weights.seeded(seed):
             return _create(choice.name, options), chosen
@@ -379,7 +274,7 @@ def _from_file(choice: Choice) -> tuple[nn.Module, str, bytes]:
             f"{file_name!r} has no function {function!r}{nearest(function, names) or '.'} It has: {', '.join(names)}."
         )
     chosen = calls.options(inside, factory, f"{function!r} in {file_name!r}")
-    seed = _seed(choice.weights)
+    seed = seed_of(choice.weights)
     takes_pretrained = "pretrained" in inspect.signature(factory).parameters
     try:
         with weights.seeded(seed or 0):

@@ -15,7 +15,7 @@ import pandas as pd
 from murine.atlas.leaderboard import MIN_CEILING, leaderboards
 from murine.atlas.store import Atlas
 from murine.atlas.tables import DRAWS
-from murine.comparison.subjects import Sample
+from murine.comparison.sample import Sample
 from murine.errors import MurineError, nearest
 from murine.report.names import without_files
 

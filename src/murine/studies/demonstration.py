@@ -8,7 +8,7 @@ from torch import nn
 
 from murine.atlas.sweep import Plan
 from murine.atlas.task import CortexSettings
-from murine.comparison.scoring import Settings
+from murine.comparison.settings import Settings
 from murine.cortex.simulated import SimulatedCortex, simulate
 from murine.networks.zoo import Choice, controls
 

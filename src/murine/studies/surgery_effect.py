@@ -16,7 +16,7 @@ import pandas as pd
 from murine.atlas.leaderboard import MIN_CEILING
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import Outcome
-from murine.comparison.subjects import Sample
+from murine.comparison.sample import Sample
 from murine.errors import MurineError
 from murine.networks.surgery import HOLDER, layer_named, spelled, spelled_place
 from murine.networks.zoo import Choice

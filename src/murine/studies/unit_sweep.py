@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from murine.atlas.bench import chosen_cortex
 from murine.atlas.store import Atlas, provenance
-from murine.atlas.sweep import Outcome, chosen_cortex
+from murine.atlas.sweep import Outcome, asked_of
 from murine.atlas.tables import UNITS_TABLES
 from murine.atlas.task import CortexSettings, MapTask, MatchTask
 from murine.comparison.maps import SIDE
@@ -20,6 +21,7 @@ from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.networks import zoo
 from murine.networks.network import Network
+from murine.networks.state import preserved_state
 from murine.progress import Progress
 from murine.studies.single_units import ABOUT_NEURONS, aligned, by_site, map_layers, match_layers
 
@@ -146,7 +148,9 @@ class UnitsPlan:
     device: str = "cpu"
 
     def load(self, choice: zoo.Choice) -> Network:
-        return zoo.load(choice, input_size=self.input_size, device=zoo.available_device(self.device))
+        device = zoo.available_device(self.device)
+        with preserved_state(str(choice)):
+            return zoo.load(choice, input_size=self.input_size, device=device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +170,16 @@ class Matching:
     def __post_init__(self) -> None:
         self.neurons.recording.odd_even()  # a recording without halves is refused before any network is loaded
 
+    def asked(self, choice: zoo.Choice) -> dict[str, str]:
+        """As `murine.atlas.sweep.Runner.asked`."""
+        return asked_of("match", choice, self.plan.input_size, self.plan.layers, self.neurons.settings)
+
+    def known(self, choice: zoo.Choice, atlas: Atlas) -> Outcome | None:
+        """Nothing is known of a network before it is built."""
+
+    def prepare(self) -> None:
+        """The neurons are loaded already."""
+
     def run(self, choice: zoo.Choice, atlas: Atlas, progress: Progress | None = None) -> Outcome:
         """Match, unless that is done."""
         plan, neurons = self.plan, self.neurons
@@ -179,18 +193,19 @@ class Matching:
         )
         if atlas.is_whole(atlas.units_file(task)):
             return Outcome(choice, "done", (task.digest,))
-        rows = match_layers(
-            network,
-            neurons.images,
-            neurons.recording,
-            layers=plan.layers,
-            batch_size=plan.batch_size,
-            n_shuffles=plan.n_shuffles,
-            n_candidates=self.n_candidates,
-            overlap=True,
-            seed=plan.seed,
-            progress=progress,
-        )
+        with preserved_state(network.name):
+            rows = match_layers(
+                network,
+                neurons.images,
+                neurons.recording,
+                layers=plan.layers,
+                batch_size=plan.batch_size,
+                n_shuffles=plan.n_shuffles,
+                n_candidates=self.n_candidates,
+                overlap=True,
+                seed=plan.seed,
+                progress=progress,
+            )
         atlas.write_units(task, rows.assign(role=network.role), neurons.provenance())
         return Outcome(choice, "computed", (task.digest,))
 
@@ -211,6 +226,16 @@ class MapComparison:
     unit_maps: str = "activation"
     normalisation: str = "l2"
     centred: bool = False
+
+    def asked(self, choice: zoo.Choice) -> dict[str, str]:
+        """As `murine.atlas.sweep.Runner.asked`."""
+        return asked_of("maps", choice, self.plan.input_size, self.plan.layers, self.neurons.settings)
+
+    def known(self, choice: zoo.Choice, atlas: Atlas) -> Outcome | None:
+        """Nothing is known of a network before it is built."""
+
+    def prepare(self) -> None:
+        """The neurons are loaded already."""
 
     def run(self, choice: zoo.Choice, atlas: Atlas, progress: Progress | None = None) -> Outcome:
         """Compare, unless that is done."""
@@ -233,20 +258,21 @@ class MapComparison:
         missing = {side: task for side, task in tasks.items() if not atlas.is_whole(atlas.units_file(task))}
         if not missing:
             return Outcome(choice, "done", digests)
-        rows = map_layers(
-            network,
-            neurons.images,
-            neurons.recording,
-            sides=list(missing),
-            unit_maps=self.unit_maps,
-            normalisation=self.normalisation,
-            centred=self.centred,
-            layers=plan.layers,
-            batch_size=plan.batch_size,
-            n_shuffles=plan.n_shuffles,
-            seed=plan.seed,
-            progress=progress,
-        ).assign(role=network.role)
+        with preserved_state(network.name):
+            rows = map_layers(
+                network,
+                neurons.images,
+                neurons.recording,
+                sides=list(missing),
+                unit_maps=self.unit_maps,
+                normalisation=self.normalisation,
+                centred=self.centred,
+                layers=plan.layers,
+                batch_size=plan.batch_size,
+                n_shuffles=plan.n_shuffles,
+                seed=plan.seed,
+                progress=progress,
+            ).assign(role=network.role)
         for side, task in missing.items():
             atlas.write_units(task, rows[rows.side == side], neurons.provenance())
         return Outcome(choice, "computed", digests)

@@ -1,0 +1,200 @@
+"""The bench: one cortex with its yardsticks, and what is done with every network that is held against it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from murine.atlas import requests
+from murine.atlas.store import Atlas, provenance
+from murine.atlas.sweep import ALL, Outcome, Plan, UnusableDataError, own_work
+from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
+from murine.comparison.metrics import metrics
+from murine.comparison.scoring import Yardstick, matched, score_layers
+from murine.comparison.subjects import draw_subjects
+from murine.comparison.targets import Targets, targets_of
+from murine.cortex.datasets import Cortex, load_cortex
+from murine.cortex.recording import Recording
+from murine.errors import MurineError
+from murine.networks import zoo
+from murine.networks.capture import CapturedLayer, capture
+from murine.networks.choices import Choice
+from murine.networks.network import Network
+from murine.networks.observation import observation
+from murine.networks.state import preserved_state
+from murine.progress import Progress, Silent
+from murine.stimuli import StimulusSet
+
+log = logging.getLogger(__name__)
+
+
+def chosen_cortex(settings: CortexSettings, data: Path | None = None, stimuli: Path | None = None) -> Cortex:
+    """Load a cortex; of a recording, the neurons that the settings choose.
+
+    Parameters
+    ----------
+    data, stimuli
+        As in `load_cortex`.
+    """
+    images, cortex = load_cortex(settings.cortex, root=data, stimuli=stimuli)
+    labels: dict[str, list[str]] = {}
+    for key, value in settings.select:
+        labels.setdefault(key, []).append(value)
+    if not isinstance(cortex, Recording):
+        if labels or settings.min_reliability is not None:
+            raise MurineError(
+                f"{cortex.name!r} comes as matrices of whole sites: neurons cannot be selected. Filter the results "
+                "instead."
+            )
+        return images, cortex
+    return images, cortex.select(min_reliability=settings.min_reliability, **labels)
+
+
+class Bench:
+    """A cortex with its yardsticks, made when first needed and used for every network."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._yardsticks: dict[str, Yardstick] = {}
+        self._data: str | None = None
+
+    def prepare(self) -> None:
+        """Load what can be wrong with the cortex, so that it fails the sweep and not each network.
+
+        Raises
+        ------
+        MurineError
+            If the cortex itself cannot be used, or a metric or the device is unknown.
+        """
+        for metric in self.plan.metrics:
+            if metric != ALL:
+                metrics[metric]  # an unknown one raises before any work
+        self.plan = replace(self.plan, device=zoo.available_device(self.plan.device))
+        self._data = requests.data_fingerprint(self.plan)
+        _ = self.digest, self.stimuli
+
+    @cached_property
+    def _cortex(self) -> Cortex:
+        return chosen_cortex(self.plan.cortex, self.plan.data, self.plan.stimuli)
+
+    @property
+    def name(self) -> str:
+        return self._cortex[1].name
+
+    @cached_property
+    def digest(self) -> str:
+        return self._cortex[1].digest
+
+    @cached_property
+    def targets(self) -> Targets:
+        settings, over = self.plan.cortex, self.plan.settings.over
+        try:
+            targets = targets_of(
+                self._cortex[1],
+                settings.by,
+                normalise=settings.normalise,
+                dissimilarity=settings.dissimilarity,
+                n_splits=settings.n_splits,
+                seed=self.plan.settings.seed,
+            )
+            if over:
+                draw_subjects(targets, over, 1, self.plan.settings.seed)  # refuses what cannot be resampled
+        except MurineError as error:
+            raise UnusableDataError(str(error)) from error
+        return targets
+
+    @cached_property
+    def stimuli(self) -> StimulusSet:
+        """The images in the order of the targets."""
+        stimuli, data = self._cortex
+        return matched(stimuli, data.stimulus_ids)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Their names; of ``all``, those that need single neurons only where there are some."""
+        if ALL not in self.plan.metrics:
+            return self.plan.metrics
+        matrices = not isinstance(self._cortex[1], Recording)
+        return tuple(name for name in metrics if not (matrices and metrics[name].of_neurons))
+
+    def yardstick(self, metric: str) -> Yardstick:
+        if metric not in self._yardsticks:
+            self._yardsticks[metric] = Yardstick(
+                self.targets, metric, groups=self.stimuli.groups, settings=self.plan.settings
+            )
+        return self._yardsticks[metric]
+
+    def run(self, choice: Choice, atlas: Atlas, progress: Progress | None = None) -> Outcome:
+        """Score one network by every metric, unless that is done."""
+        plan = self.plan
+        request = requests.request_digest(plan, choice, self._data)
+        with preserved_state(str(choice)), observation() as seen:
+            network = zoo.load(choice, input_size=plan.input_size, device=plan.device)
+        capturing = CaptureTask(
+            network_digest=network.digest,
+            preprocessing=network.preprocessing,
+            stimuli_digest=self.stimuli.digest,
+            layers=plan.layers,
+        )
+        tasks = [
+            ScoreTask(
+                network=network.name,
+                weights=network.weights,
+                capture=capturing,
+                cortex=plan.cortex.model_copy(update={"cortex": self.name}),
+                cortex_digest=self.digest,
+                groups=self.stimuli.groups_digest,
+                metric=metric,
+                n_bootstraps=plan.settings.n_bootstraps,
+                n_permutations=plan.settings.n_permutations,
+                seed=plan.settings.seed,
+                over=plan.settings.over,
+                n_subject_draws=plan.settings.subject_draws,
+            )
+            for metric in self.metrics
+        ]
+        missing = [task for task in tasks if not atlas.done(task)]
+        if missing:
+            with own_work(progress):
+                _ = self.targets  # before the network is shown anything: they may not exist
+        layers = self._layers(network, capturing, atlas, progress) if missing else []
+        with own_work(progress), (progress or Silent()).task(f"scores of {network.name}", len(missing)) as bar:
+            for task in missing:
+                rows = score_layers(layers, self.yardstick(task.metric))
+                atlas.write_scores(task, rows.assign(role=network.role), provenance())
+                bar.advance()
+        digests = tuple(task.digest for task in tasks)
+        if request is not None:
+            atlas.add_request(request, seen, digests)
+        return Outcome(choice, "computed" if missing else "done", digests)
+
+    def _layers(
+        self, network: Network, task: CaptureTask, atlas: Atlas, progress: Progress | None
+    ) -> list[CapturedLayer]:
+        """Kernels from the atlas, or from the network."""
+        try:
+            layers = atlas.read_kernels(task)
+        except MurineError as error:
+            log.warning("%s They are captured again.", error)
+            layers = None
+        if layers is None:
+            images = network.preprocessing.apply(self.stimuli).to(self.plan.device)
+            with preserved_state(network.name):
+                layers = capture(
+                    network.module,
+                    images,
+                    layers=self.plan.layers,
+                    batch_size=self.plan.batch_size,
+                    progress=progress,
+                )
+            atlas.write_kernels(task, layers)
+        return layers
+
+
+def ready(plan: Plan) -> Bench:
+    """A bench that is prepared: where what cannot work has to be told before there are networks."""
+    bench = Bench(plan)
+    bench.prepare()
+    return bench

@@ -1,0 +1,152 @@
+"""Requests: what was asked for before, and which results answer it, so that asking again builds no network.
+
+``requests/<digest>.json`` belongs to one network of one plan. The digest covers everything that the results depend on
+and that is known without building the network: the request itself, the program and its packages, and fingerprints of
+the files of the data (`murine.fingerprints`). The file holds what the network was seen to be made from, and the names
+of its results. Where anything is in doubt there is no such file, and the network is built."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from murine.errors import MurineError
+from murine.files import appearing, read_json
+from murine.fingerprints import fingerprint, fingerprint_of_all
+from murine.networks.choices import Choice, controls, is_user_file, seed_of
+from murine.registry import plug_ins
+
+if TYPE_CHECKING:
+    from murine.atlas.sweep import Plan
+    from murine.networks.observation import Observation
+
+#: Packages whose versions may change what a network is or how it is scored.
+_PACKAGES = ("numpy", "scipy", "torch", "torchvision", "timm", "safetensors", "pillow", "numba", "scikit-learn")
+
+
+def data_fingerprint(plan: Plan) -> str | None:
+    """A text that changes whenever the data of a plan may have changed; None where that cannot be told."""
+    files = _data_files(plan)
+    return None if files is None else fingerprint_of_all(files)
+
+
+def _data_files(plan: Plan) -> list[Path] | None:
+    """All files that the data of a plan are read from; None where they are not known."""
+    name = plan.cortex.cortex
+    if name.endswith((".nc", ".npz")):
+        return None if plan.stimuli is None else [Path(name), plan.stimuli]
+    if name == "simulated":
+        return []
+    if name in ("allen-neuropixels", "allen-2p"):
+        from murine.cortex.datasets import data_folder
+
+        folder = {"allen-neuropixels": "allen_neuropixels_natural_scenes", "allen-2p": "allen_2p_rdms"}[name]
+        try:
+            root = data_folder(plan.data)
+        except MurineError:
+            return None  # it is told by whoever loads the data
+        return [root / "allen_natural_scenes", root / folder]
+    return None
+
+
+def request_digest(plan: Plan, choice: Choice, data: str | None) -> str | None:
+    """The name of a request; None where what the network is made from cannot be told.
+
+    Parameters
+    ----------
+    data
+        As `data_fingerprint`, from before the data were read.
+    """
+    network = _network(choice)
+    if data is None or network is None:
+        return None
+    content: dict[str, Any] = {
+        "choice": [choice.name, choice.weights, choice.variant],
+        "network": network,
+        "cortex": plan.cortex.model_dump(mode="json"),
+        "metrics": plan.metrics,
+        "layers": plan.layers,
+        "input_size": plan.input_size,
+        "settings": asdict(plan.settings),
+        "data": data,
+        "program": _program(),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _network(choice: Choice) -> list[Any] | None:
+    """What is known of a network before it is built; None where that is not enough."""
+    if is_user_file(choice.name):
+        if choice.weights and not choice.weights.startswith("random:") and not Path(choice.weights).is_file():
+            return None
+        found = [str(Path.cwd())]
+        return found if not Path(choice.weights or "/").is_file() else [*found, *_file(choice.weights)]
+    if choice.name in controls:
+        return []
+    try:
+        random = seed_of(choice.weights) is not None
+    except MurineError:
+        return None
+    if random or choice.weights.startswith("sha256:"):
+        return []
+    # Published weights come from a cache that others fill.
+    return _file(choice.weights) or None if Path(choice.weights or "/").is_file() else None
+
+
+def _file(path: str) -> list[Any]:
+    found = fingerprint(path)
+    return [str(Path(path).resolve()), *found] if found else []
+
+
+def _program() -> list[Any]:
+    """What computes: this package as it lies on the disk, packages by their versions, and plug-ins."""
+    root = Path(__file__).resolve().parents[1]
+    files = sorted(f for f in root.rglob("*") if f.suffix in (".py", ".csv"))
+    stats = [(str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return [stats, {name: _installed(name) for name in _PACKAGES}, plug_ins(), platform.python_version()]
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def find(folder: Path, digest: str) -> tuple[str, ...] | None:
+    """The digests of the results that answered a request; None if there are none, or the network may have changed."""
+    from murine.networks.observation import Observation
+
+    try:
+        about = read_json(folder / f"{digest}.json")
+        seen = Observation({path: tuple(found) for path, found in about["files"].items()}, about["environment"])
+        tasks = tuple(map(str, about["tasks"]))
+        intact = about["check"] == _check(digest, seen, tasks)
+    except (MurineError, KeyError, TypeError, AttributeError):
+        return None
+    return tasks if intact and seen.holds() else None
+
+
+def add(folder: Path, digest: str, seen: Observation, tasks: Sequence[str]) -> None:
+    """Note which results answer a request, if all that the network is made from was seen and is still the same."""
+    if not (seen.complete and seen.holds()):
+        return
+    about = {
+        "files": seen.files,
+        "environment": seen.environment,
+        "tasks": list(tasks),
+        "check": _check(digest, seen, tasks),
+    }
+    with appearing(folder / f"{digest}.json") as partial:
+        partial.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def _check(digest: str, seen: Observation, tasks: Sequence[str]) -> str:
+    content = json.dumps([digest, seen.files, seen.environment, list(tasks)], sort_keys=True)
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()

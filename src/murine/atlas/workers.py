@@ -1,0 +1,240 @@
+"""Processes that networks run in: started once, used for many networks, replaced after a crash.
+
+Pools of the standard library and of pebble were looked at: they end a task after a time, however much it has done,
+tell nothing of its progress, and lose other tasks with a process (`concurrent.futures`) or run the caller's main module
+again in every process (`multiprocessing`). A network may be slow; only one that does nothing is given up."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from murine.atlas.sweep import Outcome, Runner
+from murine.errors import MurineError
+from murine.networks.choices import Choice
+from murine.progress import Bar, Progress, Silent, duration
+
+#: Seconds after which is looked whether a process has ended without a word.
+_POLL = 0.5
+
+
+def in_workers(
+    runner: Runner,
+    choices: Sequence[Choice],
+    folder: Path,
+    jobs: int,
+    time_limit: float | None,
+    progress: Progress | None = None,
+) -> Iterator[Outcome]:
+    """Run networks in processes of their own; outcomes come as they are ready.
+
+    A network that ends its process, in whatever way, or does nothing for ``time_limit`` seconds has failed.
+
+    Raises
+    ------
+    MurineError
+        If what all networks share cannot be used.
+    """
+    waiting = deque(choices)
+    events: queue.SimpleQueue[tuple[_Worker, int, Any]] = queue.SimpleQueue()
+    told: set[tuple[str, str]] = set()
+    setup = pickle.dumps((pickle.dumps(runner), folder))
+    crew = [_Worker(setup, events, progress or Silent(), told) for _ in range(max(1, min(jobs, len(choices))))]
+    try:
+        while waiting or any(worker.choice for worker in crew):
+            for worker in crew:
+                if waiting and worker.choice is None:
+                    worker.give(waiting.popleft())
+            with suppress(queue.Empty):
+                worker, start, event = events.get(timeout=_POLL)
+                if start == worker.n_starts and (outcome := worker.take(event)):
+                    yield outcome
+                    continue
+            for worker in crew:
+                if outcome := worker.look(time_limit):
+                    yield outcome
+    finally:
+        for worker in crew:
+            worker.end()
+
+
+class _Worker:
+    """One process, and what it is doing."""
+
+    def __init__(
+        self,
+        setup: bytes,
+        events: queue.SimpleQueue[tuple[_Worker, int, Any]],
+        progress: Progress,
+        told: set[tuple[str, str]],
+    ) -> None:
+        self._setup, self._events, self._progress, self._told = setup, events, progress, told
+        self.choice: Choice | None = None
+        self.n_starts = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._bars: dict[int, Bar] = {}
+        self._ready = self._begun = self._resting = False
+        self._last = 0.0
+
+    def give(self, choice: Choice) -> None:
+        """Start a network."""
+        self.choice = choice
+        if self._process is None:
+            self._start()
+        self._last, self._begun, self._resting = time.monotonic(), False, False
+        self._send(pickle.dumps(choice))
+
+    def take(self, event: Any) -> Outcome | None:
+        """Take note of an event; the outcome, if it is one."""
+        if event is None:
+            return self._ended()
+        self._last = time.monotonic()
+        kind, *about = event
+        if kind == "outcome":
+            outcome, clean = about
+            self._finish()
+            if not clean:
+                self.end()
+            done: Outcome = outcome
+            return done
+        if kind == "unusable":
+            raise MurineError(about[0])
+        if kind == "mistake":
+            raise RuntimeError(about[0])
+        if kind == "ready":
+            self._ready = True
+        elif kind == "begin":
+            self._begun = True
+        elif kind == "rest":
+            self._resting = about[0]
+        elif kind == "open":
+            self._bars[about[0]] = self._progress.task(*about[1:])
+        elif kind == "advance" and about[0] in self._bars:
+            self._bars[about[0]].advance(*about[1:])
+        elif kind == "close" and about[0] in self._bars:
+            self._bars.pop(about[0]).close()
+        elif kind == "log" and (about[0], about[2]) not in self._told:
+            self._told.add((about[0], about[2]))
+            logging.getLogger(about[0]).log(about[1], "%s", about[2])
+        return None
+
+    def look(self, time_limit: float | None) -> Outcome | None:
+        """See whether the process has ended without a word, or does nothing any more."""
+        if self.choice is None or self._process is None:
+            return None
+        # A process that a network started may hold the pipe open when the network's own has ended.
+        if self._process.poll() is not None and self._events.empty() and time.monotonic() - self._last > _POLL:
+            return self._ended()
+        idle = time.monotonic() - self._last
+        if time_limit is None or not self._ready or self._resting or idle < time_limit:
+            return None
+        choice = self.choice
+        self._finish()
+        self.end()
+        return Outcome(choice, "failed", reason=f"it did nothing for {duration(idle)} (--time-limit), and was ended")
+
+    def end(self) -> None:
+        """End the process, and those that a network has started in it."""
+        process, self._process = self._process, None
+        self._finish()
+        if process is None:
+            return
+        with suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
+
+    def _start(self) -> None:
+        # -P and the same search path: what lies in the current folder is no more importable there than here.
+        code = f"import sys; sys.path[:] = {sys.path!r}; from murine.atlas.worker import serve; serve()"
+        # A group of its own: Ctrl-C reaches this process alone, which ends the others.
+        group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {"creationflags": 0x200}
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **group
+        )
+        self.n_starts += 1
+        self._ready = False
+        reader = threading.Thread(
+            target=_read, args=(self._process.stdout, self, self.n_starts, self._events), daemon=True
+        )
+        reader.start()
+        self._send(self._setup)
+
+    def _send(self, content: bytes) -> None:
+        if self._process is None or self._process.stdin is None:
+            raise RuntimeError("the process was not started")
+        with suppress(OSError):  # it has ended: its last word, or its silence, tells
+            self._process.stdin.write(content)
+            self._process.stdin.flush()
+
+    def _ended(self) -> Outcome | None:
+        """What a process that is no more leaves of its network."""
+        if self.choice is None or self._process is None:
+            self.end()
+            return None
+        choice, ready, begun = self.choice, self._ready, self._begun
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        reason = _death(self._process.poll())
+        self.end()
+        if not ready:
+            raise MurineError(
+                f"a process of the sweep ended while it loaded the data: {reason}. What was finished before is kept; "
+                "fewer --jobs need less memory."
+            )
+        if not begun:  # what an earlier network left has ended it
+            self.give(choice)
+            return None
+        return Outcome(choice, "failed", reason=reason)
+
+    def _finish(self) -> None:
+        self.choice = None
+        for bar in self._bars.values():
+            bar.close()
+        self._bars.clear()
+
+
+def _read(stream: IO[bytes], worker: _Worker, start: int, events: queue.SimpleQueue[tuple[_Worker, int, Any]]) -> None:
+    """Put what a process says into the queue, then None."""
+    event: Any = ()
+    while event is not None:
+        try:
+            event = pickle.load(stream)
+        except Exception:  # it closed, or broke off within a word
+            event = None
+        events.put((worker, start, event))
+
+
+def _death(code: int | None) -> str:
+    """How a process ended, in words."""
+    if code is None:
+        return "it closed the connection to its process"
+    if code >= 0:
+        return f"it ended its process with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    if name == "SIGKILL":
+        return (
+            "its process was killed (SIGKILL), as the system does where memory runs out; a smaller --batch-size or "
+            "fewer --jobs need less"
+        )
+    return f"it crashed ({name})"
