@@ -180,7 +180,7 @@ def plan(
             for choice, size in wanted:
                 try:
                     module, preprocessing = zoo.skeleton(choice, input_size=size)
-                    work = costs.work_of(module, preprocessing.input_size, layers)
+                    work = costs.work_of(module, preprocessing.input_size, layers, preprocessing.n_channels)
                     works.append((choice.full_name, preprocessing.input_size, work))
                 except MurineError as error:
                     failed.append(f"{choice.full_name}: {error}")

@@ -13,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from torch import Tensor, nn
 
-from murine.errors import MurineError, nearest
+from murine.errors import MurineError, nearest, reason_of
 from murine.networks import weights
 from murine.registry import Registry
 
@@ -388,10 +388,9 @@ def _try(module: nn.Module, name: str, n_classes: int, side: int) -> None:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             logits = module(images)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise MurineError(
-            f"the network {name!r} cannot take images of {side} x {side} px ({reason}). Enlarge them with "
-            "--prepare size=64 or more, or choose one made for small images: "
+            f"the network {name!r} fails on images of {side} x {side} px: {reason_of(error)}. If they are too small "
+            "for it, enlarge them with --prepare size=64 or more, or choose one made for small images: "
             f"{', '.join(known_networks())}."
         ) from error
     if tuple(logits.shape) != (2, n_classes):

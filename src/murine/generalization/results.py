@@ -21,7 +21,7 @@ from murine.files import appearing, read_json
 from murine.generalization.domain import Domain
 from murine.generalization.recipe import Recipe
 from murine.generalization.training import History, Predictions, calibration_error
-from murine.networks import weights
+from murine.networks import checkpoints, weights
 
 #: Raised whenever the same configuration would give other weights or other rows.
 METHOD = 1
@@ -152,7 +152,7 @@ class Results:
                 f"the weights of a run are gone ({str(file)!r}), but not what is told of it. Delete {file.stem}.json "
                 "beside it; the same command trains again."
             )
-        weights.load_file_into(module, file, task.network)
+        checkpoints.load_file_into(module, file, task.network)
         if weights.digest(module) != found.weights_digest:
             raise MurineError(
                 f"{str(file)!r} holds other weights than were trained: its digest differs. Delete {file.stem}.* beside "

@@ -22,11 +22,12 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from murine.errors import MurineError
+from murine.errors import MurineError, reason_of
 from murine.networks.anatomy import n_parameters
 from murine.networks.capture import affordable_images, chosen_modules, image_groups, tensors_in, working_bytes
 from murine.networks.kernel import BLOCK, LayerKernel
 from murine.networks.memory import available_memory
+from murine.networks.state import preserved_state
 
 #: Kinds of operation, each with a speed of its own.
 KINDS = ("convolution", "pointwise convolution", "depthwise convolution", "matrix product", "attention", "elementwise")
@@ -137,7 +138,7 @@ class Cost:
         return self.forward + self.kernels
 
 
-def work_of(module: nn.Module, input_size: tuple[int, int], layers: str = "all") -> Work:
+def work_of(module: nn.Module, input_size: tuple[int, int], layers: str = "all", n_channels: int = 3) -> Work:
     """Count what a network does with an image.
 
     Parameters
@@ -148,25 +149,29 @@ def work_of(module: nn.Module, input_size: tuple[int, int], layers: str = "all")
         (height, width) of the images.
     layers
         Whose outputs are captured, as in `capture`.
+    n_channels
+        Channels of the images.
 
     Raises
     ------
     MurineError
-        If the network does not accept such images, or needs their numbers to go on.
+        If the network fails: it may need the numbers of images to go on.
     """
     device = next((parameter.device for parameter in module.parameters()), torch.device("meta"))
     n = 2
-    images = torch.empty(n, 3, *input_size, device=device)
+    images = torch.empty(n, n_channels, *input_size, device=device)
     ledger = _Ledger()
     outputs = _Outputs(chosen_modules(module, layers))
     handles = [child.register_forward_hook(outputs.hook) for child in outputs.names]
     try:
-        with torch.no_grad(), _Attention(ledger), ledger:
+        with preserved_state(), torch.no_grad(), _Attention(ledger), ledger:
             module(images)
-    except Exception as error:  # of any type: every network fails in its own way
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # of any type: every network fails in its own way
         raise MurineError(
-            f"the network does not accept images of 3 x {input_size[0]} x {input_size[1]}, or needs their numbers: "
-            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            f"the network cannot be run without numbers on images of {n_channels} x {input_size[0]} x "
+            f"{input_size[1]}: {reason_of(error)}."
         ) from error
     finally:
         for handle in handles:

@@ -170,7 +170,7 @@ def adapted(layout: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ``plain``; or how self-supervised training wrapped the trunk: ``moco`` (``encoder_q.``, with a head ``fc``),
         ``swav`` (with heads beside it), ``vissl`` (``_feature_blocks.``), ``headed`` (a last layer ``fc``).
     state
-        As `weights.read_state_dict` gives it.
+        As `checkpoints.read_state_dict` gives it.
     """
     prefix = {"moco": "encoder_q.", "vissl": "_feature_blocks."}.get(layout, "")
     heads = ("fc.", "projection_head", "prototypes") if layout != "plain" else ()

@@ -19,10 +19,10 @@ class Network:
         A timm name, a name with its source (``torchvision:alexnet``), ``file.py:factory`` or a control; with
         ``+VARIANT`` where there is one.
     weights
-        ``pretrained:TAG``, ``random:SEED``, ``file:NAME``, ``own`` (what a factory loads by itself) or ``none``
-        (controls).
+        ``pretrained:TAG``, ``random:SEED``, ``file:NAME``, ``as built`` (what a user's function makes without saying
+        where it is from) or ``none`` (controls).
     role
-        ``trained``, ``random`` or ``control``.
+        ``trained``, ``random``, ``as built`` or ``control``.
     digest
         sha256 over the name, the modules, the weights, for a user's factory its source file, and the variant.
     variant

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from murine.errors import MurineError
+from murine.networks.memory import available_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,19 +19,26 @@ if TYPE_CHECKING:
 #: Images prepared at once: large stimuli are resized in parts.
 _PART = 16
 
+#: Weights of red, green and blue in the luminance of an image (Rec. ITU-R BT.601), as Pillow and torchvision have them.
+LUMINANCE = (0.299, 0.587, 0.114)
+
+#: Copies of an image that are in memory at once when a network is first shown two images.
+_FEWEST_COPIES = 4
+
 
 class Preprocessing(BaseModel):
     """What is done to an image before it enters a network; part of the identity of a result.
 
     The whole image is resized to ``input_size`` (as Conwell et al. 2021 do: no crop, so nothing that the mouse saw is
-    lost; the aspect ratio changes), scaled to [0, 1], normalised by ``mean`` and ``std``. Grey images are copied to
-    three channels."""
+    lost; the aspect ratio changes), scaled to [0, 1], normalised by ``mean`` and ``std``. They have a value for each
+    channel of the network: three, where grey images are copied to three channels; or one, where images in colour become
+    their luminance (`LUMINANCE`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     input_size: tuple[int, int]
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
     interpolation: Literal["bilinear", "bicubic", "nearest"] = "bilinear"
     channel_order: Literal["RGB", "BGR"] = "RGB"
 
@@ -40,45 +49,122 @@ class Preprocessing(BaseModel):
             raise ValueError(f"the input size is {size[0]} x {size[1]}; both must be at least 1")
         return size
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], input_size: int | Sequence[int] | None = None) -> Preprocessing:
-        """Read timm's conventions (``input_size`` as (3, H, W), ``mean``, ``std``, ``interpolation``).
+    @model_validator(mode="after")
+    def _as_many(self) -> Preprocessing:
+        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3):
+            raise ValueError(f"mean has {len(self.mean)} values and std {len(self.std)}; expected 3 of each, or 1")
+        return self
 
-        ``channel_order`` ("RGB" or "BGR") is an addition of ours. ``input_size`` overrides the size: one number for a
-        square, or (height, width)."""
-        if input_size is None:
-            size: Sequence[int] = tuple(config.get("input_size", (3, 224, 224)))[-2:]
-        else:
-            size = (input_size, input_size) if isinstance(input_size, int) else input_size
+    @property
+    def n_channels(self) -> int:
+        """Channels of the images: 3, or 1 for a network that takes grey images."""
+        return len(self.mean)
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], input_size: int | Sequence[int] | None = None, n_channels: int | None = None
+    ) -> Preprocessing:
+        """Read timm's conventions (``input_size`` as (channels, H, W), ``mean``, ``std``, ``interpolation``).
+
+        Parameters
+        ----------
+        config
+            ``channel_order`` ("RGB" or "BGR") is an addition of ours.
+        input_size
+            Replaces the size: one number for a square, or (height, width).
+        n_channels
+            1 or 3; by default what ``input_size`` of the configuration says, else 3."""
+        told = tuple(config.get("input_size") or ())
+        if n_channels is None:
+            n_channels = told[0] if len(told) == 3 else 3
+        if n_channels not in (1, 3):
+            raise MurineError(
+                f"the network takes images of {n_channels} channels; expected 3 (RGB) or 1 (grey). Let a module around "
+                "it make its channels of one of these."
+            )
+        size = input_size_of(input_size) or (told[-2:] if told else (224, 224))
+        values = {key: tuple(config.get(key, (default,) * n_channels)) for key, default in (("mean", 0), ("std", 1))}
+        for key, value in values.items():
+            if len(value) != n_channels:
+                raise MurineError(
+                    f"the network's preprocessing cannot be used: its {key} has {len(value)} values, and its images "
+                    f"have {n_channels} channel{'s' if n_channels > 1 else ''}."
+                )
         interpolation = config.get("interpolation", "bilinear")
         try:
             return cls(
-                input_size=tuple(size),  # type: ignore[arg-type]
-                mean=tuple(config.get("mean", (0, 0, 0))),
-                std=tuple(config.get("std", (1, 1, 1))),
+                input_size=size,
+                mean=values["mean"],
+                std=values["std"],
                 interpolation=interpolation if interpolation != "random" else "bilinear",
                 channel_order=config.get("channel_order", "RGB"),
             )
-        except ValueError as error:
-            raise MurineError(f"the network's preprocessing cannot be used: {error}") from error
+        except ValidationError as error:
+            wrong = "; ".join(
+                f"{'.'.join(map(str, each['loc'])) or 'it'}: {each['msg']} (given: {each['input']!r})"
+                for each in error.errors()[:3]
+            )
+            raise MurineError(f"the network's preprocessing cannot be used: {wrong}.") from error
 
     def apply(self, stimuli: StimulusSet) -> Tensor:
-        """Return the images as (n_stimuli, 3, height, width) float32."""
+        """Return the images as (n_stimuli, n_channels, height, width) float32.
+
+        Raises
+        ------
+        MurineError
+            If memory does not suffice for them.
+        """
         import torch
         from torch.nn import functional
 
+        height, width = self.input_size
+        _check_memory(2 * stimuli.n_stimuli, self.n_channels, self.input_size, f"{stimuli.n_stimuli} images")
         antialias = self.interpolation != "nearest"
         parts = []
         for start in range(0, stimuli.n_stimuli, _PART):
             images = torch.from_numpy(stimuli.images[start : start + _PART].copy()).float() / 255
             images = images[:, None] if images.dim() == 3 else images.permute(0, 3, 1, 2)
-            if images.shape[-2:] != self.input_size:
+            if self.n_channels == 1 and images.shape[1] == 3:
+                images = (images * torch.tensor(LUMINANCE).view(1, 3, 1, 1)).sum(1, keepdim=True)
+            if images.shape[-2:] != (height, width):
                 images = functional.interpolate(
                     images, self.input_size, mode=self.interpolation, antialias=antialias
                 ).clamp(0, 1)
             parts.append(images)
-        images = torch.cat(parts).expand(-1, 3, -1, -1)
+        images = torch.cat(parts).expand(-1, self.n_channels, -1, -1)
         if self.channel_order == "BGR":
             images = images.flip(1)
-        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
         return (images - mean) / std
+
+
+def input_size_of(given: int | Sequence[int] | None) -> tuple[int, int] | None:
+    """Return (height, width) of what was asked for: one number for a square, or two; None for the network's own.
+
+    Raises
+    ------
+    MurineError
+        If it is no size, or memory does not suffice for two images of it.
+    """
+    if given is None:
+        return None
+    sides = tuple(given) if isinstance(given, Sequence) else (given, given)
+    try:
+        height, width = map(operator.index, sides)
+    except (TypeError, ValueError) as error:
+        raise MurineError(
+            f"the input size {given!r} is not understood; expected one whole number or (height, width)."
+        ) from error
+    if min(height, width) < 1 or isinstance(given, bool):
+        raise MurineError(f"the input size is {height} x {width}; both must be at least 1.")
+    _check_memory(_FEWEST_COPIES, 3, (height, width), "two images, which a network is shown at least,")
+    return height, width
+
+
+def _check_memory(copies: int, n_channels: int, size: tuple[int, int], what: str) -> None:
+    needed, available = 4 * copies * n_channels * size[0] * size[1], available_memory()
+    if needed > available:
+        raise MurineError(
+            f"the input size {size[0]} x {size[1]} is too large: {what} of it take {needed / 1e9:,.1f} GB, and "
+            f"{available / 1e9:,.1f} GB are available. Give a smaller --input-size."
+        )

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from murine.errors import MurineError, some
+from murine.errors import MurineError, reason_of, some
+from murine.networks.state import preserved_state
 from murine.registry import Registry
 
 #: Channels, height and width of the image a network is shown when it tells none itself.
@@ -369,14 +370,15 @@ def trace(module: nn.Module, inputs: Tensor | None = None) -> list[Layer]:
     if inputs is None:
         inputs = probe_images(module)
     recorder = _Recorder(module, len(inputs))
-    with _evaluation(module), torch.no_grad(), recorder.hooks():
+    with preserved_state(), _evaluation(module), torch.no_grad(), recorder.hooks():
         try:
             module(inputs)
-        except Exception as error:  # networks raise what they like
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # networks raise what they like
             shape = " x ".join(str(size) for size in inputs.shape[1:])
             raise MurineError(
-                f"{type(module).__name__} cannot be run on an input of {shape} (channels x height x width): "
-                f"{type(error).__name__}: {str(error).partition(chr(10))[0]}. Give inputs that it accepts."
+                f"{type(module).__name__} fails on an input of {shape} (channels x height x width): {reason_of(error)}."
             ) from error
     return recorder.layers
 

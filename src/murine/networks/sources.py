@@ -15,8 +15,8 @@ from typing import Any
 
 from torch import nn
 
-from murine.errors import MurineError, nearest
-from murine.networks import addresses, hub, taskonomy, weights
+from murine.errors import MurineError, nearest, reason_of
+from murine.networks import addresses, checkpoints, hub, taskonomy
 
 #: Sources that a name may begin with.
 SOURCES = ("torchvision", "taskonomy", "hub")
@@ -134,7 +134,7 @@ def build_trained(name: str, size: tuple[int, int] | None = None, digest: str = 
         row = _row(name)
         file = addresses.obtain(name, row.address, digest or row.digest)
         module = row.build()
-        weights.load_file_into(module, file, name, adapter(name))
+        checkpoints.load_file_into(module, file, name, adapter(name))
         return module, "pretrained"
     module, member, rebuild = _torchvision(name, size)
     if member is None:
@@ -203,7 +203,9 @@ def _torchvision(name: str, size: tuple[int, int] | None) -> tuple[nn.Module, An
         try:
             module: nn.Module = builder(**options, **given)
         except (AssertionError, ValueError) as error:
-            raise MurineError(f"{name} cannot be built for inputs of {height} x {width}: {error}.") from error
+            raise MurineError(
+                f"{name} cannot be built for images of {height} x {width} px: {reason_of(error)}."
+            ) from error
         return module
 
     drawn = {"init_weights": True} if "transform_input" in options else {}  # unsaid, torchvision warns

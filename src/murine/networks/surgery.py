@@ -21,7 +21,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from murine.errors import MurineError, nearest, some
+from murine.errors import MurineError, nearest, reason_of, some
 from murine.networks import calls
 from murine.networks.network import Network
 from murine.networks.normalisation import layers
@@ -177,7 +177,7 @@ def insert(
         except Exception as error:
             _take_out(module, sites)
             raise MurineError(
-                f"with {variant} the network fails: {type(error).__name__}: {error}. The layer met "
+                f"with {variant} the network fails: {reason_of(error)}. The layer met "
                 f"{_shapes(sites)}; the network is as it was."
             ) from error
     for part in (getattr(module, HOLDER), *(site.layer for site in sites)):
@@ -298,13 +298,13 @@ def _is_ours(name: str, child: nn.Module) -> bool:
 
 def _probe(network: nn.Module | Network) -> Tensor:
     """An image of random pixels, as the network takes it."""
-    channels = 3
     if isinstance(network, nn.Module):
         module = network
         config = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
         channels, *size = tuple(config.get("input_size", (3, 224, 224)))
     else:
-        module, size = network.module, list(network.preprocessing.input_size)
+        module, preprocessing = network.module, network.preprocessing
+        channels, size = preprocessing.n_channels, list(preprocessing.input_size)
     like = next((x for x in (*module.parameters(), *module.buffers()) if x.is_floating_point()), torch.empty(0))
     pixels = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
     return pixels.to(like)
@@ -367,8 +367,7 @@ def _meet(
         module(images)
     except Exception as error:
         raise MurineError(
-            f"the network does not accept the image on trial, {_shape(images)}: {type(error).__name__}: {error}. Give "
-            "images that it accepts as probe."
+            f"the network fails on the image on trial, {_shape(images)}, before anything is put in: {reason_of(error)}."
         ) from error
     finally:
         for handle in handles:
@@ -390,8 +389,7 @@ def _try(layer: nn.Module, value: Any, returned: Any, images: Tensor) -> tuple[t
     try:
         result = layer(value.permute(0, 3, 1, 2) if channels_last else value)
     except Exception as error:
-        reason = str(error) if isinstance(error, MurineError) else f"{type(error).__name__}: {error}"
-        raise MurineError(f"it met {_shape(value)} there and fails: {reason}") from error
+        raise MurineError(f"it met {_shape(value)} there and fails: {reason_of(error)}") from error
     result = result.permute(0, 2, 3, 1) if channels_last else result
     if returned is not None and not (isinstance(returned, Tensor) and returned.shape == result.shape):
         raise MurineError(

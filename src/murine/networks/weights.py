@@ -1,50 +1,85 @@
-"""Weights: files, seeds and digests."""
+"""Weights: seeds and digests; `murine.networks.checkpoints` reads files of them."""
 
 from __future__ import annotations
 
 import hashlib
-import pickle
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+import random
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from murine.errors import MurineError, some
+from murine.errors import MurineError
 
-#: Keys under which training scripts put the state dict in a checkpoint, in order of preference.
-_NESTED = (
-    "state_dict_ema",
-    "state_dict",
-    "model_state_dict",
-    "model",
-    "net",
-    "classy_state_dict",
-    "base_model",
-    "trunk",
-)
+#: Largest seed that torch takes.
+LARGEST_SEED = 2**64 - 1
+
+
+def seed_of(text: str) -> int | None:
+    """Return the seed of ``random:SEED``, or None for other weights."""
+    if text.partition(":")[0] != "random":  # a file may be called random_init.pth
+        return None
+    match = re.fullmatch("random:([0-9]+)", text)
+    if not match:
+        raise MurineError(f"the weights {text!r} are not understood; expected random:SEED, for example random:0.")
+    if len(match[1]) > 20 or int(match[1]) > LARGEST_SEED:
+        raise MurineError(f"the seed of {text[:40]!r} is too large; expected 0 to {LARGEST_SEED} (2^64 - 1).")
+    return int(match[1])
 
 
 def digest(module: nn.Module) -> str:
     """sha256 of names, types, shapes and values of all parameters and buffers."""
     total = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        if not isinstance(tensor, Tensor):
-            continue
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        total.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    for name, value in sorted(module.state_dict().items()):
+        _add(total, name, value)
     return total.hexdigest()
+
+
+def _add(total: Any, name: str, value: object) -> None:
+    """Add a value of a state dict: a tensor, or what quantised modules keep in its place."""
+    if isinstance(value, (tuple, list)):
+        for number, member in enumerate(value):
+            _add(total, f"{name}.{number}", member)
+        return
+    if not isinstance(value, Tensor):
+        if isinstance(value, (torch.dtype, int, float)):
+            total.update(f"{name} {value}\n".encode())
+        return
+    if is_lazy(value):
+        total.update(f"{name} {value.dtype} without a shape\n".encode())
+        return
+    tensor = value.detach().cpu()
+    total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+    if tensor.layout is not torch.strided:
+        tensor = tensor.to_dense()
+    if tensor.is_quantized:
+        if tensor.qscheme() in (torch.per_channel_affine, torch.per_channel_affine_float_qparams):
+            of_scale = (tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points(), tensor.q_per_channel_axis())
+        else:
+            of_scale = (tensor.q_scale(), tensor.q_zero_point())  # type: ignore[assignment]
+        _add(total, f"{name}.scale", of_scale)
+        tensor = tensor.int_repr()
+    total.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw torch's random numbers from ``seed``; the state before is restored afterwards."""
+    """Draw random numbers of torch, NumPy and Python from ``seed``; the states before are restored afterwards."""
+    python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        yield
+        np.random.seed(seed % 2**32)  # noqa: NPY002 (what factories draw from)
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(of_numpy)  # noqa: NPY002
 
 
 def reinitialise(module: nn.Module) -> None:
@@ -64,74 +99,3 @@ def reinitialise(module: nn.Module) -> None:
                 f"random weights: {name or 'the network'} ({type(child).__name__}) has parameters but no "
                 "reset_parameters(). Give the factory a parameter `pretrained`; murine calls it with pretrained=False."
             )
-
-
-def read_state_dict(file: str | Path) -> dict[str, Tensor]:
-    """Read weights from a safetensors file or a PyTorch checkpoint; never runs code from it.
-
-    A checkpoint may hold the state dict itself or under one of the usual keys; a prefix ``module.`` is removed.
-    """
-    path = Path(file)
-    if not path.is_file():
-        raise MurineError(f"there is no file of weights {str(file)!r}.")
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            state: Any = load_file(path)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise MurineError(
-                f"{str(file)!r} is no readable safetensors file; it may be truncated ({error})."
-            ) from error
-    else:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of torch, about the format; the message below says it all
-                state = torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError as error:
-            raise MurineError(
-                f"{str(file)!r} holds more than tensors, or is broken; murine never runs code from a file of weights. "
-                "Load it where you trust it and save it with torch.save(model.state_dict(), ...) or as safetensors."
-            ) from error
-        except Exception as error:  # a damaged file makes torch fail in any way
-            first = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise MurineError(
-                f"{str(file)!r} is no readable PyTorch file of weights; it may be truncated ({first})."
-            ) from error
-    while isinstance(state, Mapping) and (found := [key for key in _NESTED if isinstance(state.get(key), Mapping)]):
-        state = state[found[0]]
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()) or not state:
-        raise MurineError(
-            f"{str(file)!r} holds no state dict: expected names with tensors, or one under {some(_NESTED)}."
-        )
-    return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
-
-
-def load_file_into(
-    module: nn.Module,
-    file: str | Path,
-    network: str,
-    adapt: Callable[[dict[str, Tensor]], Mapping[str, Tensor]] = dict,
-) -> None:
-    """Load weights from a file; every name and shape must fit, once ``adapt`` has renamed what needs it."""
-    state = adapt(read_state_dict(file))
-    own = module.state_dict()
-    missing = sorted(set(own) - set(state))
-    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    unexpected = sorted(set(state) - set(own))
-    shapes = [
-        f"{name} is {tuple(state[name].shape)} in the file and {tuple(own[name].shape)} in the network"
-        for name in sorted(set(own) & set(state))
-        if state[name].shape != own[name].shape
-    ]
-    problems = []
-    if missing:
-        problems.append(f"{len(missing)} of the network's {len(own)} tensors are missing ({some(missing, 3)})")
-    if unexpected:
-        problems.append(f"{len(unexpected)} of the file's are unknown to it ({some(unexpected, 3)})")
-    if shapes:
-        problems.append(f"{len(shapes)} differ in shape ({some(shapes, 2)})")
-    if problems:
-        raise MurineError(f"the weights {str(file)!r} do not fit {network!r}: {'; '.join(problems)}.")
-    module.load_state_dict(state, strict=False)

@@ -1,0 +1,194 @@
+"""From what a user's function returns to a module that takes images and whose layers can be seen."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from murine.errors import MurineError, reason_of
+
+#: What models of images and text call the part that takes images: open_clip, Hugging Face, and others.
+_TOWERS = (
+    "visual",
+    "vision_model",
+    "vision_tower",
+    "vision_encoder",
+    "visual_encoder",
+    "image_encoder",
+    "image_model",
+    "image_tower",
+)
+
+#: What they call the function that encodes images, where no part of its own does.
+_ENCODERS = ("encode_image", "get_image_features")
+
+#: What they call text among the arguments of ``forward``.
+_TEXTS = {
+    "text",
+    "texts",
+    "tokens",
+    "token_ids",
+    "text_tokens",
+    "input_ids",
+    "caption",
+    "captions",
+    "prompt",
+    "prompts",
+}
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """Return the network inside `torch.compile`, data parallelism or an average of weights; in place for its parts.
+
+    Inside compiled code hooks are not called, so layers would be lost."""
+    while (inner := _inside(module)) is not None:
+        module = inner
+    for child in list(module.modules()):
+        child.__dict__.pop("_compiled_call_impl", None)  # of nn.Module.compile()
+        for name, part in list(child._modules.items()):
+            while part is not None and (inner := _inside(part)) is not None:
+                child._modules[name] = part = inner
+    return module
+
+
+def _inside(module: nn.Module) -> nn.Module | None:
+    """What a wrapper holds, or None."""
+    compiled = module._modules.get("_orig_mod")
+    if compiled is not None:
+        return compiled
+    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel, torch.optim.swa_utils.AveragedModel)
+    return module._modules.get("module") if isinstance(module, wrappers) else None
+
+
+class ImageEncoder(nn.Module):
+    """A model of images and text, called for images alone by one of its functions."""
+
+    def __init__(self, model: nn.Module, function: str) -> None:
+        super().__init__()
+        self.model = model
+        self.function = function
+
+    def forward(self, images: Tensor) -> Any:
+        return getattr(self.model, self.function)(images)
+
+    def extra_repr(self) -> str:
+        return f"function={self.function}"
+
+
+def image_tower(module: nn.Module, name: str) -> tuple[nn.Module, str]:
+    """Return the part of a network that takes images, with what it is called; the network itself and '' if it does.
+
+    Raises
+    ------
+    MurineError
+        If ``forward`` needs more than images, and no part of the network or function of it takes them alone.
+    """
+    try:
+        parameters = list(inspect.signature(module.forward).parameters.values())
+    except (TypeError, ValueError):  # of a scripted network, for example
+        return module, ""
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    needed = [each.name for each in parameters if each.default is each.empty and each.kind not in several]
+    takes_text = any(each.name.lower() in _TEXTS for each in parameters)
+    if len(needed) <= 1 and not takes_text:
+        return module, ""
+    for part in _TOWERS:
+        if isinstance(tower := getattr(module, part, None), nn.Module):
+            _hand_down_config(module, tower)
+            return tower, part
+    for function in _ENCODERS:
+        if callable(getattr(module, function, None)):
+            encoder = ImageEncoder(module, function)
+            _hand_down_config(module, encoder)
+            return encoder, f"{function}()"
+    if len(needed) <= 1 and (not parameters or parameters[0].name.lower() not in _TEXTS):
+        return module, ""
+    raise MurineError(
+        f"the network {name!r} needs more than images: forward({', '.join(each.name for each in parameters)}). Return "
+        "the part that takes images alone (of a model of images and text, its image tower), or a module that gives it "
+        "the other arguments."
+    )
+
+
+def _hand_down_config(module: nn.Module, tower: nn.Module) -> None:
+    """Let a tower tell its preprocessing, as far as the whole or open_clip's own attributes do."""
+    config = dict(config_of(tower) or config_of(module))
+    size, mean, std = (getattr(tower, key, None) for key in ("image_size", "image_mean", "image_std"))
+    if size is not None and "input_size" not in config:
+        config["input_size"] = (3, *(size if isinstance(size, (tuple, list)) else (size, size)))
+    if mean is not None and std is not None and not {"mean", "std"} & set(config):
+        config |= {"mean": tuple(mean), "std": tuple(std)}
+    if config:
+        tower.default_cfg = config  # type: ignore[assignment]
+
+
+def config_of(module: nn.Module) -> Mapping[str, Any]:
+    """What a module tells of its preprocessing, in timm's words; empty where it tells nothing."""
+    for name in ("pretrained_cfg", "default_cfg"):
+        config: Any = getattr(module, name, None)
+        if hasattr(config, "to_dict"):  # timm's PretrainedCfg
+            config = config.to_dict()
+        if isinstance(config, Mapping) and config:
+            return config
+    return {}
+
+
+def n_channels(module: nn.Module, config: Mapping[str, Any], size: tuple[int, int]) -> int:
+    """Return how many channels a network takes: what its configuration says, else what it can be run on.
+
+    A first convolution of one channel alone tells little: the network may make its images grey itself."""
+    told = tuple(config.get("input_size") or ())
+    if len(told) == 3:
+        return int(told[0])
+    if len(told) == 2 or _first_channels(module) != 1:
+        return 3
+    try:
+        _run(module, 3, size)
+    except MurineError:
+        raise
+    except Exception:
+        return 1
+    return 3
+
+
+def _first_channels(module: nn.Module) -> int:
+    """Channels that the first convolution over images takes; 0 without one."""
+    for child in module.modules():
+        if len(getattr(child, "kernel_size", None) or ()) == 2 and hasattr(child, "in_channels"):
+            return int(child.in_channels)  # type: ignore[arg-type]
+    return 0
+
+
+def initialise_lazy(module: nn.Module, n_channels: int, size: tuple[int, int], name: str) -> None:
+    """Give lazy modules their shapes and weights, by a black image; draws from torch's global state."""
+    if not any(is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers())):
+        return
+    try:
+        _run(module, n_channels, size)
+    except Exception as error:
+        raise MurineError(
+            f"the network {name!r} has lazy modules, whose weights are made when it first sees an image, but it fails "
+            f"on an image of {n_channels} x {size[0]} x {size[1]}: {reason_of(error)}."
+        ) from error
+    if missed := [key for key, child in module.named_modules() if any(map(is_lazy, child.parameters(recurse=False)))]:
+        raise MurineError(
+            f"the network {name!r} has lazy modules that do not run on images ({', '.join(missed)}), so they have no "
+            "weights. Give them their sizes, or leave them out."
+        )
+
+
+def _run(module: nn.Module, n_channels: int, size: tuple[int, int]) -> None:
+    """Show a network one black image in evaluation mode; modes are put back."""
+    training = {child: child.training for child in module.modules()}
+    like = next((x for x in module.parameters() if not is_lazy(x) and x.is_floating_point()), torch.empty(0))
+    try:
+        with torch.no_grad():
+            module.eval()(torch.zeros(1, n_channels, *size, device=like.device, dtype=like.dtype))
+    finally:
+        for child, mode in training.items():
+            child.training = mode

@@ -1,0 +1,312 @@
+"""Networks that a function in a user's own Python file builds: ``path/to/file.py:function(option=value)``."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import logging
+import sys
+import sysconfig
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import module_from_spec
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from torch import nn
+
+from murine.errors import MurineError, nearest, reason_of
+from murine.networks import adaptation, calls, checkpoints, weights
+from murine.networks.preprocessing import Preprocessing
+
+log = logging.getLogger(__name__)
+
+#: What the weights of a network are called that a function builds without saying where they are from.
+AS_BUILT = "as built"
+
+
+@dataclass(frozen=True)
+class UserNetwork:
+    """A network from a user's file.
+
+    Attributes
+    ----------
+    weights
+        ``as built``, ``pretrained``, ``pretrained:NAME``, ``random:SEED`` or ``file:NAME``.
+    source
+        Content of the file, and of its neighbours that it imported: part of the identity.
+    """
+
+    module: nn.Module
+    preprocessing: Preprocessing
+    weights: str
+    source: bytes
+
+
+def is_user_file(name: str) -> bool:
+    """Whether the name of a network is one of a function in a file."""
+    return ".py:" in name
+
+
+def name_length(text: str) -> int:
+    """How many characters of NAME[+VARIANT][@WEIGHTS] belong to ``path/to/file.py:``; 0 where it names no file.
+
+    An existing file wins: its path may hold any character, also @ and +."""
+    ends = [i + len(".py:") for i in range(len(text)) if text.startswith(".py:", i)]
+    return next((end for end in ends if Path(text[: end - 1]).is_file()), ends[0] if ends else 0)
+
+
+def build(
+    name: str, chosen: str = "", input_size: tuple[int, int] | None = None, *, shapes_only: bool = False
+) -> UserNetwork:
+    """Build a network by a function in a file.
+
+    Parameters
+    ----------
+    name
+        ``path/to/file.py:function``, options of the function in brackets.
+    chosen
+        '' for what the function builds by itself; ``pretrained`` (for a function with a parameter of this name),
+        ``random:SEED``, or a file of weights.
+    input_size
+        (height, width) that replaces the network's own.
+    shapes_only
+        Weights do not matter: nothing is loaded or drawn anew.
+
+    Raises
+    ------
+    MurineError
+        Whatever the file or the function raises, `SystemExit` included.
+    """
+    end = name_length(name)
+    file, call = Path(name[: end - 1]), name[end:]
+    if not file.is_file():
+        raise MurineError(f"there is no file {str(file)!r}; expected path/to/file.py:factory.")
+    seed = weights.seed_of(chosen)
+    with _neighbours(file) as neighbours:
+        with weights.seeded(seed or 0):
+            factory, options = _factory(file, call)
+        asked = _asked_pretrained(factory, options, chosen, shapes_only, f"{call!r} in {str(file)!r}")
+        with weights.seeded(seed or 0), _explained(f"{name!r} failed"):
+            whole: object = factory(**options)
+            if not isinstance(whole, nn.Module):
+                raise MurineError(f"{name!r} returned {type(whole).__name__}; expected a torch.nn.Module.")
+            whole = adaptation.unwrapped(whole)
+            module, tower = adaptation.image_tower(whole, name)
+            config = adaptation.config_of(module)
+            # A network that takes one channel may only be known once its lazy modules have run.
+            preprocessing = _preprocessing(module, config, input_size)
+            adaptation.initialise_lazy(module, preprocessing.n_channels, preprocessing.input_size, name)
+            if seed is not None and asked is None and not shapes_only:
+                weights.reinitialise(whole)
+        if chosen not in ("", "pretrained") and seed is None and not shapes_only:
+            checkpoints.load_file_into(whole, chosen, name)
+        neighbours.note()
+    neighbours.follow(module)
+    if not shapes_only:
+        _tell(name, tower, config, preprocessing)
+    label = _label(chosen, seed, asked, config)
+    return UserNetwork(module, preprocessing, label, file.read_bytes() + neighbours.source)
+
+
+def _label(chosen: str, seed: int | None, asked: bool | None, config: Mapping[str, Any]) -> str:
+    """What the weights are called; a configuration may name them under ``weights``."""
+    if seed is not None:
+        return chosen
+    if chosen not in ("", "pretrained"):
+        return f"file:{Path(chosen).name}"
+    told = str(config.get("weights") or "")
+    if asked is False or not (asked or told):
+        return AS_BUILT
+    return f"pretrained:{told}" if told else "pretrained"
+
+
+def _asked_pretrained(
+    factory: Callable[..., object], options: dict[str, Any], chosen: str, shapes_only: bool, what: str
+) -> bool | None:
+    """Whether the function is asked for trained weights; None where it has no such parameter. Completes its options."""
+    parameter = inspect.signature(factory).parameters.get("pretrained")
+    if parameter is None:
+        if chosen == "pretrained":
+            raise MurineError(
+                f"{what} has no parameter `pretrained`, so it cannot be asked for trained weights; leave @pretrained "
+                "out, or give @FILE."
+            )
+        return None
+    if chosen not in ("", "pretrained") or shapes_only:
+        options["pretrained"] = False
+    elif chosen == "pretrained":
+        options["pretrained"] = True
+    default = parameter.default is not parameter.empty and parameter.default
+    return bool(options.get("pretrained", default))
+
+
+def _factory(file: Path, call: str) -> tuple[Callable[..., object], dict[str, Any]]:
+    """Run a file and look up the function, with the options in its brackets."""
+    # Two files of one name are two modules.
+    place = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]
+    loader = _AsItStands(f"murine_user_{file.stem}_{place}", str(file))
+    spec = ModuleSpec(loader.name, loader, origin=loader.path)
+    spec.has_location = True
+    imported = module_from_spec(spec)
+    sys.modules[spec.name] = imported  # dataclasses look their module up there
+    try:
+        with _explained(f"{str(file)!r} cannot be imported"):
+            loader.exec_module(imported)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
+    function, inside = calls.split(call) or (call, "")
+    factory = getattr(imported, function, None)
+    if not callable(factory):
+        own = {n: f for n, f in vars(imported).items() if getattr(f, "__module__", "") == spec.name}
+        names = [n for n, value in own.items() if inspect.isfunction(value) and not n.startswith("_")]
+        raise MurineError(
+            f"{str(file)!r} has no function {function!r}{nearest(function, names) or '.'} It has: {', '.join(names)}."
+        )
+    if isinstance(factory, nn.Module):
+        raise MurineError(
+            f"{function!r} in {str(file)!r} is a network; expected a function that returns one: "
+            f"def build(): return {function}"
+        )
+    with _explained(f"{function!r} in {str(file)!r} cannot be called"):
+        return factory, calls.options(inside, factory, f"{function!r} in {str(file)!r}")
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Turn whatever a user's code raises into a `MurineError`, but an interruption from the keyboard."""
+    try:
+        yield
+    except (MurineError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # SystemExit, too: one network must not end the others
+        raise MurineError(f"{what}: {reason_of(error)}") from error
+
+
+# --------------------------------------------------------------------------------- preprocessing
+
+
+def _preprocessing(module: nn.Module, config: Mapping[str, Any], input_size: tuple[int, int] | None) -> Preprocessing:
+    size = input_size or tuple(config.get("input_size") or (224, 224))[-2:]
+    channels = adaptation.n_channels(module, config, size)
+    preprocessing = Preprocessing.from_config(config, input_size, channels)
+    if channels == 1 and not config.get("input_size"):
+        # So that whatever shows the network an image of its own accord knows.
+        module.default_cfg = {**config, "input_size": (1, *preprocessing.input_size)}  # type: ignore[assignment]
+    return preprocessing
+
+
+@cache
+def _say_once(text: str) -> None:
+    log.warning("%s", text)
+
+
+def _tell(name: str, tower: str, config: Mapping[str, Any], preprocessing: Preprocessing) -> None:
+    """Say once for each network what was assumed about it."""
+    if tower:
+        _say_once(f"{name} takes more than images: its layers are those of the part that takes images alone, {tower}.")
+    missing = [key for key in ("mean", "std") if key not in config]
+    if missing:
+        channels = preprocessing.n_channels
+        example = "(0.485, 0.456, 0.406)" if channels == 3 else "(0.45,)"
+        size = f", and at {' x '.join(map(str, preprocessing.input_size))} px" if "input_size" not in config else ""
+        _say_once(
+            f"{name} does not say how its images are normalised ({' and '.join(missing)} in the module's default_cfg), "
+            f"so pixels go in from 0 to 1{size}. If it was trained on others, set for example module.default_cfg = "
+            f'{{"input_size": ({channels}, 224, 224), "mean": {example}, "std": ...}}; mean 0 and std 1 say that this '
+            "is right."
+        )
+
+
+# --------------------------------------------------------------------------------- imports
+
+
+class _AsItStands(SourceFileLoader):
+    """Runs a file as it is now: Python's cache of compiled files goes by size and whole seconds, so it may be stale,
+    and a full disk leaves half a file in it."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
+class _Neighbours:
+    """Modules that a user's file imports from its own folder, as Python lets a script do.
+
+    They are known by their names only while the file is at work: the `helper` of another folder is another module."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self.modules: dict[str, ModuleType] = {}
+        self._aside: dict[str, ModuleType] = {}
+        self._others: set[str] = set()
+
+    def enter(self) -> None:
+        self._aside = {name: module for name, module in sys.modules.items() if self._in_the_way(name, module)}
+        for name in self._aside:
+            del sys.modules[name]
+        self._others = set(sys.modules)
+        sys.modules.update(self.modules)
+        sys.path.insert(0, str(self.folder))
+        importlib.invalidate_caches()
+
+    def leave(self) -> None:
+        self.note()
+        for name in self.modules:
+            sys.modules.pop(name, None)
+        sys.modules.update(self._aside)
+        if str(self.folder) in sys.path:
+            sys.path.remove(str(self.folder))
+
+    def note(self) -> None:
+        """Take note of what has been imported from the folder."""
+        new = [name for name in sys.modules if name not in self._others and self._is_here(name)]
+        self.modules |= {name: sys.modules[name] for name in new}
+
+    def follow(self, module: nn.Module) -> None:
+        """Let a network import its neighbours when it runs, too."""
+        if self.modules and hasattr(module, "register_forward_pre_hook"):
+            module.register_forward_pre_hook(lambda *_: self.enter())
+            module.register_forward_hook(lambda *_: self.leave(), always_call=True)
+
+    @property
+    def source(self) -> bytes:
+        """The files of all neighbours."""
+        files = sorted({(name, getattr(module, "__file__", None) or "") for name, module in self.modules.items()})
+        return b"".join(name.encode() + b"\0" + Path(file).read_bytes() for name, file in files if file.endswith(".py"))
+
+    def _is_here(self, name: str) -> bool:
+        """Whether a module's package, or itself, lies in the folder."""
+        top = sys.modules.get(name.partition(".")[0])
+        spec = getattr(top, "__spec__", None)
+        if spec is None or name.partition(".")[0] == "murine" or name.startswith("murine_user_"):
+            return False
+        places = [*(getattr(spec, "submodule_search_locations", None) or [])] or [spec.origin or ""]
+        return any(Path(place).parent == self.folder for place in places)
+
+    def _in_the_way(self, name: str, module: ModuleType) -> bool:
+        """Whether a module from elsewhere has the name of a neighbour; Python's own and installed ones stay."""
+        top = name.partition(".")[0]
+        if top in sys.stdlib_module_names or top in ("murine", "__main__", "__mp_main__"):
+            return False
+        beside = (self.folder / f"{top}.py").is_file() or (self.folder / top / "__init__.py").is_file()
+        file = getattr(module, "__file__", None) or ""
+        installed = any(file.startswith(sysconfig.get_path(kind)) for kind in ("purelib", "platlib"))
+        return beside and not installed
+
+
+@contextmanager
+def _neighbours(file: Path) -> Iterator[_Neighbours]:
+    neighbours = _Neighbours(file.parent)
+    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # a cache would be stale within a second
+    neighbours.enter()
+    try:
+        yield neighbours
+    finally:
+        neighbours.leave()
+        sys.dont_write_bytecode = writes
