@@ -191,7 +191,7 @@ def test_pictures_have_room_for_long_paths(murine, tmp_path):
         (["vgg16", "vgg19", "vgg11", "--shortlist", "4"], "4 clusters of 3 networks"),
         (["vgg16", "vgg19", "--figure", "f.gif"], "pictures are written as .png, .pdf, .svg"),
         (["--suite", "neurn45"], "there is no suite 'neurn45'; did you mean neurn44"),
-        (["vgg16", "{nets}:wrong"], "Net cannot be run on an input of 3 x 32 x 32"),
+        (["vgg16", "{nets}:wrong"], "Net fails on an input of 3 x 32 x 32"),
         (["vgg16", "{nets}:nothing"], "is empty: of the 1 layers that ran (identity) none"),
         (["vgg16", "{nets}:none"], "has no function 'none'"),
     ],

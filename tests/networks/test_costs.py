@@ -108,7 +108,9 @@ def test_kinds_of_convolution():
 
 def test_images_that_do_not_fit_are_refused():
     module, _ = zoo.skeleton("torchvision:inception_v3", input_size=64)
-    with pytest.raises(MurineError, match="the network does not accept images of 3 x 64 x 64, or needs their numbers"):
+    with pytest.raises(
+        MurineError, match="the network cannot be run without numbers on images of 3 x 64 x 64: RuntimeError"
+    ):
         costs.work_of(module, (64, 64))
 
 

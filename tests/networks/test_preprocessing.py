@@ -9,9 +9,11 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize
+from torchvision.transforms.functional import rgb_to_grayscale
 
 from murine.errors import MurineError
-from murine.networks.preprocessing import Preprocessing
+from murine.networks.memory import available_memory
+from murine.networks.preprocessing import Preprocessing, input_size_of
 from murine.scenes import photographs
 from murine.stimuli import StimulusSet
 
@@ -109,14 +111,77 @@ def test_the_size_can_be_replaced():
         ({"mean": (0.5,)}, None),
         ({"std": ("a", 1, 1)}, None),
         ({"channel_order": "RBG"}, None),
-        ({}, 0),
-        ({}, (64, -1)),
-        ({}, (64, 64, 64)),
+        ({"std": (0.2, 0.2)}, None),
+        ({"input_size": (1, 8, 8), "mean": (0.1, 0.2, 0.3)}, None),
+        ({"input_size": (3, 0, 8)}, None),
+        ({"input_size": (3, "a", 8)}, None),
     ],
 )
 def test_what_cannot_be_done_is_refused(config, size):
-    with pytest.raises(MurineError, match="the network's preprocessing cannot be used"):
+    with pytest.raises(MurineError, match="the network's preprocessing cannot be used") as caught:
         Preprocessing.from_config(config, size)
+    assert "pydantic" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (0, "the input size is 0 x 0; both must be at least 1"),
+        ((64, -1), "the input size is 64 x -1; both must be at least 1"),
+        ((64, 64, 64), "the input size .* is not understood"),
+        ((), "the input size .* is not understood"),
+        (64.5, "the input size 64.5 is not understood; expected one whole number"),
+        ("64", "the input size '64' is not understood"),
+        (True, "both must be at least 1"),
+        (999_999, r"the input size 999999 x 999999 is too large: two images, .* take 47,999.9 GB, and .* available"),
+    ],
+)
+def test_sizes_that_make_no_sense_are_refused(size, message, unchecked):
+    for refused in (lambda: Preprocessing.from_config({}, size), lambda: input_size_of(size)):
+        with pytest.raises(MurineError, match=message):
+            refused()
+
+
+def test_sizes():
+    assert input_size_of(None) is None
+    assert input_size_of(64) == input_size_of(np.int64(64)) == input_size_of([64, 64]) == (64, 64)
+    assert input_size_of((64, 80)) == (64, 80)
+
+
+def test_more_images_than_memory_holds_are_refused_before_any_is_made(grey):
+    side = int((available_memory() / (3 * 4 * 20)) ** 0.5)  # twenty of them would fit once, but not twice
+    with pytest.raises(MurineError, match=f"the input size {side} x {side} is too large: 20 images of it take"):
+        Preprocessing(input_size=(side, side)).apply(grey)
+
+
+# --------------------------------------------------------------------------------- one channel
+
+
+@pytest.mark.parametrize("kind", ["grey", "colour"])
+def test_networks_of_one_channel_see_luminance(kind, request):
+    stimuli = request.getfixturevalue(kind)
+    ours = Preprocessing.from_config({"input_size": (1, 50, 60), "mean": (0.4,), "std": (0.2,)})
+    assert ours.n_channels == 1
+    shown = ours.apply(stimuli)
+    assert shown.shape == (20, 1, 50, 60)
+    for image, result in zip(stimuli.images, shown, strict=True):
+        expected = np.asarray(Image.fromarray(image).convert("L"), float) / 255  # Pillow rounds to bytes
+        np.testing.assert_allclose(result[0].numpy() * 0.2 + 0.4, expected, atol=0.51 / 255)
+    torch.testing.assert_close(shown * 0.2 + 0.4, rgb_to_grayscale(as_tensor(stimuli)), rtol=0, atol=3e-4)
+
+
+def test_grey_images_enter_one_channel_as_they_are(grey):
+    ours = Preprocessing.from_config({}, (50, 60), 1)
+    assert (ours.mean, ours.std) == ((0,), (1,))
+    np.testing.assert_array_equal(np.rint(255 * ours.apply(grey)[:, 0].numpy()), grey.images)
+
+
+def test_other_numbers_of_channels_are_refused():
+    with pytest.raises(MurineError, match=r"takes images of 4 channels; expected 3 \(RGB\) or 1 \(grey\)"):
+        Preprocessing.from_config({"input_size": (4, 8, 8)})
+    with pytest.raises(ValidationError, match="mean has 2 values and std 2"):
+        Preprocessing(input_size=(8, 8), mean=(0.0, 0.0), std=(1.0, 1.0))
 
 
 def test_unknown_settings_and_changes_are_refused():

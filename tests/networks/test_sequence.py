@@ -262,7 +262,7 @@ def test_unknown_vocabulary():
 
 
 def test_a_network_that_cannot_be_run():
-    with pytest.raises(MurineError, match=r"Linear cannot be run on an input of 3 x 224 x 224 .*RuntimeError"):
+    with pytest.raises(MurineError, match=r"Linear fails on an input of 3 x 224 x 224 .*RuntimeError"):
         layer_sequence(nn.Linear(7, 2))
     with pytest.raises(MurineError, match="sequence of Identity is empty"):
         layer_sequence(nn.Identity(), torch.rand(2, 3, 8, 8))

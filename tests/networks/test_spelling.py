@@ -141,7 +141,7 @@ def test_networks_from_files(tmp_path):
     assert spell([f"{file}:counts"])[0].source == "built with numbers"
     with pytest.raises(MurineError, match="is empty"):
         spell([f"{file}:nothing"])
-    with pytest.raises(MurineError, match="Linear cannot be run on an input of 3 x 224 x 224"):
+    with pytest.raises(MurineError, match="Linear fails on an input of 3 x 224 x 224"):
         spell([f"{file}:narrow"])
 
 

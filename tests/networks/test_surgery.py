@@ -351,7 +351,9 @@ def test_what_does_not_fit_is_refused_and_leaves_the_network_alone():
     )
     refused("the place 'around:stem' is not understood; expected input, image, after:PATTERN", k3, "around:stem")
     refused(
-        "the network does not accept the image on trial, 2 x 1 x 9 x 9: RuntimeError", k3, probe=torch.rand(2, 1, 9, 9)
+        "the network fails on the image on trial, 2 x 1 x 9 x 9, before anything is put in: RuntimeError",
+        k3,
+        probe=torch.rand(2, 1, 9, 9),
     )
     refused("unknown layer 'nern'; did you mean neurn", "nern")
     refused(
@@ -425,6 +427,7 @@ def test_one_spelling_of_a_layer():
         ),
         ("c++/net.py:make+lrn@w.pt", Choice("c++/net.py:make", "w.pt", "lrn(size=5)@input")),
         ("resnet18@net.py:f+x", Choice("resnet18", "net.py:f+x")),
+        ("a/me@home/c++/net.py:f+lrn@w@x.pt", Choice("a/me@home/c++/net.py:f", "w@x.pt", "lrn(size=5)@input")),
         ("torchvision:alexnet+divisive", Choice("torchvision:alexnet", "", "divisive(sigma=2.0)@input")),
     ],
 )

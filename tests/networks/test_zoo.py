@@ -97,10 +97,25 @@ def test_random_weights_are_those_of_the_seed():
     assert weights.digest(first.module) != weights.digest(other.module)
 
 
-@pytest.mark.parametrize("text", ["random", "random:", "random:x", "random:-1", "random:1.5"])
+@pytest.mark.parametrize("text", ["random", "random:", "random:x", "random:-1", "random:1.5", "random:²", "random:٣"])
 def test_seeds_that_make_no_sense_are_refused(text):
     with pytest.raises(MurineError, match=f"the weights '{text}' are not understood; expected random:SEED"):
         zoo.load(f"test_resnet@{text}")
+
+
+def test_seeds_have_at_most_64_bits():
+    assert zoo.load(f"test_resnet@random:{2**64 - 1}").role == "random"
+    for seed in (2**64, 10**100):
+        with pytest.raises(
+            MurineError, match=r"the seed of 'random:1.* is too large; expected 0 to 18446744073709551615"
+        ):
+            zoo.load(f"test_resnet@random:{seed}")
+
+
+def test_input_sizes_are_checked_before_anything_is_built():
+    for load in (zoo.load, zoo.skeleton):
+        with pytest.raises(MurineError, match="the input size 999999 x 999999 is too large"):
+            load("test_vit@random:0", input_size=999_999)
 
 
 def test_preprocessing_is_the_networks_own_or_of_the_size_asked_for():
@@ -118,7 +133,7 @@ def test_transformers_are_built_for_the_size_asked_for():
     assert network.preprocessing.input_size == (64, 64)
     assert network.module(torch.zeros(2, 3, 64, 64)).shape == (2, 1000)
     assert network.digest != zoo.load("test_vit@random:0").digest
-    with pytest.raises(MurineError, match=r"cannot be built for inputs of \(100, 100\)"):
+    with pytest.raises(MurineError, match=r"cannot be built for images of 100 x 100 px"):
         zoo.load("twins_pcpvt_small@random:0", input_size=100)
 
 
@@ -225,7 +240,7 @@ def file(tmp_path):
 
 def test_a_factory(file):
     network = zoo.load(f"{file}:plain")
-    assert (network.name, network.weights, network.role) == ("nets.py:plain", "own", "trained")
+    assert (network.name, network.weights, network.role) == ("nets.py:plain", "as built", "as built")
     assert network.preprocessing == Preprocessing(input_size=(20, 24), mean=(0.1, 0.2, 0.3), channel_order="BGR")
     assert not network.module.training
     assert zoo.load(f"{file}:plain", input_size=32).preprocessing.input_size == (32, 32)
@@ -245,6 +260,7 @@ def test_a_factory(file):
 def test_random_weights_of_a_factory(file):
     own = zoo.load(f"{file}:trained")
     assert (own.module.conv.weight == 0.5).all()
+    assert (own.weights, own.role) == ("pretrained", "trained")
     assert zoo.load(f"{file}:trained@pretrained").digest == own.digest
     for function in (
         "trained",

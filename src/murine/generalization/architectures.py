@@ -389,8 +389,8 @@ def _try(module: nn.Module, name: str, n_classes: int, side: int) -> None:
             logits = module(images)
     except Exception as error:
         raise MurineError(
-            f"the network {name!r} fails on images of {side} x {side} px: {reason_of(error)}. If they are too small "
-            "for it, enlarge them with --prepare size=64 or more, or choose one made for small images: "
+            f"the network {name!r} fails on images of {side} x {side} px: {reason_of(error).rstrip('.')}. If they are "
+            "too small for it, enlarge them with --prepare size=64 or more, or choose one made for small images: "
             f"{', '.join(known_networks())}."
         ) from error
     if tuple(logits.shape) != (2, n_classes):

@@ -49,6 +49,8 @@ def unwrapped(module: nn.Module) -> nn.Module:
     while (inner := _inside(module)) is not None:
         module = inner
     for child in list(module.modules()):
+        if isinstance(child, torch.jit.ScriptModule):
+            continue
         child.__dict__.pop("_compiled_call_impl", None)  # of nn.Module.compile()
         for name, part in list(child._modules.items()):
             while part is not None and (inner := _inside(part)) is not None:
@@ -58,11 +60,11 @@ def unwrapped(module: nn.Module) -> nn.Module:
 
 def _inside(module: nn.Module) -> nn.Module | None:
     """What a wrapper holds, or None."""
-    compiled = module._modules.get("_orig_mod")
-    if compiled is not None:
-        return compiled
+    children = dict(module.named_children())
+    if "_orig_mod" in children:
+        return children["_orig_mod"]
     wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel, torch.optim.swa_utils.AveragedModel)
-    return module._modules.get("module") if isinstance(module, wrappers) else None
+    return children.get("module") if isinstance(module, wrappers) else None
 
 
 class ImageEncoder(nn.Module):
@@ -173,7 +175,7 @@ def initialise_lazy(module: nn.Module, n_channels: int, size: tuple[int, int], n
     except Exception as error:
         raise MurineError(
             f"the network {name!r} has lazy modules, whose weights are made when it first sees an image, but it fails "
-            f"on an image of {n_channels} x {size[0]} x {size[1]}: {reason_of(error)}."
+            f"on an image of {n_channels} x {size[0]} x {size[1]}: {reason_of(error).rstrip('.')}."
         ) from error
     if missed := [key for key, child in module.named_modules() if any(map(is_lazy, child.parameters(recurse=False)))]:
         raise MurineError(

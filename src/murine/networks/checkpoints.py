@@ -147,7 +147,9 @@ def load_file_into(
     try:
         module.load_state_dict(dict(state), strict=False)
     except Exception as error:  # quantised modules check more than names and shapes
-        raise MurineError(f"the weights {str(file)!r} do not fit {network!r}: {reason_of(error)}.") from error
+        raise MurineError(
+            f"the weights {str(file)!r} do not fit {network!r}: {reason_of(error).rstrip('.')}."
+        ) from error
 
 
 def _needed(own: Mapping[str, object]) -> set[str]:
@@ -159,6 +161,8 @@ def _without_wrappers(state: Mapping[str, Tensor], own: Mapping[str, object]) ->
     """Take ``module.`` from the start of names and ``_orig_mod.`` from any place, where the network has none."""
     found: dict[str, Tensor] = {}
     for name, tensor in state.items():
+        if name == "n_averaged" and name not in own:  # how many weights torch's AveragedModel has averaged
+            continue
         inner, before = name, ""
         while inner != before and inner not in own:
             before, inner = inner, _WRAPPED.sub("", inner, count=1)

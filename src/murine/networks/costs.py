@@ -171,7 +171,7 @@ def work_of(module: nn.Module, input_size: tuple[int, int], layers: str = "all",
     except BaseException as error:  # of any type: every network fails in its own way
         raise MurineError(
             f"the network cannot be run without numbers on images of {n_channels} x {input_size[0]} x "
-            f"{input_size[1]}: {reason_of(error)}."
+            f"{input_size[1]}: {reason_of(error).rstrip('.')}."
         ) from error
     finally:
         for handle in handles:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
@@ -138,7 +138,7 @@ class Preprocessing(BaseModel):
         return (images - mean) / std
 
 
-def input_size_of(given: int | Sequence[int] | None) -> tuple[int, int] | None:
+def input_size_of(given: SupportsIndex | Sequence[int] | None) -> tuple[int, int] | None:
     """Return (height, width) of what was asked for: one number for a square, or two; None for the network's own.
 
     Raises

@@ -378,7 +378,8 @@ def trace(module: nn.Module, inputs: Tensor | None = None) -> list[Layer]:
         except BaseException as error:  # networks raise what they like
             shape = " x ".join(str(size) for size in inputs.shape[1:])
             raise MurineError(
-                f"{type(module).__name__} fails on an input of {shape} (channels x height x width): {reason_of(error)}."
+                f"{type(module).__name__} fails on an input of {shape} (channels x height x width): "
+                f"{reason_of(error).rstrip('.')}."
             ) from error
     return recorder.layers
 

@@ -204,7 +204,7 @@ def _torchvision(name: str, size: tuple[int, int] | None) -> tuple[nn.Module, An
             module: nn.Module = builder(**options, **given)
         except (AssertionError, ValueError) as error:
             raise MurineError(
-                f"{name} cannot be built for images of {height} x {width} px: {reason_of(error)}."
+                f"{name} cannot be built for images of {height} x {width} px: {reason_of(error).rstrip('.')}."
             ) from error
         return module
 

@@ -177,7 +177,7 @@ def insert(
         except Exception as error:
             _take_out(module, sites)
             raise MurineError(
-                f"with {variant} the network fails: {reason_of(error)}. The layer met "
+                f"with {variant} the network fails: {reason_of(error).rstrip('.')}. The layer met "
                 f"{_shapes(sites)}; the network is as it was."
             ) from error
     for part in (getattr(module, HOLDER), *(site.layer for site in sites)):
@@ -367,7 +367,8 @@ def _meet(
         module(images)
     except Exception as error:
         raise MurineError(
-            f"the network fails on the image on trial, {_shape(images)}, before anything is put in: {reason_of(error)}."
+            f"the network fails on the image on trial, {_shape(images)}, before anything is put in: "
+            f"{reason_of(error).rstrip('.')}."
         ) from error
     finally:
         for handle in handles:

@@ -86,7 +86,7 @@ def _create(name: str, options: dict[str, Any], pretrained: bool = False) -> nn.
         if size is None:
             raise
         raise MurineError(
-            f"{name} cannot be built for images of {size[0]} x {size[1]} px: {reason_of(error)}."
+            f"{name} cannot be built for images of {size[0]} x {size[1]} px: {reason_of(error).rstrip('.')}."
         ) from error
     return module
 

@@ -15,7 +15,7 @@ from functools import cache
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType
 from typing import Any
 
 from torch import nn
@@ -23,6 +23,7 @@ from torch import nn
 from murine.errors import MurineError, nearest, reason_of
 from murine.networks import adaptation, calls, checkpoints, weights
 from murine.networks.preprocessing import Preprocessing
+from murine.networks.state import preserved_state
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,18 @@ def name_length(text: str) -> int:
 
     An existing file wins: its path may hold any character, also @ and +."""
     ends = [i + len(".py:") for i in range(len(text)) if text.startswith(".py:", i)]
-    return next((end for end in ends if Path(text[: end - 1]).is_file()), ends[0] if ends else 0)
+    existing = next((end for end in ends if _is_file(text[: end - 1])), 0)
+    if existing or not ends:
+        return existing
+    before = text[: ends[0]].partition("@")[0]  # names of networks have no folders
+    return ends[0] if "/" in before or len(before) == ends[0] else 0
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # too long a name, or a null character in it
+        return False
 
 
 def build(
@@ -88,7 +100,8 @@ def build(
     if not file.is_file():
         raise MurineError(f"there is no file {str(file)!r}; expected path/to/file.py:factory.")
     seed = weights.seed_of(chosen)
-    with _neighbours(file) as neighbours:
+    content = file.read_bytes()
+    with preserved_state(name), _neighbours(file) as neighbours:
         with weights.seeded(seed or 0):
             factory, options = _factory(file, call)
         asked = _asked_pretrained(factory, options, chosen, shapes_only, f"{call!r} in {str(file)!r}")
@@ -104,14 +117,14 @@ def build(
             adaptation.initialise_lazy(module, preprocessing.n_channels, preprocessing.input_size, name)
             if seed is not None and asked is None and not shapes_only:
                 weights.reinitialise(whole)
-        if chosen not in ("", "pretrained") and seed is None and not shapes_only:
-            checkpoints.load_file_into(whole, chosen, name)
         neighbours.note()
+    if chosen not in ("", "pretrained") and seed is None and not shapes_only:
+        checkpoints.load_file_into(whole, chosen, name)
     neighbours.follow(module)
     if not shapes_only:
         _tell(name, tower, config, preprocessing)
     label = _label(chosen, seed, asked, config)
-    return UserNetwork(module, preprocessing, label, file.read_bytes() + neighbours.source)
+    return UserNetwork(module, preprocessing, label, content + neighbours.source)
 
 
 def _label(chosen: str, seed: int | None, asked: bool | None, config: Mapping[str, Any]) -> str:
@@ -242,12 +255,24 @@ class _Neighbours:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
-        self.modules: dict[str, ModuleType] = {}
-        self._aside: dict[str, ModuleType] = {}
+        self.modules: dict[str, Any] = {}
+        self._aside: dict[str, Any] = {}
+        self._names: set[str] = set()
         self._others: set[str] = set()
 
     def enter(self) -> None:
-        self._aside = {name: module for name, module in sys.modules.items() if self._in_the_way(name, module)}
+        files = [path for path in self.folder.iterdir() if path.suffix == ".py" or path.is_dir()]
+        self._names = {path.stem for path in files} - {"murine", "__main__", "__mp_main__", *sys.stdlib_module_names}
+        regular = {
+            path.stem for path in files if path.suffix == ".py" or (path / "__init__.py").is_file()
+        } & self._names
+        installed = tuple(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
+        # Modules from elsewhere with the name of a neighbour; installed ones stay.
+        self._aside = {
+            name: module
+            for name, module in sys.modules.items()
+            if name.partition(".")[0] in regular and not (getattr(module, "__file__", None) or "").startswith(installed)
+        }
         for name in self._aside:
             del sys.modules[name]
         self._others = set(sys.modules)
@@ -265,7 +290,8 @@ class _Neighbours:
 
     def note(self) -> None:
         """Take note of what has been imported from the folder."""
-        new = [name for name in sys.modules if name not in self._others and self._is_here(name)]
+        candidates = [name for name in sys.modules if name.partition(".")[0] in self._names]
+        new = [name for name in candidates if name not in self._others and self._is_here(name)]
         self.modules |= {name: sys.modules[name] for name in new}
 
     def follow(self, module: nn.Module) -> None:
@@ -281,23 +307,12 @@ class _Neighbours:
         return b"".join(name.encode() + b"\0" + Path(file).read_bytes() for name, file in files if file.endswith(".py"))
 
     def _is_here(self, name: str) -> bool:
-        """Whether a module's package, or itself, lies in the folder."""
-        top = sys.modules.get(name.partition(".")[0])
-        spec = getattr(top, "__spec__", None)
-        if spec is None or name.partition(".")[0] == "murine" or name.startswith("murine_user_"):
+        """Whether the package of a module, or itself, lies in the folder."""
+        spec = getattr(sys.modules.get(name.partition(".")[0]), "__spec__", None)
+        if spec is None:
             return False
-        places = [*(getattr(spec, "submodule_search_locations", None) or [])] or [spec.origin or ""]
+        places = [*(spec.submodule_search_locations or [])] or [spec.origin or ""]
         return any(Path(place).parent == self.folder for place in places)
-
-    def _in_the_way(self, name: str, module: ModuleType) -> bool:
-        """Whether a module from elsewhere has the name of a neighbour; Python's own and installed ones stay."""
-        top = name.partition(".")[0]
-        if top in sys.stdlib_module_names or top in ("murine", "__main__", "__mp_main__"):
-            return False
-        beside = (self.folder / f"{top}.py").is_file() or (self.folder / top / "__init__.py").is_file()
-        file = getattr(module, "__file__", None) or ""
-        installed = any(file.startswith(sysconfig.get_path(kind)) for kind in ("purelib", "platlib"))
-        return beside and not installed
 
 
 @contextmanager

@@ -123,10 +123,10 @@ def skeleton(
     MurineError
         As `load`.
     """
-    choice = Choice.parse(choice) if isinstance(choice, str) else choice
-    choice = Choice(choice.name, "" if choice.name in controls else "random:0", choice.variant)
+    asked = Choice.parse(choice) if isinstance(choice, str) else choice
+    choice = Choice(asked.name, "" if asked.name in controls else "random:0", asked.variant)
     size = input_size_of(input_size)
-    with preserved_state(str(choice)), _explained(choice):
+    with preserved_state(str(asked)), _explained(asked):
         try:
             with torch.device("meta"):
                 built = _built(choice, size, shapes_only=True)
