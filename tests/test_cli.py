@@ -198,7 +198,7 @@ def test_several_metrics_sizes_and_twins(murine, tmp_path):
     assert ran.code == 0, ran.err
     rows = json.loads(ran.out)
     assert sorted((row["network"], row["weights"], row["role"]) for row in rows) == [
-        ("net.py:net", "own", "trained"),
+        ("net.py:net", "as built", "as built"),
         ("net.py:net", "random:0", "random"),
         ("net.py:net", "random:1", "random"),
         ("pixels", "none", "control"),
@@ -339,7 +339,7 @@ import pathlib, time
 from torch import nn
 
 class Net(nn.Module):
-    default_cfg = {"input_size": (3, 16, 16)}
+    default_cfg = {"input_size": (3, 16, 16), "mean": (0, 0, 0), "std": (1, 1, 1)}
 
     def __init__(self):
         super().__init__()

@@ -33,6 +33,7 @@ from murine.report.boards import read_boards
 from murine.report.charts import columns, extent
 from murine.report.figures import heatmap_figure, leaderboard_figure, write_figures
 from murine.report.page import write_report
+from murine.report.palette import LIGHT
 from murine.report.texts import finding, p_value
 
 N_STIMULI, N_LATENT = 44, 6
@@ -45,14 +46,14 @@ HOSTILE = "</script><img src=x onerror=\"document.title='harmed'\"><!-- & %{x} $
 
 #: Name, weights and how much of the latent variables a network shows.
 NETWORKS = (
-    ("folder/mine.py:net", "own", 1.2),
+    ("folder/mine.py:net", "pretrained", 1.2),
     ("folder/mine.py:net", "random:0", 0.5),
     ("folder/mine.py:net", "random:1", 0.4),
     ("other", "tag", 0.9),
     ("other", "random:0", 0.2),
     ("pixels", "none", 0.15),
 )
-ROLES = {"none": "control", "random": "random"}
+ROLES = {"none": "control", "random": "random", "as built": "as built"}
 
 
 def recording(areas=("VISp", "VISl"), noise=1.0):
@@ -269,8 +270,8 @@ def test_the_finding_is_what_the_data_say(atlas, page):
     assert (f"{alike} other" if alike else "it can be told apart from all others") in text
     score = table.set_index(["network", "weights"]).ceiled
     pairs = [
-        (("folder/mine.py:net", "own"), ("folder/mine.py:net", "random:0")),
-        (("folder/mine.py:net", "own"), ("folder/mine.py:net", "random:1")),
+        (("folder/mine.py:net", "pretrained"), ("folder/mine.py:net", "random:0")),
+        (("folder/mine.py:net", "pretrained"), ("folder/mine.py:net", "random:1")),
         (("other", "tag"), ("other", "random:0")),
     ]
     higher = sum(score[a] > score[b] for a, b in pairs)
@@ -278,6 +279,24 @@ def test_the_finding_is_what_the_data_say(atlas, page):
     assert "optimistic" not in text
     assert "optimistic" not in finding(read_boards(atlas, cortex="allen-2p")[0])  # matrices are halved, too
     assert text in page.plain.replace("\xa0", " ")
+
+
+def test_networks_as_built_have_a_role_of_their_own(tmp_path):
+    """Nobody says whether they were trained: neither drawn as trained nor compared with twins as if they were."""
+    networks = (("a.py:net", "as built", 1.0), ("a.py:net", "random:0", 0.4), ("b", "tag", 0.9))
+    atlas = fill(Atlas(tmp_path / "atlas"), recording(), networks)
+    board = read_boards(atlas)[0]
+    assert not board.twins
+    page = report(atlas, tmp_path)
+    assert "1 trained, 1 as built, 1 with random weights" in page.plain.replace("\xa0", " ")
+    chips = [attributes["class"] for tag, attributes in page.tags if tag == "span" and "class" in attributes]
+    assert {"role trained", "role as built", "role random"} <= set(chips)
+    style = "".join(page.styles)
+    assert style.count(f"--as-built:{LIGHT['as built']};") == 1
+    assert ".role.as.built .mark" in style
+    best = leaderboards(atlas).iloc[0]
+    if best.role == "as built":
+        assert "(as built)" in finding(board)
 
 
 def test_twins_are_compared_sample_by_sample(atlas):
@@ -415,10 +434,10 @@ def test_scores_above_the_ceiling_are_listed_or_said_to_be_none(atlas, tmp_path)
 
 MARKUP = "<i>net</i> &lt;"
 HOSTILE_NETWORKS = (
-    (HOSTILE, "own", 1.0),
+    (HOSTILE, "pretrained", 1.0),
     (HOSTILE, "random:0", 0.4),
-    (f"x.py:{HOSTILE}", "own", 0.6),
-    (MARKUP, "own", 0.3),
+    (f"x.py:{HOSTILE}", "pretrained", 0.6),
+    (MARKUP, "pretrained", 0.3),
 )
 
 
@@ -524,8 +543,8 @@ def test_results_that_cannot_be_ranked_together_have_boards_of_their_own(tmp_pat
 
 def test_labels_are_short_but_unique(tmp_path):
     networks = (
-        ("a.py:net", "own", 1.0),
-        ("b.py:net", "own", 0.9),
+        ("a.py:net", "pretrained", 1.0),
+        ("b.py:net", "pretrained", 0.9),
         ("c.py:only", "one", 0.8),
         ("c.py:only", "two", 0.7),
         ("pixels", "none", 0.2),

@@ -39,6 +39,7 @@ class Role(StrEnum):
     """Whose architecture is to explain something."""
 
     trained = "trained"
+    as_built = "as built"
     random = "random"
 
 
@@ -186,7 +187,12 @@ def explain(
     atlas: AtlasOption = Path("atlas"),
     cortex: Annotated[str | None, typer.Option("--cortex", help="Results against this cortex.")] = None,
     metric: Annotated[str | None, typer.Option("--metric", help="Results by this metric.")] = None,
-    role: Annotated[Role, typer.Option("--role", help="Networks with trained or with random weights.")] = Role.trained,
+    role: Annotated[
+        Role,
+        typer.Option(
+            "--role", help="Networks that are trained, as their functions built them, or with random weights."
+        ),
+    ] = Role.trained,
     input_size: Annotated[str | None, typer.Option("--input-size", help="Results at this size, as 64x64.")] = None,
     file: Annotated[
         list[Path] | None,

@@ -14,6 +14,7 @@ Nothing in them depends on where the folder is.
 from murine.download.bucket import Bucket
 from murine.download.fetching import Outcome, fetch, require_all
 from murine.download.planning import Plan, plan
+from murine.download.proxies import proxy_of, proxy_trouble
 from murine.download.records import Record, read_record, remove, untouched, verified, verify
 from murine.download.remote import Check, Remote, Transfer
 
@@ -27,6 +28,8 @@ __all__ = [
     "Transfer",
     "fetch",
     "plan",
+    "proxy_of",
+    "proxy_trouble",
     "read_record",
     "remove",
     "require_all",

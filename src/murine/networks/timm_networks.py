@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from torch import nn
 
+from murine.download import proxy_of, proxy_trouble
 from murine.errors import MurineError, nearest, reason_of
 from murine.networks import checkpoints, weights
 
@@ -104,8 +104,9 @@ def _pretrained(name: str, options: dict[str, Any]) -> tuple[nn.Module, str]:
         raise
     except Exception as error:  # whatever the hub's client raises: there is no common type
         where = config.hf_hub_id or config.url or "the hub"
+        reason = proxy_trouble() or "; ".join(filter(None, (reason_of(error), proxy_of(_endpoint()))))
         raise MurineError(
-            f"the pretrained weights of {name!r} could not be fetched from {where} ({reason_of(error)}). Without a "
+            f"the pretrained weights of {name!r} could not be fetched from {where} ({reason}). Without a "
             f"network: {name}@FILE for weights you have (safetensors or a state dict), {name}@random:0 for random "
             "ones, or a filled Hugging Face cache (HF_HOME)."
         ) from error
@@ -113,19 +114,25 @@ def _pretrained(name: str, options: dict[str, Any]) -> tuple[nn.Module, str]:
     return module, f"pretrained:{tag}" if tag else "pretrained"
 
 
+def _endpoint() -> str:
+    from huggingface_hub import constants
+
+    return str(constants.ENDPOINT)
+
+
 @contextmanager
 def _hub_within_reach() -> Iterator[None]:
     """Where the hub cannot be reached, let its client use its cache alone: by itself it would retry for a minute."""
     from huggingface_hub import constants
 
-    address = urlsplit(constants.ENDPOINT)
+    address = urlsplit(_endpoint())
     offline = constants.HF_HUB_OFFLINE
-    host = address.hostname or ""
-    by_proxy = {address.scheme, "all"} & set(getproxies()) and not proxy_bypass(host)
-    if not offline and not by_proxy:
+    if proxy_trouble():
+        constants.HF_HUB_OFFLINE = True
+    elif not offline and not proxy_of(_endpoint()):
         port = address.port or (443 if address.scheme == "https" else 80)
         try:
-            socket.create_connection((host, port), timeout=CONNECTION_TIMEOUT).close()
+            socket.create_connection((address.hostname or "", port), timeout=CONNECTION_TIMEOUT).close()
         except OSError:
             constants.HF_HUB_OFFLINE = True
     try:

@@ -74,7 +74,7 @@ def _colours() -> str:
 
     def block(ground: dict[str, str], roles: dict[str, str], hues: Sequence[str], heat: Sequence[str]) -> str:
         colours = {**ground, **roles, "hues": ", ".join(hues), "heat": ", ".join(heat)}
-        return "{" + "".join(f"--{name}:{colour};" for name, colour in colours.items()) + "}"
+        return "{" + "".join(f"--{name.replace(' ', '-')}:{colour};" for name, colour in colours.items()) + "}"
 
     light = block(palette.GROUND_LIGHT, palette.LIGHT, palette.HUES_LIGHT, palette.HEAT_LIGHT)
     dark = block(palette.GROUND_DARK, palette.DARK, palette.HUES_DARK, palette.HEAT_DARK)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-#: What a network is: trained, with random weights, or a control that never learned. Shapes differ too.
-ROLES = ("trained", "random", "control")
+#: What a network is: trained, as a user's function built it (nobody says whether it was trained), with random weights,
+#: or a control that never learned. Shapes differ too.
+ROLES = ("trained", "as built", "random", "control")
 
-#: On paper and light screens: blue and vermilion (Okabe & Ito 2008), grey for what is a reference only.
-LIGHT = {"trained": "#0072b2", "random": "#d55e00", "control": "#6b7280"}
+#: On paper and light screens: blue, green and vermilion (Okabe & Ito 2008), grey for what is a reference only.
+LIGHT = {"trained": "#0072b2", "as built": "#009e73", "random": "#d55e00", "control": "#6b7280"}
 
 #: On a dark screen.
-DARK = {"trained": "#56b4e9", "random": "#f0883e", "control": "#a3abb8"}
+DARK = {"trained": "#56b4e9", "as built": "#4cc9a0", "random": "#f0883e", "control": "#a3abb8"}
 
 #: Marker of a role, as plotly and as Matplotlib call it.
-SYMBOLS = {"trained": "circle", "random": "diamond", "control": "square"}
-MARKERS = {"trained": "o", "random": "D", "control": "s"}
+SYMBOLS = {"trained": "circle", "as built": "triangle-up", "random": "diamond", "control": "square"}
+MARKERS = {"trained": "o", "as built": "^", "random": "D", "control": "s"}
 
 #: Hues that tell architectures apart (after Tol's muted scheme), on light and on dark screens.
 HUES_LIGHT = ("#0072b2", "#aa4499", "#117733", "#b8860b", "#882255", "#2aa198", "#332288", "#cc6677")

@@ -134,7 +134,7 @@ def _against_twins(board: Board) -> list[str]:
 def counts(board: Board) -> str:
     """How much went in: networks by role, sites, images."""
     roles = [(role, int((board.networks.role == role).sum())) for role in ROLES]
-    names = {"trained": "trained", "random": "with random weights", "control": "control"}
+    names = {"trained": "trained", "as built": "as built", "random": "with random weights", "control": "control"}
     networks = ", ".join(f"{n} {names[r]}" + ("s" if r == "control" and n > 1 else "") for r, n in roles if n)
     whole = board.chosen[board.chosen.stimuli == "all"]
     images = f" · {count(int(whole.n_stimuli.iloc[0]), 'image')}" if len(whole) else ""

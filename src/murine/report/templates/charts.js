@@ -23,12 +23,13 @@ const theme = () => {
   const heat = list("heat");
   return {
     ...Object.fromEntries(names.map((name) => [name, colour(name)])),
+    "as built": colour("as-built"),
     sans: colour("sans"),
     hues: list("hues"),
     heat: heat.map((c, i) => [i / (heat.length - 1), c]),
   };
 };
-const SYMBOL = { trained: "circle", random: "diamond", control: "square" };
+const SYMBOL = { trained: "circle", "as built": "triangle-up", random: "diamond", control: "square" };
 const role = (network) => (Object.hasOwn(SYMBOL, network.role) ? network.role : "control");
 
 const draw = (chart, traces, layout, look, height, width) => {
@@ -460,7 +461,7 @@ const heat = (chart, { data, rows }, look) => {
 
 // Score along depth
 
-const CONTROL_SYMBOLS = ["square", "cross", "star", "triangle-up"];
+const CONTROL_SYMBOLS = ["square", "cross", "star", "hexagon"];
 const strokes = (network, data, look) => {
   if (role(network) === "control") {
     const controls = data.networks.filter((n) => role(n) === "control");
@@ -541,7 +542,7 @@ const depth = (chart, state, look) => {
         x: single ? [0, 1] : depths,
         y: single ? [y[0], y[0]] : y,
         connectgaps: false,
-        line: { color: look_.color, width: role(network) === "trained" ? 2.2 : 1.6, dash: look_.dash },
+        line: { color: look_.color, width: ["random", "control"].includes(role(network)) ? 1.6 : 2.2, dash: look_.dash },
         marker: {
           color: names.map((layer) =>
             chosen.get(entry) === layer ? look_.color : look_.dash === "solid" ? look_.color : look.surface,
