@@ -327,9 +327,11 @@ def fails(): return nn.Sequential(nn.LazyLinear(3), nn.Linear(4, 2))
 """
 
 
-def test_lazy_networks_get_their_weights_from_an_image_of_the_size_asked_for(write, tmp_path):
+def test_lazy_networks_get_their_weights_from_an_image_of_the_size_asked_for(write, tmp_path, caplog):
     file = write(LAZY)
     small, again, large = (zoo.load(f"{file}:lazy", input_size=size) for size in (16, 16, 32))
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert [text.partition(" px")[0][-7:] for text in said] == ["16 x 16", "32 x 32"]  # once each, and under -q
     assert small.module[-1].weight.shape == (5, 8 * 8 * 8)
     assert large.module[-1].weight.shape == (5, 8 * 16 * 16)
     assert small.digest == again.digest != large.digest

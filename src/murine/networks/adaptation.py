@@ -166,10 +166,15 @@ def _first_channels(module: nn.Module) -> int:
     return 0
 
 
-def initialise_lazy(module: nn.Module, n_channels: int, size: tuple[int, int], name: str) -> None:
-    """Give lazy modules their shapes and weights, by a black image; draws from torch's global state."""
+def initialise_lazy(module: nn.Module, n_channels: int, size: tuple[int, int], name: str) -> bool:
+    """Give lazy modules their shapes and weights, by a black image; draws from torch's global state.
+
+    Returns
+    -------
+    lazy
+        Whether there were any."""
     if not any(is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers())):
-        return
+        return False
     try:
         _run(module, n_channels, size)
     except Exception as error:
@@ -182,6 +187,7 @@ def initialise_lazy(module: nn.Module, n_channels: int, size: tuple[int, int], n
             f"the network {name!r} has lazy modules that do not run on images ({', '.join(missed)}), so they have no "
             "weights. Give them their sizes, or leave them out."
         )
+    return True
 
 
 def _run(module: nn.Module, n_channels: int, size: tuple[int, int]) -> None:

@@ -114,7 +114,7 @@ def build(
             config = adaptation.config_of(module)
             # A network that takes one channel may only be known once its lazy modules have run.
             preprocessing = _preprocessing(module, config, input_size)
-            adaptation.initialise_lazy(module, preprocessing.n_channels, preprocessing.input_size, name)
+            lazy = adaptation.initialise_lazy(module, preprocessing.n_channels, preprocessing.input_size, name)
             if seed is not None and asked is None and not shapes_only:
                 weights.reinitialise(whole)
         neighbours.note()
@@ -123,6 +123,12 @@ def build(
     neighbours.follow(module)
     if not shapes_only:
         _tell(name, tower, config, preprocessing)
+        if lazy and not chosen:
+            _say_once(
+                f"{name} has lazy modules, whose weights are drawn at random now (seed 0), for images of "
+                f"{' x '.join(map(str, preprocessing.input_size))} px; give @FILE for others.",
+                logging.ERROR,  # also where warnings are not shown: its scores are those of random weights
+            )
     label = _label(chosen, seed, asked, config)
     return UserNetwork(module, preprocessing, label, content + neighbours.source)
 
@@ -216,8 +222,8 @@ def _preprocessing(module: nn.Module, config: Mapping[str, Any], input_size: tup
 
 
 @cache
-def _say_once(text: str) -> None:
-    log.warning("%s", text)
+def _say_once(text: str, level: int = logging.WARNING) -> None:
+    log.log(level, "%s", text)
 
 
 def _tell(name: str, tower: str, config: Mapping[str, Any], preprocessing: Preprocessing) -> None:
