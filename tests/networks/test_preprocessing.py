@@ -12,6 +12,7 @@ from torchvision.transforms import Compose, InterpolationMode, Normalize, Resize
 from torchvision.transforms.functional import rgb_to_grayscale
 
 from murine.errors import MurineError
+from murine.networks import preprocessing
 from murine.networks.memory import available_memory
 from murine.networks.preprocessing import Preprocessing, input_size_of
 from murine.scenes import photographs
@@ -127,14 +128,13 @@ def test_what_cannot_be_done_is_refused(config, size):
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        (0, "the input size is 0 x 0; both must be at least 1"),
-        ((64, -1), "the input size is 64 x -1; both must be at least 1"),
+        (0, "the input size is 0; expected a number from 1 to 4096"),
+        ((64, -1), "the input size is -1; expected a number from 1 to 4096"),
         ((64, 64, 64), "the input size .* is not understood"),
         ((), "the input size .* is not understood"),
         (64.5, "the input size 64.5 is not understood; expected one whole number"),
         ("64", "the input size '64' is not understood"),
-        (True, "both must be at least 1"),
-        (999_999, r"the input size 999999 x 999999 is too large: two images, .* take 47,999.9 GB, and .* available"),
+        (999_999, "the input size is 999999; expected a number from 1 to 4096"),
     ],
 )
 def test_sizes_that_make_no_sense_are_refused(size, message, unchecked):
@@ -147,6 +147,14 @@ def test_sizes():
     assert input_size_of(None) is None
     assert input_size_of(64) == input_size_of(np.int64(64)) == input_size_of([64, 64]) == (64, 64)
     assert input_size_of((64, 80)) == (64, 80)
+
+
+def test_a_size_that_does_not_fit_into_memory_is_refused(monkeypatch):
+    monkeypatch.setattr(preprocessing, "available_memory", lambda: 10**9)
+    assert input_size_of(4000) == (4000, 4000)
+    monkeypatch.setattr(preprocessing, "available_memory", lambda: 5 * 10**8)
+    with pytest.raises(MurineError, match=r"4096 x 4096 is too large: two images, .* take 0.8 GB, and 0.5 GB are"):
+        input_size_of(4096)
 
 
 def test_more_images_than_memory_holds_are_refused_before_any_is_made(grey):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, SupportsIndex
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from murine.errors import MurineError
+from murine.limits import INPUT_SIZE
 from murine.networks.memory import available_memory
 
 if TYPE_CHECKING:
@@ -155,8 +156,8 @@ def input_size_of(given: SupportsIndex | Sequence[int] | None) -> tuple[int, int
         raise MurineError(
             f"the input size {given!r} is not understood; expected one whole number or (height, width)."
         ) from error
-    if min(height, width) < 1 or isinstance(given, bool):
-        raise MurineError(f"the input size is {height} x {width}; both must be at least 1.")
+    for side in (height, width):
+        INPUT_SIZE.check("the input size", side)
     _check_memory(_FEWEST_COPIES, 3, (height, width), "two images, which a network is shown at least,")
     return height, width
 

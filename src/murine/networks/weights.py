@@ -15,21 +15,19 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from murine.errors import MurineError
-
-#: Largest seed that torch takes.
-LARGEST_SEED = 2**64 - 1
+from murine.limits import SEED
 
 
 def seed_of(text: str) -> int | None:
     """Return the seed of ``random:SEED``, or None for other weights."""
     if text.partition(":")[0] != "random":  # a file may be called random_init.pth
         return None
-    match = re.fullmatch("random:([0-9]+)", text)
+    match = re.fullmatch("random:([0-9]{1,30})", text)
     if not match:
         raise MurineError(f"the weights {text!r} are not understood; expected random:SEED, for example random:0.")
-    if len(match[1]) > 20 or int(match[1]) > LARGEST_SEED:
-        raise MurineError(f"the seed of {text[:40]!r} is too large; expected 0 to {LARGEST_SEED} (2^64 - 1).")
-    return int(match[1])
+    seed = int(match[1])
+    SEED.check(f"the seed of {text!r}", seed)
+    return seed
 
 
 def digest(module: nn.Module) -> str:
