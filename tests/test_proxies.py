@@ -88,10 +88,8 @@ for name in sys.argv[1:]:
 """
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"), [("ALL_PROXY", "socks5://127.0.0.1:9"), ("HTTPS_PROXY", "http://127.0.0.1:9x")]
-)
-def test_weights_that_cannot_be_fetched_name_the_variable(variable, value, tmp_path):
+def test_weights_that_cannot_be_fetched_name_the_variable(tmp_path):
+    variable, value = "ALL_PROXY", "socks4://127.0.0.1:9"
     kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
     environment = {**kept, variable: value, "HF_HOME": str(tmp_path), "TORCH_HOME": str(tmp_path)}
     command = [sys.executable, "-W", "ignore", "-c", CLIENT, "test_resnet", "hub:cornet_s", "squeezenet1_1"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 import sys
 
 import numpy as np
@@ -468,10 +467,3 @@ def test_shapes_need_no_weights(write):
         module, preprocessing = zoo.skeleton(f"{file}:{name}")
         assert module.conv.weight.is_meta
         assert preprocessing.input_size == (16, 16)
-
-
-def test_a_file_is_the_same_network_in_another_process(write):
-    file = write(SMALL)
-    code = f"from murine.networks import zoo; print(zoo.load({str(file) + ':small'!r}).digest)"
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == zoo.load(f"{file}:small").digest
