@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from murine.errors import MurineError
@@ -43,11 +44,12 @@ class Choice:
     def parse(cls, text: str) -> Choice:
         """Split ``NAME[+LAYER(OPTIONS)[@PLACE]]...[@WEIGHTS]``.
 
-        The name ends at the first ``+`` or ``@`` (behind the name of a file, where there is one). A layer without a
-        place stands at the input, so what follows its ``@`` is a place only if it is ``input``, ``image``,
-        ``after:PATTERN``, ``before:PATTERN`` or ``replace:PATTERN``; what follows the last ``@`` are weights, whatever
-        they hold."""
-        name = _NAME.match(text)[0]  # type: ignore[index] # matches anything
+        The name ends at the first ``+`` or ``@``, behind the name of a file where there is one: an existing file may
+        have them in its path. A layer without a place stands at the input, so what follows its ``@`` is a place only
+        if it is ``input``, ``image``, ``after:PATTERN``, ``before:PATTERN`` or ``replace:PATTERN``; what follows the
+        last ``@`` are weights, whatever they hold."""
+        end = name_length(text)
+        name = text[:end] + re.split("[+@]", text[end:], maxsplit=1)[0]
         variant, rest = _variant(text[len(name) :])
         if not name:
             raise MurineError(f"{text!r} names no network; expected NAME or NAME@WEIGHTS.")
@@ -67,13 +69,28 @@ class Choice:
         return f"{self.full_name}@{self.weights}" if self.weights else self.full_name
 
 
-#: The name of a network; in a path ``path/to/file.py:factory`` a + is nothing special.
-_NAME = re.compile(r"(?:[^@]*?\.py:)?[^+@]*")
-
-
 def is_user_file(name: str) -> bool:
     """Whether a name is that of a function in a user's file."""
     return ".py:" in name
+
+
+def name_length(text: str) -> int:
+    """How many characters of NAME[+VARIANT][@WEIGHTS] belong to ``path/to/file.py:``; 0 where it names no file.
+
+    An existing file wins: its path may hold any character, also @ and +."""
+    ends = [i + len(".py:") for i in range(len(text)) if text.startswith(".py:", i)]
+    existing = next((end for end in ends if _is_file(text[: end - 1])), 0)
+    if existing or not ends:
+        return existing
+    before = text[: ends[0]].partition("@")[0]  # names of networks have no folders
+    return ends[0] if "/" in before or len(before) == ends[0] else 0
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # too long a name, or a null character in it
+        return False
 
 
 def expand(texts: Sequence[str], weights_of_all: str = "") -> list[Choice]:

@@ -18,6 +18,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -299,17 +300,21 @@ def _connections() -> Iterator[None]:
 
 @contextmanager
 def _process() -> Iterator[None]:
-    folder, environment, language = _working_directory(), dict(os.environ), locale.setlocale(locale.LC_ALL)
+    folder, language = _working_directory(), locale.setlocale(locale.LC_ALL)
+    # As a whole: variables that are read one by one count as what a network is made from.
+    variables: Any = os.environ
+    environment = dict(variables._data)
     os.umask(mask := os.umask(0o077))  # it can only be asked by setting it
     try:
         yield
     finally:
         os.umask(mask)
-        for name in os.environ.keys() - environment.keys():
-            del os.environ[name]
-        for name, value in environment.items():
-            if os.environ.get(name) != value:
-                os.environ[name] = value
+        if variables._data != environment:
+            for name in variables._data.keys() - environment.keys():
+                del variables[variables.decodekey(name)]
+            for name, value in environment.items():
+                if variables._data.get(name) != value:
+                    variables[variables.decodekey(name)] = variables.decodevalue(value)
         if folder and _working_directory() != folder:
             with suppress(OSError):  # the network deleted it
                 os.chdir(folder)
@@ -338,11 +343,20 @@ _TIMERS = [getattr(signal, name) for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "
 
 @contextmanager
 def _blas_threads() -> Iterator[None]:
+    """Threads of linear algebra outside torch. The outermost block puts them back: asking takes milliseconds."""
+    if _inside.get():
+        yield
+        return
     limits = threadpool_limits()  # sets nothing, remembers what is set
+    mark = _inside.set(True)
     try:
         yield
     finally:
+        _inside.reset(mark)
         limits.restore_original_limits()
+
+
+_inside: ContextVar[bool] = ContextVar("_inside", default=False)
 
 
 #: In the order in which they are noted; they are put back in the opposite order.

@@ -14,6 +14,7 @@ from torch import nn
 from murine.download import proxy_of, proxy_trouble
 from murine.errors import MurineError, nearest, reason_of
 from murine.networks import checkpoints, weights
+from murine.networks.choices import seed_of
 
 #: Seconds to wait for the hub of pretrained weights to answer at all.
 CONNECTION_TIMEOUT = 5.0
@@ -65,7 +66,7 @@ def build(name: str, chosen: str, size: tuple[int, int] | None, others: Sequence
     config = timm.get_pretrained_cfg(name, allow_unregistered=True)
     if size and config is not None and config.fixed_input_size and size != config.input_size[-2:]:
         options["img_size"] = size
-    seed = weights.seed_of(chosen)
+    seed = seed_of(chosen)
     if seed is not None:
         with weights.seeded(seed):
             return _create(name, options), chosen

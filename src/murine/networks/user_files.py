@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 import logging
 import sys
@@ -12,8 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
-from importlib.util import module_from_spec
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -22,6 +22,7 @@ from torch import nn
 
 from murine.errors import MurineError, nearest, reason_of
 from murine.networks import adaptation, calls, checkpoints, weights
+from murine.networks.choices import name_length, seed_of
 from murine.networks.preprocessing import Preprocessing
 from murine.networks.state import preserved_state
 
@@ -47,30 +48,6 @@ class UserNetwork:
     preprocessing: Preprocessing
     weights: str
     source: bytes
-
-
-def is_user_file(name: str) -> bool:
-    """Whether the name of a network is one of a function in a file."""
-    return ".py:" in name
-
-
-def name_length(text: str) -> int:
-    """How many characters of NAME[+VARIANT][@WEIGHTS] belong to ``path/to/file.py:``; 0 where it names no file.
-
-    An existing file wins: its path may hold any character, also @ and +."""
-    ends = [i + len(".py:") for i in range(len(text)) if text.startswith(".py:", i)]
-    existing = next((end for end in ends if _is_file(text[: end - 1])), 0)
-    if existing or not ends:
-        return existing
-    before = text[: ends[0]].partition("@")[0]  # names of networks have no folders
-    return ends[0] if "/" in before or len(before) == ends[0] else 0
-
-
-def _is_file(name: str) -> bool:
-    try:
-        return Path(name).is_file()
-    except (OSError, ValueError):  # too long a name, or a null character in it
-        return False
 
 
 def build(
@@ -99,7 +76,7 @@ def build(
     file, call = Path(name[: end - 1]), name[end:]
     if not file.is_file():
         raise MurineError(f"there is no file {str(file)!r}; expected path/to/file.py:factory.")
-    seed = weights.seed_of(chosen)
+    seed = seed_of(chosen)
     content = file.read_bytes()
     with preserved_state(name), _neighbours(file) as neighbours:
         with weights.seeded(seed or 0):
@@ -169,7 +146,7 @@ def _factory(file: Path, call: str) -> tuple[Callable[..., object], dict[str, An
     """Run a file and look up the function, with the options in its brackets."""
     # Two files of one name are two modules.
     place = hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]
-    loader = _AsItStands(f"murine_user_{file.stem}_{place}", str(file))
+    loader = _AsItStands(f"{_PREFIX}{file.stem}_{place}", str(file))
     spec = ModuleSpec(loader.name, loader, origin=loader.path)
     spec.has_location = True
     imported = module_from_spec(spec)
@@ -257,48 +234,36 @@ class _AsItStands(SourceFileLoader):
 class _Neighbours:
     """Modules that a user's file imports from its own folder, as Python lets a script do.
 
-    They are known by their names only while the file is at work: the `helper` of another folder is another module."""
+    They are known by their names only while the file is at work: the `helper` of another folder is another module.
+    The folder is not listed, so that new files in it are no change of the network (`murine.networks.observation`)."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self.modules: dict[str, Any] = {}
         self._aside: dict[str, Any] = {}
-        self._names: set[str] = set()
         self._others: set[str] = set()
+        self._finders = _Finder(self.folder, packages=False), _Finder(self.folder, packages=True)
 
     def enter(self) -> None:
-        files = [path for path in self.folder.iterdir() if path.suffix == ".py" or path.is_dir()]
-        self._names = {path.stem for path in files} - {"murine", "__main__", "__mp_main__", *sys.stdlib_module_names}
-        regular = {
-            path.stem for path in files if path.suffix == ".py" or (path / "__init__.py").is_file()
-        } & self._names
-        installed = tuple(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
-        # Modules from elsewhere with the name of a neighbour; installed ones stay.
-        self._aside = {
-            name: module
-            for name, module in sys.modules.items()
-            if name.partition(".")[0] in regular and not (getattr(module, "__file__", None) or "").startswith(installed)
-        }
+        # Modules from elsewhere with the name of a neighbour; Python's own and installed ones stay.
+        self._aside = {name: module for name, module in sys.modules.items() if self._is_in_the_way(name, module)}
         for name in self._aside:
             del sys.modules[name]
         self._others = set(sys.modules)
         sys.modules.update(self.modules)
-        sys.path.insert(0, str(self.folder))
-        importlib.invalidate_caches()
+        # Folders without __init__.py come last, as Python has it.
+        sys.meta_path[:] = [self._finders[0], *sys.meta_path, self._finders[1]]
 
     def leave(self) -> None:
         self.note()
         for name in self.modules:
             sys.modules.pop(name, None)
         sys.modules.update(self._aside)
-        if str(self.folder) in sys.path:
-            sys.path.remove(str(self.folder))
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder not in self._finders]
 
     def note(self) -> None:
         """Take note of what has been imported from the folder."""
-        candidates = [name for name in sys.modules if name.partition(".")[0] in self._names]
-        new = [name for name in candidates if name not in self._others and self._is_here(name)]
-        self.modules |= {name: sys.modules[name] for name in new}
+        self.modules |= {name: sys.modules[name] for name in set(sys.modules) - self._others if self._is_here(name)}
 
     def follow(self, module: nn.Module) -> None:
         """Let a network import its neighbours when it runs, too."""
@@ -315,10 +280,51 @@ class _Neighbours:
     def _is_here(self, name: str) -> bool:
         """Whether the package of a module, or itself, lies in the folder."""
         spec = getattr(sys.modules.get(name.partition(".")[0]), "__spec__", None)
-        if spec is None:
+        if spec is None or name.partition(".")[0] == "murine" or name.startswith(_PREFIX):
             return False
         places = [*(spec.submodule_search_locations or [])] or [spec.origin or ""]
         return any(Path(place).parent == self.folder for place in places)
+
+    def _is_in_the_way(self, name: str, module: object) -> bool:
+        top, file = name.partition(".")[0], getattr(module, "__file__", None) or ""
+        if top in _KEPT or not file or file.startswith(_INSTALLED):
+            return False
+        return self._finders[0].find_spec(top) is not None
+
+
+class _Finder(MetaPathFinder):
+    """Finds modules in one folder: regular ones, or folders of modules (namespace packages)."""
+
+    def __init__(self, folder: Path, packages: bool) -> None:
+        self.folder, self.packages = folder, packages
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        if path is not None:  # a part of a package, which tells where it is
+            return None
+        place = self.folder / name
+        if self.packages:
+            if not place.is_dir():
+                return None
+            spec = ModuleSpec(name, None, is_package=True)
+            spec.submodule_search_locations = [str(place)]
+            return spec
+        if (place / "__init__.py").is_file():
+            file, inside = place / "__init__.py", [str(place)]
+        elif (self.folder / f"{name}.py").is_file():
+            file, inside = self.folder / f"{name}.py", None
+        else:
+            return None
+        return spec_from_file_location(
+            name, file, loader=_AsItStands(name, str(file)), submodule_search_locations=inside
+        )
+
+
+#: What modules of users' files are called in `sys.modules`, up to the name of the file.
+_PREFIX = "murine_user_"
+
+#: Modules that no neighbour replaces.
+_KEPT = {"murine", "__main__", "__mp_main__", *sys.stdlib_module_names}
+_INSTALLED = tuple(sysconfig.get_path(kind) for kind in ("purelib", "platlib", "stdlib", "platstdlib"))
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import random
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,19 +14,6 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from murine.errors import MurineError
-from murine.limits import SEED
-
-
-def seed_of(text: str) -> int | None:
-    """Return the seed of ``random:SEED``, or None for other weights."""
-    if text.partition(":")[0] != "random":  # a file may be called random_init.pth
-        return None
-    match = re.fullmatch("random:([0-9]{1,30})", text)
-    if not match:
-        raise MurineError(f"the weights {text!r} are not understood; expected random:SEED, for example random:0.")
-    seed = int(match[1])
-    SEED.check(f"the seed of {text!r}", seed)
-    return seed
 
 
 def digest(module: nn.Module) -> str:

@@ -176,8 +176,6 @@ def _short(name: str) -> str:
     return file.rpartition("/")[2] + name[end:]
 
 
-
-
 def available_device(device: str) -> str:
     """Resolve ``auto`` to the best device; refuse one that is not there."""
     if device == "auto":
