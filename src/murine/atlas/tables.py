@@ -29,7 +29,7 @@ _SCORE_COLUMNS: dict[str, str] = {
     "depth": "float64",
     "n_units": "int64",
     **dict.fromkeys(("same_as", "flag", "cortex", "cortex_digest", "cortex_settings", "layers"), "string"),
-    **dict.fromkeys(("site", "area", "cortical_layer"), "string"),
+    **dict.fromkeys(("site", "area", "cortical_layer", "site_flag"), "string"),
     **dict.fromkeys(("n_neuroids", "n_repetitions"), "int32"),
     **dict.fromkeys(("metric", "scale", "stimuli"), "string"),
     "n_stimuli": "int32",

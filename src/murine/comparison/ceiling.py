@@ -35,16 +35,22 @@ class Ceiling:
     Attributes
     ----------
     value
-        (n_sites,); 0 where the reliability is not above zero: nothing can be said there (see ``flags``).
+        (n_sites,); 0 where the reliability is not above zero, NaN where it is not known: nothing can be said there (see
+        ``flags``).
     draws
-        (n_draws, n_sites): the ceiling under resampled stimuli, paired with the draws of the scores.
+        (n_draws, n_sites): the ceiling under resampled stimuli, paired with the draws of the scores. NaN in a sample
+        where it is not defined; NaN in all where the ceiling comes without an error: it is then held fixed, and ceiled
+        draws vary as the scores do.
     scale
         One of ``SCALES``, or ``distance``.
+    notes
+        What else is to be said of each site's ceiling, '' for nothing; part of ``flags``.
     """
 
     value: Float[np.ndarray, " n_sites"]
     draws: Float[np.ndarray, "n_draws n_sites"]
     scale: str
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_reliability(
@@ -62,7 +68,7 @@ class Ceiling:
             raise MurineError(f"no ceiling of scale {scale!r} is known; scales are {', '.join(SCALES)}.")
 
         def convert(x: np.ndarray) -> np.ndarray:
-            x = np.where(np.isnan(x), 0, np.clip(x, 0, 1))
+            x = np.clip(x, 0, 1)  # NaN, not known, stays
             if scale == "r2":
                 return x
             return np.sqrt(x) if scale == "r" else 2 / np.pi * np.arcsin(np.sqrt(x))
@@ -81,14 +87,20 @@ class Ceiling:
     @classmethod
     def unknown(cls, n_sites: int, n_draws: int, scale: str) -> Ceiling:
         """No ceiling: scores stay raw."""
-        return cls(np.zeros(n_sites), np.zeros((n_draws, n_sites)), scale)
+        return cls(np.full(n_sites, np.nan), np.full((n_draws, n_sites), np.nan), scale)
+
+    @property
+    def fixed(self) -> Bool[np.ndarray, " n_sites"]:
+        """Where the ceiling is known, but not its error."""
+        return np.isfinite(self.value) & ~np.isfinite(self.draws).any(axis=0) & (len(self.draws) > 0)
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Why a site has no ceiled score, or '' where it has."""
+        """Why a site has no ceiled score, or what its interval lacks; '' where there is nothing to say."""
         if self.scale == DISTANCE:
             return tuple("" if x else "floor not defined" for x in np.isfinite(self.value))
-        return tuple("" if x else "ceiling not above zero" for x in self.value > 0)
+        notes = self.notes or ("",) * len(self.value)
+        return tuple(map(_flag, self.value.tolist(), self.fixed.tolist(), notes))
 
     def beyond(self, ceiled: Float[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
         """Which ceiled scores are better than noise allows: above 1, or below 0 for distances. Kept, and flagged."""
@@ -97,13 +109,32 @@ class Ceiling:
     def averaged(self, groups: Sequence[Int[np.ndarray, " _"]]) -> Ceiling:
         """The ceiling of scores averaged over groups of sites (of neurons, say): the average of their ceilings.
 
-        A mean score over its mean ceiling stays finite where single neurons have none: these count as 0, with the
-        scores they have. Dividing neuron by neuron first would let the worst ones decide. Estimates below zero were
-        cut off at zero, so with many neurons without signal the average is somewhat too high, and ceiled scores too
-        low. NaN, of floors, are not averaged out.
+        A mean score over its mean ceiling stays finite where single neurons have none above zero: these count as 0,
+        with the scores they have. Dividing neuron by neuron first would let the worst ones decide. Estimates below zero
+        were cut off at zero, so with many neurons without signal the average is somewhat too high, and ceiled scores
+        too low. Neurons whose ceiling is not known, in all or in a draw, are left out of it: they are taken to be as
+        reliable as the others. NaN, of floors, are not averaged out.
         """
-        value = np.array([self.value[members].mean() for members in groups])
-        draws = np.stack([self.draws[:, members].mean(axis=1) for members in groups], axis=1)
+        if self.scale == DISTANCE:
+            value = np.array([self.value[members].mean() for members in groups])
+            return Ceiling(
+                value, np.stack([self.draws[:, members].mean(axis=1) for members in groups], axis=1), DISTANCE
+            )
+        value = np.array([mean_of_known(self.value[members], 0) for members in groups])
+        draws = np.stack([mean_of_known(self.draws[:, members], 1) for members in groups], axis=1)
+        n_known = [int(np.isfinite(self.value[members]).sum()) for members in groups]
+        notes = [
+            f"ceiling of {n} of {len(members)} neurons" if n < len(members) else ""
+            for n, members in zip(n_known, groups, strict=True)
+        ]
+        return Ceiling(value, draws, self.scale, tuple(notes))
+
+    def completed(self, group: Int[np.ndarray, " n_members"]) -> Ceiling:
+        """The ceilings of a group's neurons; one that is not known is the mean of the others, as in `averaged`."""
+        value, draws = self.value[group], self.draws[:, group]
+        unknown = np.isnan(value)
+        value = np.where(unknown, mean_of_known(value, 0), value)
+        draws = np.where(unknown, mean_of_known(draws, 1)[:, None], draws)
         return Ceiling(value, draws, self.scale)
 
     def interval(self) -> tuple[Float[np.ndarray, " n_sites"], Float[np.ndarray, " n_sites"]]:
@@ -115,7 +146,7 @@ class Ceiling:
 
     def apply(self, scores: Float[np.ndarray, "n_layers n_sites"], scale: str) -> Float[np.ndarray, "n_layers n_sites"]:
         """Divide scores by the ceiling; subtract the floor from distances. Values above 1 are kept; NaN where the
-        ceiling is zero.
+        ceiling is zero or not known.
 
         Raises
         ------
@@ -131,12 +162,30 @@ class Ceiling:
         self, draws: Float[np.ndarray, "n_draws n_layers n_sites"], scale: str
     ) -> Float[np.ndarray, "n_draws n_layers n_sites"]:
         """The same draw by draw (both must come from the same resampled stimuli), so that both uncertainties are
-        carried.
+        carried. A ceiling without an error is the same in every draw.
         """
         self._refuse_other(scale)
+        own = np.where(self.fixed, self.value, self.draws)
         if scale == DISTANCE:
-            return draws - self.draws[:, None]
-        return draws / np.where(self.draws > 0, self.draws, np.nan)[:, None]
+            return draws - own[:, None]
+        return draws / np.where(own > 0, own, np.nan)[:, None]
+
+
+def _flag(value: float, fixed: bool, note: str) -> str:
+    if np.isnan(value):
+        return "ceiling not known"
+    if value <= 0:
+        return "ceiling not above zero"
+    return note or ("ceiling without an error" if fixed else "")
+
+
+def mean_of_known(values: Float[np.ndarray, ...], axis: int) -> Float[np.ndarray, ...]:
+    """Return the mean of what is not NaN; NaN where nothing is."""
+    known = ~np.isnan(values)
+    if known.all():
+        return np.asarray(values.mean(axis=axis))
+    n = known.sum(axis=axis)
+    return np.where(n > 0, np.where(known, values, 0).sum(axis=axis) / np.maximum(n, 1), np.nan)
 
 
 def halves_reliability(
@@ -179,7 +228,7 @@ def full_reliability(half: np.ndarray, quarter: np.ndarray | None, n_repetitions
     Returns
     -------
     reliability
-        0 where ``half`` is not above zero.
+        0 where ``half`` is not above zero; NaN where it is NaN. Where only ``quarter`` is, that of halves alone.
     """
     fold = n_repetitions / (n_repetitions // 2)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -189,6 +238,8 @@ def full_reliability(half: np.ndarray, quarter: np.ndarray | None, n_repetitions
             fold_quarter = n_repetitions / (n_repetitions // 4)
             noise_quarter = np.where(quarter > 0, 1 / quarter - 1, np.inf)
             second = (noise_quarter / fold_quarter - noise / fold) / (fold_quarter - fold)
-            second = np.clip(np.where(np.isnan(second), 0, second), 0, noise / fold**2)
+            # Neither a quarter that is not defined nor a half without signal tells of a second term.
+            second = np.where(np.isnan(quarter) | np.isinf(noise), 0, np.clip(second, 0, noise / fold**2))
         first = (noise - second * fold**2) / fold
-        return np.where(np.isfinite(noise), 1 / (1 + first + second), 0.0)
+        reliability = np.where(np.isfinite(noise), 1 / (1 + first + second), 0.0)
+    return np.where(np.isnan(half), np.nan, reliability)

@@ -239,7 +239,7 @@ class KernelMetric(Metric):
         return self._comparison.permute(layers, sites, relabellings)
 
     def ceiling(self, targets: Targets, counts: Counts, seed: int) -> Ceiling:
-        if self._unbiased and targets.population is not None:
+        if self._unbiased and targets.population is not None and targets.n_repetitions > 1:
             return targets.kernel_ceiling(counts)
         return Ceiling.unknown(len(targets.sites), len(counts), self.scale)
 
@@ -301,8 +301,10 @@ class Encoding(Metric):
         return self.neuron_ceiling(targets, counts).averaged(_population(targets).members)
 
     def neuron_ceiling(self, targets: Targets, counts: Counts) -> Ceiling:
-        """That of every neuron, for means over them."""
+        """That of every neuron, for means over them; not known of single trials."""
         trials = _population(targets).trials
+        if targets.n_repetitions < 2:
+            return Ceiling.unknown(len(trials), len(counts), self.scale)
         return for_mean(neuron_ceiling(trials, "r", counts, "variance"), trials)
 
 

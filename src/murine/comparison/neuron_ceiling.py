@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from jaxtyping import Float
 
-from murine.comparison.ceiling import Ceiling
+from murine.comparison.ceiling import Ceiling, mean_of_known
 from murine.comparison.inference import MIN_STIMULI, Counts
 from murine.cortex.reliability import CONSTANT, random_halves, spearman_brown
 from murine.errors import MurineError
@@ -40,7 +40,8 @@ def neuron_ceiling(
     Returns
     -------
     ceiling
-        Of every neuron; 0, and flagged, where the reliability is not above zero or not defined: ceiled scores are NaN.
+        Of every neuron; 0 where the reliability is not above zero, NaN where it is not defined, and flagged: ceiled
+        scores are NaN.
     """
     n_stimuli = responses.shape[1]
     without_one = (1 - np.eye(n_stimuli)).astype(np.uint16)
@@ -80,7 +81,7 @@ def for_mean(ceiling: Ceiling, responses: Responses) -> Ceiling:
             x = x + (1 - x) * v
             better = np.sqrt(x) * (1 + error**2 / (8 * x**2))
         corrected[block] = np.where((v > 0) & (x > error), better, corrected[block])
-    shift = np.where(corrected == ceiling.value, 0, corrected - ceiling.draws.mean(axis=0))
+    shift = np.where(corrected == ceiling.value, 0, corrected - mean_of_known(ceiling.draws, 0))
     return Ceiling(corrected, ceiling.draws + shift, ceiling.scale)
 
 

@@ -28,6 +28,7 @@ from murine.comparison.sample import samples
 from murine.comparison.settings import Settings as Settings
 from murine.comparison.subjects import SubjectBootstrap, SubjectDraws, Subjects, draw_subjects
 from murine.comparison.targets import Targets
+from murine.cortex.recording import Site
 from murine.errors import MurineError, some
 from murine.networks.capture import CapturedLayer
 from murine.stimuli import StimulusSet
@@ -63,6 +64,10 @@ class _Fixed:
     ceiling_without_one: Ceiling
     halves: tuple[Half, Half] | None
     subjects: SubjectBootstrap | None
+
+    @property
+    def site_flags(self) -> tuple[str, ...]:
+        return self.targets.site_notes(self.ceiling)
 
 
 class Yardstick:
@@ -145,7 +150,9 @@ def score_layers(layers: Sequence[CapturedLayer], yardstick: Yardstick) -> pd.Da
 
         * ``layer, layer_index, depth, n_units, same_as, flag``: the layer; one with identical output to an earlier
           one has no rows of its own and is named in ``same_as`` of that one; a flagged one has no score.
-        * ``site, area, cortical_layer, n_neuroids, n_repetitions``
+        * ``site, area, cortical_layer, n_neuroids, n_repetitions``; ``site_flag``: what is to be known of the site and
+          its ceiling, '' for nothing (`murine.comparison.targets.Targets.site_notes`). A site that cannot be compared
+          at all (`murine.comparison.targets.LostSite`) has a row per layer, without a score, whose ``flag`` says why
         * ``metric, scale, stimuli`` (``all`` or a group), ``n_stimuli, split``
         * ``score, low, high``: with the 95 % interval by bootstrap over stimuli; of scores over pairs of stimuli by
           `murine.comparison.inference.pair_corrected`
@@ -191,12 +198,17 @@ def score_layers(layers: Sequence[CapturedLayer], yardstick: Yardstick) -> pd.Da
     if yardstick.metric.combines_layers:
         n_units = sum(scored[i].n_units for i in usable)
         scored = [CapturedLayer("all layers together", 1.0, (n_units,), None)]
+        flagged: list[dict[str, Any]] = []
     else:
         names = np.array([scored[i].name for i in usable] + [""], dtype=object)
         if "other_index" in rows:
             rows["other_layer"] = names[rows.pop("other_index").fillna(-1).astype(int)]
         rows["layer_index"] = np.asarray(usable)[rows.layer_index] if usable else rows.layer_index
-        rows = pd.concat([rows, _flagged(scored, targets)], ignore_index=True)
+        flagged = _flagged_layers(scored, targets, yardstick.parts["all"].site_flags)
+    flagged += _lost_sites(len(scored), targets)
+    if flagged:
+        more = pd.DataFrame(flagged).assign(n_stimuli=targets.n_stimuli, split="all", stimuli="all", chosen="")
+        rows = pd.concat([rows, more], ignore_index=True)
     about = pd.DataFrame(
         {
             "layer_index": range(len(scored)),
@@ -219,28 +231,46 @@ def _subsets(groups: Sequence[str]) -> dict[str, Int[np.ndarray, " n_members"]]:
     return dict(list(large.items())[:MAX_GROUPS]) if len(sets) > 1 else {}
 
 
-def _flagged(scored: Sequence[CapturedLayer], targets: Targets) -> pd.DataFrame:
+def _flagged_layers(
+    scored: Sequence[CapturedLayer], targets: Targets, site_flags: Sequence[str]
+) -> list[dict[str, Any]]:
     """Rows without scores for layers that cannot be compared: reported, not dropped."""
-    rows: list[dict[str, Any]] = [
-        {"layer_index": i, "flag": layer.flag, "split": "all", "stimuli": "all", "chosen": "", **about}
+    return [
+        {"layer_index": i, "flag": layer.flag, "site_flag": site_flag, **about}
         for i, layer in enumerate(scored)
         if layer.flag
-        for about in _about_sites(targets)
+        for about, site_flag in zip(_about_sites(targets), site_flags, strict=True)
     ]
-    return pd.DataFrame(rows).assign(n_stimuli=targets.n_stimuli) if rows else pd.DataFrame()
+
+
+def _lost_sites(n_layers: int, targets: Targets) -> list[dict[str, Any]]:
+    """The same for sites that cannot be compared."""
+    return [
+        {
+            "layer_index": i,
+            "flag": lost.reason,
+            "site_flag": lost.reason,
+            **_about_site(lost.site, lost.n_neuroids, targets.n_repetitions),
+        }
+        for lost in targets.lost
+        for i in range(n_layers)
+    ]
 
 
 def _about_sites(targets: Targets) -> list[dict[str, Any]]:
     return [
-        {
-            "site": site.name,
-            "area": site.labels.get("area", ""),
-            "cortical_layer": site.labels.get("layer", ""),
-            "n_neuroids": n,
-            "n_repetitions": targets.n_repetitions,
-        }
-        for site, n in zip(targets.sites, targets.n_neuroids, strict=True)
+        _about_site(site, n, targets.n_repetitions) for site, n in zip(targets.sites, targets.n_neuroids, strict=True)
     ]
+
+
+def _about_site(site: Site, n_neuroids: int, n_repetitions: int) -> dict[str, Any]:
+    return {
+        "site": site.name,
+        "area": site.labels.get("area", ""),
+        "cortical_layer": site.labels.get("layer", ""),
+        "n_neuroids": n_neuroids,
+        "n_repetitions": n_repetitions,
+    }
 
 
 class _Part:
@@ -284,7 +314,8 @@ class _Part:
         frame = self._frame(scores.ravel(), layer, site)
         frame["chosen"] = marks.ravel()
         undefined = "not defined by this metric" if everywhere else "not defined within this group of stimuli"
-        frame["flag"] = np.where(np.isnan(frame.score), undefined, "")
+        reasons = np.array([note or undefined for note in self.fixed.targets.notes] or [undefined] * scores.shape[1])
+        frame["flag"] = np.where(np.isnan(frame.score), reasons[site], "")
         detailed = np.flatnonzero(np.isin(layer, which))
         self._detail(frame, detailed, _flat(draws), None if without is None else _flat(without), chosen.ravel(), drawn)
         p, best_p = (np.full(scores.shape, np.nan) for _ in range(2))
@@ -310,7 +341,8 @@ class _Part:
         p = np.full(len(frame), np.nan)
         if len(nested.null):
             p = permutation_p(nested.scores[None], nested.null[:, None])[0]
-        return frame.assign(p_value=p, p_best=np.nan, p_adjusted=adjusted_p(p), optimism=nested.choice.optimism)
+        frame = frame.assign(p_value=p, p_best=np.nan, p_adjusted=adjusted_p(p), optimism=nested.choice.optimism)
+        return _scored(frame)
 
     def pair_rows(self, pair: Int[np.ndarray, "2 n_sites"]) -> pd.DataFrame:
         """One row per site: the mean score of the two layers that were chosen on all stimuli, for this group."""
@@ -322,7 +354,7 @@ class _Part:
 
         draws, without = self._resampled(which)
         scores = mean(self.scores[which])
-        return self._pair(pair, scores, mean(draws), None if without is None else mean(without))
+        return _scored(self._pair(pair, scores, mean(draws), None if without is None else mean(without)))
 
     def _pair(
         self,
@@ -332,14 +364,13 @@ class _Part:
         without: np.ndarray | None,
         drawn: SubjectDraws | None = None,
     ) -> pd.DataFrame:
-        told = np.flatnonzero(np.isfinite(scores))
         first, second = np.where(pair[:1] >= 0, pair, pair[::-1])
         frame = self._frame(scores, first, np.arange(len(scores)))
         frame["chosen"], frame["split"] = "nested", "held out"
         frame["other_index"] = second
         everything = np.arange(len(scores))
         self._detail(frame, everything, draws, without, np.isfinite(scores), drawn)
-        return frame.iloc[told].reset_index(drop=True)
+        return frame
 
     def _resampled(self, which: Int[np.ndarray, " _"]) -> tuple[np.ndarray, np.ndarray | None]:
         """Draws of some layers, and their scores without each stimulus."""
@@ -365,7 +396,7 @@ class _Part:
             frame[name] = np.where(ceiling.value > 0, values, np.nan)[site]
         frame["ceiled"] = _of_sites(ceiling, site).apply(scores[None], self.metric.scale)[0]
         frame["above_ceiling"] = ceiling.beyond(frame.ceiled.to_numpy())
-        about = pd.DataFrame(_about_sites(self.fixed.targets))
+        about = pd.DataFrame(_about_sites(self.fixed.targets)).assign(site_flag=self.fixed.site_flags)
         for name in about:
             frame[name] = about[name].to_numpy()[site]
         frame["site_index"] = site
@@ -443,6 +474,11 @@ class _Part:
             for row, told, a, b in zip(rows, known, shared, raw, strict=True):
                 cells[row] = getattr(a if told else b, name).astype(np.float32)
             frame[f"draws_{name}"] = cells
+
+
+def _scored(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows with a score: a site without one has its rows among those of layers."""
+    return frame[np.isfinite(frame.score)].reset_index(drop=True)
 
 
 def _ends(low: str, high: str, intervals: Sequence[tuple[float, float]]) -> dict[str, list[float]]:

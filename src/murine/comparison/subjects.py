@@ -220,8 +220,13 @@ class SubjectBootstrap:
     def _neuron_ceilings(self, ceiling: Ceiling) -> tuple[np.ndarray, np.ndarray]:
         found = []
         for s, members in enumerate(_population(self._targets).members):
-            draws = ceiling.draws[: self.subjects.n_draws, None, members]
-            found.append(self._over_neurons(s, ceiling.value[None, members], draws))
+            own = ceiling.completed(members)
+            if np.isnan(own.value).any():  # of no neuron is it known
+                unknown = np.full((self.subjects.n_draws, 1), np.nan)
+                found.append(TwoWay(unknown, unknown, unknown, self.subjects.sizes(self.n_stimuli, s)))
+                continue
+            draws = own.draws[: self.subjects.n_draws, None]
+            found.append(self._over_neurons(s, own.value[None], draws))
         return np.stack([x.both[:, 0] for x in found], axis=1), np.stack([x.subjects[:, 0] for x in found], axis=1)
 
     def _over_neurons(self, s: int, scores: np.ndarray, draws: np.ndarray) -> TwoWay:

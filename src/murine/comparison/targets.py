@@ -4,7 +4,8 @@ compared.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,15 +14,22 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 
-from murine.comparison.ceiling import Ceiling, full_reliability, halves_reliability
+from murine.comparison.ceiling import DISTANCE, SCALES, Ceiling, full_reliability, halves_reliability
 from murine.comparison.geometry import u_centred
 from murine.comparison.inference import Counts
 from murine.comparison.rdm import dissimilarities, upper, zscore
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
-from murine.errors import MurineError
+from murine.errors import MurineError, some
 from murine.limits import SEED, SPLITS
 from murine.networks.kernel import LayerKernel
+
+log = logging.getLogger(__name__)
+
+#: Where trials are missing, a half of the repetitions may have none of some neuron and stimulus; the mean of all then
+#: stands in, and the halves agree too well. With more stand-ins than the first share of a site's means its ceiling is
+#: flagged, with more than the second it is not known.
+FEW_STAND_INS, MOST_STAND_INS = 0.01, 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +88,23 @@ class Population:
         return replace(self, stimuli=self.stimuli[stimuli])
 
 
+@dataclass(frozen=True)
+class LostSite:
+    """A site of the data that cannot be compared: it has rows without scores.
+
+    Attributes
+    ----------
+    n_neuroids
+        Its usable neurons.
+    reason
+        Why it cannot.
+    """
+
+    site: Site
+    n_neuroids: int
+    reason: str
+
+
 @dataclass(frozen=True, eq=False)
 class Targets:
     """RDMs of one or more sites for a common set of stimuli, in the order of their ids.
@@ -104,6 +129,10 @@ class Targets:
         similarities.
     population
         The single neurons; None for data without them.
+    lost
+        Sites of the data that are not among ``sites``, because nothing can be compared with them.
+    notes
+        What is to be known of each site, '' for nothing: a constant matrix, a ceiling that comes out too high.
     """
 
     name: str
@@ -119,10 +148,19 @@ class Targets:
     left_out: dict[str, tuple[str, ...]]
     kernels: Float[np.ndarray, "n_sites n_stimuli n_stimuli"]
     population: Population | None = None
+    lost: tuple[LostSite, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def n_stimuli(self) -> int:
         return len(self.stimulus_ids)
+
+    def site_notes(self, ceiling: Ceiling) -> tuple[str, ...]:
+        """What is to be known of each site and its ceiling, '' for nothing; of a metric without ceilings, of the
+        site."""
+        own = self.notes or ("",) * len(self.sites)
+        of_ceiling = ceiling.flags if ceiling.scale in (*SCALES, DISTANCE) else ("",) * len(self.sites)
+        return tuple("; ".join(filter(None, both)) for both in zip(own, of_ceiling, strict=True))
 
     def select(self, stimuli: Int[np.ndarray, " n_chosen"]) -> Targets:
         """Return the targets for some of the stimuli (positions)."""
@@ -131,20 +169,13 @@ class Targets:
         rows, columns = np.triu_indices(n, 1)
         position[rows, columns] = position[columns, rows] = np.arange(len(rows))
         pairs = upper(position[np.ix_(stimuli, stimuli)])
-        return Targets(
-            self.name,
-            self.digest,
-            self.sites,
-            tuple(self.stimulus_ids[i] for i in stimuli),
-            self.rdms[:, stimuli][:, :, stimuli],
-            self.dissimilarity,
-            None if self.parts is None else self.parts[..., pairs],
-            self.given_reliability,
-            self.n_neuroids,
-            self.n_repetitions,
-            self.left_out,
-            self.kernels[:, stimuli][:, :, stimuli],
-            None if self.population is None else self.population.select(stimuli),
+        return replace(
+            self,
+            stimulus_ids=tuple(self.stimulus_ids[i] for i in stimuli),
+            rdms=self.rdms[:, stimuli][:, :, stimuli],
+            parts=None if self.parts is None else self.parts[..., pairs],
+            kernels=self.kernels[:, stimuli][:, :, stimuli],
+            population=None if self.population is None else self.population.select(stimuli),
         )
 
     def without_parts(self) -> Targets:
@@ -157,7 +188,8 @@ class Targets:
         From single trials: the mean correlation of the RDMs of random halves (of their ranks with ``ranks``), which
         is the reliability of half the data; that of all repetitions follows by Spearman-Brown with a second term
         (`murine.comparison.ceiling.full_reliability`). From given reliabilities: their value, with
-        normal draws of their standard error."""
+        normal draws of their standard error, or without an error where that is not given. Not known of single
+        trials."""
         reliability = np.empty(len(self.sites))
         draws = np.empty((len(counts), len(self.sites)))
         generator = np.random.default_rng([seed, len(self.sites)])
@@ -191,7 +223,11 @@ class Targets:
         selections = np.concatenate(_random_parts(self.n_repetitions, population.n_splits, population.seed))
         vectors = np.empty((len(self.sites), len(selections), n_pairs), np.float32)
         for own, members in zip(vectors, population.members, strict=True):
-            for vector, means in zip(own, _means(population.of_neurons(members), selections), strict=True):
+            trials = population.of_neurons(members)
+            if _stand_ins(trials, selections[: 2 * population.n_splits]) > MOST_STAND_INS:
+                own[:] = np.nan
+                continue
+            for vector, means in zip(own, _means(trials, selections), strict=True):
                 vector[:] = upper(u_centred(_kernel(means, population.normalise).gram[None]))[0]
         return vectors.reshape(len(self.sites), -1, population.n_splits, n_pairs)
 
@@ -224,7 +260,7 @@ def targets_of(
     Raises
     ------
     MurineError
-        Fewer than two repetitions, no usable neuron, unknown coordinate, normalisation or dissimilarity.
+        No usable neuron, no site with an RDM, unknown coordinate, normalisation or dissimilarity.
     """
     if normalise not in ("zscore", "none"):
         raise MurineError(f"normalise is {normalise!r}; expected 'zscore' or 'none'.")
@@ -234,57 +270,122 @@ def targets_of(
     order = np.argsort(np.asarray(data.stimulus_ids))
     ids = tuple(data.stimulus_ids[i] for i in order)
     if isinstance(data, NeuralRDMs):
-        given = np.stack([data.reliability, data.reliability_sem], axis=1)
-        rdms = data.matrices[:, order][:, :, order]
-        unknown = (0,) * len(data.sites)
-        return Targets(
-            data.name, data.digest, data.sites, ids, rdms, dissimilarity, None, given, unknown, 0, {}, 1 - rdms
-        )
+        return _given_targets(data, order, ids, dissimilarity)
 
-    if data.n_repetitions < 2:
-        raise MurineError(
-            f"{data.name!r} has {data.n_repetitions} repetition of each stimulus; ceilings need at least 2."
-        )
     usable, left_out = data.usable()
     groups = usable.sites(*by)
+    lost = _too_small(data, usable, by)
     n = usable.n_repetitions
-    selections = np.concatenate([*_random_parts(n, n_splits, seed), np.ones((1, n), bool)])
+    selections = np.concatenate([*(_random_parts(n, n_splits, seed) if n > 1 else ()), np.ones((1, n), bool)])
 
     found: list[np.ndarray] = []
     kernels: list[np.ndarray] = []
+    notes: dict[Site, str] = {}
     parts = np.full((len(groups), 4, n_splits, len(ids) * (len(ids) - 1) // 2), np.nan, np.float32)
-    for s, members in enumerate(groups.values()):
-        *random, mean = _means(usable.responses[members][:, order], selections)
-        for k, part in enumerate(random):
-            parts[s, k // n_splits, k % n_splits] = upper(rdm_of(_kernel(part, normalise)))
+    for site, members in groups.items():
+        trials = usable.responses[members][:, order]
+        *random, mean = _means(trials, selections)
         kernel = _kernel(mean, normalise)
-        found.append(rdm_of(kernel))
+        rdm = rdm_of(kernel)
+        if np.isnan(rdm).any():
+            lost.append(LostSite(site, len(members), "all neurons respond alike to some stimulus"))
+            continue
+        stand_ins = _stand_ins(trials, selections[: 2 * n_splits]) if n > 1 else 0.0
+        notes[site] = _stand_in_note(stand_ins)
+        if stand_ins <= MOST_STAND_INS:
+            for k, part in enumerate(random):
+                parts[len(found), k // n_splits, k % n_splits] = upper(rdm_of(_kernel(part, normalise)))
+        found.append(rdm)
         kernels.append(kernel.gram)
-    _refuse_undefined(data.name, list(groups), found)
+    sites = tuple(notes)
+    _tell(data.name, n, lost, notes)
+    if not sites:
+        raise MurineError(
+            f"no site of {data.name!r} has an RDM: {some([f'{x.site.name} ({x.reason})' for x in lost])}. Use more "
+            "neurons a site, or normalise='none'."
+        )
     return Targets(
         data.name,
         data.digest,
-        tuple(groups),
+        sites,
         ids,
         np.stack(found),
         dissimilarity,
-        parts,
-        np.full((len(groups), 2), np.nan),
-        tuple(len(members) for members in groups.values()),
+        parts[: len(sites)] if n > 1 else None,
+        np.full((len(sites), 2), np.nan),
+        tuple(len(groups[site]) for site in sites),
         data.n_repetitions,
         left_out,
         np.stack(kernels),
         Population(
             usable.responses,
             np.asarray(order),
-            tuple(groups.values()),
+            tuple(groups[site] for site in sites),
             normalise,
             n_splits,
             seed,
             tuple(usable["neuroid_id"].astype(str)),
             _donors(usable),
         ),
+        tuple(lost),
+        tuple(notes.values()),
     )
+
+
+def _given_targets(
+    data: NeuralRDMs, order: Int[np.ndarray, " n_stimuli"], ids: tuple[str, ...], dissimilarity: str
+) -> Targets:
+    rdms = data.matrices[:, order][:, :, order]
+    vectors = upper(rdms)
+    constant = np.ptp(vectors, axis=1) <= 1e-12 * np.abs(vectors).max(axis=1, initial=0)
+    notes = tuple("the same dissimilarity for every pair" if x else "" for x in constant)
+    _tell(data.name, None, [], dict(zip(data.sites, notes, strict=True)))
+    without_error = np.isfinite(data.reliability) & np.isnan(data.reliability_sem)
+    if without_error.any():
+        names = [site.name for site, lacks in zip(data.sites, without_error, strict=True) if lacks]
+        log.warning(
+            "%s: the reliability of %s has no standard error (reliability_sem). The ceiling is taken as exact: intervals "
+            "of ceiled scores hold the error of scores alone.",
+            data.name,
+            some(names),
+        )
+    return Targets(
+        data.name,
+        data.digest,
+        data.sites,
+        ids,
+        rdms,
+        dissimilarity,
+        None,
+        np.stack([data.reliability, data.reliability_sem], axis=1),
+        (0,) * len(data.sites),
+        0,
+        {},
+        1 - rdms,
+        notes=notes,
+    )
+
+
+def _too_small(data: Recording, usable: Recording, by: Sequence[str]) -> list[LostSite]:
+    """Sites of all neurons that have fewer than two usable ones."""
+    left = {site: len(members) for site, members in usable.sites(*by, min_neuroids=1).items()}
+    names = {0: "no usable neuron", 1: "one usable neuron"}
+    return [
+        LostSite(site, left.get(site, 0), names[left.get(site, 0)])
+        for site in data.sites(*by, min_neuroids=1)
+        if left.get(site, 0) < 2
+    ]
+
+
+def _tell(name: str, n_repetitions: int | None, lost: Sequence[LostSite], notes: Mapping[Site, str]) -> None:
+    """Say once in words what rows say by flags."""
+    told = [f"{site.name} ({note})" for site, note in notes.items() if note]
+    if told:
+        log.warning("%s: take care with %s.", name, some(told))
+    if lost:
+        log.warning("%s: sites without scores: %s.", name, some([f"{x.site.name} ({x.reason})" for x in lost]))
+    if n_repetitions == 1:
+        log.warning("%s: one repetition of each stimulus gives no noise ceiling; scores are raw.", name)
 
 
 def _chosen(
@@ -334,13 +435,32 @@ def _random_parts(n_repetitions: int, n_splits: int, seed: int) -> list[Bool[np.
     return [(ranks >= start) & (ranks < stop) for start, stop in bounds]
 
 
+def _stand_ins(
+    trials: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"], parts: Bool[np.ndarray, "n_parts n_repetitions"]
+) -> float:
+    """The share of means over parts of the repetitions for which there is no trial."""
+    valid = np.isfinite(trials)
+    if valid.all():
+        return 0.0
+    flat = valid.reshape(-1, trials.shape[2]).astype(np.float32)
+    return float((parts.astype(np.float32) @ flat.T == 0).mean())
+
+
+def _stand_in_note(share: float) -> str:
+    if share > MOST_STAND_INS:
+        return f"too few trials for a ceiling: {share:.0%} of the means over half of the repetitions have none"
+    if share > FEW_STAND_INS:
+        return f"ceiling too high: {share:.0%} of the means over half of the repetitions have no trial"
+    return ""
+
+
 def _means(
     trials: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"], parts: np.ndarray
 ) -> Float[np.ndarray, "n_parts n_neuroids n_stimuli"]:
     """Mean responses over each part of the repetitions; where a part has no trial, the mean over all stands in.
 
-    The stand-in makes halves of a neuron with a single valid trial of some stimulus agree there; it is needed only
-    for recordings with many missing trials."""
+    The stand-in makes halves of a neuron with a single valid trial of some stimulus agree there; `_stand_ins` says how
+    often that is."""
     flat = trials.reshape(-1, trials.shape[2]).astype(np.float64).T
     selection = parts.astype(np.float64)
     valid = np.isfinite(flat)
@@ -351,12 +471,3 @@ def _means(
         count = selection @ valid
         means = np.where(count > 0, selection @ filled / np.maximum(count, 1), filled.sum(axis=0) / valid.sum(axis=0))
     return means.reshape(len(parts), *trials.shape[:2])
-
-
-def _refuse_undefined(name: str, sites: Sequence[Site], found: Sequence[np.ndarray]) -> None:
-    for site, rdm in zip(sites, found, strict=True):
-        if np.isnan(rdm).any():
-            raise MurineError(
-                f"the RDM of {name!r} at {site.name!r} is not defined: all its neurons respond alike to some stimulus. "
-                "Use more neurons a site, or normalise='none'."
-            )

@@ -15,6 +15,7 @@ from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError, some
 from murine.files import read_npz, read_table
+from murine.labels import as_labels
 from murine.registry import Registry
 from murine.stimuli import StimulusSet
 
@@ -262,20 +263,20 @@ def _read_rdms(file: Path) -> NeuralRDMs:
     missing = [key for key in ("matrices", "sites", "stimulus_ids") if key not in arrays]
     if missing:
         raise MurineError(f"{str(file)!r} has no array {', '.join(missing)}; it has {', '.join(arrays) or 'none'}.")
-    names = [str(site) for site in arrays["sites"]]
+    names = as_labels(arrays["sites"], f"sites of {str(file)!r}")
     labels: list[dict[str, str]] = [{} for _ in names]
     for key in (key for key in arrays if key.startswith("label_")):
         if arrays[key].shape != (len(names),):
             raise MurineError(f"{key} of {str(file)!r} has shape {arrays[key].shape}; expected one for each site.")
-        for own, value in zip(labels, arrays[key].astype(str), strict=True):
-            own |= {key.removeprefix("label_"): str(value)} if value else {}
+        for own, value in zip(labels, as_labels(arrays[key], key, missing=""), strict=True):
+            own |= {key.removeprefix("label_"): value} if value else {}
     sites = tuple(Site(site, own or {"area": site}) for site, own in zip(names, labels, strict=True))
     unknown = np.full(len(sites), np.nan)
     return NeuralRDMs(
         np.asarray(arrays["matrices"], dtype=np.float64),
         sites,
-        tuple(str(i) for i in arrays["stimulus_ids"]),
+        as_labels(arrays["stimulus_ids"], f"stimulus ids of {str(file)!r}"),
         np.asarray(arrays.get("reliability", unknown), dtype=np.float64),
-        np.asarray(arrays.get("reliability_sem", 0 * unknown), dtype=np.float64),
+        np.asarray(arrays.get("reliability_sem", unknown), dtype=np.float64),
         file.stem,
     )

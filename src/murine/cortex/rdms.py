@@ -14,23 +14,33 @@ from jaxtyping import Float
 from murine.cortex.recording import Site
 from murine.errors import MurineError, some
 from murine.files import appearing
+from murine.labels import as_labels
+
+#: Two entries of a matrix that should be equal may differ by so much, over its largest entry: what rounding to float32
+#: leaves, whatever type the matrix has by now.
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
 class NeuralRDMs:
     """One dissimilarity matrix per site.
 
+    Masked entries count as NaN: of a matrix they are refused, of a reliability they say that it is not known. Ids may
+    be numbers or bytes; they become text (`murine.labels.as_labels`).
+
     Attributes
     ----------
     matrices
-        (n_sites, n_stimuli, n_stimuli): symmetric, zero diagonal, finite.
+        (n_sites, n_stimuli, n_stimuli): symmetric, zero diagonal, finite. Kept as float64; what rounding to float32
+        leaves of asymmetry and on the diagonal is taken out.
     sites
         ``n_sites`` different sites.
     stimulus_ids
         ``n_stimuli`` different ids, in the order of the rows.
     reliability, reliability_sem
         (n_sites,): reliability of each matrix (correlation of what would be two independent copies made from as much
-        data, so the Spearman-Brown value where it comes from halves) and its standard error; NaN where not known.
+        data, so the Spearman-Brown value where it comes from halves), 0 to 1, and its standard error; NaN where not
+        known. Without a standard error the ceiling is held fixed, and intervals of ceiled scores are those of scores.
     name
         What the data are called in tables; no part of the digest.
     """
@@ -43,6 +53,9 @@ class NeuralRDMs:
     name: str = "rdms"
 
     def __post_init__(self) -> None:
+        for field in ("matrices", "reliability", "reliability_sem"):
+            object.__setattr__(self, field, _unmasked(getattr(self, field)))
+        object.__setattr__(self, "stimulus_ids", as_labels(self.stimulus_ids, f"stimulus ids of {self.name!r}"))
         shape = (len(self.sites), len(self.stimulus_ids), len(self.stimulus_ids))
         if self.matrices.shape != shape:
             raise MurineError(
@@ -52,15 +65,50 @@ class NeuralRDMs:
         for label, values in (("sites", [s.name for s in self.sites]), ("stimulus ids", self.stimulus_ids)):
             if len(set(values)) != len(values):
                 raise MurineError(f"the {label} of {self.name!r} must differ from each other.")
-        for site, matrix in zip(self.sites, self.matrices, strict=True):
-            if not np.isfinite(matrix).all():
-                bad = [self.stimulus_ids[i] for i in np.flatnonzero(~np.isfinite(matrix).all(axis=1))]
-                raise MurineError(f"the matrix of {site.name!r} has NaN or infinite entries at {some(bad)}.")
-            if not np.allclose(matrix, matrix.T, atol=1e-8) or not np.allclose(np.diag(matrix), 0, atol=1e-8):
+        matrices = [self._dissimilarities(*pair) for pair in zip(self.sites, self.matrices, strict=True)]
+        object.__setattr__(self, "matrices", np.stack(matrices) if matrices else self.matrices)
+        self._refuse_no_reliability()
+
+    def _dissimilarities(
+        self, site: Site, matrix: Float[np.ndarray, "n_stimuli n_stimuli"]
+    ) -> Float[np.ndarray, "n_stimuli n_stimuli"]:
+        """Return the matrix without what rounding left; refuse what is no dissimilarity matrix."""
+        if not np.isfinite(matrix).all():
+            bad = [self.stimulus_ids[i] for i in np.flatnonzero(~np.isfinite(matrix).all(axis=1))]
+            raise MurineError(
+                f"the matrix of {site.name!r} has NaN or infinite entries, or masked ones, at {some(bad)}."
+            )
+        asymmetry = np.abs(matrix - matrix.T).max(initial=0)
+        diagonal = np.abs(np.diag(matrix)).max(initial=0)
+        if max(asymmetry, diagonal) > _ROUNDING * np.abs(matrix).max(initial=0):
+            raise MurineError(
+                f"the matrix of {site.name!r} is no dissimilarity matrix: it must be symmetric with a zero "
+                f"diagonal, and has an asymmetry of {asymmetry:.2g} and up to {diagonal:.2g} on the diagonal. For a "
+                "similarity matrix give 1 - similarity."
+            )
+        if asymmetry or diagonal:
+            matrix = (matrix + matrix.T) / 2
+            np.fill_diagonal(matrix, 0)
+        return matrix
+
+    def _refuse_no_reliability(self) -> None:
+        for label, values, example in (
+            ("reliability", self.reliability, "the correlation of two independent copies of the matrix"),
+            ("reliability_sem", self.reliability_sem, "the standard error of the reliability"),
+        ):
+            if values.shape != (len(self.sites),):
                 raise MurineError(
-                    f"the matrix of {site.name!r} is no dissimilarity matrix: it must be symmetric with a zero "
-                    "diagonal. For a similarity matrix give 1 - similarity."
+                    f"the {label} of {self.name!r} has shape {values.shape}; expected ({len(self.sites)},), one value "
+                    "for each site (NaN where it is not known)."
                 )
+            for site, value in zip(self.sites, values.tolist(), strict=True):
+                if value < 0 or value > 1:
+                    advice = "Divide percent by 100." if value > 1 else "Give NaN where it is not known."
+                    if label == "reliability" and value < 0:
+                        advice = "An estimate below 0 says that there is no signal: give 0."
+                    raise MurineError(
+                        f"the {label} of {site.name!r} is {value:g}; expected {example}, from 0 to 1. {advice}"
+                    )
 
     def write(self, file: str | Path) -> None:
         """Write the ``.npz`` file that `murine.cortex.datasets.load_cortex` reads; it appears whole or not at all."""
@@ -85,3 +133,10 @@ class NeuralRDMs:
             total.update(site.name.encode() + np.ascontiguousarray(matrix[np.ix_(order, order)]).tobytes())
         total.update(self.reliability.tobytes() + self.reliability_sem.tobytes())
         return total.hexdigest()
+
+
+def _unmasked(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Return an array as float64, NaN where it was masked."""
+    if np.ma.isMaskedArray(values):
+        return np.ma.filled(np.ma.asarray(values).astype(np.float64), np.nan)
+    return np.asarray(values, dtype=np.float64)
