@@ -13,6 +13,9 @@ from murine.errors import MurineError
 
 SCALES = ("r", "r2", "tau-a")
 
+#: Less than this share of the mean square is no variance, but what rounding to float32 leaves.
+ROUNDING = 1e-5
+
 #: The scale of scores that fall as likeness grows.
 DISTANCE = "distance"
 
@@ -196,14 +199,18 @@ def halves_reliability(
     """Mean Pearson correlation between the RDMs of two halves of the data, over splits, and its bootstrap draws.
 
     ``first[s]`` and ``second[s]`` are the RDM vectors of the two halves in split s. Give ranks for a ceiling of rank
-    correlations."""
+    correlations. NaN where the RDM of a half is not defined, or the same for all pairs drawn."""
 
     def correlate(weights: np.ndarray) -> np.ndarray:
         weights = weights / weights.sum(axis=1, keepdims=True)
         a, b = (v - v.mean(axis=1, keepdims=True) for v in (first, second))
-        a, b = (v / np.sqrt((v**2).mean(axis=1, keepdims=True)) for v in (a, b))
+        with np.errstate(invalid="ignore"):  # NaN of a half that is the same for all pairs
+            a, b = (v / np.sqrt((v**2).mean(axis=1, keepdims=True)) for v in (a, b))
         mean_a, mean_b, square_a, square_b, product = (weights @ v.T for v in (a, b, a**2, b**2, a * b))
-        r = (product - mean_a * mean_b) / np.sqrt((square_a - mean_a**2) * (square_b - mean_b**2))
+        with np.errstate(invalid="ignore"):
+            variances = [square - mean**2 for square, mean in ((square_a, mean_a), (square_b, mean_b))]
+            varied = (variances[0] > ROUNDING * square_a) & (variances[1] > ROUNDING * square_b)
+            r = (product - mean_a * mean_b) / np.sqrt(np.where(varied, variances[0] * variances[1], np.nan))
         return np.asarray(r.mean(axis=1))
 
     n_pairs = first.shape[1]

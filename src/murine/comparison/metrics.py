@@ -19,7 +19,13 @@ from numpy.typing import ArrayLike
 from murine.comparison import geometry, rsa
 from murine.comparison.ceiling import SCALES, Ceiling
 from murine.comparison.chance import above_chance, chance_correlations
-from murine.comparison.encoding import centred_grams, correlate, loo_operators, relabelled_correlations
+from murine.comparison.encoding import (
+    centred_grams,
+    correlate,
+    loo_operators,
+    relabelled_correlations,
+    unit_length,
+)
 from murine.comparison.inference import MIN_STIMULI, Counts, folds, relabelled_pairs, without_each
 from murine.comparison.influence import resampled_neurons, resampled_scores
 from murine.comparison.neuron_ceiling import for_mean, neuron_ceiling
@@ -262,6 +268,12 @@ class Neurons:
         positions = tuple(np.arange(a, b) for a, b in pairwise(starts))
         return Neurons(self.responses[np.concatenate(chosen)], positions)
 
+    @property
+    def defined(self) -> Bool[np.ndarray, " n_sites"]:
+        """Sites of which every neuron varies over the stimuli: a mean over neurons has no score else."""
+        varies = ~np.isnan(unit_length(self.responses)).any(axis=1)
+        return np.array([varies[members].all() for members in self.members], bool)
+
     def averaged(self, scores: Float[np.ndarray, "n_layers n_neuroids"]) -> Scores:
         """Mean over the neurons of each site."""
         return np.stack([scores[:, members].mean(axis=1) for members in self.members], axis=1)
@@ -352,7 +364,13 @@ class Ridge(Encoding):
         return sites.averaged(self.neuron_scores(layers, sites.responses))
 
     def resample(self, layers: Stack, sites: Neurons, counts: Counts) -> Draws:
-        return self._above(self._chance(layers), resampled_scores(layers, sites.responses, counts, sites.members))
+        defined = sites.defined
+        draws = np.full((len(counts), len(layers), len(defined)), np.nan, np.float32)
+        if defined.any():
+            own = sites if defined.all() else sites[np.flatnonzero(defined)]
+            found = resampled_scores(layers, own.responses, counts, own.members)
+            draws[:, :, defined] = self._above(self._chance(layers), found)
+        return draws
 
     def permute(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Draws:
         draws = relabelled_correlations(layers, sites.responses, relabellings, sites.members)
@@ -388,7 +406,12 @@ class PLS(Encoding):
         folded = _folded(layers)
         for s in range(len(sites.members)):
             site = sites[[s]]
-            for i, operator in enumerate(self._operators(folded, site)):
+            operators = self._operators(folded, site)
+            lost = np.isnan(site.averaged(correlate(operators, site.responses))[:, 0])
+            draws[:, lost, s] = np.nan
+            for i, operator in enumerate(operators):
+                if lost[i]:
+                    continue
                 one = resampled_scores(operator[None], site.responses, counts, site.members, fitted_to_responses=True)
                 draws[:, i, s] = one[:, 0, 0]
         return draws

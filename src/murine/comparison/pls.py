@@ -86,8 +86,9 @@ def pls_operators(
 
     Responses shape the components all neurons share; given these, predictions are linear in each neuron's responses.
     Rows of stimuli that no fold holds out are NaN, as are layers with NaN in their kernel or with features that are the
-    same for all stimuli. ``at_most`` takes as many components as there are directions that features vary along where
-    more are asked for, which is refused otherwise."""
+    same for all stimuli, and all layers where no neuron has finite responses that differ between the training stimuli
+    of some fold. ``at_most`` takes as many components as there are directions that features vary along where more are
+    asked for, which is refused otherwise."""
     layers = FoldedLayers(kernels, folds, at_most=at_most)
     return layers.operators(responses, n_components, scale=scale, relative=relative)
 
@@ -124,11 +125,14 @@ class FoldedLayers:
         counts = [int(count) for count in n_components]
         if not counts or min(counts) < 1:
             raise MurineError(f"Numbers of components {counts}; expected at least one, each 1 or more.")
-        shown = [_reduced(responses[:, train], scale) for train, _ in self._parts]
+        reduced = [_reduced(responses[:, train], scale) for train, _ in self._parts]
+        shown = [own for own in reduced if own is not None]
         tested = np.concatenate([np.unique(test) for _, test in self._parts])
         times = np.bincount(tested, minlength=n_stimuli).astype(float)
         times[times == 0] = np.nan
         operators = np.full((n_layers, len(counts), n_stimuli, n_stimuli), np.nan)
+        if len(shown) < len(reduced):  # nothing to learn from in a fold
+            return operators
         for layer, found in zip(self._layers, operators, strict=True):
             if layer is None:
                 continue
@@ -225,13 +229,16 @@ class _Directions:
         return [other_scores[:count].T @ scores[:count] for count in counts]
 
 
-def _reduced(responses: Float[np.ndarray, "n_neuroids n_train"], scale: bool) -> Float[np.ndarray, "n_rows n_train"]:
-    """Training responses less their mean, over their SD with `scale`; of many neurons as few rows as do."""
+def _reduced(
+    responses: Float[np.ndarray, "n_neuroids n_train"], scale: bool
+) -> Float[np.ndarray, "n_rows n_train"] | None:
+    """Training responses less their mean, over their SD with `scale`; of many neurons as few rows as do. None where no
+    neuron has responses that are finite and differ."""
     known = responses[np.isfinite(responses).all(axis=1)]
     known = known - known.mean(axis=1, keepdims=True)
     if scale:
         deviations = known.std(axis=1, ddof=1, keepdims=True)
         known /= np.where(deviations > 0, deviations, 1)
     if not known.any():
-        raise MurineError("No neuron has responses that are finite and differ between training stimuli.")
+        return None
     return np.asarray(np.linalg.qr(known, mode="r"))

@@ -19,6 +19,9 @@ PerNeuron = Float[np.ndarray, " n_neuroids"]
 #: Neurons taken at once under resampling: what belongs to one block stays in a core's cache.
 BLOCK = 128
 
+#: Standard deviations beyond these have squares that float32 does not hold with all digits.
+_SMALLEST, _LARGEST = 1e-15, 1e15
+
 #: In a resample, less than this share of the variance over all stimuli counts as none.
 CONSTANT = 1e-5
 
@@ -143,6 +146,11 @@ def deviations(values: np.ndarray) -> tuple[Float32[np.ndarray, "n_neuroids n_st
     means = values.mean(axis=1, keepdims=True)
     relative = np.subtract(values, means, dtype=values.dtype).astype(np.float32, copy=False)
     sd = np.sqrt(np.einsum("ij,ij->i", relative, relative) / values.shape[1])
+    extreme = ~((sd > _SMALLEST) & (sd < _LARGEST))
+    if extreme.any():  # squares leave the range of float32: of others by a power of two, which changes no digit
+        exponent = np.frexp(np.abs(relative[extreme]).max(axis=1))[1]
+        scaled = np.ldexp(relative[extreme], -exponent[:, None])
+        sd[extreme] = np.ldexp(np.sqrt(np.einsum("ij,ij->i", scaled, scaled) / values.shape[1]), exponent)
     rounding = 1e-12 if values.dtype == np.float64 else 1e-6
     lacking = ~(sd > rounding * np.abs(means[:, 0]))
     if lacking.any():

@@ -190,7 +190,8 @@ def score_layers(layers: Sequence[CapturedLayer], yardstick: Yardstick) -> pd.Da
             pair = naive[None] if nested is None else nested.choice.layers
             drawn, drawn_nested = part.over_subjects(naive, nested)
             found = [part.layer_rows(naive, drawn=drawn)]
-            found += [] if nested is None else [part.held_out_rows(nested, drawn_nested)]
+            if nested is not None:
+                found = [part.without_held_out(found[0], nested), part.held_out_rows(nested, drawn_nested)]
         else:
             found = [part.layer_rows(naive, everywhere=False)] + ([part.pair_rows(pair)] if len(pair) == 2 else [])
         frames += [rows.assign(stimuli=group, n_stimuli=len(fixed.members)) for rows in found]
@@ -343,6 +344,18 @@ class _Part:
             p = permutation_p(nested.scores[None], nested.null[:, None])[0]
         frame = frame.assign(p_value=p, p_best=np.nan, p_adjusted=adjusted_p(p), optimism=nested.choice.optimism)
         return _scored(frame)
+
+    def without_held_out(self, frame: pd.DataFrame, nested: Nested) -> pd.DataFrame:
+        """Flag the sites that have scores, but none of layers chosen on other stimuli."""
+        names = [site.name for site in self.fixed.targets.sites]
+        lost = {name for name, score in zip(names, nested.scores, strict=True) if np.isnan(score)}
+        lost &= set(frame.site[frame.score.notna()])
+        note = "no held-out score: not defined on half of the stimuli"
+        flags = [
+            "; ".join(filter(None, (flag, note if site in lost else "")))
+            for site, flag in zip(frame.site, frame.site_flag, strict=True)
+        ]
+        return frame.assign(site_flag=flags)
 
     def pair_rows(self, pair: Int[np.ndarray, "2 n_sites"]) -> pd.DataFrame:
         """One row per site: the mean score of the two layers that were chosen on all stimuli, for this group."""

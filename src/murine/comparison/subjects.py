@@ -292,6 +292,8 @@ class SubjectBootstrap:
             site = part.sites[[s]]
             operators = metric.operators(layer, site)
             scores = metric.neuron_scores(operators, site.responses)
+            if np.isnan(scores).any():
+                return np.full((2, n_draws), np.nan)
             found = self._over_neurons(s, scores, metric.neuron_draws(operators, site.responses, counts))
             return np.stack([found.both[:, 0], found.subjects[:, 0]])
         if drawn is None:

@@ -344,8 +344,8 @@ def _given_targets(
     if without_error.any():
         names = [site.name for site, lacks in zip(data.sites, without_error, strict=True) if lacks]
         log.warning(
-            "%s: the reliability of %s has no standard error (reliability_sem). The ceiling is taken as exact: intervals "
-            "of ceiled scores hold the error of scores alone.",
+            "%s: the reliability of %s has no standard error (reliability_sem). Its ceiling is taken as exact: "
+            "intervals of ceiled scores hold the error of scores alone.",
             data.name,
             some(names),
         )
