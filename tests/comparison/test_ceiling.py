@@ -27,7 +27,7 @@ def test_conversions():
     np.testing.assert_allclose(ceiling(RELIABILITY, "tau-a").value[[0, 1, 3]], [0, 1 / 3, 1])
     for scale in SCALES:
         np.testing.assert_allclose(ceiling(RELIABILITY, scale).draws[1], ceiling(RELIABILITY, scale).value)
-        assert (ceiling([-0.5, np.nan, 1.2], scale).value == [0, 0, 1]).all()
+        np.testing.assert_array_equal(ceiling([-0.5, np.nan, 1.2], scale).value, [0, np.nan, 1])
 
 
 def test_every_comparison_but_the_cosine_has_a_ceiling():
@@ -109,6 +109,49 @@ def test_scores_beyond_the_ceiling_and_sites_without_one():
     assert own.beyond(np.array([np.nan, 1.0, 1.1, -2.0])).tolist() == [False, False, True, False]
 
 
+def test_a_ceiling_without_an_error_is_held_fixed():
+    reliability, unknown = np.array([0.81, 0.81, np.nan, 0.0]), np.full(3, np.nan)
+    draws = np.stack([unknown, np.array([0.64, 0.81, np.nan]), unknown, unknown], axis=1)
+    own = Ceiling.from_reliability(reliability, draws, "r")
+    assert own.flags == ("ceiling without an error", "", "ceiling not known", "ceiling not above zero")
+    scores = np.array([0.45, 0.9, 0.09]).reshape(3, 1, 1) * np.ones(4)
+    expected = [[0.5, 0.5625, np.nan, np.nan], [1.0, 1.0, np.nan, np.nan], [0.1, np.nan, np.nan, np.nan]]
+    np.testing.assert_allclose(own.apply_draws(scores, "r")[:, 0], expected)
+    assert np.isnan(own.interval()).all(axis=0).tolist() == [True, True, True, True]  # a third of the second's is lost
+    assert Ceiling.unknown(2, 5, "cosine").flags == ("ceiling not known",) * 2
+    assert np.isnan(Ceiling.unknown(2, 5, "r").apply_draws(np.ones((5, 1, 2)), "r")).all()
+
+
+def test_the_mean_ceiling_is_that_of_neurons_whose_ceiling_is_known():
+    value = np.array([0.5, np.nan, 0.9, 0.0, np.nan])
+    draws = np.array([[0.4, np.nan, 0.8, 0.0, np.nan], [0.6, np.nan, np.nan, 0.1, np.nan]])
+    mean = Ceiling(value, draws, "r").averaged([np.array([0, 1, 2]), np.array([2, 3]), np.array([1, 4])])
+    np.testing.assert_allclose(mean.value, [0.7, 0.45, np.nan])
+    np.testing.assert_allclose(mean.draws, [[0.6, 0.4, np.nan], [0.6, 0.1, np.nan]])
+    assert mean.flags == ("ceiling of 2 of 3 neurons", "", "ceiling not known")
+    filled = Ceiling(value, draws, "r").completed(np.array([0, 1, 2]))
+    np.testing.assert_allclose(filled.value, [0.5, 0.7, 0.9])
+    np.testing.assert_allclose(filled.draws, [[0.4, 0.6, 0.8], [0.6, 0.6, np.nan]])
+
+
+def test_halves_that_do_not_vary_have_no_reliability():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 3, 45)).astype(np.float32)
+    second[1] = 2.0
+    value, draws = halves_reliability(first, second, bootstrap_counts(10, 5, 0))
+    assert np.isnan(value)
+    assert np.isnan(draws).all()
+    # One pair alone varies: it is in a third of the samples, and nothing but rounding is left of the others.
+    first, second = (np.full((2, 45), 3.0, np.float32) for _ in range(2))
+    first[:, 0] = second[:, 0] = 4.0
+    counts = bootstrap_counts(10, 40, 0)
+    with_pair = (counts[:, :2] > 0).all(axis=1)
+    value, draws = halves_reliability(first, second, counts)
+    assert value == pytest.approx(1)
+    np.testing.assert_allclose(draws[with_pair], 1, atol=1e-3)
+    assert np.isnan(draws[~with_pair]).all()
+
+
 @pytest.fixture
 def halves():
     rng = np.random.default_rng(0)
@@ -135,7 +178,14 @@ def test_without_quarters_it_is_spearman_brown():
     half = np.array([0.1, 0.5, 0.9, 1.0])
     np.testing.assert_allclose(full_reliability(half, None, 20), spearman_brown(half))
     np.testing.assert_allclose(full_reliability(half, None, 3), 3 * half / (1 + 2 * half))  # a "half" is 1 of 3
-    np.testing.assert_array_equal(full_reliability(np.array([0.0, -0.3, np.nan]), None, 20), 0)
+    np.testing.assert_array_equal(full_reliability(np.array([0.0, -0.3, np.nan]), None, 20), [0, 0, np.nan])
+
+
+def test_where_quarters_are_not_defined_halves_tell_alone():
+    half, quarter = np.array([0.5, 0.5, np.nan, 0.0]), np.array([0.3, np.nan, 0.3, np.nan])
+    found = full_reliability(half, quarter, 20)
+    np.testing.assert_allclose(found[1:], [spearman_brown(np.array(0.5)), np.nan, 0])
+    assert found[0] == full_reliability(half[:1], quarter[:1], 20)[0]
 
 
 @pytest.mark.parametrize("n", [4, 7, 20, 50])

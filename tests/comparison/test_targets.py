@@ -174,16 +174,82 @@ def test_the_order_of_stimuli_and_neurons_does_not_matter():
 
 
 def test_what_cannot_be_compared_is_refused():
-    with pytest.raises(MurineError, match=r"'mouse' has 1 repetition of each stimulus; ceilings need at least 2"):
-        targets_of(recording(responses(1)))
     with pytest.raises(MurineError, match="no neuron of 'mouse' can be used"):
         targets_of(recording(np.ones((N, S, 2))))
     with pytest.raises(MurineError, match="no coordinate 'lobe'"):
         targets_of(recording(), ("lobe",))
     alike = responses()
-    alike[14:, 4] = 2.0
-    with pytest.raises(MurineError, match=r"'mouse' at 'LM' is not defined: all its neurons respond alike"):
+    alike[:, 4] = 2.0
+    with pytest.raises(MurineError, match=r"no site of 'mouse' has an RDM: LM \(all neurons respond alike to some"):
         targets_of(recording(alike), normalise="none")
+
+
+def test_a_site_that_cannot_be_compared_is_told_and_leaves_the_others_as_they_are(caplog):
+    right = targets_of(recording(), n_splits=3)
+    (only,) = [s for s, site in enumerate(right.sites) if site.name == "V1"]
+    counts = bootstrap_counts(S, 20, 0)
+    alike, silent, single = (responses() for _ in range(3))
+    alike[14:, 4] = 2.0
+    silent[14:] = 0.0
+    single[15:] = 0.0
+    for given, reason, normalise in (
+        (silent, "no usable neuron", "zscore"),
+        (single, "one usable neuron", "zscore"),
+        (alike, "all neurons respond alike to some stimulus", "none"),
+    ):
+        caplog.clear()
+        targets = targets_of(recording(given), n_splits=3, normalise=normalise)
+        assert [(lost.site.name, lost.reason) for lost in targets.lost] == [("LM", reason)]
+        assert f"mouse: sites without scores: LM ({reason})." in caplog.text
+        assert [site.name for site in targets.sites] == ["V1"]
+        assert len(targets.parts) == len(targets.rdms) == len(targets.kernels) == 1
+        if normalise == "zscore":
+            np.testing.assert_array_equal(targets.rdms[0], right.rdms[only])
+            found, expected = targets.ceiling("r", counts), right.ceiling("r", counts)
+            np.testing.assert_array_equal(found.draws[:, 0], expected.draws[:, only])
+
+
+def test_one_repetition_has_rdms_and_no_ceiling(caplog):
+    targets = targets_of(recording(responses(1)))
+    assert "mouse: one repetition of each stimulus gives no noise ceiling" in caplog.text
+    assert targets.parts is None
+    one = targets_of(recording(np.repeat(responses(1), 2, axis=2)), n_splits=2)
+    np.testing.assert_allclose(targets.rdms, one.rdms, atol=1e-12)
+    ceiling = targets.ceiling("r", bootstrap_counts(S, 5, 0))
+    assert np.isnan(ceiling.value).all()
+    assert targets.site_notes(ceiling) == ("ceiling not known",) * 2
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 1.0])
+def test_single_trials_among_missing_ones_give_no_ceiling(share):
+    """Halves of a single trial agree without saying anything: they must not pass for reliable data."""
+    rng = np.random.default_rng(0)
+    given = rng.normal(size=(N, S, 4))
+    lost = rng.random((N, S)) < share
+    kept = rng.integers(4, size=(N, S))
+    given[lost[:, :, None] & (np.arange(4) != kept[:, :, None])] = np.nan
+    targets = targets_of(recording(given), n_splits=20)
+    counts = bootstrap_counts(S, 5, 0)
+    for ceiling in (targets.ceiling("r", counts), targets.kernel_ceiling(counts)):
+        if share == 1:
+            assert np.isnan(ceiling.value).all()
+            assert all("too few trials for a ceiling: 50%" in note for note in targets.site_notes(ceiling))
+        else:
+            assert (ceiling.value < 0.7).all()  # of nothing but noise
+    assert all("ceiling too high" in note for note in targets.notes) == (share == 0.05)
+
+
+def test_matrices_that_are_constant_or_lack_an_error_are_told_once(caplog):
+    varied = np.stack([rdm(responses()[:14]), 1 - np.eye(S)])
+    sites = (Site.of({"area": "V1"}), Site.of({"area": "LM"}))
+    sem = np.array([np.nan, 0.1])
+    targets = targets_of(NeuralRDMs(varied, sites, tuple(IDS), np.array([0.81, 0.5]), sem, "given"))
+    assert targets.notes == ("", "the same dissimilarity for every pair")
+    assert [record.getMessage().count("reliability_sem") for record in caplog.records] == [0, 1]
+    assert "given: the reliability of V1 has no standard error" in caplog.text
+    ceiling = targets.ceiling("r", bootstrap_counts(S, 5, 0))
+    np.testing.assert_allclose(ceiling.value, [0.9, np.sqrt(0.5)])
+    assert targets.site_notes(ceiling) == ("ceiling without an error", "the same dissimilarity for every pair")
 
 
 @pytest.mark.parametrize("name", ["cosine", "euclidean"])

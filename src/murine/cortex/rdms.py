@@ -17,8 +17,9 @@ from murine.files import appearing
 from murine.labels import as_labels
 
 #: Two entries of a matrix that should be equal may differ by so much, over its largest entry: what rounding to float32
-#: leaves, whatever type the matrix has by now.
-_ROUNDING = 1e-5
+#: leaves, whatever type the matrix has by now. What rounding to float64 leaves is less than the second number; such a
+#: matrix stays as it is.
+_ROUNDING, _EXACT = 1e-5, 1e-8
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +81,14 @@ class NeuralRDMs:
             )
         asymmetry = np.abs(matrix - matrix.T).max(initial=0)
         diagonal = np.abs(np.diag(matrix)).max(initial=0)
-        if max(asymmetry, diagonal) > _ROUNDING * np.abs(matrix).max(initial=0):
+        largest = np.abs(matrix).max(initial=0)
+        if max(asymmetry, diagonal) > _ROUNDING * largest:
             raise MurineError(
                 f"the matrix of {site.name!r} is no dissimilarity matrix: it must be symmetric with a zero "
                 f"diagonal, and has an asymmetry of {asymmetry:.2g} and up to {diagonal:.2g} on the diagonal. For a "
                 "similarity matrix give 1 - similarity."
             )
-        if asymmetry or diagonal:
+        if max(asymmetry, diagonal) > _EXACT * largest:
             matrix = (matrix + matrix.T) / 2
             np.fill_diagonal(matrix, 0)
         return matrix
