@@ -15,19 +15,16 @@ R = TypeVar("R")
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function at its first call; machine code is kept on disk where there is a folder to write to."""
-    return _compile(function, set())
+    """Compile a function at its first call; machine code is kept on disk where there is a folder to write to.
 
-
-def compiled_sums(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function whose sums may be taken in any order: several at once, which vectors of numbers need."""
-    return _compile(function, {"reassoc", "contract"})
-
-
-def _compile(function: Callable[P, R], liberties: set[str]) -> Callable[P, R]:
+    Sums are taken in the order in which they are written, and NaN, zeros and infinities mean what they do in NumPy:
+    with the compiler's liberties a loop may be right on one processor and give NaN on another. Division by zero gives
+    infinity or NaN instead of an error, as in NumPy.
+    """
     plain = inspect.unwrap(function)  # without checks of types that may have been put around it
+    options = {"fastmath": False, "error_model": "numpy"}
     try:
-        result: Callable[P, R] = numba.njit(plain, cache=True, fastmath=liberties)
+        result: Callable[P, R] = numba.njit(plain, cache=True, **options)
     except RuntimeError:  # nowhere to keep it: neither beside the source nor in the user's cache
-        result = numba.njit(plain, fastmath=liberties)
+        result = numba.njit(plain, **options)
     return result

@@ -65,3 +65,21 @@ def test_nothing_is_made_of_responses_that_are_explained():
     np.testing.assert_allclose((found**2).sum(axis=1), [1, 1, 0, 0, 0, 0], atol=1e-12)
     np.testing.assert_allclose(found.T @ (found @ responses), responses, atol=1e-12)
     assert (scores_of(coordinates, np.zeros((30, 30)), 2) == 0).all()
+
+
+@pytest.mark.parametrize("size", [1, 2, 60])
+@pytest.mark.parametrize("kind", ["zero", "constant", "identity", "rank 1", "rank 2"])
+def test_degenerate_covariances_give_as_many_components_as_they_have(kind, size):
+    rng = np.random.default_rng(size)
+    rank = {"zero": 0, "identity": size, "rank 2": min(2, size)}.get(kind, 1)
+    vectors = np.ones((size, 1)) if kind == "constant" else rng.normal(size=(size, rank))
+    covariances = np.eye(size) if kind == "identity" else vectors @ vectors.T * (rank > 0)
+    powers = np.full(size, 0.5)
+    found = rotations(covariances.copy(), powers, 5)
+    assert np.isfinite(found).all()
+    gram = found @ np.diag(powers) @ found.T
+    n = min(rank, 5)
+    np.testing.assert_allclose(gram, np.diag(np.r_[np.ones(n), np.zeros(5 - n)]), atol=1e-10)
+    if kind in ("rank 1", "rank 2", "constant"):  # what they span is what the covariances do, as equal powers say
+        span = np.linalg.qr(found[:n].T)[0]
+        np.testing.assert_allclose(span @ (span.T @ covariances), covariances, atol=1e-8 * np.abs(covariances).max())

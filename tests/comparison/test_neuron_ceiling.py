@@ -138,7 +138,7 @@ def test_neurons_that_say_nothing_are_flagged():
         assert np.isnan(draws[:, :2]).all()
         assert value[2] < 0 or method == "oracle"
         ceiling = neuron_ceiling(trials, "r", counts, method)
-        assert ceiling.flags == ("ceiling not above zero",) * 3 + ("",) * 2
+        assert ceiling.flags == (*("ceiling not known",) * 2, "ceiling not above zero", "", "")
         ceiled = ceiling.apply(np.full((1, 5), 0.3), "r")
         assert np.isnan(ceiled[0, :3]).all()
         assert np.isfinite(ceiled[0, 3:]).all()

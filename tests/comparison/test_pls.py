@@ -82,10 +82,16 @@ def test_what_is_refused():
     for wrong in ([], [0], [3, -1]):
         with pytest.raises(MurineError, match="1 or more"):
             pls_cv(gram, responses, parts, wrong)
-    with pytest.raises(MurineError, match="No neuron"):
-        pls_cv(gram, np.ones((5, N)), parts, [2])
     with pytest.raises(MurineError, match="cannot predict"):
         pls_cv(np.ones((N, N)), responses, parts, [2])
+
+
+def test_neurons_that_do_not_vary_are_not_predicted():
+    features, responses = data()
+    gram, parts = features @ features.T, folds(N, 4, 0)
+    assert np.isnan(pls_cv(gram, np.ones((5, N)), parts, [2])).all()
+    silent = responses * np.isin(np.arange(N), parts[1])  # constant while the second fold is held out
+    assert np.isnan(pls_correlations(gram[None], silent, parts, [2])).all()
 
 
 def test_stimuli_held_out_twice_or_never():

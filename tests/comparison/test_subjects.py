@@ -153,7 +153,9 @@ def test_a_draw_is_the_score_of_the_neurons_that_were_drawn(data, targets, layer
         row = subjects.counts[s][b]
         own = drawn_recording(data[0], targets.population.members[s], row)
         sites = metric.of_sites(targets_of(own, n_splits=1))
-        assert found.subjects[b, s] == pytest.approx(metric.score(stack[:1], sites)[0, 0], abs=1e-9)
+        # Predictions are correlated in float32, whose sums depend on the processor.
+        exact = 1e-5 if metric.of_neurons else 1e-9
+        assert found.subjects[b, s] == pytest.approx(metric.score(stack[:1], sites)[0, 0], abs=exact)
         # What pairs of stimuli do to ridge is known of the site, not of each draw.
         both = metric.resample_singly(stack[:1], sites, counts[[b]])[0, 0, 0]
         assert found.both[b, s] == pytest.approx(both, abs=0.02 if metric.of_neurons else 2e-5)

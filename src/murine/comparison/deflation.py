@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from murine.compilation import compiled, compiled_sums
+from murine.compilation import compiled
 
 #: An eigenvector is found when what multiplying it leaves beside it is less than this share of the eigenvalue.
 TOLERANCE = 1e-9
@@ -19,7 +19,7 @@ _PATIENCE = 64
 _NOTHING = 1e-14
 
 
-@compiled_sums
+@compiled
 def _multiply(matrix: np.ndarray, vector: np.ndarray, out: np.ndarray) -> None:
     """The product with a symmetric matrix; four rows at once, as reading the vector takes as long as the rest."""
     n = len(vector)
@@ -40,7 +40,7 @@ def _multiply(matrix: np.ndarray, vector: np.ndarray, out: np.ndarray) -> None:
         out[row] = a
 
 
-@compiled_sums
+@compiled
 def _product(a: np.ndarray, b: np.ndarray) -> float:
     total = 0.0
     for k in range(len(a)):
@@ -141,7 +141,7 @@ def _leading(matrix: np.ndarray, basis: np.ndarray, work: np.ndarray, out: np.nd
         out[:] = np.linalg.eigh(matrix)[1][:, n - 1]
 
 
-@compiled_sums
+@compiled
 def _extract(covariances: np.ndarray, powers: np.ndarray, rotations: np.ndarray) -> None:
     n = len(powers)
     basis, work, weights, loadings = np.empty((_PATIENCE, n)), np.empty(n), np.empty(n), np.empty(rotations.shape)

@@ -305,7 +305,9 @@ def _variance(responses: Responses, counts: Counts, n_splits: int, seed: int) ->
     for block in _blocks(n_neuroids, 1):
         means, noise = _means_and_noise(responses[block])
         means -= means.mean(axis=1, keepdims=True)
-        size = np.nan_to_num(np.abs(responses[block]), posinf=0).max(axis=(1, 2))
+        largest = np.abs(responses[block])
+        # Missing and infinite trials have no size; the square of others leaves the range of float32.
+        size = np.where(np.isfinite(largest), largest, 0).max(axis=(1, 2)).astype(np.float64)
         total = (weights @ (means**2).T - (weights @ means.T) ** 2) * n_stimuli / (n_stimuli - 1)
         total[total <= (CONSTANT * size) ** 2] = np.nan
         out[:, block] = 1 - (weights @ noise.T) / total

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
+from murine.comparison.ceiling import ROUNDING
 from murine.comparison.inference import MIN_STIMULI, Counts, pair_weights
+from murine.comparison.nonnegative import fit_nonnegative
 from murine.comparison.rdm import n_stimuli_of
 from murine.comparison.rsa import LayerVectors, SiteVectors
 from murine.errors import MurineError, some
@@ -61,8 +63,10 @@ class Reweighting:
         weights = pair_weights(counts)
         weights /= weights.sum(axis=1, keepdims=True)
         mean_a, mean_b, square_a, square_b, product = (weights @ v.T for v in (a, b, a**2, b**2, a * b))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            r = (product - mean_a * mean_b) / np.sqrt((square_a - mean_a**2) * (square_b - mean_b**2))
+        with np.errstate(invalid="ignore"):
+            variances = [square - mean**2 for square, mean in ((square_a, mean_a), (square_b, mean_b))]
+            varied = (variances[0] > ROUNDING * square_a) & (variances[1] > ROUNDING * square_b)
+            r = (product - mean_a * mean_b) / np.sqrt(np.where(varied, variances[0] * variances[1], np.nan))
         return np.where(np.isnan(self.scores), np.float32("nan"), r)
 
 
@@ -97,8 +101,6 @@ def reweight(layers: LayerVectors, sites: SiteVectors, folds: Sequence[Int[np.nd
     b[~defined] = 0
     ordered = np.take(np.concatenate([a, b, np.ones((1, n_pairs))]), order, axis=1)
     grams, products, powers, means = _training_moments(ordered, len(a), blocks, len(folds))
-
-    from murine.comparison.nonnegative import fit_nonnegative
 
     weights, violations = fit_nonnegative(grams, products, powers)
     intercepts = means[:, len(a) :] - (weights @ means[:, : len(a), None])[:, :, 0]
