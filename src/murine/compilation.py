@@ -22,9 +22,8 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     infinity or NaN instead of an error, as in NumPy.
     """
     plain = inspect.unwrap(function)  # without checks of types that may have been put around it
-    options = {"fastmath": False, "error_model": "numpy"}
     try:
-        result: Callable[P, R] = numba.njit(plain, cache=True, **options)
+        result: Callable[P, R] = numba.njit(plain, cache=True, fastmath=False, error_model="numpy")
     except RuntimeError:  # nowhere to keep it: neither beside the source nor in the user's cache
-        result = numba.njit(plain, **options)
+        result = numba.njit(plain, fastmath=False, error_model="numpy")
     return result
