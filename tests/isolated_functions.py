@@ -59,6 +59,36 @@ def eat_slowly() -> None:
         eaten.append(np.ones(16 << 20, np.uint8))
 
 
+def reserve(n_bytes: int) -> int:
+    """Take address space that nothing may be written to, as allocators do ahead of need."""
+    import mmap
+
+    return len(mmap.mmap(-1, n_bytes, prot=mmap.PROT_READ))
+
+
+def arrow(n_texts: int) -> str:
+    """Let Arrow allocate, as pandas' texts do; its own allocator takes a gigabyte at the start."""
+    import pyarrow
+
+    pyarrow.array(["text"] * n_texts)
+    return str(pyarrow.default_memory_pool().backend_name)
+
+
+def wrapped(error: BaseException) -> None:
+    """What readers do: they turn whatever a library raises into an error for users."""
+    try:
+        raise error
+    except Exception as cause:
+        raise MurineError(f"'some.nwb' is no readable file ({cause}).") from cause
+
+
+def eat_and_wrap(n_bytes: int) -> None:
+    try:
+        eat(n_bytes)
+    except MemoryError:
+        raise MurineError("'some.nwb', data: found more than the memory holds.") from None
+
+
 def chatter() -> str:
     print("from Python")
     os.write(1, b"from C\n")

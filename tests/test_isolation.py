@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
@@ -15,7 +16,7 @@ import pytest
 
 import isolated_functions as functions
 from murine.errors import MurineError
-from murine.isolation import Crashed, Isolated
+from murine.isolation import Crashed, Isolated, OutOfMemory, read_apart, reading_memory
 
 LONG = 120.0
 
@@ -96,6 +97,60 @@ def test_what_loading_takes_does_not_count():
     """Modules take more address space than this; files of the usual size are still read."""
     with Isolated(memory=64 << 20) as process:
         assert process.call(LONG, functions.eat, 30 << 20) == 30 << 20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory needs Linux")
+def test_address_space_that_is_only_reserved_does_not_count():
+    with Isolated(memory=64 << 20) as process:
+        assert process.call(LONG, functions.reserve, 8 << 30) == 8 << 30
+        with pytest.raises(OutOfMemory):
+            process.call(LONG, functions.eat, 100 << 20)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory needs Linux")
+def test_arrow_takes_no_more_than_it_needs():
+    """Its own allocator alone takes 1 GiB: a recording with text labels would end every small limit."""
+    with Isolated(memory=128 << 20) as process:
+        assert process.call(LONG, functions.arrow, 1000) == "system"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory needs Linux")
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ((functions.eat, 400 << 20), ""),
+        ((functions.eat_and_wrap, 400 << 20), "more than the memory holds"),
+        ((functions.wrapped, MemoryError("Unable to allocate 3 GiB")), "Unable to allocate 3 GiB"),
+        ((functions.wrapped, OSError(errno.ENOMEM, "Cannot allocate memory")), "Cannot allocate memory"),
+        ((functions.wrapped, OSError("Can't read data (memory allocation failed for chunk)")), "for chunk"),
+    ],
+)
+def test_a_limit_that_was_hit_is_told_as_that_and_not_as_damage(tmp_path, monkeypatch, call, told):
+    """Whatever the reader made of it; with the variable that raises the limit, which does raise it."""
+    monkeypatch.setenv("MURINE_READING_MEMORY", "0.25")
+    file = tmp_path / "some.nwb"
+    with pytest.raises(MurineError) as refused:
+        read_apart(file, *call)
+    text = str(refused.value)
+    assert text.startswith(f"{str(file)!r} could not be read: the process took more than 268,435,456 bytes of memory")
+    assert told in text
+    assert "MURINE_READING_MEMORY, in GiB (now 0.25)" in text
+    assert "is damaged" not in text
+    monkeypatch.setenv("MURINE_READING_MEMORY", "1")
+    assert read_apart(file, functions.eat, 400 << 20) == 400 << 20
+
+
+@pytest.mark.parametrize("call", [(functions.crash, signal.SIGSEGV), (functions.crash, signal.SIGKILL)])
+def test_a_crash_is_told_without_one_cause_for_all(tmp_path, call):
+    with pytest.raises(MurineError, match="could not be read: the process ended with SIG.* may be damaged.*memory"):
+        read_apart(tmp_path / "some.nwb", *call)
+
+
+@pytest.mark.parametrize("given", ["much", "-1", "0", "nan", "inf", "4GiB"])
+def test_a_limit_that_is_no_number_is_refused(monkeypatch, given):
+    monkeypatch.setenv("MURINE_READING_MEMORY", given)
+    with pytest.raises(MurineError, match=f"MURINE_READING_MEMORY is '{given}'; expected a positive number.*GiB"):
+        reading_memory()
 
 
 def test_what_is_printed_does_not_get_among_the_answers(capfd, process):

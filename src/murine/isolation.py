@@ -6,7 +6,10 @@ and not the end of a night's work.
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
+import re
 import subprocess
 import sys
 import threading
@@ -29,6 +32,10 @@ class Crashed(MurineError):
     """The process was killed, ran out of its time or memory, or ended without an answer."""
 
 
+class OutOfMemory(Crashed):
+    """The process needed more memory than it may take. That says nothing of what it read."""
+
+
 class Isolated:
     """A process that calls functions, one after another, under limits; made when first needed.
 
@@ -37,8 +44,9 @@ class Isolated:
     Parameters
     ----------
     memory
-        Bytes of address space that the process may take beyond what it has when the first function is loaded (where the
-        system supports that limit; macOS and Windows do not).
+        Bytes that the process may take beyond what it has when the first function is loaded (where the system supports
+        that limit; macOS and Windows do not). Files that are mapped and address space that is only reserved do not
+        count.
 
     Notes
     -----
@@ -109,7 +117,7 @@ class Isolated:
         if state == "refused":
             raise MurineError(value)
         if state == "exhausted":
-            raise Crashed(f"the process took more than {self.memory:,} bytes of memory")
+            raise OutOfMemory(f"the process took more than {self.memory:,} bytes of memory{value}")
         if state == "failed":
             raise RuntimeError(value)
         result: T = value
@@ -120,16 +128,42 @@ class Isolated:
             self.close()
             # -P and the same search path: what lies in the current folder is no more importable there than here.
             code = f"import sys; sys.path[:] = {sys.path!r}; from murine.isolation import serve; serve({self.memory})"
+            # Arrow's own allocator takes a gigabyte at its start, whatever is read.
+            environment = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"}
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
             )
         return self._process
 
 
-#: Memory (bytes) that reading one file may take, and time: a fixed part and one for its size.
-READING_MEMORY = 7 << 28
+#: GiB that the process which reads a file may take, unless the environment variable says otherwise; and the variable.
+_READING_GIB = 4.0
+READING_MEMORY_VARIABLE = "MURINE_READING_MEMORY"
+
+#: Time that reading one file may take: a fixed part and one for its size.
 _SECONDS = 60.0
 _BYTES_PER_SECOND = 1e6
+
+
+def reading_memory() -> int:
+    """Return the memory (bytes) that reading one file may take: 4 GiB, or what ``MURINE_READING_MEMORY`` says in GiB.
+
+    Raises
+    ------
+    MurineError
+        If the variable holds no positive number.
+    """
+    given = os.environ.get(READING_MEMORY_VARIABLE) or str(_READING_GIB)
+    try:
+        gib = float(given)
+        if not 0 < gib < float("inf"):
+            raise ValueError
+    except ValueError:
+        raise MurineError(
+            f"the environment variable {READING_MEMORY_VARIABLE} is {given!r}; expected a positive number, the memory "
+            "in GiB that reading one file may take."
+        ) from None
+    return round(gib * 2**30)
 
 
 def read_apart(file: Path, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -140,11 +174,27 @@ def read_apart(file: Path, function: Callable[P, T], *args: P.args, **kwargs: P.
     MurineError
         That the function raised; one that names the file if the process crashed, hung or ran out of memory.
     """
-    with Isolated(READING_MEMORY) as process:
+    with Isolated(reading_memory()) as process:
         try:
             return process.call(reading_seconds(file), function, *args, **kwargs)
         except Crashed as error:
-            raise MurineError(f"{str(file)!r} is damaged: {error} while reading it.") from None
+            raise could_not_read(file, error) from None
+
+
+def could_not_read(file: Path, error: Crashed) -> MurineError:
+    """Return the error for a file whose reader did not answer: what happened, and what to do."""
+    if isinstance(error, OutOfMemory):
+        advice = (
+            f"This limit protects against damaged files. If the file may be damaged, fetch it again; if it is whole, "
+            f"raise the limit with the environment variable {READING_MEMORY_VARIABLE}, in GiB "
+            f"(now {reading_memory() / 2**30:g})."
+        )
+    else:
+        advice = (
+            "The file may be damaged: compare it with its source, or fetch it again. A system that has run out of "
+            "memory, or a disk that does not answer, can be the cause as well."
+        )
+    return MurineError(f"{str(file)!r} could not be read: {error}. {advice}")
 
 
 def reading_seconds(*files: Path) -> float:
@@ -164,7 +214,6 @@ def _cause(code: int) -> str:
 
 def serve(memory: int) -> None:
     """Answer calls from standard input until it closes; what the process `Isolated` starts runs."""
-    import os
     import signal
     import traceback
 
@@ -183,12 +232,13 @@ def serve(memory: int) -> None:
         _limit_time(seconds)
         try:
             answer = _pickled("done", function(*args, **kwargs))
-        except MurineError as error:
-            answer = _pickled("refused", str(error))
         except MemoryError:
             answer = _pickled("exhausted", "")
-        except Exception:
-            answer = _pickled("failed", traceback.format_exc())
+        except MurineError as error:
+            answer = _pickled("exhausted", f" ({error})") if _of_memory(error) else _pickled("refused", str(error))
+        except Exception as error:
+            state = "exhausted" if _of_memory(error) else "failed"
+            answer = _pickled(state, "" if state == "exhausted" else traceback.format_exc())
         _limit_time(None)
         answers.write(answer)
         answers.flush()
@@ -198,16 +248,35 @@ def _pickled(state: str, value: object) -> bytes:
     return pickle.dumps((state, value), protocol=pickle.HIGHEST_PROTOCOL)
 
 
+def _of_memory(error: BaseException) -> bool:
+    """Whether an error, or one that it was raised for, is that memory could not be had.
+
+    libhdf5 says so in the text of an OSError.
+    """
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno == errno.ENOMEM):
+            return True
+        if re.search("memory allocation failed|unable to allocate|can't allocate", str(cause), re.IGNORECASE):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
 def _limit_memory(memory: int) -> None:
+    """Limit the data of this process. Its address space is no measure: allocators reserve much that they never use."""
     try:
         import resource
-        from pathlib import Path
 
         import h5py  # noqa: F401  (what it and NumPy take at their start is not counted)
 
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * resource.getpagesize() + memory
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        has = re.search(r"VmData:\s*(\d+) kB", Path("/proc/self/status").read_text())
+        if has is None:
+            return
+        limit = int(has[1]) * 1024 + memory
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is expected; its gigabytes help nobody
     except (ImportError, OSError, ValueError):
         pass  # a system without that limit: time and crashes are still contained

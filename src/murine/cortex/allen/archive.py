@@ -23,7 +23,7 @@ from murine.download import Bucket, Outcome, Remote, Transfer
 from murine.download.disk import beside, existing_folder, has_litter, tidy
 from murine.errors import MurineError, some
 from murine.files import appearing, meaning
-from murine.isolation import READING_MEMORY, Crashed, Isolated, reading_seconds
+from murine.isolation import Crashed, Isolated, could_not_read, reading_memory, reading_seconds
 from murine.progress import AnyProgress, Silent
 
 log = logging.getLogger(__name__)
@@ -291,7 +291,7 @@ class Archive:
         for file in plan.leftovers:
             _unless_used(file, partial(_let_go, file, keep_raw))
         bar = (progress or Silent()).task("making recordings", len(plan.sessions))
-        with Isolated(READING_MEMORY) as isolated, bar:
+        with Isolated(reading_memory()) as isolated, bar:
 
             def arrived(outcome: Outcome) -> None:
                 session, needed = of[outcome.transfer]
@@ -431,7 +431,7 @@ class Archive:
             seconds = reading_seconds(*files)
             impossible, notes = isolated.call(seconds, _with_notes, reduction, session, raw, session.missing)
         except Crashed as error:
-            raise MurineError(f"{str(raw[0])!r} could not be read: {error}.") from error
+            raise could_not_read(self.place / session.keys[0], error) from error
         except RuntimeError as error:
             log.error("session %d: %s", session.id, error)
             raise MurineError(
