@@ -142,7 +142,7 @@ def test_a_limit_that_was_hit_is_told_as_that_and_not_as_damage(tmp_path, monkey
 
 @pytest.mark.parametrize("call", [(functions.crash, signal.SIGSEGV), (functions.crash, signal.SIGKILL)])
 def test_a_crash_is_told_without_one_cause_for_all(tmp_path, call):
-    with pytest.raises(MurineError, match="could not be read: the process ended with SIG.* may be damaged.*memory"):
+    with pytest.raises(MurineError, match=r"could not be read: the process ended with SIG.* may be damaged.*memory"):
         read_apart(tmp_path / "some.nwb", *call)
 
 

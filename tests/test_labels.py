@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,3 +82,11 @@ def test_missing_labels_are_refused_or_get_the_text_that_was_asked_for(values):
 def test_what_is_no_sequence_of_labels_is_refused(values, message):
     with pytest.raises(MurineError, match=message):
         as_labels(values)
+
+
+@pytest.mark.parametrize("kind", [list, np.array, lambda texts: [text.encode() for text in texts]])
+def test_accents_have_one_spelling(kind):
+    """A Mac names files with accents apart from their letters."""
+    apart, together = unicodedata.normalize("NFD", "für"), unicodedata.normalize("NFC", "für")
+    assert apart != together
+    assert as_labels(kind([apart, together])) == (together, together)

@@ -112,7 +112,8 @@ def test_one_colour_image_makes_the_set_colour(tmp_path, images):
 
 def test_pattern_chooses_files(tmp_path, images):
     folder = save(tmp_path / "set", images[:3], ["a.png", "b.bmp", "c.png"])
-    assert StimulusSet.from_folder(folder).ids == ("a", "c")
+    assert StimulusSet.from_folder(folder).ids == ("a", "b", "c")
+    assert StimulusSet.from_folder(folder, "*.png").ids == ("a", "c")
     assert StimulusSet.from_folder(folder, "*.bmp").ids == ("b",)
     with pytest.raises(MurineError, match=r"holds no image that matches '\*.jpg'"):
         StimulusSet.from_folder(folder, "*.jpg")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 
 import numpy as np
@@ -16,7 +17,8 @@ def as_labels(values: Iterable[object], what: str = "ids", *, missing: str | Non
     """Return labels as text, so that the same label is the same text whatever type it came in.
 
     HDF5 and older NumPy files hold text as bytes, and a column of whole numbers with a gap comes from pandas as floats:
-    ``b"7"``, ``7``, ``7.0`` and ``"7"`` all become ``"7"``.
+    ``b"7"``, ``7``, ``7.0`` and ``"7"`` all become ``"7"``. Accents are joined with their letters (NFC), which the file
+    names of a Mac take apart.
 
     Parameters
     ----------
@@ -46,7 +48,7 @@ def as_labels(values: Iterable[object], what: str = "ids", *, missing: str | Non
         if values.ndim != 1:
             raise MurineError(f"the {what} must be one-dimensional; got an array of shape {values.shape}.")
         if values.dtype.kind == "U" and not np.ma.isMaskedArray(values):
-            return tuple(values.tolist())
+            return tuple(unicodedata.normalize("NFC", text) for text in values.tolist())
     texts = []
     for position, value in enumerate(values):
         if not _is_missing(value):
@@ -72,11 +74,11 @@ def _is_missing(value: object) -> bool:
 def _text(value: object, what: str) -> str:
     if isinstance(value, bytes):
         try:
-            return value.decode()
+            return unicodedata.normalize("NFC", value.decode())
         except UnicodeDecodeError as error:
             raise MurineError(f"the {what} hold {value!r}, which is not text in UTF-8; decode it first.") from error
     if isinstance(value, float | np.floating):
         number = float(value)
         if number.is_integer() and abs(number) < _EXACT:
             return str(int(number))
-    return str(value)
+    return unicodedata.normalize("NFC", str(value))

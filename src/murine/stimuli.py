@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from murine.errors import MurineError, some
 from murine.files import appearing, read_npz
+from murine.labels import as_labels
+from murine.pictures import ENDINGS, image_files, is_hidden, label_of, read_content, read_picture, warn_about
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,8 @@ class StimulusSet:
     name: str = "stimuli"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", as_labels(tuple(self.ids), f"stimulus ids of {self.name!r}"))
+        object.__setattr__(self, "groups", as_labels(tuple(self.groups), f"groups of {self.name!r}"))
         images = self.images
         if images.dtype != np.uint8:
             raise MurineError(
@@ -78,8 +82,9 @@ class StimulusSet:
         pairs = sorted(zip(self.ids, self.groups, strict=True))
         return hashlib.sha256(repr(pairs).encode()).hexdigest()
 
-    def select(self, ids: Sequence[str]) -> StimulusSet:
+    def select(self, ids: Iterable[object]) -> StimulusSet:
         """Return the stimuli with these ids, in this order; an id that is not there raises."""
+        ids = as_labels(tuple(ids), "stimulus ids to select")
         position = {stimulus: i for i, stimulus in enumerate(self.ids)}
         missing = [stimulus for stimulus in ids if stimulus not in position]
         if missing:
@@ -89,7 +94,7 @@ class StimulusSet:
             )
         rows = [position[stimulus] for stimulus in ids]
         groups = tuple(self.groups[i] for i in rows) if self.groups else ()
-        return StimulusSet(self.images[rows], tuple(ids), groups, self.name)
+        return StimulusSet(self.images[rows], ids, groups, self.name)
 
     def write(self, file: str | Path) -> None:
         """Write images, ids and groups to an npz file that `from_npz` reads; it appears whole or not at all."""
@@ -114,8 +119,14 @@ class StimulusSet:
             (n_stimuli, height, width) or (n_stimuli, height, width, 3); uint8, or floats between 0 and 1 (rounded to
             256 levels). NaN and values outside are refused.
         ids
-            One id per image. There is no default: unlabelled images cannot be matched to responses.
+            One id per image. There is no default: unlabelled images cannot be matched to responses. Bytes and whole
+            numbers, as floats too, become their text: ``b"7"``, ``7`` and ``7.0`` are ``"7"``.
         """
+        if np.ma.is_masked(images):
+            raise MurineError(
+                f"the images of {name!r} have masked pixels, which have no value that a network could see. Fill them "
+                "first (numpy.ma.filled), with what was shown there."
+            )
         images = np.asarray(images)
         if ids is None:
             raise MurineError(
@@ -129,37 +140,46 @@ class StimulusSet:
                     f"{images.max():.4g}. Divide by the maximum of their scale first."
                 )
             images = np.rint(images * 255).astype(np.uint8)
-        return cls(images, tuple(str(i) for i in ids), tuple(str(g) for g in groups), name)  # type: ignore[arg-type]
+        return cls(images, as_labels(ids, "stimulus ids"), as_labels(groups, "groups"), name)  # type: ignore[arg-type]
 
     @classmethod
-    def from_folder(cls, folder: str | Path, pattern: str = "*.png") -> StimulusSet:
-        """Read every image of a folder; the file name without its ending is the id.
+    def from_folder(cls, folder: str | Path, pattern: str = "*") -> StimulusSet:
+        """Read every image of a folder as a viewer shows it; the file name without its ending is the id.
 
-        Grey images stay grey; a set with any colour image becomes RGB. Images of different sizes are refused.
+        Grey images stay grey; a set with any colour image becomes RGB. The turn that a camera noted is applied, and
+        transparent pixels are drawn on white. Files that other systems leave beside images (``._NAME``) are no images.
+
+        Parameters
+        ----------
+        folder
+            Subfolders are not read.
+        pattern
+            Shell pattern of the file names, as ``*.png``; by default all usual endings of images, in either case.
+
+        Raises
+        ------
+        MurineError
+            If there is no such folder or no image, two files have the same id, an image cannot be read, has more than
+            8 bits a channel or several frames, or the images have different sizes.
         """
-        from PIL import Image, UnidentifiedImageError
-
-        folder = Path(folder)
+        folder = Path(folder).expanduser()
         if not folder.is_dir():
-            raise MurineError(f"there is no folder {str(folder)!r}; expected a folder of images ({pattern}).")
-        files = sorted(folder.glob(pattern))
+            found = "a file" if folder.exists() else "nothing"
+            raise MurineError(f"there is no folder {str(folder)!r} (found {found}); expected a folder of images.")
+        files = image_files(folder, pattern)
         if not files:
-            raise MurineError(f"the folder {str(folder)!r} holds no image that matches {pattern!r}.")
-        read: list[Image.Image] = []
-        for file in files:
-            try:
-                with Image.open(file) as image:
-                    if image.mode[0] in "IF":
-                        raise MurineError(
-                            f"{str(file)!r} has more than 8 bits a pixel (mode {image.mode}); expected 8-bit grey or "
-                            "colour. Convert it first, or give arrays (StimulusSet.from_arrays)."
-                        )
-                    read.append(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
-            except MurineError:
-                raise
-            except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-                raise MurineError(f"{str(file)!r} cannot be read as an image ({error}).") from error
-        sizes = [image.size for image in read]
+            raise MurineError(_no_image(folder, pattern))
+        ids = tuple(label_of(file) for file in files)
+        if len(set(ids)) < len(ids):
+            twice = [file.name for file, own in zip(files, ids, strict=True) if ids.count(own) > 1]
+            raise MurineError(
+                f"the folder {str(folder)!r} has several images with the same id, which is the file name without its "
+                f"ending: {some(twice, 6)}. Keep one of each, or choose an ending (StimulusSet.from_folder(..., "
+                "pattern='*.png'))."
+            )
+        pictures = [read_picture(read_content(file), file, exact=True) for file in files]
+        warn_about(files, pictures)
+        sizes = [picture.pixels.shape[1::-1] for picture in pictures]
         common = max(set(sizes), key=sizes.count)
         others = [f"{f.name} is {w} x {h}" for f, (w, h) in zip(files, sizes, strict=True) if (w, h) != common]
         if others:
@@ -167,9 +187,10 @@ class StimulusSet:
                 f"the images of {str(folder)!r} must have one size; most are {common[0]} x {common[1]} "
                 f"(width x height), but {some(others)}."
             )
-        mode = "RGB" if any(image.mode == "RGB" for image in read) else "L"
-        images = np.stack([np.asarray(image.convert(mode)) for image in read])
-        return cls(images, tuple(f.stem for f in files), name=folder.name)
+        images = [picture.pixels for picture in pictures]
+        if any(image.ndim == 3 for image in images):
+            images = [image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2) for image in images]
+        return cls(np.stack(images), ids, name=folder.name)
 
     @classmethod
     def from_npz(cls, file: str | Path, *, images: str = "images", ids: str = "ids") -> StimulusSet:
@@ -180,3 +201,15 @@ class StimulusSet:
                 raise MurineError(f"{str(file)!r} has no array {key!r}; it has {some(arrays)}.")
         groups = arrays.get("groups", np.array([]))
         return cls.from_arrays(arrays[images], arrays[ids], groups=groups, name=Path(file).stem)
+
+
+def _no_image(folder: Path, pattern: str) -> str:
+    """What to say of a folder without images: what was looked for, and where images are instead."""
+    wanted = f"image ({', '.join(ENDINGS)})" if pattern == "*" else f"image that matches {pattern!r}"
+    told = f"the folder {str(folder)!r} holds no {wanted}"
+    others = [child.name for child in folder.iterdir() if child.is_dir() and not is_hidden(child)]
+    inside = [name for name in sorted(others) if image_files(folder / name)]
+    if inside:
+        return f"{told}, but its subfolders do: {some(inside)}. Give one of these, or put all images into one folder."
+    found = sorted({child.suffix for child in folder.iterdir() if child.suffix and not is_hidden(child)})
+    return f"{told}{f'; it holds files that end in {some(found)}' if found else ''}."

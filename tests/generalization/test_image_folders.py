@@ -118,6 +118,27 @@ def test_modes_of_images(tmp_path):
     assert (images[5] == np.rot90(coloured, -1)).all()
 
 
+def test_what_other_systems_leave_is_neither_image_nor_class(folder):
+    """A folder that came from a Mac, in an archive, or from a network drive: the same domain."""
+    whole = load_domain(f"folder:{folder}").digest
+    for where in (folder, folder / "cat", folder / "__MACOSX", folder / "@eaDir"):
+        where.mkdir(exist_ok=True)
+        (where / "._0.png").write_bytes(b"\0\5\x16\7" + bytes(60))
+        (where / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+        (where / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    shutil.copy(folder / "cat" / "0.png", folder / "@eaDir" / "0.png")
+    (folder / "dog" / "folder.png").mkdir()
+    assert load_domain(f"folder:{folder}").digest == whole
+
+
+def test_a_companion_folder_does_not_hide_the_split(folder, tmp_path):
+    split = tmp_path / "split"
+    shutil.copytree(folder, split / "train")
+    shutil.copytree(folder, split / "test", ignore=shutil.ignore_patterns("[1-9].png"))
+    (split / "__MACOSX" / "train").mkdir(parents=True)
+    assert load_domain(f"folder:{split}").part("test").n_images == 3
+
+
 def test_images_that_cannot_be_read_are_named(folder):
     whole = (folder / "dog" / "7.png").read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"no image", whole[:60] + b"\0" * 20 + whole[80:]):
