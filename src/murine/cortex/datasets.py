@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,11 @@ from murine.files import read_npz, read_table
 from murine.labels import as_labels
 from murine.registry import Registry
 from murine.stimuli import StimulusSet
+
+log = logging.getLogger(__name__)
+
+#: What others call the blank screen, among them AllenSDK.
+_BLANK_ELSEWHERE = ("-1", "blank", "blank screen", "blank_sweep", "grey", "gray", "grey screen", "gray screen", "nan")
 
 Cortex = tuple[StimulusSet, Recording | NeuralRDMs]
 
@@ -224,14 +230,18 @@ def load_cortex(name: str, *, root: Path | None = None, stimuli: Path | None = N
     root
         Folder of data for registered names.
     stimuli
-        For a user's own data: the images, a folder or an npz file (`StimulusSet.from_folder`, `from_npz`).
+        For a user's own data: the images, a folder or an npz file (`StimulusSet.from_folder`, `from_npz`). Responses to
+        ``blank`` need no image and are left out, as are stimuli without a single valid trial.
     """
     if name.endswith((".nc", ".npz", *_RSATOOLBOX)):
         if stimuli is None:
             raise MurineError(f"{name!r} came without images; give them with --stimuli FOLDER or FILE.npz.")
         images = StimulusSet.from_npz(stimuli) if stimuli.suffix == ".npz" else StimulusSet.from_folder(stimuli)
         cortex = load_responses(name)
-        return _without_blank(images, cortex) if isinstance(cortex, Recording) else (images, cortex)
+        if isinstance(cortex, NeuralRDMs):
+            return images, cortex
+        images, cortex = _without_blank(images, cortex)
+        return images, _without_unseen(cortex)
     return datasets[name](root)
 
 
@@ -255,7 +265,29 @@ def _without_blank(images: StimulusSet, recording: Recording) -> Cortex:
     """Leave the blank screen out of the responses where there is no image of it: no network sees it."""
     if BLANK in recording.stimulus_ids and BLANK not in images.ids:
         recording = recording.select(stimuli=[i for i in recording.stimulus_ids if i != BLANK])
+    missing = sorted(set(recording.stimulus_ids) - set(images.ids))
+    if len(missing) == 1 or any(i.strip().lower() in _BLANK_ELSEWHERE for i in missing):
+        raise MurineError(
+            f"{recording.name!r} has responses to {some(missing)}, of which {images.name!r} has no image; it has "
+            f"{some(images.ids, 3)}. If that is the blank screen, call it {BLANK!r}: responses to it are left out. Else "
+            "add the image, or leave the responses out (Recording.select(stimuli=...))."
+        )
     return images, recording
+
+
+def _without_unseen(recording: Recording) -> Recording:
+    """Leave out stimuli that were never shown, as far as the responses tell, and say which."""
+    unseen = recording.unseen()
+    if not unseen or len(unseen) == recording.n_stimuli:
+        return recording
+    log.warning(
+        "%s: %d of %d stimuli are left out, since no neuron has a valid trial of them: %s",
+        recording.name,
+        len(unseen),
+        recording.n_stimuli,
+        some(unseen),
+    )
+    return recording.select(stimuli=[i for i in recording.stimulus_ids if i not in set(unseen)])
 
 
 def _read_rdms(file: Path) -> NeuralRDMs:

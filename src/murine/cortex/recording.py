@@ -17,8 +17,11 @@ import xarray as xr
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
+from murine.cortex.allen.hdf5 import foreign_format, look_through
 from murine.errors import MurineError, nearest, some
 from murine.files import appearing
+from murine.isolation import read_apart
+from murine.labels import as_labels
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +61,9 @@ class Recording:
     ----------
     dataset
         Holds ``responses`` with dimensions ``neuroid, stimulus, repetition`` (a missing trial is NaN) and 1-D
-        coordinates along them. ``neuroid_id`` and ``stimulus_id`` are required and must be unique; of the others
-        ``area`` is always there ('' where unknown). `Recording.from_arrays` builds one.
+        coordinates along them. ``neuroid_id`` and ``stimulus_id`` are required and must be unique; they become text, so
+        that ``7``, ``7.0`` and ``b"7"`` are one id. Of the others ``area`` is always there ('' where unknown).
+        `Recording.from_arrays` builds one.
     name
         What the data are called in tables; no part of the digest.
     """
@@ -80,10 +84,13 @@ class Recording:
             key = f"{dimension}_id"
             if key not in dataset.coords:
                 raise MurineError(f"{name!r} has no coordinate {key!r}: responses without labels cannot be matched.")
-            values = dataset[key].values.astype(str)
-            if len(set(values)) != len(values):
-                unique, counts = np.unique(values, return_counts=True)
+            given = dataset[key].values
+            ids = as_labels(given, f"{key} of {name!r}")
+            if len(set(ids)) != len(ids):
+                unique, counts = np.unique(ids, return_counts=True)
                 raise MurineError(f"{key} must be unique in {name!r}; repeated: {some(unique[counts > 1])}.")
+            if given.dtype.kind in "bcSf" or tuple(given) != ids:
+                self.dataset = self.dataset.assign_coords({key: (dimension, np.array(ids, dtype=str))})
 
     @classmethod
     def from_arrays(
@@ -99,14 +106,14 @@ class Recording:
         Parameters
         ----------
         responses
-            (n_neuroids, n_stimuli, n_repetitions), any real number; a missing trial is NaN. Kept as float32.
+            (n_neuroids, n_stimuli, n_repetitions), any real number; a missing trial is NaN, or masked. Kept as float32.
         neuroid
             Coordinates of the neurons, each of length n_neuroids; ``neuroid_id`` is required, usual ones are ``area,
-            layer, depth_um, cre_line, cell_class, session_id, donor``. A missing text becomes ''.
+            layer, depth_um, cre_line, cell_class, session_id, donor``. Ids become text. A missing text becomes ''.
         stimulus
             Coordinates of the stimuli, each of length n_stimuli; ``stimulus_id`` is required.
         """
-        array = np.asarray(responses)
+        array = unmasked(responses)
         if array.ndim != 3 or not (np.issubdtype(array.dtype, np.number) and np.isrealobj(array)):
             raise MurineError(
                 f"responses of {name!r} have shape {array.shape} and dtype {array.dtype}; expected real numbers "
@@ -118,43 +125,51 @@ class Recording:
             ("stimulus", array.shape[1], stimulus),
         ):
             for key, values in given.items():
-                column = np.asarray(values)
-                if column.shape != (size,):
+                if np.shape(values) != (size,):
                     raise MurineError(
-                        f"coordinate {key!r} of {name!r} has shape {column.shape}; expected ({size},), one value "
+                        f"coordinate {key!r} of {name!r} has shape {np.shape(values)}; expected ({size},), one value "
                         f"per {dimension}."
                     )
-                if key.endswith("_id") or column.dtype.kind in "OUS":
-                    column = np.where(pd.isna(column), "", column.astype(str))
-                coords[key] = (dimension, column)
+                coords[key] = (dimension, _column(key, values))
         coords.setdefault("area", ("neuroid", np.full(array.shape[0], "")))
         coords["repetition"] = ("repetition", np.arange(array.shape[2]))
         data = (("neuroid", "stimulus", "repetition"), array.astype(np.float32, copy=False))
         return cls(xr.Dataset({"responses": data}, coords=coords), name)
 
     @classmethod
-    def read(cls, file: str | Path) -> Recording:
-        """Open a NetCDF file written by `write`; responses are read when needed."""
-        from murine.cortex.allen.hdf5 import Tree
+    def read(cls, file: str | Path, *, isolated: bool = True) -> Recording:
+        """Open a NetCDF file written by `write`; responses are read when needed.
 
+        Parameters
+        ----------
+        isolated
+            Look through the file in a process of its own first, because a damaged file can make the HDF5 library crash
+            or never end; costs a quarter of a second. False for files that are known to be whole.
+
+        Raises
+        ------
+        MurineError
+            If there is no such file, it is of another format (the message says which), damaged, or no recording.
+        """
         path = Path(file)
         if not path.is_file():
             raise MurineError(f"there is no file {str(file)!r}; expected a recording written by Recording.write.")
+        refusal = f"{str(file)!r} is no readable NetCDF file of a recording"
+        if foreign := foreign_format(path):
+            raise MurineError(f"{refusal}: it {foreign}.")
         dataset = None
         try:
-            with Tree(path, max_bytes=_MOST_LABELS) as tree:
-                for key in tree.names("/"):  # numbers and texts that lie in this file, of plausible size
-                    found = tree.dataset(key, None, "biufSO")
-                    if found.ndim < 3 and found.size * found.dtype.itemsize > _MOST_LABELS:
-                        tree.refuse(key, f"labels of shape {found.shape}", f"at most {_MOST_LABELS:,} bytes")
+            if isolated:
+                read_apart(path, look_through, path, _MOST_LABELS)
+            else:
+                look_through(path, _MOST_LABELS)
             dataset = xr.open_dataset(path, engine="h5netcdf", phony_dims="access")
             return cls(dataset, path.stem)
         except Exception as error:  # of what xarray raises for damage there is no end
             if dataset is not None:
                 dataset.close()
-            raise MurineError(
-                f"{str(file)!r} is no readable NetCDF file of a recording ({error}); it may be truncated."
-            ) from error
+            advice = "" if isinstance(error, MurineError) else "; it may be truncated"
+            raise MurineError(f"{refusal} ({str(error).rstrip('.')}){advice}.") from error
 
     def write(self, file: str | Path) -> None:
         """Write to a NetCDF-4 file (compressed), which appears whole or not at all.
@@ -187,7 +202,8 @@ class Recording:
                 f"It has {', '.join(known)}."
             )
         with self._reading(coordinate):
-            return np.asarray(self.dataset[coordinate].values)
+            values = np.asarray(self.dataset[coordinate].values)
+        return _column(coordinate, values) if values.dtype.kind in "OS" and values.ndim == 1 else values
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
@@ -247,7 +263,7 @@ class Recording:
                     f"coordinate {key!r} for {self.name!r} has shape {np.shape(values)}; expected "
                     f"({self.n_neuroids},), one value per neuron."
                 )
-        coords = {key: ("neuroid", np.asarray(values)) for key, values in neuroid.items()}
+        coords = {key: ("neuroid", _column(key, values)) for key, values in neuroid.items()}
         return Recording(self.dataset.assign_coords(coords), name or self.name)
 
     def _take(self, **indexers: Any) -> Recording:
@@ -279,7 +295,7 @@ class Recording:
             if values.shape != (self.n_neuroids,):
                 raise MurineError(f"{key!r} is no coordinate of the neurons of {self.name!r}.")
             several = isinstance(wanted, (list, tuple, set, frozenset, np.ndarray))
-            options = [str(w) for w in wanted] if several else [str(wanted)]  # type: ignore[attr-defined]
+            options = as_labels(tuple(wanted) if several else (wanted,), key)  # type: ignore[arg-type]
             for option in options:
                 if option not in values:
                     known = sorted(set(values))
@@ -301,10 +317,14 @@ class Recording:
             asked = {**labels, **({} if min_reliability is None else {"min_reliability": min_reliability})}
             raise MurineError(f"no neuron of {self.name!r} meets {asked}.")
         if stimuli is not None:
+            stimuli = as_labels(tuple(stimuli), "stimuli")
             position = {stimulus: i for i, stimulus in enumerate(self.stimulus_ids)}
             missing = [stimulus for stimulus in stimuli if stimulus not in position]
             if missing:
-                raise MurineError(f"{self.name!r} has no responses to {some(missing)}.")
+                raise MurineError(
+                    f"{self.name!r} has no responses to {some(missing)}; it has responses to "
+                    f"{some(self.stimulus_ids, 3)}."
+                )
             chosen = chosen._take(stimulus=[position[stimulus] for stimulus in stimuli])
         return chosen
 
@@ -326,27 +346,41 @@ class Recording:
             )
         return sites
 
+    def unseen(self) -> tuple[str, ...]:
+        """Return the ids of the stimuli to which no neuron has a valid trial (finite)."""
+        seen = np.isfinite(self.responses).any(axis=(0, 2))
+        return tuple(i for i, known in zip(self.stimulus_ids, seen, strict=True) if not known)
+
     def usable(self) -> tuple[Recording, dict[str, tuple[str, ...]]]:
         """Leave out neurons that cannot be compared, and say which and why.
 
         A neuron goes if some stimulus has no valid trial for it (NaN or infinite), or if its mean response is the
         same to every stimulus. Returns the rest and the ids of the others by reason."""
         means = self.mean()
-        finite = np.isfinite(means).all(axis=1)
+        known = np.isfinite(means)
+        finite = known.all(axis=1)
         with np.errstate(invalid="ignore"):
             varying = np.where(finite, np.ptp(means, axis=1) > 0, True)
         ids = self["neuroid_id"].astype(str)
         left_out = {"missing responses": tuple(ids[~finite]), "constant responses": tuple(ids[~varying])}
         left_out = {reason: names for reason, names in left_out.items() if names}
+        # Which stimuli, the most frequent first: one that was never shown leaves out every neuron.
+        n_lacking = (~known).sum(axis=0)
+        lacking = [self.stimulus_ids[i] for i in np.argsort(-n_lacking, kind="stable") if n_lacking[i]]
+        where = {"missing responses": f" (no valid trial of {some(lacking)})"}
         for reason, names in left_out.items():
-            log.warning("%s: %d neurons left out for %s: %s", self.name, len(names), reason, some(names))
+            told = some(names) + where.get(reason, "")
+            log.warning("%s: %d neurons left out for %s: %s", self.name, len(names), reason, told)
         keep = np.flatnonzero(finite & varying)
         if not len(keep):
-            raise MurineError(
-                f"no neuron of {self.name!r} can be used: "
-                + "; ".join(f"{len(names)} with {reason}" for reason, names in left_out.items())
-                + "."
+            reasons = "; ".join(f"{len(names)} with {why}{where.get(why, '')}" for why, names in left_out.items())
+            unseen = self.unseen()
+            advice = (
+                f" Leave out the stimuli that no neuron has seen: Recording.select(stimuli=...) without {some(unseen)}."
+                if unseen and len(unseen) < self.n_stimuli
+                else ""
             )
+            raise MurineError(f"no neuron of {self.name!r} can be used: {reasons}.{advice}")
         return (self if not left_out else self._take(neuroid=keep)), left_out
 
     def mean(self, repetitions: Sequence[int] | slice = slice(None)) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
@@ -442,3 +476,24 @@ def _labels(recording: Recording) -> pd.DataFrame:
         if column.endswith("_id") or table[column].dtype.kind not in "fiub":
             table[column] = table[column].astype(str).astype(object)
     return table
+
+
+def unmasked(values: ArrayLike) -> np.ndarray:
+    """Return an array as it is, or, where it has a mask, with NaN for what is masked.
+
+    ``numpy.asarray`` would drop the mask and give what lies under it.
+    """
+    if not np.ma.isMaskedArray(values):
+        return np.asarray(values)
+    masked = np.ma.asarray(values)
+    if not np.ma.is_masked(masked) or masked.dtype.kind not in "biuf":
+        return np.asarray(masked.data)
+    return np.ma.filled(masked.astype(np.result_type(masked.dtype, np.float32)), np.nan)
+
+
+def _column(key: str, values: ArrayLike) -> np.ndarray:
+    """Return a coordinate as an array: ids and texts as text, '' where missing; numbers as they are."""
+    column = values if np.ma.isMaskedArray(values) else np.asarray(values)
+    if key.endswith("_id") or column.dtype.kind in "OUS":
+        return np.array(as_labels(column, key, missing=""), dtype=str)
+    return unmasked(column)

@@ -11,8 +11,9 @@ import pandas as pd
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from murine.cortex.recording import Recording
+from murine.cortex.recording import Recording, unmasked
 from murine.errors import MurineError, nearest, some
+from murine.labels import as_labels
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class Presentations:
         MurineError
             If these are missing, or anything is of another size.
         """
-        array = np.asarray(responses)
+        array = unmasked(responses)
         if array.ndim != 2 or not (np.issubdtype(array.dtype, np.number) and np.isrealobj(array)):
             raise MurineError(
                 f"{name!r} has shape {array.shape} and dtype {array.dtype}; expected real numbers (n_presentations, "
@@ -142,10 +143,10 @@ class Presentations:
         labels = dict(self.presentation)
         ids = labels.pop("stimulus_id")
         for what, values in (("stimulus", ids), ("neuron", self.neuroid["neuroid_id"])):
-            unnamed = np.flatnonzero(pd.isna(values) | (values.astype(str) == ""))
-            if len(unnamed):
+            unnamed = [i for i, label in enumerate(as_labels(values, f"{what} ids", missing="")) if not label]
+            if unnamed:
                 raise MurineError(f"{name!r} has no {what} id at {some(unnamed)}: what has no id cannot be matched.")
-        ids = ids.astype(str)
+        ids = np.array(as_labels(ids, "stimulus ids"), dtype=str)
         stimulus, stimuli = pd.factorize(ids)
         repetition = _positions(labels.pop("repetition", None), stimulus)
         places = pd.DataFrame({"stimulus": stimulus, "repetition": repetition})
@@ -170,9 +171,9 @@ class Presentations:
 
 
 def column(values: ArrayLike, what: str) -> np.ndarray:
-    """Labels as an array; what is no plain list of them is refused."""
+    """Labels as an array, which keeps its mask; what is no plain list of them is refused."""
     try:
-        return np.asarray(values)
+        return np.asanyarray(values) if np.ma.isMaskedArray(values) else np.asarray(values)
     except ValueError as error:
         raise MurineError(f"{what} are no plain labels ({error}).") from error
 

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from murine.comparison.rdm import dissimilarities, n_stimuli_of, upper
 from murine.cortex.allen.hdf5 import Tree
 from murine.cortex.rdms import NeuralRDMs
-from murine.cortex.recording import Recording, Site
+from murine.cortex.recording import Recording, Site, unmasked
 from murine.errors import MurineError, some
 from murine.files import appearing
 from murine.interchange.presentations import Presentations, column, required
+from murine.labels import as_labels
 from murine.networks.kernel import LayerKernel
 
 #: What rsatoolbox calls our measures of dissimilarity; others keep their name.
@@ -199,7 +199,7 @@ def from_rdms(rdms: Any, *, stimulus: str = "stimulus", site: str = "site", name
         If names or ids are missing or repeated, or dissimilarities are not finite.
     """
     return _neural_rdms(
-        np.asarray(rdms.dissimilarities),
+        unmasked(rdms.dissimilarities),
         rdms.pattern_descriptors,
         rdms.rdm_descriptors,
         stimulus,
@@ -278,7 +278,7 @@ def _ids(descriptors: Mapping[str, ArrayLike], key: str, what: str, option: str 
     """Ids from a descriptor: there, not empty and different."""
     columns = {str(k): column(values, f"{k!r} of {what}") for k, values in descriptors.items()}
     values = required(columns, key, what, option)
-    ids = np.where(pd.isna(values), "", values.astype(str))
+    ids = np.array(as_labels(values, f"{key!r} of {what}", missing=""), dtype=str)
     unique, counts = np.unique(ids, return_counts=True)
     if (ids == "").any() or (counts > 1).any():
         raise MurineError(
@@ -329,10 +329,14 @@ def _neural_rdms(
     rows, columns = np.triu_indices(len(ids), 1)
     matrices = np.zeros((len(vectors), len(ids), len(ids)))
     matrices[:, rows, columns] = matrices[:, columns, rows] = vectors
-    texts = {key: values.astype(str) for key, values in labels.items() if values.dtype.kind in "OU" and key != site}
+    texts = {
+        key: as_labels(values, f"{key!r} of {name!r}", missing="")
+        for key, values in labels.items()
+        if values.dtype.kind in "OSU" and key != site
+    }
     sites = []
     for i, own in enumerate(names):
-        found = {key: str(values[i]) for key, values in texts.items() if values[i]}
+        found = {key: values[i] for key, values in texts.items() if values[i]}
         sites.append(Site(str(own), found or {"area": str(own)}))
     unknown = np.full(len(names), np.nan)
     reliability, sem = (labels.get(key, unknown).astype(np.float64) for key in _MEASURED)

@@ -352,7 +352,7 @@ class Archive:
         opened = []
         with (progress or Silent()).task("opening recordings", len(there)) as bar:
             for file in there:
-                opened.append(Recording.read(file))
+                opened.append(Recording.read(file, isolated=False))  # murine made it
                 bar.advance()
         return opened
 

@@ -31,11 +31,42 @@ _MOST_TEXT_BYTES = 64 << 20
 #: No compression stores this many bytes as one; what is small is not looked at.
 _MOST_COMPRESSED, _SMALL = 2000, 64 << 20
 
+#: How files of other formats begin, what they are, and what to do with them.
+_FOREIGN = (
+    (b"CDF\x01", _NETCDF3 := "a NetCDF-3 file, the older format, which is not HDF5. Convert it to NetCDF-4: "
+    "xarray.open_dataset(FILE, engine='scipy').to_netcdf(NEW, engine='h5netcdf')"),
+    (b"CDF\x02", _NETCDF3),
+    (b"CDF\x05", _NETCDF3),
+    (b"PK\x03\x04", "a zip archive, as .npz, .xlsx and .zarr.zip files are"),
+    (b"\x1f\x8b", "packed with gzip. Unpack it first"),
+    (b"BZh", "packed with bzip2. Unpack it first"),
+    (b"\xfd7zXZ", "packed with xz. Unpack it first"),
+    (b"MATLAB 5.0", "a MATLAB file before version 7.3. Save it with -v7.3, or give arrays (Recording.from_arrays)"),
+    (b"\x93NUMPY", "a NumPy file (.npy). Give arrays (Recording.from_arrays)"),
+    (b"PAR1", "a Parquet table"),
+    (b"<?xml", "an XML page, as servers answer instead of a file. Fetch it again"),
+    (b"<!DOCTYPE", "a web page, as servers answer instead of a file. Fetch it again"),
+    (b"<html", "a web page, as servers answer instead of a file. Fetch it again"),
+    (b"version https://git-lfs", "a pointer of Git LFS. Fetch the file itself (git lfs pull)"),
+)
+
 #: What h5py raises for damage.
 _DAMAGE = (
     *(OSError, RuntimeError, ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError),
     SystemError,
 )
+
+
+def foreign_format(file: Path) -> str:
+    """Return what a file is instead of HDF5, with what to do, as its first bytes tell; '' if they do not."""
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(32)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if not start:
+        return "is empty"
+    return next((f"is {what}" for magic, what in _FOREIGN if start.startswith(magic)), "")
 
 
 class Tree:
@@ -65,10 +96,14 @@ class Tree:
         self.max_bytes = max_bytes
         if not self.file.is_file():
             raise MurineError(f"there is no file {str(file)!r}; expected an HDF5 file.")
+        if foreign := foreign_format(self.file):
+            raise MurineError(f"{str(file)!r} is no readable HDF5 file: it {foreign}.")
         try:
             self._h5 = h5py.File(self.file, "r")
         except (*_DAMAGE, MemoryError) as error:
-            raise MurineError(f"{str(file)!r} is no readable HDF5 file ({error}); it may be truncated.") from error
+            raise MurineError(
+                f"{str(file)!r} is no readable HDF5 file ({error}); it may be truncated, or of another format."
+            ) from error
 
     def __enter__(self) -> Tree:
         return self
@@ -99,6 +134,15 @@ class Tree:
     def __contains__(self, path: str) -> bool:
         with self._reading(path, "a group or dataset, or nothing"):
             return self._find(path) is not None
+
+    def nwb_2(self) -> str:
+        """Return the version of a file in NWB 2 (Neurodata Without Borders), '' for others.
+
+        NWB 2 holds it as an attribute of the file, NWB 1 does not.
+        """
+        with self._reading("nwb_version", "a version, or nothing"):
+            stored = self._h5.attrs.get("nwb_version", "")
+        return stored.decode(errors="replace") if isinstance(stored, bytes) else str(stored)
 
     def names(self, path: str) -> list[str]:
         """The names in a group; none where nothing is."""
@@ -224,6 +268,33 @@ class Tree:
                 names = _names(found) if isinstance(found, h5py.Group) else []
                 return f"nothing there ({parent} holds {some(names, 8) or 'nothing'})"
         return "nothing there"
+
+
+def look_through(file: Path, max_bytes: int) -> None:
+    """Visit what a library will visit that opens a flat file: every variable, its attributes and the index of its data.
+
+    Raises
+    ------
+    MurineError
+        If something is damaged, kept in another file, or labels (fewer than three dimensions) take more than
+        ``max_bytes``.
+
+    Notes
+    -----
+    Where damage makes libhdf5 crash or never end, it does so here: call it with `murine.isolation.read_apart`.
+    """
+    with Tree(file, max_bytes=max_bytes) as tree:
+        for key in tree.names("/"):
+            found = tree.dataset(key, None, "biufSO")
+            with tree._reading(key, "readable attributes and data"):
+                for name in found.attrs:
+                    found.attrs[name]
+                if found.chunks is not None:
+                    found.id.get_num_chunks()
+            if found.ndim < 3 and found.size * found.dtype.itemsize > max_bytes:
+                tree.refuse(key, f"labels of shape {found.shape}", f"at most {max_bytes:,} bytes")
+        with tree._reading("/", "readable attributes"):
+            dict(tree._h5.attrs)
 
 
 def _steps(path: str) -> list[str]:

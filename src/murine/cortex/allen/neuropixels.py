@@ -225,6 +225,8 @@ def _read_session(
     rates: bool,
 ) -> Recording:
     with Tree(path, max_bytes=_MOST_BYTES) as tree:
+        if "units" not in tree and not tree.nwb_2():
+            tree.refuse("units", "nothing there, and no version of NWB 2", "the NWB 2 file of a Neuropixels session")
         session = tree.text("identifier")
         presentations = _presentations(tree)
         channels = _channels(tree, tables)

@@ -85,6 +85,14 @@ class Experiment:
     def __init__(self, file: str | Path, events: str | Path | None = None) -> None:
         self.tree = Tree(file)
         self.events_file = None if events is None else Path(events)
+        if PIPELINE not in self.tree and (version := self.tree.nwb_2()):
+            self.close()
+            raise MurineError(
+                f"{str(file)!r} is NWB {version}; expected NWB 1, the format of the two-photon files that the Allen "
+                "Institute publishes. Conversions to NWB 2, as on DANDI, lack the blank sweeps: fetch the original "
+                "with `murine data fetch allen`. Files of Allen Neuropixels sessions, which are NWB 2, are read by "
+                "murine.cortex.allen.neuropixels.read_session."
+            )
 
     def __enter__(self) -> Experiment:
         return self
