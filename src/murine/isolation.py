@@ -7,6 +7,7 @@ and not the end of a night's work.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import pickle
 import re
@@ -176,9 +177,38 @@ def read_apart(file: Path, function: Callable[P, T], *args: P.args, **kwargs: P.
     """
     with Isolated(reading_memory()) as process:
         try:
-            return process.call(reading_seconds(file), function, *args, **kwargs)
+            result, told = process.call(reading_seconds(file), with_warnings, function, *args, **kwargs)  # type: ignore[arg-type]
         except Crashed as error:
             raise could_not_read(file, error) from None
+    for name, text in told:
+        logging.getLogger(name).warning("%s", text)
+    answer: T = result
+    return answer
+
+
+def with_warnings(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, list[tuple[str, str]]]:
+    """Call a function in another process; return also what it warned of (logger and text, each once).
+
+    Nothing of it is printed: the process that asked says it.
+    """
+    handler = _Collector()
+    logger = logging.getLogger("murine")
+    logger.addHandler(handler)
+    propagated, logger.propagate = logger.propagate, False
+    try:
+        return function(*args, **kwargs), list(handler.told)
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagated
+
+
+class _Collector(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.told: dict[tuple[str, str], None] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.told[record.name, record.getMessage()] = None
 
 
 def could_not_read(file: Path, error: Crashed) -> MurineError:

@@ -291,25 +291,18 @@ def test_rows_of_other_projects_only(folder):
 @pytest.mark.parametrize(
     ("file", "path", "value", "message"),
     [
-        (EXPERIMENTS_FILE, "id", None, "id: found None; expected a whole number"),
         (EXPERIMENTS_FILE, "id", "501559087", "id: found '501559087'; expected a whole number"),
         (EXPERIMENTS_FILE, "id", True, "id: found True; expected a whole number"),
         (EXPERIMENTS_FILE, "id", 2**70, "id: found 1180591620717411303424; expected a whole number"),
         (EXPERIMENTS_FILE, "experiment_container_id", 5, "experiment_container_id: found 5; expected one of the 5 ids"),
         (EXPERIMENTS_FILE, "experiment_container_id", [], "experiment_container_id: found .*expected a whole number"),
-        (EXPERIMENTS_FILE, "stimulus_name", None, "stimulus_name: found None; expected a text"),
-        (EXPERIMENTS_FILE, "imaging_depth", None, "imaging_depth: found None; expected a whole number"),
         (EXPERIMENTS_FILE, "imaging_depth", 175.5, "imaging_depth: found 175.5; expected a whole number"),
         (EXPERIMENTS_FILE, "targeted_structure.acronym", 7, "targeted_structure.acronym: found 7; expected a text"),
-        (EXPERIMENTS_FILE, "targeted_structure", None, "targeted_structure.acronym: found None; expected a text"),
-        (EXPERIMENTS_FILE, "targeted_structure", "VISp", "targeted_structure.acronym: found None; expected a text"),
         (EXPERIMENTS_FILE, "specimen.donor.transgenic_lines", {}, "transgenic_lines: found .*a list of objects"),
         (EXPERIMENTS_FILE, "specimen.donor.transgenic_lines", [1], "transgenic_lines: found .*a list of objects"),
         (EXPERIMENTS_FILE, "experiment_container.failed", "no", "failed: found 'no'; expected true or false"),
-        (CONTAINERS_FILE, "id", None, "id: found None; expected a whole number"),
         (CONTAINERS_FILE, "id", 511510736, "id: found 511510736; expected ids that differ"),
         (CONTAINERS_FILE, "failed", 1, "failed: found 1; expected true or false"),
-        (CELLS_FILE, "cell_specimen_id", None, "cell_specimen_id: found None; expected a whole number"),
         (CELLS_FILE, "experiment_container_id", "", "experiment_container_id: found ''; expected a whole number"),
         (CELLS_FILE, "p_ns", "high", "p_ns: found no number .*expected one, or null"),
         (CELLS_FILE, "reliability_nm1_a", [1], "reliability_nm1_a: found no number"),
@@ -326,10 +319,59 @@ def test_fields_that_are_not_as_they_should_be(file, path, value, message, folde
     change(folder / file, edit)
     with pytest.raises(MurineError, match=rf"{file}', row 2, .*{message}"):
         Catalogue.read(folder, cells=True)
-    if value is None:
-        change(folder / file, lambda rows: rows[2].pop(path.split(".")[0]) and None)
-        with pytest.raises(MurineError, match=rf"{file}', row 2, .*found None"):
-            Catalogue.read(folder, cells=True)
+
+
+@pytest.mark.parametrize("absent", [False, True], ids=["null", "absent"])
+@pytest.mark.parametrize(
+    ("file", "path"),
+    [
+        (EXPERIMENTS_FILE, "id"),
+        (EXPERIMENTS_FILE, "experiment_container_id"),
+        (EXPERIMENTS_FILE, "stimulus_name"),
+        (EXPERIMENTS_FILE, "imaging_depth"),
+        (EXPERIMENTS_FILE, "targeted_structure.acronym"),
+        (EXPERIMENTS_FILE, "targeted_structure"),
+        (CONTAINERS_FILE, "id"),
+        (CELLS_FILE, "cell_specimen_id"),
+        (CELLS_FILE, "experiment_container_id"),
+    ],
+)
+def test_a_row_with_a_null_is_skipped_and_told_once(file, path, absent, folder, caplog):
+    """The rest is as if the row were not there; a file of nothing but such rows is refused."""
+    *above, key = path.split(".")
+
+    def empty(row: Any) -> None:
+        for part in above:
+            row = row[part]
+        if absent:
+            del row[key]
+        else:
+            row[key] = None
+
+    rows = json.loads((folder / file).read_text())
+    lost = rows[2]["id"] if file == CONTAINERS_FILE else None
+    change(folder / file, lambda rows: [*rows[:2], *rows[3:]])
+    if lost is not None:
+        whole = (folder / EXPERIMENTS_FILE).read_text()
+        change(folder / EXPERIMENTS_FILE, lambda rows: [r for r in rows if r["experiment_container_id"] != lost])
+    expected = Catalogue.read(folder, cells=True)
+    if lost is not None:
+        (folder / EXPERIMENTS_FILE).write_text(whole)
+    empty(rows[2])
+    (folder / file).write_text(json.dumps(rows))
+    caplog.clear()
+    found = Catalogue.read(folder, cells=True)
+    pd.testing.assert_frame_equal(found.experiments, expected.experiments)
+    pd.testing.assert_frame_equal(found.cells, expected.cells)
+    (said,) = [record.getMessage() for record in caplog.records]
+    field = f"{path}.acronym" if path == "targeted_structure" else path
+    assert f"1 of {len(rows)} rows are skipped" in said
+    assert said.endswith(f"the first is row 2, {field}")
+    for row in (*rows[:2], *rows[3:]):
+        empty(row)
+    (folder / file).write_text(json.dumps(rows))
+    with pytest.raises(MurineError, match=rf"{file}', row 0, {field}: found None; expected a value"):
+        Catalogue.read(folder, cells=True)
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,8 @@ def allen(root: Path | None = None) -> Cortex:
     """
     holdings = TwoPhoton()
     catalogue = holdings.catalogue().select()
-    return _without_blank(holdings.templates.stimuli(), holdings.recording(catalogue))
+    images = holdings.templates.stimuli()
+    return images, _without_blank(images, holdings.recording(catalogue))
 
 
 @datasets.register("simulated")
@@ -238,10 +239,9 @@ def load_cortex(name: str, *, root: Path | None = None, stimuli: Path | None = N
             raise MurineError(f"{name!r} came without images; give them with --stimuli FOLDER or FILE.npz.")
         images = StimulusSet.from_npz(stimuli) if stimuli.suffix == ".npz" else StimulusSet.from_folder(stimuli)
         cortex = load_responses(name)
-        if isinstance(cortex, NeuralRDMs):
-            return images, cortex
-        images, cortex = _without_blank(images, cortex)
-        return images, _without_unseen(cortex)
+        if isinstance(cortex, Recording):
+            cortex = _without_unseen(_without_blank(images, cortex))
+        return images, cortex
     return datasets[name](root)
 
 
@@ -261,7 +261,7 @@ def load_responses(name: str, *, root: Path | None = None) -> Recording | Neural
     return datasets[name](root)[1]
 
 
-def _without_blank(images: StimulusSet, recording: Recording) -> Cortex:
+def _without_blank(images: StimulusSet, recording: Recording) -> Recording:
     """Leave the blank screen out of the responses where there is no image of it: no network sees it."""
     if BLANK in recording.stimulus_ids and BLANK not in images.ids:
         recording = recording.select(stimuli=[i for i in recording.stimulus_ids if i != BLANK])
@@ -269,10 +269,10 @@ def _without_blank(images: StimulusSet, recording: Recording) -> Cortex:
     if len(missing) == 1 or any(i.strip().lower() in _BLANK_ELSEWHERE for i in missing):
         raise MurineError(
             f"{recording.name!r} has responses to {some(missing)}, of which {images.name!r} has no image; it has "
-            f"{some(images.ids, 3)}. If that is the blank screen, call it {BLANK!r}: responses to it are left out. Else "
-            "add the image, or leave the responses out (Recording.select(stimuli=...))."
+            f"{some(images.ids, 3)}. If that is the blank screen, call it {BLANK!r}: responses to it are left out. "
+            "Else add the image, or leave the responses out (Recording.select(stimuli=...))."
         )
-    return images, recording
+    return recording
 
 
 def _without_unseen(recording: Recording) -> Recording:

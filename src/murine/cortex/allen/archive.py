@@ -23,7 +23,7 @@ from murine.download import Bucket, Outcome, Remote, Transfer
 from murine.download.disk import beside, existing_folder, has_litter, tidy
 from murine.errors import MurineError, some
 from murine.files import appearing, meaning
-from murine.isolation import Crashed, Isolated, could_not_read, reading_memory, reading_seconds
+from murine.isolation import Crashed, Isolated, could_not_read, reading_memory, reading_seconds, with_warnings
 from murine.progress import AnyProgress, Silent
 
 log = logging.getLogger(__name__)
@@ -444,28 +444,11 @@ class Archive:
         report.notes += [f"session {session.id}: {note}" for note in notes]
 
 
-class _Notes(logging.Handler):
-    """Collects what is logged, each message once."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.texts: dict[str, None] = {}
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.texts[record.getMessage()] = None
-
-
 def _with_notes(
     reduction: Reduction, session: Session, raw: Sequence[Path | None], missing: Sequence[Path]
 ) -> tuple[dict[Path, str], list[str]]:
     """Call a reduction, in another process, and return its warnings too; files are told by their names."""
-    notes = _Notes()
-    logger = logging.getLogger("murine")
-    logger.addHandler(notes)
-    try:
-        impossible = reduction(session, raw, missing)
-    finally:
-        logger.removeHandler(notes)
+    impossible, told = with_warnings(reduction, session, raw, missing)
     folders = {f"{file.parent}{os.sep}" for file in raw if file is not None}
 
     def shorter(text: str) -> str:
@@ -473,7 +456,7 @@ def _with_notes(
             text = text.replace(folder, "")
         return text
 
-    return {file: shorter(reason) for file, reason in impossible.items()}, [shorter(text) for text in notes.texts]
+    return {file: shorter(reason) for file, reason in impossible.items()}, [shorter(text) for _, text in told]
 
 
 def _verdict(recording: Path) -> Path:

@@ -6,6 +6,7 @@ seen in three experiments (sessions A, B, C); only session B shows the natural s
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from murine.cortex.allen import transgenic
 from murine.errors import MurineError, nearest, some
 from murine.files import read_json
 
+log = logging.getLogger(__name__)
+
 #: The files a catalogue is read from; the last one may be absent.
 CONTAINERS_FILE = "experiment_containers.json"
 EXPERIMENTS_FILE = "ophys_experiments.json"
@@ -28,6 +31,9 @@ SESSION_PREFIX = "three_session_"
 SCENES_SESSION = "three_session_B"
 
 DEFAULT_SCHEME = "allen-cnn"
+
+#: Fields of an experiment without which nothing can be done with it.
+_NEEDED = ("id", "experiment_container_id", "stimulus_name", "targeted_structure.acronym", "imaging_depth")
 
 
 @dataclass(frozen=True)
@@ -66,18 +72,22 @@ class Catalogue:
         Raises
         ------
         MurineError
-            If a file is missing, damaged, or lacks what is needed; the message names the row and the field.
+            If a file is missing, damaged, or has something else where it is needed; the message names the row and the
+            field. Rows in which a needed field is null or absent are skipped, which the log tells.
         """
         folder = Path(folder)
         layer_of = transgenic.layer_schemes[layer_scheme]
         containers: dict[int, _Row] = {}
-        for row in _rows(folder / CONTAINERS_FILE):
+        listed = _rows(folder / CONTAINERS_FILE)
+        for row in _complete(listed, ("id",)):
             if containers.setdefault(row.integer("id"), row) is not row:
                 raise row.refuse("id", "ids that differ")
         rows = [
             _experiment(row, containers, layer_of)
-            for row in _rows(folder / EXPERIMENTS_FILE)
+            for row in _complete(_rows(folder / EXPERIMENTS_FILE), _NEEDED)
             if row.text("stimulus_name").startswith(SESSION_PREFIX)
+            # That of a container that was skipped
+            and (len(containers) == len(listed) or row.integer("experiment_container_id") in containers)
         ]
         if not rows:
             raise MurineError(
@@ -256,6 +266,25 @@ def _rows(file: Path) -> list[_Row]:
     return [_Row(file, number, row) for number, row in enumerate(content)]
 
 
+def _complete(rows: Sequence[_Row], needed: Sequence[str]) -> list[_Row]:
+    """The rows that have all needed fields; says once how many have not, and refuses a file in which none has."""
+    kept = [row for row in rows if all(row.get(path) is not None for path in needed)]
+    if len(kept) < len(rows):
+        odd = next(row for row in rows if row not in kept)
+        lacking = next(path for path in needed if odd.get(path) is None)
+        if not kept:
+            raise odd.refuse(lacking, f"a value; so it is in each of the {len(rows)} rows, in this field or another")
+        log.warning(
+            "%s: %d of %d rows are skipped, since a needed field is null: the first is row %d, %s",
+            odd.file,
+            len(rows) - len(kept),
+            len(rows),
+            odd.number,
+            lacking,
+        )
+    return kept
+
+
 def _line(lines: Iterable[Mapping[str, Any]], kind: str, part: str = "") -> str:
     """The name of the first transgenic line of a kind, '' for none."""
     names = (str(line.get("name", "")) for line in lines if line.get("transgenic_line_type_name") == kind)
@@ -299,7 +328,7 @@ def _experiment(row: _Row, containers: Mapping[int, _Row], layer_of: Callable[[f
 
 def _cells(file: Path) -> pd.DataFrame:
     """Cells as published; the names of their columns are kept but for the container's, pictures are left out."""
-    rows = _rows(file)
+    rows = _complete(_rows(file), ("cell_specimen_id", "experiment_container_id"))
     for row in rows:
         row.integer("cell_specimen_id"), row.integer("experiment_container_id")
     kept = [

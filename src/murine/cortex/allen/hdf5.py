@@ -33,8 +33,11 @@ _MOST_COMPRESSED, _SMALL = 2000, 64 << 20
 
 #: How files of other formats begin, what they are, and what to do with them.
 _FOREIGN = (
-    (b"CDF\x01", _NETCDF3 := "a NetCDF-3 file, the older format, which is not HDF5. Convert it to NetCDF-4: "
-    "xarray.open_dataset(FILE, engine='scipy').to_netcdf(NEW, engine='h5netcdf')"),
+    (
+        b"CDF\x01",
+        _NETCDF3 := "a NetCDF-3 file, the older format, which is not HDF5. Convert it to NetCDF-4: "
+        "xarray.open_dataset(FILE, engine='scipy').to_netcdf(NEW, engine='h5netcdf')",
+    ),
     (b"CDF\x02", _NETCDF3),
     (b"CDF\x05", _NETCDF3),
     (b"PK\x03\x04", "a zip archive, as .npz, .xlsx and .zarr.zip files are"),

@@ -5,6 +5,7 @@ The format is described in ``specs/allen-brain-observatory.md``, sections 3 and 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -23,6 +24,8 @@ from murine.files import read_npz
 
 if TYPE_CHECKING:
     import h5py
+
+log = logging.getLogger(__name__)
 
 PIPELINE = "processing/brain_observatory_pipeline"
 FLUORESCENCE = f"{PIPELINE}/Fluorescence"
@@ -57,6 +60,12 @@ _NUMBERS = ("ophys_experiment_id", "experiment_container_id", "age_days", "imagi
 
 #: Bytes of traces that are read at once.
 _READ_TOGETHER = 4 << 20
+
+#: Samples by which traces may be longer or shorter than the clock: public files have one (AllenSDK reads them).
+_LENGTHS_APART = 1
+
+#: Share of frames whose time is that of the frame before, and of sweeps that cannot be: more is damage.
+_MOST_REPEATED = _MOST_LOST = 0.01
 
 
 class Experiment:
@@ -180,11 +189,21 @@ class Experiment:
 
     @cached_property
     def timestamps(self) -> Float[np.ndarray, " n_frames"]:
-        """Seconds at which frames were taken: the clock of the session."""
+        """Seconds at which frames were taken: the clock of the session. A few may repeat, which the log tells."""
         path = f"{FLUORESCENCE}/imaging_plane_1/timestamps"
         times = self.tree.array(path, (None,), "f").astype(np.float64)
-        if len(times) < 2 or not np.isfinite(times).all() or (np.diff(times) <= 0).any():
+        steps = np.diff(times)
+        n_repeated = int((steps == 0).sum())
+        if (
+            len(times) < 2
+            or not np.isfinite(times).all()
+            or (steps < 0).any()
+            or n_repeated > max(1, _MOST_REPEATED * len(times))
+            or n_repeated == len(steps)
+        ):
             self.tree.refuse(path, f"{len(times)} times that do not all increase", "increasing times of frames")
+        if n_repeated:
+            log.warning("%s: %d of %d frames have the time of the frame before", self.tree.file, n_repeated, len(times))
         return times
 
     @property
@@ -193,8 +212,18 @@ class Experiment:
 
     @property
     def acquisition_rate(self) -> float:
-        """Frames a second, from the first two frames (as AllenSDK does)."""
-        return float(1 / (self.timestamps[1] - self.timestamps[0]))
+        """Frames a second, from the first two frames (as AllenSDK does); NaN where these have the same time."""
+        seconds = float(self.timestamps[1] - self.timestamps[0])
+        return 1 / seconds if seconds else float("nan")
+
+    def n_samples(self, signal: str = "corrected") -> int:
+        """How many samples the windows of sweeps are taken from: ``n_frames``, or one more or less.
+
+        Of ``corrected`` and ``events`` those that are stored, as in AllenSDK; of ``dff`` those of the clock.
+        """
+        if signal == "events":
+            return int(self._events.shape[1])
+        return self.n_frames if signal == "dff" else int(self._datasets(signal)[0][1].shape[1])
 
     def traces(
         self, signal: str = "corrected", frames: Sequence[slice] = (slice(None),)
@@ -206,8 +235,8 @@ class Experiment:
         signal
             ``corrected``: demixed fluorescence minus neuropil times its contamination ratio, computed in the stored
             types (before version 2.0 of the pipeline: raw fluorescence minus that); ``dff``: the stored dF/F, a
-            fraction, whose length may differ from the clock's by a sample; ``events``: sizes of the events of the
-            events file.
+            fraction; ``events``: sizes of the events of the events file. The number of samples may differ from that
+            of frames by one.
         frames
             Pieces of the recording, in order, that are read and joined; all of it by default.
 
@@ -260,7 +289,19 @@ class Experiment:
         paths = [f"{plane}/data", f"{plane}/neuropil_traces"]
         if self._demixes:
             paths = [f"{plane}_demixed_signal/data", f"{plane}_neuropil_response/data"]
-        return [(path, self.tree.dataset(path, (self.n_cells, self.n_frames))) for path in paths]
+        found = [(path, self.tree.dataset(path, (self.n_cells, None))) for path in paths]
+        n_samples = found[0][1].shape[1]
+        for path, dataset in found:
+            # AllenSDK takes traces of any length, but cannot subtract one from another of another length.
+            if dataset.shape[1] != n_samples or abs(n_samples - self.n_frames) > _LENGTHS_APART:
+                self.tree.refuse(
+                    path,
+                    f"{dataset.shape[1]} samples of each cell",
+                    f"{n_samples}, as in {paths[0]}"
+                    if dataset.shape[1] != n_samples
+                    else f"{self.n_frames}, the number of frames, or one more or less",
+                )
+        return found
 
     @cached_property
     def _contamination(self) -> Shaped[np.ndarray, " n_cells"]:
@@ -277,11 +318,17 @@ class Experiment:
         arrays = read_npz(self.events_file, max_bytes=1 << 30)
         events = arrays.get("ev")
         expected = (self.n_cells, self.n_frames)
-        if events is None or events.shape != expected or events.dtype.kind not in "fiu":
+        fits = (
+            events is not None
+            and events.ndim == 2
+            and len(events) == self.n_cells
+            and abs(events.shape[1] - self.n_frames) <= _LENGTHS_APART
+        )
+        if events is None or not fits or events.dtype.kind not in "fiu":
             found = ", ".join(f"{key} {value.dtype} {value.shape}" for key, value in arrays.items()) or "nothing"
             raise MurineError(
                 f"{str(self.events_file)!r}, ev: found {found}; expected numbers of shape {expected}, the cells and "
-                f"frames of {self.tree.file.name}."
+                f"frames of {self.tree.file.name} (or one frame more or less)."
             )
         return events
 
@@ -291,7 +338,14 @@ class Experiment:
     def running_speed(self) -> Float[np.ndarray, " n_frames"]:
         """Running speed (cm/s) at every frame; NaN where it was not measured.
 
-        It starts at the frame whose time is exactly its first time, and fills up with NaN on both sides.
+        It starts at the frame whose time is exactly its first time, and fills up with NaN on both sides; samples after
+        the last frame are left out.
+
+        Raises
+        ------
+        MurineError
+            If there is none, or its first time is that of no frame: then nobody knows which frame a sample belongs to
+            (AllenSDK raises IndexError).
         """
         path = f"{RUNNING}/data"
         dataset = self.tree.dataset(path, None)
@@ -301,16 +355,22 @@ class Experiment:
         padded = np.full(self.n_frames, np.nan)
         if not len(speed):
             return padded
-        start = 0
-        if times[0] > self.timestamps[0]:
-            start = int(np.searchsorted(self.timestamps, times[0]))
-            if start == self.n_frames or self.timestamps[start] != times[0]:
-                self.tree.refuse(
-                    f"{RUNNING}/timestamps", f"a first time {times[0]!r} s", "the time of a frame, to the bit"
-                )
-        if start + len(speed) > self.n_frames:
-            self.tree.refuse(path, f"{len(speed)} samples from frame {start}", f"at most {self.n_frames - start}")
-        padded[start : start + len(speed)] = speed
+        start = int(np.searchsorted(self.timestamps, times[0]))
+        if start == self.n_frames or self.timestamps[start] != times[0]:
+            self.tree.refuse(
+                f"{RUNNING}/timestamps",
+                f"a first time of {float(times[0])!r} s",
+                f"the time of a frame, to the bit (the first is at {float(self.timestamps[0])!r} s)",
+            )
+        n_samples = min(len(speed), self.n_frames - start)
+        if n_samples < len(speed):
+            log.warning(
+                "%s: %d of %d samples of the running speed come after the last frame and are left out",
+                self.tree.file,
+                len(speed) - n_samples,
+                len(speed),
+            )
+        padded[start : start + n_samples] = speed[:n_samples]
         return padded
 
     # ------------------------------------------------------------------------------------------------ stimuli
@@ -326,6 +386,8 @@ class Experiment:
     def stimulus_table(self, stimulus: str = "natural_scenes") -> pd.DataFrame:
         """When which image was shown: ``frame`` (the image; -1 is the blank screen), ``start`` and ``end`` (frames of
         the session), in time order (start, then end); the index is the row in the file.
+
+        Single sweeps that start after the last frame, or end before they start, are left out, which the log tells.
 
         Raises
         ------
@@ -355,14 +417,23 @@ class Experiment:
                 "end": frames[:, 1].astype(np.int64),
             }
         )
-        wrong = (table.start < 0) | (table.end <= table.start) | (table.start >= self.n_frames)
+        wrong = ((table.start < 0) | (table.end <= table.start) | (table.start >= self.n_frames)).to_numpy()
         if wrong.any():
             row = int(np.flatnonzero(wrong)[0])
-            self.tree.refuse(
-                f"{path}/frame_duration",
-                f"frames {table.start[row]} to {table.end[row]} in row {row}",
-                f"start before end within the {self.n_frames} frames",
+            odd = f"frames {table.start[row]} to {table.end[row]} in row {row}"
+            expected = f"start before end within the {self.n_frames} frames"
+            if wrong.sum() > max(1, _MOST_LOST * len(table)) or wrong.all():
+                self.tree.refuse(f"{path}/frame_duration", f"{odd}, one of {wrong.sum()} such rows", expected)
+            log.warning(
+                "%s, %s: %d of %d sweeps are left out: %s; expected %s",
+                self.tree.file,
+                path,
+                wrong.sum(),
+                len(table),
+                odd,
+                expected,
             )
+            table = table[~wrong]
         return table.sort_values(["start", "end"], kind="stable")
 
     def scene_template(self) -> h5py.Dataset:

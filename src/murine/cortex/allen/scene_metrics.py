@@ -11,6 +11,7 @@ do these functions, and in the same order.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -32,6 +33,8 @@ from murine.cortex.allen.responses import (
     windows_within,
 )
 from murine.errors import MurineError
+
+log = logging.getLogger(__name__)
 
 #: cm/s from which a mouse counts as running.
 RUNNING_SPEED = 1.0
@@ -77,7 +80,7 @@ class NaturalScenes:
 
     @cached_property
     def _excerpt(self) -> Excerpt:
-        frames = self._before, self._after, self.experiment.n_frames
+        frames = self._before, self._after, self.experiment.n_samples("corrected")
         return Excerpt.around(self.starts, *frames, self.experiment.frames_together("corrected"))
 
     @cached_property
@@ -101,13 +104,19 @@ class NaturalScenes:
         local_baseline = signal == "corrected"
         first, stop = window.frames(self.sweep_length)
         before, together = max(self._before * local_baseline, -first), self.experiment.frames_together(signal)
-        excerpt = Excerpt.around(self.starts, before, stop, self.experiment.n_frames, together)
+        excerpt = Excerpt.around(self.starts, before, stop, self.experiment.n_samples(signal), together)
         traces = self.experiment.traces(signal, excerpt.pieces)
         return sweep_means(traces, excerpt.starts, self.sweep_length, window=window, local_baseline=local_baseline)
 
     @cached_property
     def running(self) -> Float[np.ndarray, " n_sweeps"]:
-        """Mean running speed (cm/s) in every sweep: AllenSDK's column ``dx``; NaN where not measured."""
+        """Mean running speed (cm/s) in every sweep: AllenSDK's column ``dx``; NaN where not measured.
+
+        Raises
+        ------
+        MurineError
+            If the file has no running speed, or one that does not fit the frames.
+        """
         speed = self.experiment.running_speed[None]
         means = sweep_means(speed, self.starts, self.sweep_length, local_baseline=False)[:, 0]
         return np.where(self.starts >= self._before, means, np.nan)  # its window, too, begins before the onset
@@ -131,13 +140,19 @@ class NaturalScenes:
         A cell for which one cannot be computed has NaN there, and the others their values. AllenSDK raises for the
         whole experiment where a sweep of a preferred scene is NaN, or the recording ends in its window; here such
         sweeps are left out of the metrics they would spoil. A NaN of a trace after the response, where it spoils
-        nothing else, counts as the peak of the time course, as in AllenSDK.
+        nothing else, counts as the peak of the time course, as in AllenSDK. Where the running speed is missing or does
+        not fit the frames, the two metrics of running are NaN, which the log tells; nothing else needs it.
         """
         scenes = self.conditions.means(self.mean_sweep_response)[1:].astype(np.float64)
         preferred = np.where(np.isnan(scenes), -np.inf, scenes).argmax(axis=0).tolist()
         cells = zip(self._traces, self.mean_sweep_response.T, scenes.T, preferred, strict=True)
+        try:
+            speeds = self.running
+        except MurineError as error:
+            log.warning("modulation by running is not known: %s", error)
+            speeds = np.full(len(self.starts), np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
-            rows = [self._of_preferred(*cell) for cell in cells]
+            rows = [self._of_preferred(*cell, speeds) for cell in cells]
         columns = [name for name in METRICS if name != "p_ns"]
         table = pd.DataFrame(rows, columns=columns, dtype=np.float64)
         table["p_ns"] = self.conditions.anova(self.mean_sweep_response)
@@ -174,14 +189,17 @@ class NaturalScenes:
         means: Float[np.ndarray, " n_sweeps"],
         scenes: Float[np.ndarray, " n_scenes"],
         best: int,
+        speeds: Float[np.ndarray, " n_sweeps"],
     ) -> list[float]:
-        """The metrics of one cell but ``p_ns``: from its sweeps, its mean responses to the scenes, and the best one."""
+        """The metrics of one cell but ``p_ns``: from its sweeps, its mean responses to the scenes, the best one, and
+        how fast the mouse ran.
+        """
         if np.isnan(scenes[best]):  # as are all others
             return [np.nan] * (len(METRICS) - 1)
         sweeps = self.conditions.sweeps[best + 1]
         sweeps = sweeps[~np.isnan(means[sweeps])]
         windows = self._windows(trace, sweeps)
-        modulation = running_modulation(means[sweeps], self.running[sweeps])
+        modulation = running_modulation(means[sweeps], speeds[sweeps])
         return [
             best,
             float(scenes[best]),
