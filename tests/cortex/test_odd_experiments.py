@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import scene_truth
 from allen_files import PIPE, Options, write_events, write_experiment
-from neuropixels_files import write_session
+from neuropixels_files import small_session, write_session
 
 from murine.cortex.allen import neuropixels, reduction
 from murine.cortex.allen.ophys import Experiment
@@ -201,7 +201,7 @@ def test_what_a_process_of_its_own_says_is_said_here(changed, caplog, capfd):
 
 
 def test_a_file_of_the_other_kind_of_nwb_is_called_that(file, tmp_path):
-    write_session(tmp_path / "session.nwb")
+    write_session(tmp_path / "session.nwb", small_session())
     with pytest.raises(MurineError, match=r"session\.nwb' is NWB 2\..*; expected NWB 1.*murine data fetch allen"):
         read_recording(tmp_path / "session.nwb")
     with pytest.raises(MurineError, match=r"no version of NWB 2; expected the NWB 2 file of a Neuropixels session"):

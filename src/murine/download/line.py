@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import os
 import random
 import re
 import socket
@@ -14,10 +15,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from murine.download.proxies import proxy_of, proxy_trouble
+
 if TYPE_CHECKING:
     import httpx2
 
 _LONGEST_PAUSE = 60.0
+
+#: Variables that name certificates, which are read when a client is made.
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
 class Stopped(Exception):
@@ -56,7 +62,14 @@ class Client:
 
         # As stored: compressed on the way, an answer would have other bytes than the listing counts.
         headers = {"Accept-Encoding": "identity", "User-Agent": "murine"}
-        return self._closing.enter_context(httpx2.Client(timeout=self._timeout, follow_redirects=True, headers=headers))
+        if trouble := proxy_trouble():
+            raise Refusal(trouble)
+        try:
+            client = httpx2.Client(timeout=self._timeout, follow_redirects=True, headers=headers)
+        except OSError as error:
+            told = ", ".join(f"{key}={os.environ[key]!r}" for key in _CERTIFICATES if os.environ.get(key))
+            raise Refusal(f"certificates cannot be read ({error}); check {told or 'those of the system'}") from error
+        return self._closing.enter_context(client)
 
     def interrupt(self) -> None:
         """Break all connections, from another thread."""
@@ -77,7 +90,7 @@ class Client:
         if stop is not None and stop.is_set():
             raise Stopped
         with (
-            self._named(),
+            self._named(url),
             self._http.stream("GET", url, headers=headers, extensions={"trace": self._trace}) as answer,
         ):
             yield answer
@@ -102,20 +115,23 @@ class Client:
         return bytes(whole)
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
+    def _named(self, url: str) -> Iterator[None]:
         """Errors of the line, in words."""
         import httpx2
 
+        proxy = f" ({told})" if (told := proxy_of(url)) else ""
         try:
             yield
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.TooManyRedirects) as error:
             raise Refusal(f"its address cannot be used: {error}") from error
         except (httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
-            raise Setback(f"no connection in {self._timeout:g} s") from error
+            raise Setback(f"no connection in {self._timeout:g} s{proxy}") from error
         except httpx2.TimeoutException as error:
             raise Setback(f"no byte came for {self._timeout:g} s") from error
         except httpx2.ConnectError as error:
-            raise Setback(f"no connection: {error}") from error
+            raise Setback(f"no connection: {error}{proxy}") from error
+        except httpx2.ProxyError as error:
+            raise Setback(f"the proxy refuses: {error}{proxy}") from error
         except httpx2.RequestError as error:
             raise Setback(f"the connection was cut: {error}") from error
 
