@@ -87,7 +87,9 @@ def test_a_process_that_hangs_is_ended(process, hang):
 def test_memory_is_limited(call):
     with Isolated(memory=256 << 20) as process:
         assert process.call(LONG, functions.eat, 100 << 20) == 100 << 20
-        with pytest.raises(Crashed, match=r"^the process took more than 268,435,456 bytes of memory$"):
+        with pytest.raises(
+            Crashed, match=r"^the process took more than 268,435,456 bytes of memory( \(Unable to allocate .*\))?$"
+        ):
             process.call(LONG, *call)
         assert process.call(LONG, functions.eat, 100 << 20) == 100 << 20
 
@@ -118,11 +120,14 @@ def test_arrow_takes_no_more_than_it_needs():
 @pytest.mark.parametrize(
     ("call", "told"),
     [
-        ((functions.eat, 400 << 20), ""),
-        ((functions.eat_and_wrap, 400 << 20), "more than the memory holds"),
+        ((functions.eat, 400 << 20), "Unable to allocate 400. MiB"),
+        ((functions.eat_and_wrap, 400 << 20), "Unable to allocate 400. MiB"),
         ((functions.wrapped, MemoryError("Unable to allocate 3 GiB")), "Unable to allocate 3 GiB"),
-        ((functions.wrapped, OSError(errno.ENOMEM, "Cannot allocate memory")), "Cannot allocate memory"),
-        ((functions.wrapped, OSError("Can't read data (memory allocation failed for chunk)")), "for chunk"),
+        ((functions.wrapped, OSError(errno.ENOMEM, "Cannot allocate memory")), "[Errno 12] Cannot allocate memory"),
+        (
+            (functions.wrapped, OSError("Can't read data (memory allocation failed for chunk)")),
+            "Can't read data (memory",
+        ),
     ],
 )
 def test_a_limit_that_was_hit_is_told_as_that_and_not_as_damage(tmp_path, monkeypatch, call, told):
@@ -133,7 +138,8 @@ def test_a_limit_that_was_hit_is_told_as_that_and_not_as_damage(tmp_path, monkey
         read_apart(file, *call)
     text = str(refused.value)
     assert text.startswith(f"{str(file)!r} could not be read: the process took more than 268,435,456 bytes of memory")
-    assert told in text
+    assert f"bytes of memory ({told}" in text
+    assert "no readable file" not in text  # the reader's guess, which does not apply
     assert "MURINE_READING_MEMORY, in GiB (now 0.25)" in text
     assert "is damaged" not in text
     monkeypatch.setenv("MURINE_READING_MEMORY", "1")

@@ -25,6 +25,9 @@ from murine.errors import MurineError
 P = ParamSpec("P")
 T = TypeVar("T")
 
+#: What libhdf5 says when it cannot have memory.
+_NO_MEMORY = "memory allocation failed|unable to allocate|can't allocate"
+
 #: Seconds after which a process ends itself if the one that should have ended it has not.
 _GRACE = 5.0
 
@@ -262,13 +265,13 @@ def serve(memory: int) -> None:
         _limit_time(seconds)
         try:
             answer = _pickled("done", function(*args, **kwargs))
-        except MemoryError:
-            answer = _pickled("exhausted", "")
-        except MurineError as error:
-            answer = _pickled("exhausted", f" ({error})") if _of_memory(error) else _pickled("refused", str(error))
         except Exception as error:
-            state = "exhausted" if _of_memory(error) else "failed"
-            answer = _pickled(state, "" if state == "exhausted" else traceback.format_exc())
+            if (lack := _lack_of_memory(error)) is not None:
+                answer = _pickled("exhausted", f" ({lack})" if str(lack) else "")
+            elif isinstance(error, MurineError):
+                answer = _pickled("refused", str(error))
+            else:
+                answer = _pickled("failed", traceback.format_exc())
         _limit_time(None)
         answers.write(answer)
         answers.flush()
@@ -278,8 +281,8 @@ def _pickled(state: str, value: object) -> bytes:
     return pickle.dumps((state, value), protocol=pickle.HIGHEST_PROTOCOL)
 
 
-def _of_memory(error: BaseException) -> bool:
-    """Whether an error, or one that it was raised for, is that memory could not be had.
+def _lack_of_memory(error: BaseException) -> BaseException | None:
+    """Of an error and those that it was raised for, the first that says that memory could not be had; None if none.
 
     libhdf5 says so in the text of an OSError.
     """
@@ -288,11 +291,11 @@ def _of_memory(error: BaseException) -> bool:
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
         if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno == errno.ENOMEM):
-            return True
-        if re.search("memory allocation failed|unable to allocate|can't allocate", str(cause), re.IGNORECASE):
-            return True
+            return cause
+        if isinstance(cause, OSError) and re.search(_NO_MEMORY, str(cause), re.IGNORECASE):
+            return cause
         cause = cause.__cause__ or cause.__context__
-    return False
+    return None
 
 
 def _limit_memory(memory: int) -> None:

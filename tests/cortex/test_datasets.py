@@ -297,6 +297,47 @@ def test_a_recording_of_ones_own(tmp_path):
         load_cortex("mine")
 
 
+@pytest.fixture
+def own(tmp_path):
+    """Write a recording of one's own, with images for ids 0 to 5, and load both."""
+
+    def load(ids, change=lambda responses: responses):
+        rng = np.random.default_rng(0)
+        responses = change(rng.normal(size=(4, len(ids), 3)))
+        neuroid = {"neuroid_id": range(4), "area": ["V1"] * 4}
+        Recording.from_arrays(responses, neuroid, {"stimulus_id": ids}).write(tmp_path / "mine.nc")
+        np.savez(tmp_path / "images.npz", images=rng.integers(0, 256, (6, 8, 8), dtype=np.uint8), ids=np.arange(6))
+        return load_cortex(str(tmp_path / "mine.nc"), stimuli=tmp_path / "images.npz")
+
+    return load
+
+
+def test_the_blank_screen_of_ones_own(own, caplog):
+    """Left out under the name that murine knows; under another name, the message says what to call it."""
+    _, recording = own(["blank", *range(6)])
+    assert recording.stimulus_ids == tuple("012345")
+    for blank in (-1, "Blank", "grey screen", 118):
+        with pytest.raises(MurineError, match=rf"responses to {blank}, .* no image.*blank screen, call it 'blank'"):
+            own([blank, *range(6)])
+    with pytest.raises(MurineError, match=r"responses to -1, .* no image.*blank screen, call it 'blank'"):
+        own(np.arange(-1.0, 6.0))  # as AllenSDK has them
+    assert not caplog.records
+
+
+def test_a_scene_without_a_trial_is_left_out_and_named(own, caplog):
+    def never_shown(responses):
+        responses[:, 2] = np.nan
+        responses[0, 4] = np.nan
+        return responses
+
+    images, recording = own(range(6), never_shown)
+    assert recording.stimulus_ids == tuple("01345")
+    assert images.n_stimuli == 6
+    assert "1 of 6 stimuli are left out, since no neuron has a valid trial of them: 2" in caplog.text
+    with pytest.raises(MurineError, match=r"no neuron of 'mine' can be used: 4 with missing responses"):
+        own(range(6), lambda responses: responses * np.nan)[1].usable()
+
+
 def test_matrices_of_ones_own(tmp_path):
     rng = np.random.default_rng(0)
     matrices = np.stack([1 - np.corrcoef(rng.normal(size=(5, 9))) for _ in range(2)])

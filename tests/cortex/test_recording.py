@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 
-from murine.cortex.recording import Recording
+from murine import isolation
+from murine.cortex.recording import Recording, join, unmasked
 from murine.cortex.reliability import split_half
 from murine.errors import MurineError
 
@@ -254,3 +256,135 @@ def test_unlabelled_responses_are_refused(recording):
         Recording.from_arrays(values, {"neuroid_id": ["a", "b"]}, {})
     with pytest.raises(MurineError, match="dimensions neuroid, stimulus, repetition"):
         Recording(recording.dataset.isel(repetition=0))
+
+
+@pytest.mark.parametrize(
+    "ids", [range(S), np.arange(S) * 1.0, np.array([str(i).encode() for i in range(S)]), [str(i) for i in range(S)]]
+)
+@pytest.mark.parametrize("way", ["arrays", "dataset", "file", "foreign file"])
+def test_ids_are_text_whatever_type_they_come_in(tmp_path, recording, ids, way):
+    """Numbers, whole numbers as floats (a column of pandas with a gap) and bytes (HDF5): the same recording."""
+    neuroid = {**NEUROID, "neuroid_id": np.arange(N) * 1.0, "area": np.array(NEUROID["area"], "S")}
+    expected = Recording.from_arrays(
+        trials(), {**NEUROID, "neuroid_id": range(N)}, {**STIMULUS, "stimulus_id": range(S)}
+    )
+    if way == "arrays":
+        made = Recording.from_arrays(trials(), neuroid, {**STIMULUS, "stimulus_id": ids})
+    else:
+        coords = {key: ("neuroid", np.asarray(values)) for key, values in neuroid.items()}
+        coords |= {"stimulus_id": ("stimulus", np.asarray(ids)), "group": ("stimulus", STIMULUS["group"])}
+        data = (("neuroid", "stimulus", "repetition"), trials().astype(np.float32))
+        dataset = xr.Dataset({"responses": data}, coords=coords)
+        if way == "foreign file":
+            dataset.to_netcdf(tmp_path / "mine.nc", engine="h5netcdf")
+            made = Recording.read(tmp_path / "mine.nc", isolated=False)
+        else:
+            made = Recording(dataset, "mine")
+            if way == "file":
+                made.write(tmp_path / "mine.nc")
+                made = Recording.read(tmp_path / "mine.nc", isolated=False)
+    assert made.stimulus_ids == tuple(str(i) for i in range(S))
+    assert made["neuroid_id"].tolist() == [str(i) for i in range(N)]
+    assert made["area"].tolist() == NEUROID["area"]
+    assert made.digest == expected.digest
+    assert made.select(stimuli=[b"3", 0.0]).stimulus_ids == ("3", "0")
+    assert made.select(area=b"V1").n_neuroids == 5
+
+
+def test_ids_that_are_missing_or_become_the_same_are_refused():
+    for ids in ([0.0, 1.0, np.nan], ["a", None, "b"], np.ma.masked_array([1, 2, 3], [0, 0, 1])):
+        with pytest.raises(MurineError, match=r"stimulus_id .*missing value at position"):
+            Recording.from_arrays(np.zeros((1, 3, 2)), {"neuroid_id": [0]}, {"stimulus_id": ids})
+    with pytest.raises(MurineError, match=r"stimulus_id must be unique .*repeated: 3"):
+        Recording.from_arrays(np.zeros((1, 3, 2)), {"neuroid_id": [0]}, {"stimulus_id": [3, 3.0, "x"]})
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, np.uint8, bool])
+def test_masked_trials_are_missing(dtype):
+    values = np.ma.masked_array(
+        np.arange(24).reshape(2, 3, 4).astype(dtype), mask=np.arange(24).reshape(2, 3, 4) % 5 == 0
+    )
+    if dtype is bool:
+        values = values.astype(np.uint8)
+    recording = Recording.from_arrays(values, {"neuroid_id": [0, 1]}, {"stimulus_id": [0, 1, 2]})
+    np.testing.assert_array_equal(recording.responses, np.where(values.mask, np.nan, values.data).astype(np.float32))
+    np.testing.assert_allclose(recording.mean(), values.astype(float).mean(axis=2).filled(np.nan))
+    whole = Recording.from_arrays(np.ma.masked_array(values.data), {"neuroid_id": [0, 1]}, {"stimulus_id": [0, 1, 2]})
+    np.testing.assert_array_equal(whole.responses, values.data)
+
+
+def test_masked_labels_are_missing():
+    depth = np.ma.masked_array([1, 2, 3], [False, True, False])
+    area = np.ma.masked_array(["V1", "V2", "V3"], [False, True, False])
+    recording = Recording.from_arrays(
+        np.zeros((3, 1, 2)), {"neuroid_id": [1, 2, 3], "depth": depth, "area": area}, {"stimulus_id": [1]}
+    )
+    np.testing.assert_array_equal(recording["depth"], [1, np.nan, 3])
+    assert recording["area"].tolist() == ["V1", "", "V3"]
+    again = recording.labelled({"depth": depth})
+    np.testing.assert_array_equal(again["depth"], [1, np.nan, 3])
+    assert unmasked(depth[[0, 2]]).dtype == depth.dtype
+
+
+def test_a_stimulus_that_nobody_has_seen_is_named(caplog):
+    values = trials()
+    values[:, 4] = np.nan
+    values[:, 2, 0] = np.nan
+    recording = Recording.from_arrays(values, NEUROID, STIMULUS, name="mouse")
+    assert recording.unseen() == ("s4",)
+    with pytest.raises(MurineError, match=r"no valid trial of s4\)\..*without s4"):
+        recording.usable()
+    values = trials()
+    values[[1, 2], 4] = np.inf
+    values[2, 5] = np.nan
+    caplog.clear()
+    _, left_out = Recording.from_arrays(values, NEUROID, STIMULUS, name="mouse").usable()
+    assert left_out == {"missing responses": ("n1", "n2")}
+    assert "2 neurons left out for missing responses: n1, n2 (no valid trial of s4, s5)" in caplog.text
+
+
+def test_recordings_with_ids_of_different_types_are_joined():
+    one = Recording.from_arrays(np.zeros((1, 2, 1)), {"neuroid_id": [1]}, {"stimulus_id": [1.0, 2.0]})
+    other = Recording.from_arrays(np.ones((1, 2, 1)), {"neuroid_id": [b"1"]}, {"stimulus_id": [b"2", b"1"]})
+    assert join([one, other]).responses.tolist() == [[[0, 1], [0, 1]]]
+
+
+def test_a_netcdf_3_file_is_called_one(tmp_path, recording):
+    file = tmp_path / "old.nc"
+    recording.dataset.to_netcdf(file, engine="scipy")
+    with pytest.raises(MurineError, match=r"a NetCDF-3 file.*Convert it.*engine='scipy'.*engine='h5netcdf'") as refused:
+        Recording.read(file)
+    assert "truncated" not in str(refused.value)
+    with xr.open_dataset(file, engine="scipy") as dataset:  # what the message says
+        dataset.to_netcdf(tmp_path / "new.nc", engine="h5netcdf")
+    assert Recording.read(tmp_path / "new.nc", isolated=False).digest == recording.digest
+
+
+@pytest.mark.parametrize("which", [0, -1])
+def test_a_file_that_keeps_the_library_busy_forever_is_one_error(tmp_path, monkeypatch, which):
+    """Zeros among the texts, which libhdf5 goes through without end; in the first or the last of its heaps."""
+    file = tmp_path / "mouse.nc"
+    area = [f"area {i}" for i in range(400)]
+    Recording.from_arrays(
+        np.zeros((400, 2, 1)), {"neuroid_id": range(400), "area": area}, {"stimulus_id": ["a", "b"]}
+    ).write(file)
+    assert Recording.read(file).n_neuroids == 400
+    content = bytearray(file.read_bytes())
+    heaps = [i for i in range(len(content)) if content[i : i + 4] == b"GCOL"]
+    assert len(heaps) > 2
+    content[heaps[which] + 288 : heaps[which] + 800] = bytes(512)
+    file.write_bytes(content)
+    monkeypatch.setattr(isolation, "_SECONDS", 8.0)
+    with pytest.raises(MurineError, match=r"mouse\.nc' could not be read: the process took longer than 8 s"):
+        Recording.read(file)
+
+
+def test_links_out_of_the_file_are_refused(tmp_path, recording):
+    recording.write(tmp_path / "a.nc")
+    with h5py.File(tmp_path / "a.nc") as a, h5py.File(tmp_path / "b.nc", "w") as b:
+        for key in a:
+            b[key] = h5py.ExternalLink("a.nc", f"/{key}")
+    for isolated in (True, False):
+        with pytest.raises(MurineError, match="found a link to another file"):
+            Recording.read(tmp_path / "b.nc", isolated=isolated)

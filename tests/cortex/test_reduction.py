@@ -182,7 +182,6 @@ def test_missing_demixed_leaves_dff_without_metrics(tmp_path, caplog):
     [
         (replace(SMALL, session_type="three_session_A", nan_cell=None), "only B shows natural scenes"),
         (replace(SMALL, second_scene_group=True), "one stimulus"),
-        (replace(SMALL, running_off_clock=True), "to the bit"),
         (replace(SMALL, second_sweep_frames=500), "sweeps of 500 frames"),
     ],
 )

@@ -43,7 +43,7 @@ from murine.isolation import Crashed, Isolated
 Rng = np.random.Generator
 
 MEMORY = 2 << 30
-"""Bytes of address space that a reader may take."""
+"""Bytes that a reader may take."""
 MOST_RESIDENT = 2_000_000_000
 """Bytes of memory that it may touch."""
 
@@ -109,7 +109,7 @@ def read_arrays(path: Path) -> None:
 def read_netcdf(path: Path) -> None:
     from murine.cortex.recording import Recording
 
-    recording = Recording.read(path)
+    recording = Recording.read(path, isolated=False)
     repr((recording.digest, recording.mean()))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -270,7 +270,7 @@ class Recording:
         return Recording(self.dataset.isel(indexers), self.name)
 
     def select(
-        self, *, min_reliability: float | None = None, stimuli: Sequence[str] | None = None, **labels: object
+        self, *, min_reliability: float | None = None, stimuli: Iterable[object] | None = None, **labels: object
     ) -> Recording:
         """Return the neurons (and stimuli) that meet every condition.
 
@@ -492,8 +492,12 @@ def unmasked(values: ArrayLike) -> np.ndarray:
 
 
 def _column(key: str, values: ArrayLike) -> np.ndarray:
-    """Return a coordinate as an array: ids and texts as text, '' where missing; numbers as they are."""
+    """Return a coordinate as an array: ids and texts as text, '' where missing; numbers as they are.
+
+    The ids of neurons and stimuli may not be missing.
+    """
     column = values if np.ma.isMaskedArray(values) else np.asarray(values)
     if key.endswith("_id") or column.dtype.kind in "OUS":
-        return np.array(as_labels(column, key, missing=""), dtype=str)
+        missing = None if key in ("neuroid_id", "stimulus_id") else ""
+        return np.array(as_labels(column, key, missing=missing), dtype=str)
     return unmasked(column)

@@ -274,7 +274,7 @@ class Tree:
 
 
 def look_through(file: Path, max_bytes: int) -> None:
-    """Visit what a library will visit that opens a flat file: every variable, its attributes and the index of its data.
+    """Visit what a library will visit that opens a flat file: variables, their attributes, texts and indices of data.
 
     Raises
     ------
@@ -296,6 +296,8 @@ def look_through(file: Path, max_bytes: int) -> None:
                     found.id.get_num_chunks()
             if found.ndim < 3 and found.size * found.dtype.itemsize > max_bytes:
                 tree.refuse(key, f"labels of shape {found.shape}", f"at most {max_bytes:,} bytes")
+            if found.dtype.kind == "O":  # texts, which lie in heaps of their own
+                tree.read(key, found)
         with tree._reading("/", "readable attributes"):
             dict(tree._h5.attrs)
 
