@@ -499,5 +499,6 @@ def _column(key: str, values: ArrayLike) -> np.ndarray:
     column = values if np.ma.isMaskedArray(values) else np.asarray(values)
     if key.endswith("_id") or column.dtype.kind in "OUS":
         missing = None if key in ("neuroid_id", "stimulus_id") else ""
-        return np.array(as_labels(column, key, missing=missing), dtype=str)
+        given = values if isinstance(values, list | tuple) else column  # an array of a mixture has it as text already
+        return np.array(as_labels(given, key, missing=missing), dtype=str)
     return unmasked(column)
