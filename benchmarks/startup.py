@@ -28,9 +28,9 @@ def cpu_seconds(*arguments: str) -> float:
 
 def imports_torch(*arguments: str) -> bool:
     """Whether the process of a command imports PyTorch."""
-    code = "import sys, murine.cli\ntry:\n    murine.cli.main()\nfinally:\n    sys.stderr.write(str('torch' in sys.modules))"
+    code = "import sys, murine.cli\ntry: murine.cli.main()\nfinally: print('torch' in sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
-    return done.stderr.endswith("True")
+    return done.stderr.endswith("True\n")
 
 
 def main() -> None:

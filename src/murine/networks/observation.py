@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from murine.errors import reason_of
 from murine.fingerprints import ABSENT, Fingerprint, fingerprint
 
 #: Packages that open files where Python sees it, or whose opening is seen here.
@@ -53,14 +54,20 @@ class Observation:
         Fingerprints of the files that were opened or looked for, and of folders that were listed, by path.
     environment
         Variables that were asked for; None for those that are not set.
-    complete
-        Whether this is all that the network is made from.
+    gaps
+        What may have been missed: files that changed, files of Python code that use what cannot be seen, events.
     """
 
     files: dict[str, Fingerprint] = field(default_factory=dict)
     environment: dict[str, str | None] = field(default_factory=dict)
-    complete: bool = True
+    gaps: list[str] = field(default_factory=list)
+    _loaded: frozenset[str] = field(default=frozenset(), repr=False)
     _adding: bool = field(default=False, repr=False)
+
+    @property
+    def complete(self) -> bool:
+        """Whether this is all that the network is made from."""
+        return not self.gaps
 
     def holds(self) -> bool:
         """Whether everything is as it was."""
@@ -77,19 +84,22 @@ class Observation:
             return  # a file that is open already
         self._adding = True
         try:
-            self._add_name(name)
-            if name.endswith(".pyc"):  # what Python reads instead of the source
+            if os.sep + "__pycache__" + os.sep in name:  # what Python reads, or writes, instead of the source
                 with suppress(ValueError):
                     self._add_name(importlib.util.source_from_cache(name))
+            else:
+                self._add_name(name)
         finally:
             self._adding = False
 
     def _add_name(self, name: str) -> None:
         if name.startswith(_INSTALLED) or name.startswith(("/proc/", "/sys/", "/dev/")):
             return  # known by the versions of packages; no files
+        if name in self._loaded:
+            return  # read again for its text, as for a warning; what a network imports of it, `_is_seen` refuses
         found = fingerprint(name)
         if found is None or self.files.get(name, found) != found:
-            self.complete = False
+            self.gaps.append(name)
         else:
             self.files[name] = found
 
@@ -99,7 +109,7 @@ class Observation:
         local = {path.stem for path in sources} | {path.parent.name for path in sources}
         for path in sources:
             if path.is_file() and not _is_seen(path, local):
-                self.complete = False
+                self.gaps.append(str(path))
 
 
 _observing: list[Observation] = []
@@ -120,7 +130,8 @@ def observation() -> Iterator[Observation]:
     import timm  # noqa: F401 (what packages do when they are imported belongs to no network)
     import torchvision  # noqa: F401
 
-    seen = Observation()
+    files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    seen = Observation(_loaded=frozenset(file for file in files if file))
     if not _hooked:
         sys.addaudithook(_hook)  # for good: there is no way to take it back
         _hooked.append(True)
@@ -136,19 +147,21 @@ def observation() -> Iterator[Observation]:
         _observing.remove(seen)
     try:
         seen._check_sources()
-    except (OSError, ValueError, SyntaxError, RecursionError):
-        seen.complete = False
+    except (OSError, ValueError, SyntaxError, RecursionError) as error:
+        seen.gaps.append(reason_of(error))
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not _observing:
         return
+    if event == "os.listdir" and sys._getframe(1).f_code.co_filename.startswith("<frozen importlib"):
+        return  # the import system, which opens what it finds
     if event in ("open", "os.listdir", "os.scandir"):
         for seen in _observing:
             seen._add("." if arguments[0] is None else arguments[0])
     elif event in _UNSEEN_EVENTS:
         for seen in _observing:
-            seen.complete = False
+            seen.gaps.append(event)
 
 
 def _wrapped(seen: Observation) -> list[tuple[Any, str, Callable[[Any], Any]]]:
