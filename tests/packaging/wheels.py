@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 
@@ -20,3 +21,10 @@ def build_wheel(source: Path, out: Path) -> Path:
     run_checked(sys.executable, "-m", "pip", "wheel", *offline, "--wheel-dir", out, source, folder=source.parent)
     (made,) = out.glob("*.whl")
     return made
+
+
+def scripts_and_packages(environment: Path) -> tuple[Path, Path]:
+    """The folders of programs and of packages of a virtual environment."""
+    places = {"base": str(environment), "platbase": str(environment)}
+    scripts, packages = (sysconfig.get_path(kind, "venv", vars=places) for kind in ("scripts", "purelib"))
+    return Path(scripts), Path(packages)
