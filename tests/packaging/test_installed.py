@@ -101,4 +101,4 @@ def test_networks_are_aligned(run):
 
 def test_domains_are_listed(run):
     rows = json.loads(run("murine", "domains", "list", "--format", "json"))
-    assert {"digits", "svhn"} <= {row["domain"] for row in rows}
+    assert {"mnist", "svhn"} <= {row["domain"] for row in rows}

@@ -6,10 +6,11 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -18,7 +19,13 @@ from murine.files import appearing
 from murine.report import palette
 
 
-def filled(template: str, scripts: Sequence[str], title: str, **content: object) -> str:
+#: Each page's scripts in ``templates``, in the order in which they are joined.
+SCRIPTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"page.html.j2": ("base.js", "charts.js", "page.js"), "generalization.html.j2": ("generalization.js",)}
+)
+
+
+def filled(template: str, title: str, **content: object) -> str:
     """A page as text.
 
     A content security policy forbids it to load anything and to run any script but its two own ones, known by
@@ -26,8 +33,8 @@ def filled(template: str, scripts: Sequence[str], title: str, **content: object)
 
     Parameters
     ----------
-    template, scripts
-        Names in ``templates``.
+    template
+        Name of one of the pages that `SCRIPTS` lists.
     content
         What else the template tells.
     """
@@ -37,8 +44,7 @@ def filled(template: str, scripts: Sequence[str], title: str, **content: object)
         loader=PackageLoader("murine.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["breakable"] = _breakable
-    # In one block, so that the parts see each other's names and nobody else does.
-    script = '"use strict";\n{\n' + "\n".join(_text(environment, name) for name in scripts) + "}\n"
+    script = joined(_text(environment, name) for name in SCRIPTS[template])
     plotly = get_plotlyjs()
     hashes = " ".join(f"'sha256-{_sha256(text)}'" for text in (plotly, script))
     return environment.get_template(template).render(
@@ -51,6 +57,11 @@ def filled(template: str, scripts: Sequence[str], title: str, **content: object)
         script=Markup(script),
         **content,
     )
+
+
+def joined(scripts: Iterable[str]) -> str:
+    """The scripts of a page as one, in a block: its parts see each other's names and nobody else does."""
+    return '"use strict";\n{\n' + "\n".join(scripts) + "}\n"
 
 
 def save(page: str, file: str | Path) -> Path:

@@ -66,7 +66,6 @@ def write_page(
     """
     page = filled(
         "generalization.html.j2",
-        ("generalization.js",),
         title,
         boards=[
             board(

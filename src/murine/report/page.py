@@ -75,7 +75,6 @@ def render(atlas: Atlas, boards: Sequence[Board], title: str) -> str:
     """The page as text."""
     return filled(
         "page.html.j2",
-        ("base.js", "charts.js", "page.js"),
         title,
         summary=_summary(boards),
         roles=palette.ROLES,

@@ -415,7 +415,7 @@ const heat = (chart, { data, rows }, look) => {
   const marked = data.sites.map(
     (site) => plain(short(single ? site.area : site.label, 18)) + (site.counted ? "" : " †"),
   );
-  const longest = Math.max(...marked.map((label) => label.length));
+  const longest = Math.max(...marked.map((mark) => mark.length));
   const tilt = longest * 7 > cell ? -90 : 0;
   const top = (tilt ? 18 + longest * 6.5 : 30) + (single ? 0 : 26);
   const height = networks.length * step + top + 24;
@@ -518,7 +518,7 @@ const depth = (chart, state, look) => {
     .filter((entry) => networks[entry])
     .map((entry) => {
       const network = data.networks[entry],
-        look_ = strokes(network, data, look);
+        stroke = strokes(network, data, look);
       const { names, depths } = layers[networks[entry].layers];
       const y = names.map((_, l) => {
         const values = at.map((j) => value(entry, j, l));
@@ -542,14 +542,14 @@ const depth = (chart, state, look) => {
         x: single ? [0, 1] : depths,
         y: single ? [y[0], y[0]] : y,
         connectgaps: false,
-        line: { color: look_.color, width: ["random", "control"].includes(role(network)) ? 1.6 : 2.2, dash: look_.dash },
+        line: { color: stroke.color, width: ["random", "control"].includes(role(network)) ? 1.6 : 2.2, dash: stroke.dash },
         marker: {
           color: names.map((layer) =>
-            chosen.get(entry) === layer ? look_.color : look_.dash === "solid" ? look_.color : look.surface,
+            chosen.get(entry) === layer ? stroke.color : stroke.dash === "solid" ? stroke.color : look.surface,
           ),
-          symbol: look_.symbol,
+          symbol: stroke.symbol,
           size: names.map((layer) => (chosen.get(entry) === layer ? 12 : names.length > 40 ? 4 : 5.5)),
-          line: { color: look_.color, width: 1.2 },
+          line: { color: stroke.color, width: 1.2 },
         },
         text: single ? [text[0], text[0]] : text,
         hovertemplate: "%{text}<extra></extra>",
@@ -618,7 +618,7 @@ const prepareDepth = (article, { data }) => {
       }),
     ),
   );
-  const legend = one(".legend", article);
+  const choice = one(".legend", article);
   const look = theme();
   // Twins stand side by side, controls at the end.
   const rank = (network) => [
@@ -649,11 +649,11 @@ const prepareDepth = (article, { data }) => {
       line.setAttribute(name, value);
     line.dataset.entry = String(entry);
     sample.append(line);
-    legend.append(element("label", {}, box, sample, network.label));
+    choice.append(element("label", {}, box, sample, network.label));
   });
   const show = (which) => {
     const families = new Set();
-    for (const box of all("input", legend)) {
+    for (const box of all("input", choice)) {
       const network = data.networks[Number(box.value)];
       const control = role(network) === "control";
       if (!control && families.size < 5) families.add(network.family);
@@ -673,7 +673,7 @@ const prepareDepth = (article, { data }) => {
       redraw();
     }),
   );
-  legend.addEventListener("change", redraw);
+  choice.addEventListener("change", redraw);
   all("[data-depth-site], [data-depth-scale]", article).forEach((control) =>
     control.addEventListener("change", redraw),
   );
