@@ -286,7 +286,8 @@ class Small(Archive):
     prefix = "archive"
 
 
-archive = Small(Path(sys.argv[4]), bucket=Bucket(sys.argv[3], endpoint=sys.argv[2]))
+bucket = Bucket(sys.argv[3], endpoint=sys.argv[2])
+archive = Small(Path(sys.argv[4]), bucket=bucket)
 sessions = [Session(n, (f"main/{n}.raw",), (archive.recordings("whole") / f"{n}.nc",)) for n in range(1, 7)]
 """
 
@@ -317,50 +318,76 @@ def test_two_processes_share_the_work(archive, objects):
 # ------------------------------------------------------------------------------------------------------- killed
 
 KILLED = f"""{SESSIONS}
+import json
 import os
 import signal
+import traceback
 from functools import partial
 
-changes, last = 0, int(sys.argv[5])
+
+def run(folder, last):
+    \"\"\"Fetch in a fork of this process, which has imported everything: its exit code, and how often it changed a name.
+
+    It is killed just before one of these changes.\"\"\"
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            fetch(folder, last, writing)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    os.close(writing)
+    with open(reading) as pipe:
+        changes = len(pipe.read())
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), changes
 
 
-def count(event, arguments):
-    \"\"\"Kill this process just before one change of a name in the folder.\"\"\"
-    global changes
-    if event not in ("os.remove", "os.rename") or not os.path.exists(arguments[0]):
-        return
-    if str(arguments[0]).startswith(sys.argv[4]):
-        if changes == last:
-            os.kill(os.getpid(), signal.SIGKILL)
-        changes += 1
+def fetch(folder, last, pipe):
+    changes = 0
+
+    def count(event, arguments):
+        nonlocal changes
+        if event not in ("os.remove", "os.rename") or not os.path.exists(arguments[0]):
+            return
+        if str(arguments[0]).startswith(folder):
+            if changes == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+            changes += 1
+            os.write(pipe, b".")
+
+    sys.addaudithook(count)
+    archive = Small(Path(folder), bucket=bucket)
+    sessions = [Session(n, (f"main/{{n}}.raw",), (archive.recordings("whole") / f"{{n}}.nc",)) for n in (1, 2)]
+    archive.ensure(["table.csv"])
+    archive.fetch(archive.plan(sessions), partial(odd_reductions.odd, "scenes", 2), workers=1).require_all()
 
 
-sys.addaudithook(count)
-archive.ensure(["table.csv"])
-archive.fetch(archive.plan(sessions[:2]), partial(odd_reductions.odd, "scenes", 2), workers=1).require_all()
-print(changes)
+calm, n_changes = run(sys.argv[4], -1)
+pairs = [[run(os.path.join(sys.argv[5], str(last)), k)[0] for k in (last, -1)] for last in range(n_changes)]
+print(json.dumps([calm, pairs]))
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 def test_wherever_a_fetch_is_killed_the_next_completes_it_and_leaves_nothing(archive, objects, tmp_path):
-    def run(folder: Path, last: int) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", KILLED, str(HERE), objects.endpoint, objects.name, str(folder), str(last)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120)
-
     def names(folder: Path) -> set[str]:
         found = (str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file())
         return {name for name in found if not name.endswith(".lock")}
 
-    calm = run(archive.folder, -1)
-    assert calm.returncode == 0, calm.stderr
+    places = [str(HERE), objects.endpoint, objects.name, str(archive.folder), str(tmp_path / "killed")]
+    done = subprocess.run([sys.executable, "-c", KILLED, *places], capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    calm, pairs = json.loads(done.stdout)
+    assert calm == 0, done.stderr
     assert (archive.recordings("whole") / "2.impossible.txt").exists()
-    for last in range(int(calm.stdout)):
-        folder = tmp_path / str(last)
-        assert run(folder, last).returncode == -signal.SIGKILL
-        again = run(folder, -1)
-        assert again.returncode == 0, again.stderr
-        assert names(folder) == names(archive.folder), f"killed before change {last}"
+    assert len(pairs) > 10
+    for last, (killed, again) in enumerate(pairs):
+        assert killed == -signal.SIGKILL
+        assert again == 0, done.stderr
+        assert names(tmp_path / "killed" / str(last)) == names(archive.folder), f"killed before change {last}"
 
 
 # ------------------------------------------------------------------------------------------------------- real files
