@@ -326,9 +326,9 @@ from functools import partial
 
 
 def run(folder, last):
-    \"\"\"Fetch in a fork of this process, which has imported everything: its exit code, and how often it changed a name.
+    \"\"\"Fetch in a fork of this process, which has imported everything: its exit code and its number of changes.
 
-    It is killed just before one of these changes.\"\"\"
+    A change is a file that gets another name or is deleted. The fork is killed just before the change ``last``.\"\"\"
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from browser import needs_browser, shown
 from murine.generalization import summary
 from murine.generalization.domain import Domain, Identity
 from murine.generalization.preparation import Preparation
@@ -163,3 +164,15 @@ def test_examples_are_the_images_and_their_contrast():
         assert (grid[:32, 32 * column : 32 * column + 32] == image).all()
         contrast = 255 * NeuRNTransform(3)(image).permute(1, 2, 0).numpy()
         assert np.abs(grid[32:, 32 * column : 32 * column + 32] - contrast).max() <= 0.51
+
+
+@needs_browser
+def test_in_a_browser_every_figure_is_drawn(tmp_path):
+    """With the page's policy in place: a script whose digest is wrong would not run, and no figure would appear."""
+    file = write_page(runs(), curves(), [digits()], tmp_path / "page.html", brains=brains())
+    document = shown(file, 1000, tmp_path / "user")
+    places = document.split("data-figure=")[1:]
+    assert len(places) == 7
+    for place in places:
+        name = place.split('"')[1]
+        assert 'class="main-svg"' in place, f"{name} is not drawn"

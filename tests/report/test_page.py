@@ -6,10 +6,8 @@ import base64
 import errno
 import hashlib
 import json
-import os
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
@@ -17,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from browser import needs_browser, shown
 from murine.atlas.leaderboard import leaderboards
 from murine.atlas.store import Atlas
 from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
@@ -654,8 +653,6 @@ def test_figures_are_written_with_editable_text(atlas, tmp_path):
         assert b"/Type3" not in start
 
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
 PROBE = """<script>addEventListener("load", () => setTimeout(() => {
   const shown = [...document.querySelectorAll(".board:not([hidden]) [data-chart]")];
   document.body.dataset.probe = JSON.stringify({
@@ -667,7 +664,7 @@ PROBE = """<script>addEventListener("load", () => setTimeout(() => {
 }, 300));</script>"""
 
 
-@pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
+@needs_browser
 @pytest.mark.parametrize("width", [500, 1400])
 def test_in_a_browser_charts_are_drawn_and_nothing_overflows(tmp_path, width):
     atlas = fill(fill(Atlas(tmp_path / "atlas"), matrices(), HOSTILE_NETWORKS, prefix=HOSTILE), recording())
@@ -677,17 +674,8 @@ def test_in_a_browser_charts_are_drawn_and_nothing_overflows(tmp_path, width):
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
     listen = "<head><script>window.probeErrors = []; onerror = (m) => { probeErrors.push(String(m)); };</script>"
     file.write_text(text.replace("<head>", listen).replace("</body>", PROBE + "</body>"), encoding="utf-8")
-    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
-    command += [
-        "--disable-background-networking",
-        "--disable-component-update",
-        f"--user-data-dir={tmp_path / 'user'}",
-    ]
-    command += ["--hide-scrollbars", f"--window-size={width},900", "--virtual-time-budget=8000", "--dump-dom"]
-    done = subprocess.run([*command, file.as_uri()], capture_output=True, text=True, timeout=300)
-    if done.returncode != 0:
-        pytest.skip(f"Chromium does not start here: {done.stderr[-200:]}")
-    probe = json.loads(next(a["data-probe"] for tag, a in Page(done.stdout).tags if tag == "body"))
+    document = shown(file, width, tmp_path / "user")
+    probe = json.loads(next(a["data-probe"] for tag, a in Page(document).tags if tag == "body"))
     assert probe["errors"] == []
     assert probe["overflow"] <= 0
     assert probe["images"] == 0

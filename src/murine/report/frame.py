@@ -18,7 +18,6 @@ from markupsafe import Markup, escape
 from murine.files import appearing
 from murine.report import palette
 
-
 #: Each page's scripts in ``templates``, in the order in which they are joined.
 SCRIPTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"page.html.j2": ("base.js", "charts.js", "page.js"), "generalization.html.j2": ("generalization.js",)}
