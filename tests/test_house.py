@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "murine"
@@ -39,4 +40,22 @@ def test_nothing_is_imported_from_the_right(file):
     wrong = {name for name in imported(SOURCE / file) if room(name) > here}
     if here == ROOMS.index("networks"):
         wrong |= {name for name in imported(SOURCE / file) if room(name) == ROOMS.index("cortex")}
+    assert not wrong
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_shapes_are_written_as_strings(file):
+    """``Float[np.ndarray, ...]`` is no shape: jaxtyping lets a function with such an annotation pass unchecked."""
+    wrong = [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse((SOURCE / file).read_text("utf-8")))
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.value, ast.Name)
+        and isinstance(getattr(jaxtyping, node.value.id, None), type)
+        and not (
+            isinstance(node.slice, ast.Tuple)
+            and isinstance(node.slice.elts[-1], ast.Constant)
+            and isinstance(node.slice.elts[-1].value, str)
+        )
+    ]
     assert not wrong

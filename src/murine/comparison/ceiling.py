@@ -182,7 +182,7 @@ def _flag(value: float, fixed: bool, note: str) -> str:
     return note or ("ceiling without an error" if fixed else "")
 
 
-def mean_of_known(values: Float[np.ndarray, ...], axis: int) -> Float[np.ndarray, ...]:
+def mean_of_known(values: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
     """Return the mean of what is not NaN; NaN where nothing is."""
     known = ~np.isnan(values)
     if known.all():

@@ -57,6 +57,6 @@ def chance_correlations(
     return found
 
 
-def above_chance(scores: Float[np.ndarray, ...], chance: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
+def above_chance(scores: Float[np.ndarray, "..."], chance: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Correlations on a scale on which chance is 0 and 1 stays 1; shapes that broadcast."""
     return (scores - chance) / (1 - chance)

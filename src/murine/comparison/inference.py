@@ -85,7 +85,7 @@ def relabelled_pairs(
 
 def interval(
     draws: Float[np.ndarray, "n_draws ..."], level: float = 0.95
-) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...]]:
+) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
     """Percentile interval over draws; NaN where more than one draw in twenty is NaN (nothing to tell)."""
     if not draws.size:
         return np.full(draws.shape[1:], np.nan), np.full(draws.shape[1:], np.nan)

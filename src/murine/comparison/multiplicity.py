@@ -38,7 +38,7 @@ def best_of_layers_p(
     return np.where(scored, (1 + reached) / (1 + len(null)), np.nan)
 
 
-def adjusted_p(p: Float[np.ndarray, ...], method: str = "bh") -> Float[np.ndarray, ...]:
+def adjusted_p(p: Float[np.ndarray, "..."], method: str = "bh") -> Float[np.ndarray, "..."]:
     """p-values adjusted for all of them having been looked at; those below a level are the discoveries at that level.
 
     Parameters

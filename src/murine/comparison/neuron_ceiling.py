@@ -172,8 +172,8 @@ def oracle_correlation(
 
 
 def oracle_reliability(
-    oracle: Float[np.ndarray, ...], n_repetitions: Float[np.ndarray, ...] | int
-) -> Float[np.ndarray, ...]:
+    oracle: Float[np.ndarray, "..."], n_repetitions: Float[np.ndarray, "..."] | int
+) -> Float[np.ndarray, "..."]:
     """The reliability of the mean over all n repetitions from the correlation of a trial with the mean of the others.
 
     With q the ratio of noise to signal variance, that correlation is 1 / sqrt((1 + q) (1 + q / (n - 1))) in

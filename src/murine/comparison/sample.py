@@ -142,7 +142,7 @@ class Sample:
         return TwoWay(both, factor * self.draws[: len(both)], self.subjects, self.sizes)
 
 
-def _least(two: TwoWay) -> Float[np.ndarray, ...]:
+def _least(two: TwoWay) -> Float[np.ndarray, "..."]:
     """What one factor gives alone. Plain draws over both vary too little for few subjects, too: no bound for it."""
     return np.asarray(np.max(two.parts(), axis=0))
 

@@ -93,11 +93,11 @@ def _multinomial(generator: np.random.Generator, numbers: np.ndarray, size: int)
 
 
 def dual_variance(
-    both: Float[np.ndarray, ...],
-    stimuli: Float[np.ndarray, ...],
-    subjects: Float[np.ndarray, ...],
+    both: Float[np.ndarray, "..."],
+    stimuli: Float[np.ndarray, "..."],
+    subjects: Float[np.ndarray, "..."],
     sizes: tuple[int, int] | None = None,
-) -> Float[np.ndarray, ...]:
+) -> Float[np.ndarray, "..."]:
     """The variance of a score over new stimuli and new subjects, from the variances of three bootstraps.
 
     2 (stimuli + subjects) - both; with ``sizes``, the numbers of stimuli and of subjects, in the form for small
@@ -136,16 +136,16 @@ class TwoWay:
     subjects: Float[np.ndarray, "n_draws ..."]
     sizes: tuple[int, int]
 
-    def variance(self) -> Float[np.ndarray, ...]:
+    def variance(self) -> Float[np.ndarray, "..."]:
         """Corrected (`dual_variance`); NaN where more than one draw in twenty is."""
         return dual_variance(_variance(self.both), _variance(self.stimuli), _variance(self.subjects), self.sizes)
 
-    def parts(self) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...]]:
+    def parts(self) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
         """Variances over stimuli alone and over subjects alone, made up for small numbers as in `dual_variance`."""
         a, b = (n / (n - 1) for n in self.sizes)
         return a * _variance(self.stimuli), b * _variance(self.subjects)
 
-    def corrected(self, at_least: Float[np.ndarray, ...] | float = 0.0) -> Float[np.ndarray, "n_draws ..."]:
+    def corrected(self, at_least: Float[np.ndarray, "..."] | float = 0.0) -> Float[np.ndarray, "n_draws ..."]:
         """The draws over both, drawn together around their mean until they have the corrected variance.
 
         To be used as the draws of any other bootstrap. Differences of two scores have a correction of their own: take
@@ -164,7 +164,7 @@ class TwoWay:
         centre = np.where(told, self.both, 0).sum(axis=0) / np.maximum(told.sum(axis=0), 1)
         return centre + (self.both - centre) * factor
 
-    def interval(self, level: float = 0.95) -> tuple[Float[np.ndarray, ...], Float[np.ndarray, ...]]:
+    def interval(self, level: float = 0.95) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
         """Percentile interval of the corrected draws."""
         return interval(self.corrected(), level)
 

@@ -27,7 +27,7 @@ def random_halves(n_repetitions: int, n_splits: int = 100, seed: int = 0) -> Boo
     return draws.argsort(axis=1).argsort(axis=1) < n_repetitions // 2
 
 
-def spearman_brown(r: Float[np.ndarray, ...], factor: float = 2.0) -> Float[np.ndarray, ...]:
+def spearman_brown(r: Float[np.ndarray, "..."], factor: float = 2.0) -> Float[np.ndarray, "..."]:
     """Predict the reliability of ``factor`` times as many repetitions: k r / (1 + (k - 1) r).
 
     NaN where r is NaN or the denominator is not positive.

@@ -39,7 +39,7 @@ def _readable(file: Path, kind: str) -> Iterator[None]:
         raise MurineError(f"{str(file)!r} is no readable {kind} ({error}); it may be damaged or truncated.") from error
 
 
-def read_idx(file: Path) -> UInt8[np.ndarray, ...]:
+def read_idx(file: Path) -> UInt8[np.ndarray, "..."]:
     """Read an idx file of bytes, gzipped or not: images (n, height, width) or labels (n,).
 
     Two zero bytes, the type (8: unsigned bytes), the number of dimensions, each dimension as a big-endian 32-bit

@@ -47,7 +47,7 @@ def resize_stack(
     return resized
 
 
-def _rounded(sums: np.ndarray) -> UInt8[np.ndarray, ...]:
+def _rounded(sums: np.ndarray) -> UInt8[np.ndarray, "..."]:
     sums += 2.0 ** (_BITS - 1)
     sums *= 2.0**-_BITS
     return np.floor(sums, out=sums).clip(0, 255, out=sums).astype(np.uint8)
