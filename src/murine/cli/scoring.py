@@ -269,7 +269,13 @@ def results(
             "rho": "Spearman's rho [95 %]",
         }
     else:
-        which = "chosen <> ''" if view is View.sites else "split = 'all'"
+        # A site without a chosen layer is not left out: one of its rows says why there is none.
+        which = (
+            "chosen <> '' OR starts_with(site_flag, flag) AND flag <> '' QUALIFY chosen <> '' OR "
+            "row_number() OVER (PARTITION BY task, site, stimuli, chosen ORDER BY layer_index) = 1"
+            if view is View.sites
+            else "split = 'all'"
+        )
         table = store.query(
             f"SELECT * EXCLUDE ({', '.join(DRAWS)}) FROM scores WHERE {which} ORDER BY network, site, layer_index"
         )

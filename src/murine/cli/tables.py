@@ -46,6 +46,7 @@ _COMPACT = {
     "selection": "layer choice",
     "chosen": "chosen",
     "flag": "flag",
+    "site_flag": "about the site",
 }
 
 
@@ -97,7 +98,8 @@ def _print_markdown(table: pd.DataFrame, headings: Mapping[str, str], digits: tu
 
 
 def _chosen_columns(table: pd.DataFrame, compact: bool) -> list[str]:
-    known = [column for column in _COMPACT if column in table] if compact else []
+    told = "site_flag" in table and table["site_flag"].fillna("").ne("").any()
+    known = [c for c in _COMPACT if c in table and (told or c != "site_flag")] if compact else []
     if "network" in known and "score" in known:
         return known + [str(c) for c in table if str(c).startswith("within ")]
     return [str(c) for c in table]
