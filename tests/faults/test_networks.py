@@ -270,22 +270,25 @@ def test_the_end_of_the_command_is_the_end_of_its_processes(how, folder, tmp_pat
     process = subprocess.Popen(
         [*score(folder, tmp_path / "atlas", mark), "--jobs", "2"], stderr=subprocess.PIPE, text=True
     )
-    for line in process.stderr:
-        if "about to hang" in line:
-            break
-    children = family(process.pid)
-    assert len(children) >= 2  # the worker, and what its network started
-    begin = time.monotonic()
-    process.send_signal(how)
-    said = process.stderr.read() if how == signal.SIGINT else ""
-    assert process.wait(10) == (130 if how == signal.SIGINT else -9)
-    while any(Path(f"/proc/{pid}").exists() and not is_zombie(pid) for pid in children):
-        assert time.monotonic() - begin < 5
-        time.sleep(0.05)
-    if how == signal.SIGINT:
-        assert "murine: stopped." in said
+    try:
+        for line in process.stderr:
+            if "about to hang" in line:
+                break
+        children = family(process.pid)
+        assert len(children) >= 2  # the worker, and what its network started
+        begin = time.monotonic()
+        process.send_signal(how)
+        said = process.stderr.read()  # to its end: no process holds it open any more
+        assert process.wait(10) == (130 if how == signal.SIGINT else -9)
+        while any(Path(f"/proc/{pid}").exists() and not is_zombie(pid) for pid in children):
+            assert time.monotonic() - begin < 5
+            time.sleep(0.05)
         assert "Traceback" not in said
-    process.stderr.close()
+        assert how != signal.SIGINT or "murine: stopped." in said
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
 
 
 def is_zombie(pid):

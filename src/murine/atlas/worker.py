@@ -248,7 +248,13 @@ def _be_the_first_to_go() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash is expected; its gigabytes help nobody
     if sys.platform == "linux":
         parent = os.getppid()
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG
+        _die_with_parent()
+        os.register_at_fork(after_in_child=_die_with_parent)  # what a network forks goes with this process
         if os.getppid() != parent:
             _end_at_once()
+
+
+def _die_with_parent() -> None:
+    """Have the system end this process with its parent, even if it holds the interpreter for ever."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG
