@@ -175,7 +175,7 @@ def _table(cells: pd.DataFrame, value: str) -> list[dict[str, Any]]:
     return found
 
 
-def _text(cell: pd.Series[Any], value: str) -> tuple[str, str]:
+def _text(cell: pd.Series, value: str) -> tuple[str, str]:
     middle, low, high = (100 * float(cell[name]) for name in (value, f"{value}_low", f"{value}_high"))
     if math.isnan(middle):
         return "diverged", ""
@@ -458,7 +458,7 @@ def _number(value: Any, by: float = 1.0) -> float | None:
     return None if value is None or not math.isfinite(value) else round(by * float(value), 4)
 
 
-def _numbers(values: pd.Series[Any]) -> list[float | None]:
+def _numbers(values: pd.Series) -> list[float | None]:
     return [_number(value) for value in values]
 
 

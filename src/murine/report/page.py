@@ -368,5 +368,5 @@ def _site_rows(board: Board, entry: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _at(values: pd.Series[Any], key: Any) -> float:
+def _at(values: pd.Series, key: Any) -> float:
     return float(values.get(key, math.nan))

@@ -136,7 +136,7 @@ def _of_network(
     return pd.DataFrame(shifted)
 
 
-def _interval(effect: pd.Series[Any], by_seed: Sequence[float]) -> tuple[float, float]:
+def _interval(effect: pd.Series, by_seed: Sequence[float]) -> tuple[float, float]:
     """Over new images, as it is; with several seeds over new seeds, too: see `summary.Mean`."""
     if len(by_seed) == 1:
         return effect.difference_low, effect.difference_high
