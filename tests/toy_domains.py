@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
+from counting import Counting
 from murine.generalization.domain import Domain, Identity
 from murine.generalization.preparation import Preparation
 
@@ -51,20 +51,15 @@ def load(name: str, part: str | None) -> Domain:
     return kinds[name] if part is None else kinds[name].part(part)
 
 
-class StopsDead:
-    """Progress that hangs after so many steps, like a machine about to lose its power."""
+def stops_dead(after: int, marker: Path) -> Counting:
+    """Progress that hangs after so many epochs, like a machine about to lose its power."""
 
-    def __init__(self, after: int, marker: Path) -> None:
-        self.left, self.marker = after, marker
+    def hang(done: int) -> None:
+        if done == after:
+            marker.touch()
+            time.sleep(600)
 
-    def task(self, description: str, total: int) -> Callable[[], None]:
-        def step() -> None:
-            self.left -= 1
-            if self.left == 0:
-                self.marker.touch()
-                time.sleep(600)
-
-        return step
+    return Counting("epochs", hang)
 
 
 def small_matrix(folder: Path, progress: object = None):
@@ -85,4 +80,4 @@ if __name__ == "__main__":
     import torch
 
     torch.set_num_threads(1)
-    small_matrix(Path(sys.argv[1]), StopsDead(6, Path(sys.argv[2])))
+    small_matrix(Path(sys.argv[1]), stops_dead(6, Path(sys.argv[2])))

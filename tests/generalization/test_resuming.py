@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import toy_domains
+from counting import Counting
 from murine.errors import MurineError
 from murine.generalization.architectures import build
 from murine.generalization.recipe import Recipe
@@ -19,20 +20,6 @@ from murine.generalization.training import split, train
 from murine.networks import weights
 
 ROWS = ["task", "target_digest", "accuracy", "ece", "best_epoch", "validation_accuracy", "weights_digest"]
-
-
-class Counts:
-    """Progress that counts steps."""
-
-    def __init__(self):
-        self.n = 0
-
-    def task(self, description, total):
-        def step():
-            self.n += 1
-
-        self.total = total
-        return step
 
 
 def test_killed_matrix_goes_on_exactly(tmp_path):
@@ -53,7 +40,7 @@ def test_killed_matrix_goes_on_exactly(tmp_path):
     assert len(list(trained.glob("*.json"))) == 1, "one network was finished"
     assert len(list(trained.glob("*.checkpoint"))) == 1, "one was under way"
 
-    counts = Counts()
+    counts = Counting("epochs")
     resumed = toy_domains.small_matrix(tmp_path / "killed", counts)
     whole = toy_domains.small_matrix(tmp_path / "whole")
     assert counts.total == 4, "only the network that was under way is trained"

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 import murine.networks.capture
+from counting import Counting
 from murine.errors import MurineError
 from murine.networks.capture import OUTPUT, capture
-from murine.progress import Silent
 
 N = 9
 
@@ -599,19 +599,6 @@ def test_modules_that_never_run_are_an_error():
 
 
 def test_progress_counts_every_output():
-    class Counting(Silent):
-        def __init__(self):
-            self.total, self.done = 0, 0
-
-        def task(self, description, total):
-            self.total += total
-            bar = super().task(description, total)
-            bar.advance = self.advance
-            return bar
-
-        def advance(self, n=1, done=""):
-            self.done += n
-
     for batch_size, passes in ((None, 1), (4, 10)):
         counting = Counting()
         layers = capture(convolutions(True), images(), batch_size=batch_size, progress=counting)

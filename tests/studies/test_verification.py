@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from counting import Counting
 from murine.comparison import encoding, geometry, noise, pls, prediction, projection, rdm, reweighted, rsa
 from murine.cortex import reliability
 from murine.cortex.datasets import load_responses
@@ -37,20 +38,8 @@ def few(monkeypatch):
     monkeypatch.setattr(verification, "REFERENCES", chosen)
 
 
-class Steps:
-    def __init__(self):
-        self.total = self.done = 0
-
-    def task(self, description, total):
-        self.total = total
-        return self.step
-
-    def step(self):
-        self.done += 1
-
-
 def test_everything_agrees():
-    steps = Steps()
+    steps = Counting("metrics")
     table = verify([simulated_sample()], steps)
     assert list(table.columns) == COLUMNS
     assert (table["agreement"] == OK).all(), table[table["agreement"] != OK].to_string()
