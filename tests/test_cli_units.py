@@ -388,7 +388,7 @@ def test_a_network_that_fails_does_not_stop_the_others(murine, folder, own, tmp_
     assert ran.code == 2
     assert {row["network"] for row in json.loads(ran.out)} == {"nets.py:conv"}
     assert "2 of 3 networks" in ran.err
-    assert "nets.py:wrong: the network does not accept images of 3 x 32 x 32" in ran.err
+    assert "nets.py:wrong: the network fails on 3 images of 3 x 32 x 32" in ran.err
     assert "nets.py:flat: no neuron has a score and a label area; flags: no map" in ran.err
     (damaged,) = (
         f

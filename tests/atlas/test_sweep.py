@@ -222,7 +222,7 @@ def test_networks_that_fail_do_not_stop_the_others(plan, folder, tmp_path):
     assert [outcome.state for outcome in outcomes] == ["computed", "failed", "failed", "failed", "computed", "failed"]
     for outcome, reason in zip(
         [o for o in outcomes if o.state == "failed"],
-        ("does not accept images", "has no function 'nothing'", "no file of weights", "unknown network"),
+        ("the network fails on 3 images", "has no function 'nothing'", "no file of weights", "unknown network"),
         strict=True,
     ):
         assert reason in outcome.reason

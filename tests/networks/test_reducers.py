@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-import murine.networks.capture
+import murine.networks.capture.grouping
 from murine.errors import MurineError
 from murine.networks.capture import OUTPUT, Features, capture
 
@@ -99,7 +99,8 @@ def test_all_images_and_units_in_c_order(batch_size):
         name_seen, shape, size, whole, parts, (wanted, chosen) = layer.reduced
         if not layer.same_as:
             assert (name_seen, shape) == (name, layer.shape)
-            np.testing.assert_allclose(whole, truth[name], rtol=0, atol=1e-6 * np.abs(truth[name]).max())
+            digits = 1e-3 if name == "in_half" else 1e-6  # where a number is rounded to half depends on its last digit
+            np.testing.assert_allclose(whole, truth[name], rtol=0, atol=digits * np.abs(truth[name]).max())
         assert size == (16, 16)
         flat = whole.reshape(N, -1)
         assert [start for start, _ in parts] == list(np.cumsum([0] + [p.shape[1] for _, p in parts])[:-1])
@@ -146,7 +147,7 @@ def test_the_same_tensor_is_reduced_once():
 
 def test_layers_are_gathered_as_far_as_memory_goes(monkeypatch):
     # A layer of 9 images takes 37 kB (4 x 16 x 16 floats): a quarter of 200 kB holds one of them.
-    monkeypatch.setattr(murine.networks.capture, "available_memory", lambda: 200_000)
+    monkeypatch.setattr(murine.networks.capture.grouping, "available_memory", lambda: 200_000)
     passes = []
     alive = []
     most = [0]
@@ -167,11 +168,11 @@ def test_layers_are_gathered_as_far_as_memory_goes(monkeypatch):
         np.testing.assert_allclose(layers[name].reduced, x + i, atol=1e-6)
     assert most[0] == 1
     kernels, gathering = 10, 3 * 7  # 5 groups: 10 pairs, 3 of them show every image; the last two layers are small
-    assert len(passes) == 1 + kernels + gathering
+    assert len(passes) == 2 + kernels + gathering
 
 
 def test_a_layer_that_memory_cannot_hold_is_refused(monkeypatch):
-    monkeypatch.setattr(murine.networks.capture, "available_memory", lambda: 50_000)
+    monkeypatch.setattr(murine.networks.capture.grouping, "available_memory", lambda: 50_000)
     with pytest.raises(MurineError, match=r"features of 'conv': 9 images take .*--layers.*--input-size"):
         capture(Aside(), images(), batch_size=4, reducer=lambda f: 0)
 

@@ -35,8 +35,8 @@ KINDS = ("convolution", "pointwise convolution", "depthwise convolution", "matri
 #: Memory that features take, of what is alive at a time: blocks of many sizes leave gaps between them. Measured.
 FRAGMENTED = 1.4
 
-#: Images that `capture` shows before, to learn the shapes.
-PROBED = 2
+#: Images and passes by which `capture` learns shapes and what follows the images, before it shows all.
+PROBED, PROBES = 5, 2
 
 #: Inputs to an output channel below which a convolution in groups counts as depthwise.
 _FEW = 8
@@ -219,7 +219,7 @@ def predict(work: Work, machine: Machine, *, memory: int | None = None, batch_si
         max(work.flops.get(kind, 0.0) / machine.flops.get(kind, math.inf), moved / machine.bandwidth)
         for kind, moved in work.moved.items()
     )
-    forward += (n_passes + 1) * work.n_operations * machine.per_call
+    forward += (n_passes + PROBES) * work.n_operations * machine.per_call
     share = (together / n) ** 2
     kernels = n_passes * share * (work.n_units * machine.per_unit + work.n_outputs * machine.per_output)
     features = int(FRAGMENTED * together * work.peak)

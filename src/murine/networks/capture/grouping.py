@@ -1,0 +1,145 @@
+"""Images in groups, where memory does not allow all at once: which pass together, and how their kernels are merged."""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from murine.errors import MurineError
+from murine.networks.capture.layers import CapturedLayer
+from murine.networks.capture.layout import UNCERTAIN
+from murine.networks.kernel import LayerKernel
+from murine.networks.memory import available_memory
+
+#: Part of the available memory that one forward pass may plan with.
+MEMORY_SHARE = 0.5
+
+#: Part of the available memory that features gathered from groups of images may take beside a pass.
+GATHERED_SHARE = 0.25
+
+
+def affordable_images(bytes_per_image: int, n: int, device: torch.device, memory: int | None = None) -> int:
+    """Return how many images may pass at once, with the memory that is available or with this."""
+    if memory is None:
+        memory = _memory(device)
+    return max(2, min(n, int(MEMORY_SHARE * memory / max(bytes_per_image, 1))))
+
+
+def image_groups(n: int, batch_size: int) -> list[np.ndarray]:
+    """Split n images into one group, or into groups of which any two pass together."""
+    if batch_size >= n:
+        return [np.arange(n)]
+    return np.array_split(np.arange(n), -(-n // (batch_size // 2)))
+
+
+def pairs_of(groups: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return the passes that show every pair of images together: all images, or any two groups."""
+    return [np.concatenate(pair) for pair in itertools.combinations(groups, 2)] or list(groups)
+
+
+def covering(groups: list[np.ndarray]) -> list[np.ndarray]:
+    """Return passes that show every image at least once, each of two groups: as many images as pass for the kernels."""
+    if len(groups) == 1:
+        return groups
+    pairs = [groups[i : i + 2] for i in range(0, len(groups) - 1, 2)]
+    if len(groups) % 2:
+        pairs.append(groups[-2:])
+    return [np.concatenate(pair) for pair in pairs]
+
+
+def bundles(bytes_per_image: Mapping[str, int], n: int, device: torch.device) -> list[list[str]]:
+    """Return which outputs are gathered together, in order of execution.
+
+    Raises
+    ------
+    MurineError
+        If memory does not suffice for one of them.
+    """
+    memory = _memory(device)
+    budget = GATHERED_SHARE * memory
+    found: list[list[str]] = []
+    filled = budget
+    for name, size in bytes_per_image.items():
+        if n * size > memory / 2:
+            raise MurineError(
+                f"memory does not suffice for the features of {name!r}: {n} images take {n * size / 1e9:.1f} GB, of "
+                f"{memory / 1e9:.1f} GB available. Choose other layers (--layers) or a smaller --input-size."
+            )
+        if filled + n * size > budget:
+            found.append([])
+            filled = 0.0
+        found[-1].append(name)
+        filled += n * size
+    return found
+
+
+def _memory(device: torch.device) -> int:
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else available_memory()
+
+
+@dataclass
+class Found:
+    """One output in one pass: as `CapturedLayer`, without its place.
+
+    Attributes
+    ----------
+    is_certain
+        As `Layout.is_certain`.
+    """
+
+    shape: tuple[int, ...]
+    kernel: LayerKernel | None = None
+    flag: str = ""
+    same_as: str = ""
+    reduced: Any = None
+    is_certain: bool = True
+
+
+class Merged:
+    """Kernels of all images, put together from passes over pairs of groups."""
+
+    def __init__(self, n: int, names: list[str]) -> None:
+        self.n = n
+        self._names = names
+        self._found: dict[str, Found] = {}
+
+    def space(self, n_members: int) -> Mapping[str, np.ndarray]:
+        """Zeros for the covariances of one pass, outside the heap that the features come from and go back to."""
+        shape = (len(self._names), n_members, n_members)
+        pages = mmap.mmap(-1, 8 * int(np.prod(shape)))
+        return dict(zip(self._names, np.frombuffer(pages).reshape(shape), strict=True))
+
+    def add(self, members: np.ndarray, found_in_pass: Mapping[str, Found]) -> None:
+        for key, found in found_in_pass.items():
+            if len(members) == self.n or found.kernel is None:
+                self._found.setdefault(key, found)
+                continue
+            if key not in self._found:
+                empty = LayerKernel(np.zeros((self.n, self.n)), np.zeros(self.n), found.kernel.n_units)
+                self._found[key] = replace(found, kernel=empty)
+            whole = self._found[key].kernel
+            if whole is not None:
+                whole.covariance[np.ix_(members, members)] = found.kernel.covariance
+                whole.means[members] = found.kernel.means
+
+    def layers(self) -> list[CapturedLayer]:
+        """Return all layers in order of execution, identical ones marked."""
+        first: dict[str, str] = {}
+        layers = []
+        last = max(len(self._found) - 1, 1)
+        for i, (name, found) in enumerate(self._found.items()):
+            kernel, same_as, flag = found.kernel, found.same_as, found.flag
+            if kernel is not None:
+                flag = flag or kernel.flag
+                same_as = same_as or first.setdefault(kernel.digest, name)
+                if not (found.is_certain or flag):  # of other images, features differ after all
+                    kernel, same_as, flag = None, "", UNCERTAIN
+            same_as = "" if same_as == name else same_as
+            layers.append(CapturedLayer(name, i / last, found.shape, kernel, flag, same_as, found.reduced))
+        return layers

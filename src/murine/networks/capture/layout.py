@@ -1,0 +1,173 @@
+"""How the rows of an output belong to images, told from what two passes of different images had in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+#: Units of each image that are compared.
+UNITS = 1024
+
+#: Least units of each row that are compared, where an image has many rows.
+ROW_UNITS = 16
+
+#: Root mean square difference, as a share of that of the features, which rounding does not reach: in units of the last
+#: digit of the coarsest type of numbers so far. Over 60 architectures with float32, rounding reached 40.
+ROUNDING = 4000.0
+
+#: The same for numbers of few digits.
+MOST_ROUNDING = 0.1
+
+#: How much better the rows must fit in one order than in another to be known to be in it.
+DISTINCT = 10.0
+
+NO_AXIS = "no axis of images"
+DEPENDS = "depends on the other images of the batch"
+RANDOM = "random"
+CHANGES = "changes from pass to pass"
+ORDER = "rows are not in the order of the images"
+UNCERTAIN = "order of rows is not known"
+
+#: Flags of outputs whose rows cannot be assigned to images at all.
+_WITHOUT_ROWS = (NO_AXIS, ORDER)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the images are in an output.
+
+    Attributes
+    ----------
+    axis
+        The axis that holds the images.
+    before, after
+        The axis is (before, n_images, after) in C order: (1, n, 1) for an image a row; (1, n, k) where the k windows of
+        an image follow each other; (T, n, 1) where time steps do, each of all images.
+    is_certain
+        Whether other orders were excluded. They are not where the features of all images are the same.
+    flag
+        Why the features are no function of the image, or cannot be assigned to images; or ''.
+    """
+
+    axis: int = 0
+    before: int = 1
+    after: int = 1
+    is_certain: bool = True
+    flag: str = ""
+
+    def features(self, tensor: Tensor, n: int, shape: tuple[int, ...]) -> Tensor | None:
+        """Return a view or copy of an output as (n, *features); None where it does not have the shape it had before.
+
+        Parameters
+        ----------
+        shape
+            Of the output when the layout was found, with any number of images.
+        """
+        if self.flag in _WITHOUT_ROWS:
+            return None
+        rows = n * self.before * self.after
+        if tuple(tensor.shape) != (*shape[: self.axis], rows, *shape[self.axis + 1 :]):
+            return None
+        tensor = tensor.movedim(self.axis, 0)
+        if self.before > 1:
+            tensor = tensor.reshape(self.before, n, self.after, *tensor.shape[1:]).transpose(0, 1)
+            return tensor.squeeze(2) if self.after == 1 else tensor
+        return tensor.reshape(n, self.after, *tensor.shape[1:]) if self.after > 1 else tensor
+
+
+def rows_of(tensor: Tensor, axis: int, n: int) -> np.ndarray:
+    """Return some units of every row along an axis, (n_rows, n_units): evenly spaced, about UNITS an image."""
+    rows = tensor.detach().movedim(axis, 0).flatten(1) if tensor.dim() > 1 else tensor.detach()[:, None]
+    wanted = max(UNITS * n // len(rows), ROW_UNITS)
+    # Channels are often the fastest axis: a step without factors 2 and 3 does not keep to a few of them.
+    rows = rows[:, :: rows.shape[1] // wanted // 6 * 6 + 1]
+    if rows.is_complex():
+        rows = torch.view_as_real(rows.resolve_conj()).flatten(1)
+    kept = rows if rows.dtype == torch.float64 else rows.float()
+    return kept.cpu().numpy().copy()  # a view would keep the whole layer in memory
+
+
+def axes_of_images(shape: Sequence[int], n: int, other_shape: Sequence[int], other_n: int) -> list[int]:
+    """The axes of an output whose size goes with the number of images."""
+    if len(shape) != len(other_shape):
+        return []
+    return [
+        axis
+        for axis, (size, other) in enumerate(zip(shape, other_shape, strict=True))
+        if size * other_n == other * n and size != other
+    ]
+
+
+def find_layout(
+    axis: int,
+    first: np.ndarray,
+    second: np.ndarray,
+    n_images: tuple[int, int],
+    shared: tuple[list[int], list[int]],
+    precision: float,
+) -> Layout | None:
+    """Return the order of rows in which images that both passes had have the same features; None if there is none.
+
+    Parameters
+    ----------
+    first, second
+        `rows_of` the same axis in both passes.
+    n_images
+        Of each pass.
+    shared
+        Places of the images that both had, in the same order.
+    precision
+        Distance between 1 and the next number of the coarsest type of numbers on the way.
+    """
+    n, other_n = n_images
+    fold = len(first) // n
+    if first.shape[1] != second.shape[1]:
+        return None
+    orders = [(before, fold // before) for before in range(1, fold + 1) if fold % before == 0]
+    residuals = []
+    for before, after in orders:
+        one = first.reshape(before, n, after, -1)[:, shared[0]]
+        two = second.reshape(before, other_n, after, -1)[:, shared[1]]
+        residuals.append(difference(one, two))
+    best = int(np.argmin(residuals))
+    if residuals[best] > tolerance(precision):
+        return None
+    others = [residual for i, residual in enumerate(residuals) if i != best]
+    certain = all(residual > DISTINCT * max(residuals[best], precision) for residual in others)
+    before, after = orders[best] if certain else orders[0]
+    return Layout(axis, before, after, certain)
+
+
+def tolerance(precision: float) -> float:
+    """Return the `difference` that rounding may cause."""
+    return min(ROUNDING * precision, MOST_ROUNDING)
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> float:
+    """Root mean square difference as a share of the root mean square; infinite where one alone is not finite."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        same = (first == second) | (np.isnan(first) & np.isnan(second))
+        apart = np.where(same, 0.0, first - second)
+        power = np.where(np.isfinite(first), first, 0.0) ** 2
+        if not np.isfinite(apart).all():
+            return float("inf")
+        if not apart.any():
+            return 0.0
+        return float(np.sqrt((apart**2).mean() / max(power.mean(), np.finfo(float).tiny)))
+
+
+def same_rows_elsewhere(first: np.ndarray, second: np.ndarray, precision: float) -> bool:
+    """Whether every row of the second pass is a row of the first of its own, wherever it stands."""
+    if first.shape[1] != second.shape[1] or first.shape[0] * second.shape[0] > 10_000:
+        return False
+    left = list(first)
+    for row in second:
+        apart = [difference(row, other) for other in left]
+        if not left or min(apart) > tolerance(precision):
+            return False
+        left.pop(int(np.argmin(apart)))
+    return True

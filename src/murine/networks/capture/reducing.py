@@ -1,0 +1,169 @@
+"""Passes that reduce every output to its kernel, or gather features, in the forward hook."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from murine.networks.capture.forward import ForwardPass, Subject
+from murine.networks.capture.grouping import Found
+from murine.networks.capture.layers import Features, Reducer
+from murine.networks.capture.layout import NO_AXIS, Layout
+from murine.networks.capture.probing import Probed
+from murine.networks.kernel import BLOCK, LayerKernel
+
+#: Numbers of a tensor that are looked at again, to see whether it is still what it was.
+_SAMPLE = 1024
+
+
+class Reduction(ForwardPass):
+    """A pass that makes the kernel of every output.
+
+    ``space`` holds an array of zeros for each kernel: what lives on after the pass must not be allocated during it,
+    among the large blocks of the features, whose place could then not be used again. ``reducer`` is given where all
+    images pass."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        probed: Probed,
+        advance: Callable[[], None],
+        space: Mapping[str, np.ndarray],
+        reducer: Reducer | None = None,
+    ) -> None:
+        super().__init__(subject)
+        self.probed, self.advance = probed, advance
+        self.space, self.reducer = space, reducer
+        self.found: dict[str, Found] = {}
+        self._alive: dict[int, _Alive] = {}
+
+    def take(self, key: str, args: tuple[object, ...], tensor: Tensor) -> None:
+        self.found[key] = self._reduce(key, tensor)
+        self.advance()
+
+    def _reduce(self, key: str, tensor: Tensor) -> Found:
+        layout = self.probed.layouts.get(key, Layout(flag=NO_AXIS))
+        shape = _shape_of_features(layout, tensor, self.n)
+        features = layout.features(tensor, self.n, self.probed.shapes.get(key, ()))
+        if features is None:
+            return Found(shape, flag=layout.flag or NO_AXIS)
+        if features.is_complex():
+            return Found(tuple(features.shape[1:]), flag="complex")
+        features = features if features.dtype in (torch.float32, torch.float64) else features.float()
+        shape = tuple(features.shape[1:])
+        known = "" if layout.flag else self._known(tensor)
+        if known:
+            earlier = self.found[known]
+            if earlier.kernel is not None and not earlier.flag and np.prod(earlier.shape) == np.prod(shape):
+                return replace(earlier, shape=shape, same_as=earlier.same_as or known, is_certain=layout.is_certain)
+        self._remember(tensor, key)
+        kernel = kernel_of(_flat(features), self.space.get(key))
+        reduced = None if layout.flag else self._reduced(key, features)
+        return Found(shape, kernel, layout.flag, reduced=reduced, is_certain=layout.is_certain)
+
+    def _known(self, tensor: Tensor) -> str:
+        """The name of an earlier output with the same numbers at the same place, or ''."""
+        alive = self._alive.get(tensor.data_ptr())
+        if alive is None or not _is_dense(tensor) or tensor.is_inference():
+            return ""
+        same = alive.tensor() is not None and alive.version == tensor._version
+        return alive.key if same and torch.equal(_sample(tensor), alive.sample) else ""
+
+    def _remember(self, tensor: Tensor, key: str) -> None:
+        if _is_dense(tensor) and not tensor.is_inference():  # tensors of inference mode do not count their changes
+            self._alive[tensor.data_ptr()] = _Alive(weakref.ref(tensor), tensor._version, _sample(tensor).clone(), key)
+
+    def _reduced(self, key: str, features: Tensor) -> Any:
+        return None if self.reducer is None else self.reducer(Features(key, features, self.image_size))
+
+
+class Gathering(ForwardPass):
+    """A pass over some images that puts the features of some outputs where those of all ``n_all`` are gathered."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        probed: Probed,
+        members: np.ndarray,
+        gathered: dict[str, Tensor],
+        n_all: int,
+        advance: Callable[[], None],
+    ) -> None:
+        super().__init__(subject)
+        self.probed, self.members, self.gathered = probed, torch.as_tensor(members), gathered
+        self.n_all, self.advance = n_all, advance
+
+    def take(self, key: str, args: tuple[object, ...], tensor: Tensor) -> None:
+        if key in self.gathered:
+            features = self.probed.layouts[key].features(tensor, self.n, self.probed.shapes[key])
+            if features is not None:
+                features = features if features.dtype in (torch.float32, torch.float64) else features.float()
+                if not self.gathered[key].numel():
+                    self.gathered[key] = features.new_empty((self.n_all, *features.shape[1:]))
+                self.gathered[key][self.members] = features
+        self.advance()
+
+
+@dataclass
+class _Alive:
+    """An output that was reduced, as long as somebody keeps it."""
+
+    tensor: weakref.ref[Tensor]
+    version: int
+    sample: Tensor
+    key: str
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether there are neither gaps nor repeats: as many numbers from the same address are the same numbers."""
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    return tensor.numel() > 0 and tensor.numel() == 1 + sum((size - 1) * step for size, step in steps)
+
+
+def _sample(tensor: Tensor) -> Tensor:
+    """Some numbers of a dense tensor, in order of memory: `Tensor.data` changes without counting."""
+    step = max(1, tensor.numel() // _SAMPLE)
+    return tensor.as_strided((tensor.numel() // step,), (step,))
+
+
+def _shape_of_features(layout: Layout, tensor: Tensor, n: int) -> tuple[int, ...]:
+    """Of one image, where it is known which axis holds them; of the whole output elsewhere."""
+    if tensor.is_nested:
+        return ()
+    shape = tuple(tensor.shape)
+    return shape if layout.flag == NO_AXIS else shape[: layout.axis] + shape[layout.axis + 1 :]
+
+
+def _flat(features: Tensor) -> Tensor:
+    """View or copy as (n_images, n_units); units may come in any order, the same for all images."""
+    if features.dim() == 4 and features.is_contiguous(memory_format=torch.channels_last):
+        features = features.permute(0, 2, 3, 1)
+    return features.reshape(len(features), -1)
+
+
+def kernel_of(features: Tensor, space: np.ndarray | None) -> LayerKernel:
+    """`LayerKernel.of` on the processor, `device_kernel` elsewhere."""
+    if features.device.type == "cpu":
+        return LayerKernel.of(features.numpy(), space)
+    return device_kernel(features)
+
+
+def device_kernel(features: Tensor) -> LayerKernel:
+    """`LayerKernel.of` where the features are: products by blocks in their precision, sums in float64."""
+    n_units = features.shape[1]
+    centre = features.mean(dim=1, keepdim=True)
+    total = torch.zeros(len(features), len(features), dtype=torch.float64, device=features.device)
+    sums = torch.zeros(len(features), dtype=torch.float64, device=features.device)
+    for start in range(0, n_units, BLOCK):
+        block = features[:, start : start + BLOCK] - centre
+        sums += block.sum(dim=1)
+        total += block @ block.T
+    missed = sums / n_units
+    total -= n_units * torch.outer(missed, missed)
+    return LayerKernel(total.cpu().numpy(), (centre[:, 0] + missed).cpu().numpy(), n_units)

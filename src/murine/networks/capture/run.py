@@ -1,0 +1,132 @@
+"""Capture: every module's output from one forward pass, reduced to a kernel as it appears and then dropped."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from murine.errors import MurineError, some
+from murine.networks.capture.forward import Subject
+from murine.networks.capture.grouping import Merged, affordable_images, bundles, covering, image_groups, pairs_of
+from murine.networks.capture.layers import CapturedLayer, Features, Reducer
+from murine.networks.capture.naming import Naming, unwrapped
+from murine.networks.capture.probing import Probed, probe
+from murine.networks.capture.reducing import Gathering, Reduction
+from murine.networks.capture.state import InitialState, prepared, undisturbed
+from murine.progress import Progress, Silent
+
+log = logging.getLogger(__name__)
+
+
+def capture(
+    module: nn.Module,
+    inputs: Tensor,
+    *,
+    layers: str = "all",
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+    reducer: Reducer | None = None,
+) -> list[CapturedLayer]:
+    """Pass images through a network and reduce the output of every module to its kernel.
+
+    A kernel is computed inside the forward hook, before anything can change the features in place, and the features
+    are then dropped: they pile up neither in memory nor on disk. On Linux, `murine.networks.memory.freed_memory_kept`
+    around it saves a quarter of the time.
+
+    A few images are shown first. Outputs that are no function of the image (batch statistics, random numbers, a state
+    between passes), or whose rows cannot be assigned to images, get a flag, and a warning is logged.
+
+    Parameters
+    ----------
+    module
+        Any network that accepts ``inputs``; put in evaluation mode meanwhile. Of `torch.compile` and
+        `torch.nn.DataParallel`, the network inside. Every pass starts from the state it was given in, and with random
+        numbers of its own.
+    inputs
+        (n_stimuli, channels, height, width), on the device of the module; preprocessed. Converted to the type of the
+        network's weights.
+    layers
+        ``all`` modules; ``own``: all but what surgery put in (`murine.networks.surgery`); ``blocks``: top-level modules
+        and the composite members of sequences (residual blocks, transformer blocks); or names with wildcards, separated
+        by commas.
+    batch_size
+        Images that may pass at once, at least 2. By default all, or as many as half the available memory allows. A
+        kernel needs every pair of images together, so with fewer than all, images pass in pairs of groups, several
+        times: slower, the same numbers to float32 rounding.
+    reducer
+        For what needs single units: called with the `Features` of every output, of all images, beside the computation
+        of its kernel; its result is ``reduced`` of the layer. Not called again for an output that is the tensor of an
+        earlier one. Where images pass in groups, the features of as many layers as a quarter of the available memory
+        holds are gathered from all groups, then reduced, then the next: one pass over the images for each such bundle,
+        after those for the kernels. What the reducer raises is passed on.
+
+    Raises
+    ------
+    MurineError
+        If no module matches, the network fails on the images (whatever it raises), or memory does not suffice: for all
+        images, or for the features of one layer where a reducer needs them gathered.
+    """
+    if batch_size is not None and batch_size < 2:
+        raise MurineError(f"batch size is {batch_size}; at least 2 images must pass together.")
+    network = unwrapped(module)
+    naming = Naming(network, layers)
+    with undisturbed(inputs.device), prepared(network, inputs) as images:
+        subject = Subject(network, naming, InitialState(network))
+        probed = probe(subject, images)
+        if not probed.layouts:
+            raise MurineError(f"none of the modules {some(naming.chosen)} ran in the forward pass.")
+        captured = _captured(subject, probed, images, batch_size, progress, reducer)
+    return [layer for one in captured for layer in (one, *_aliases(one, naming))]
+
+
+def _captured(
+    subject: Subject,
+    probed: Probed,
+    images: Tensor,
+    batch_size: int | None,
+    progress: Progress | None,
+    reducer: Reducer | None,
+) -> list[CapturedLayer]:
+    n, names = len(images), list(probed.layouts)
+    size = batch_size or affordable_images(probed.working_bytes, n, images.device)
+    groups = image_groups(n, size)
+    passes = pairs_of(groups)
+    if len(passes) > 1:
+        log.info("%d images in %d passes of at most %d", n, len(passes), 2 * len(groups[0]))
+    together = bundles(probed.bytes_per_image, n, images.device) if reducer and len(passes) > 1 else []
+    sweep = covering(groups)
+    n_passes = len(passes) + len(together) * len(sweep)
+    with (progress or Silent()).task("capturing layers", n_passes * len(names)) as bar:
+        merged = Merged(n, names)
+        for members in passes:
+            whole = len(members) == n
+            reduction = Reduction(subject, probed, bar.advance, merged.space(len(members)), reducer if whole else None)
+            # The network may change what it gets: all images at once are not needed again, some of them are copied.
+            reduction.run(images if whole else images[torch.as_tensor(members)])
+            merged.add(members, reduction.found)
+        captured = merged.layers()
+        if reducer is None or not together:
+            return captured
+        reduced: dict[str, Any] = {}
+        usable = {name for name, layout in probed.layouts.items() if not layout.flag}
+        wanted = {layer.name for layer in captured if layer.kernel is not None and not layer.same_as} & usable
+        for bundle in together:
+            gathered = {name: torch.empty(0) for name in bundle if name in wanted}
+            for members in sweep:
+                Gathering(subject, probed, members, gathered, n, bar.advance).run(images[torch.as_tensor(members)])
+            for name in list(gathered):
+                reduced[name] = reducer(Features(name, gathered.pop(name), tuple(images.shape[2:])))
+    return [replace(layer, reduced=reduced.get(layer.same_as or layer.name)) for layer in captured]
+
+
+def _aliases(layer: CapturedLayer, naming: Naming) -> list[CapturedLayer]:
+    """The layer under the other names that its module was asked for by."""
+    found = []
+    for alias, name in naming.aliases.items():
+        if layer.name == name or layer.name.startswith((f"{name}[", f"{name}:")):
+            found.append(replace(layer, name=alias + layer.name[len(name) :], same_as=layer.same_as or layer.name))
+    return found
