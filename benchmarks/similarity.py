@@ -2,7 +2,7 @@
 
 Claims, each measured side by side in this run, CPU times on one thread, the least of several rounds:
 
-1. Reweighted RSA (non-negative weights, 6 folds over stimuli) is at least 30 x faster than one scikit-learn fit for
+1. Reweighted RSA (non-negative weights, 6 folds over stimuli) is at least 20 x faster than one scikit-learn fit for
    each site and fold, and predicts the same to 1e-10.
 2. Kendall's tau-a is at least 4 x faster than rsatoolbox's, with and without ties, and equal to 1e-12.
 3. 1,000 bootstrap draws of CKA, plain or debiased, for 60 layers x 21 sites take at most 2.5 x those of RSA by

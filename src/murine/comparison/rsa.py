@@ -231,7 +231,10 @@ class KendallTauA(Comparison):
 def _excess_spread(layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Scores:
     """By how much the bootstrap spreads a correlation of (fixed) ranks more than the jackknife: 1 to sqrt(3 / 2)."""
     a, b = (rankdata(vectors, axis=1) for vectors in (layers, sites))
-    spread = Pearson().resample(a, b, counts).var(axis=0)
+    draws = Pearson().resample(a, b, counts)
+    spread = draws.var(axis=0)
+    lacking = np.isnan(spread) & ~np.isnan(draws).all(axis=0)  # a sample of a sparse site may not be defined
+    spread[lacking] = np.nanvar(draws[:, lacking], axis=0)
     without = Pearson().leave_one_out(a, b)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = spread / ((len(without) - 1) * without.var(axis=0))

@@ -129,7 +129,7 @@ def allen_neuropixels(root: Path | None = None, min_bins: int = 6) -> Cortex:
         "depth": table.cortical_depth.where(assigned),
         "cre_line": table.cre_line,
         "cell_class": np.full(len(table), "unknown"),
-        "session_id": table.session_id.fillna(0).astype(np.int64).astype(str),
+        "session_id": as_labels(table.session_id, "sessions", missing=""),
         "donor": table.specimen_id.astype(str),
         "sex": table.sex,
         "mean_rate_hz": table.mean_rate_hz,
