@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 
 import torch
@@ -71,10 +70,14 @@ def _size_that_works(module: nn.Module, images: Tensor) -> tuple[int, int] | Non
     """The size the network is made for, if it takes that and not this one: then the size is the cause."""
     if images.dim() != 4:
         return None
-    with contextlib.suppress(Exception, SystemExit):
+    try:
         config = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
         height, width = tuple(config.get("input_size", _USUAL_SIZE))[-2:]
         if (height, width) != tuple(images.shape[-2:]):
             module(images.new_full((len(images), images.shape[1], height, width), 0.5))
             return int(height), int(width)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # whatever it raises: this is no remedy
+        return None
     return None

@@ -105,7 +105,7 @@ class Naming:
     is_shared
         Whether any module asked for has several names: then `enter` and `leave` must be told of every call.
     aliases
-        Names asked for that no call went by, with the name that their module goes by (`settle`).
+        Names asked for that a call might have gone by and none did, with the name it went by (`settle`).
     """
 
     def __init__(self, module: nn.Module, layers: str) -> None:
@@ -119,6 +119,7 @@ class Naming:
         self._shown_as: dict[str, str] = {}
         self._calls: Counter[str] = Counter()
         self._running: list[nn.Module] = []
+        self._tied: dict[str, dict[str, None]] = {}
 
     def watched(self) -> list[nn.Module]:
         """The modules whose calls matter."""
@@ -151,7 +152,7 @@ class Naming:
         """After a pass, find names for what no call went by; return whether calls have other names from now on."""
         again = False
         for name in self.chosen:
-            used = [other for other in self._names[self.modules[name]] if self._calls[other]]
+            used = [other for other in self._tied.get(name, ()) if self._calls[other]]
             if not used or self._calls[name] or name in self._shown_as.values():
                 continue
             shown = [self._shown_as.get(other, other) for other in used]
@@ -166,7 +167,10 @@ class Naming:
     def _best(self, names: list[str]) -> str:
         stages = {name: self._stage(name) for name in names}
         innermost = max(stages.values())
-        return min((name for name in names if stages[name] == innermost), key=lambda name: self._calls[name])
+        tied = [name for name in names if stages[name] == innermost]
+        for name in tied:
+            self._tied.setdefault(name, {}).update(dict.fromkeys(tied))
+        return min(tied, key=lambda name: self._calls[name])
 
     def _stage(self, name: str) -> int:
         """Place of the innermost module that runs and that the name lies in; -1 for the network itself."""
