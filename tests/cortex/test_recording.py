@@ -9,9 +9,10 @@ import pytest
 import xarray as xr
 
 from murine import isolation
-from murine.cortex.recording import Recording, join, unmasked
+from murine.cortex.recording import Recording, join
 from murine.cortex.reliability import split_half
 from murine.errors import MurineError
+from murine.masks import unmasked
 
 N, S, R = 12, 7, 5
 NEUROID = {

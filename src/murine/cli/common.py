@@ -120,7 +120,7 @@ MinReliabilityOption = Annotated[
     ),
 ]
 StimuliOption = Annotated[
-    Path | None, typer.Option("--stimuli", help="Images of your own data: a folder of PNGs or an npz.")
+    Path | None, typer.Option("--stimuli", help="Images of your own data: a folder of image files, or an npz.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 ... or auto.")]
 BatchSizeOption = Annotated[

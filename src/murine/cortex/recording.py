@@ -22,6 +22,7 @@ from murine.errors import MurineError, nearest, some
 from murine.files import appearing
 from murine.isolation import read_apart
 from murine.labels import as_labels
+from murine.masks import unmasked
 
 log = logging.getLogger(__name__)
 
@@ -476,19 +477,6 @@ def _labels(recording: Recording) -> pd.DataFrame:
         if column.endswith("_id") or table[column].dtype.kind not in "fiub":
             table[column] = table[column].astype(str).astype(object)
     return table
-
-
-def unmasked(values: ArrayLike) -> np.ndarray:
-    """Return an array as it is, or, where it has a mask, with NaN for what is masked.
-
-    ``numpy.asarray`` would drop the mask and give what lies under it.
-    """
-    if not np.ma.isMaskedArray(values):
-        return np.asarray(values)
-    masked = np.ma.asarray(values)
-    if not np.ma.is_masked(masked) or masked.dtype.kind not in "biuf":
-        return np.asarray(masked.data)
-    return np.ma.filled(masked.astype(np.result_type(masked.dtype, np.float32)), np.nan)
 
 
 def _column(key: str, values: ArrayLike) -> np.ndarray:

@@ -11,9 +11,10 @@ import pandas as pd
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from murine.cortex.recording import Recording, unmasked
+from murine.cortex.recording import Recording
 from murine.errors import MurineError, nearest, some
 from murine.labels import as_labels
+from murine.masks import unmasked
 
 log = logging.getLogger(__name__)
 

@@ -18,11 +18,12 @@ from numpy.typing import ArrayLike
 from murine.comparison.rdm import dissimilarities, n_stimuli_of, upper
 from murine.cortex.allen.hdf5 import Tree
 from murine.cortex.rdms import NeuralRDMs
-from murine.cortex.recording import Recording, Site, unmasked
+from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError, some
 from murine.files import appearing
 from murine.interchange.presentations import Presentations, column, required
 from murine.labels import as_labels
+from murine.masks import unmasked
 from murine.networks.kernel import LayerKernel
 
 #: What rsatoolbox calls our measures of dissimilarity; others keep their name.
