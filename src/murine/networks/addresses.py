@@ -49,7 +49,7 @@ def obtain(network: str, address: str, digest: str) -> Path:
     MurineError
         Without a digest, without a network, or where the content is another.
     """
-    from murine.download import Remote, Transfer, fetch, proxy_of, proxy_trouble, read_record, remove
+    from murine.download import Remote, Transfer, fetch, read_record, remove
 
     alternatives = (
         f"Without a network: {network}@FILE for weights you have (a state dict, or safetensors), {network}@random:0 "
@@ -70,14 +70,11 @@ def obtain(network: str, address: str, digest: str) -> Path:
     file = cache() / urlsplit(address).path.rpartition("/")[2]
     if not in_name(address):  # several authors call their file resnet50.pth
         file = file.with_name(f"{network.replace(':', '_')}_{file.name}")
-    if not file.exists() and (trouble := proxy_trouble()):
-        raise MurineError(f"the weights of {network!r} could not be fetched: {trouble}. {alternatives}")
     whole = kind == "sha256" and len(digits) == length
     remote = Remote(address, sha256=digits if whole else "")
     outcome = fetch([Transfer(remote, file)], retries=_RETRIES, timeout=_TIMEOUT, check="size")[0]
     if outcome.state == "failed":
-        reason = "; ".join(filter(None, (outcome.reason, proxy_of(address))))
-        raise MurineError(f"the weights of {network!r} could not be fetched: {reason}. {alternatives}")
+        raise MurineError(f"the weights of {network!r} could not be fetched: {outcome.reason}. {alternatives}")
     record = read_record(file)
     found = getattr(record, kind) if record else ""
     if not found.startswith(digits):
