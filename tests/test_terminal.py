@@ -183,14 +183,31 @@ COMMANDS = {
     "domains fetch": Command(
         "domains fetch svhn --mirror {mirror}",
         r"all files .* MB",
-        r"all files, 4\.0 MB of 4\.0 MB",
+        r"all files, 4\.0 MB",
         "svhn: 1 files in",
         ONE_FILE,
     ),
     "verify": Command("verify", r"metrics .* \d/\d", r"metrics (\d+)/\1", "agree", FEW_REFERENCES),
+    "data reduce": Command(
+        "data reduce {nwb} --out made --signal dff",
+        r"making recordings .* 0/1",
+        r"making recordings 1/1, \d+\.nwb",
+        "1 recording written to made",
+    ),
     "report": Command(
         "report --atlas {desk}/atlas --out page.html", r"writing the report", "", "the report is in page.html"
     ),
+}
+
+
+#: Commands that answer at once.
+QUICK = {
+    "results": "results --view sites --sort -ceiled --atlas {desk}/atlas",
+    "models": "models vgg1?",
+    "data list": "data list allen --area VISp --endpoint {allen}",
+    "data show": "data show {desk}/mouse.nc --stimuli {desk}/images.npz",
+    "data export": "data export {desk}/mouse.nc --out assembly.nc",
+    "domains list": "domains list",
 }
 
 
@@ -247,6 +264,7 @@ def places(desk, fetched, allen, bucket, monkeypatch, tmp_path) -> dict[str, str
     return {
         "desk": str(desk),
         "allen": allen.public.endpoint,
+        "nwb": str(allen.tree.nwb(allen.tree.scene_experiments[0])),
         "mirror": f"{bucket.endpoint}/{bucket.name}/terminal",
         "md5": hashlib.md5(content).hexdigest(),
     }
@@ -281,6 +299,16 @@ def test_on_a_terminal(terminals, places, name, size):
         rows = [line for line in ran.screen if re.search(r"0\.\d", line)]
         assert len(rows) >= 2
         assert all(len(line) <= size[1] for line in ran.screen)
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=lambda size: f"{size[1]}")
+def test_what_answers_at_once(terminals, places, size):
+    for name, arguments in QUICK.items():
+        ran = terminals.run(*filled_in(arguments, **places), size=size)
+        assert ran.code == 0, f"{name}: {ran.text}"
+        assert "Traceback" not in ran.passed
+        assert any(ran.screen)
+        assert "━" not in ran.text
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -361,15 +389,26 @@ def test_ctrl_c_ends_it_in_words(terminals, places, name, presses):
     assert ran.text.replace("\n", "").endswith(STOPPED)
 
 
-def test_ctrl_c_while_modules_are_imported(tmp_path):
+@pytest.mark.parametrize("module", ["murine.cli.application", "typer", "torch"])
+def test_ctrl_c_while_modules_are_imported(tmp_path, module):
     """From the first line of murine on; before that it is Python that is stopped."""
-    for seconds in (0.0, 0.02, 0.1, 0.5):
-        code = "import threading, os, signal, time\nfrom murine.cli import main\n"
-        code += f"threading.Timer({seconds}, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
-        code += "import sys; sys.argv = ['murine', 'score', 'resnet50@random:0']\nmain()"
-        ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=100)
-        assert ran.returncode == 130, ran.stderr
-        assert ran.stderr == STOPPED + "\n"
+    code = f"""
+import importlib.abc, os, signal, sys
+
+class Interrupts(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+sys.argv = ["murine", "score", "resnet50@random:0"]
+from murine.cli import main
+
+main()
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert ran.returncode == 130, ran.stderr
+    assert ran.stderr == STOPPED + "\n"
 
 
 def test_ctrl_c_in_a_call_that_does_not_return(tmp_path):

@@ -245,7 +245,8 @@ class _Lines:
             line.open = False
             outermost = self._open[0] is line
             self._open.remove(line)
-            if outermost and line.complete and not line.told:
+            ended = line.complete or (line.of_bytes and line.total is None)
+            if outermost and ended and not line.told:
                 self._say(line.text())
 
     def _beat(self) -> None:

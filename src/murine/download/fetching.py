@@ -110,7 +110,9 @@ def fetch(
     planned = plan(transfers, check=check)
     require_room(planned, workers, kept)
     shown = progress or Silent()
-    total = shown.transfer("all files", sum(t.remote.size or 0 for t in planned.missing)) if planned.missing else None
+    sizes = [transfer.remote.size for transfer in planned.missing]
+    known = [size for size in sizes if size is not None]
+    total = shown.transfer("all files", sum(known) if len(known) == len(sizes) else None) if sizes else None
     pool = _Pool(transfers, Manner(timeout, retries, pause, check), settled, shown, total)
     outcomes: dict[Transfer, Outcome] = {}
     try:
