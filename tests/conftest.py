@@ -40,8 +40,9 @@ def _find_data() -> Path | None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _surroundings() -> Iterator[None]:
-    """One thread, here and in processes that tests start: sums are reproducible. Data found from anywhere."""
+def _surroundings(tmp_path_factory) -> Iterator[None]:
+    """One thread, here and in processes that tests start: sums are reproducible. Data found from anywhere, and a cache
+    of their own."""
     import scipy.linalg  # noqa: F401 (its thread pool must exist to be limited)
     import torch
     from threadpoolctl import threadpool_limits
@@ -51,6 +52,7 @@ def _surroundings() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             patch.setenv(variable, "1")
+        patch.setenv("MURINE_CACHE", str(tmp_path_factory.mktemp("cache")))
         if folder is not None:
             patch.setenv("MURINE_SHARED", str(folder))
         yield

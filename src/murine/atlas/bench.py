@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,7 @@ from murine.comparison.targets import Targets, targets_of
 from murine.cortex.datasets import Cortex, load_cortex
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
+from murine.kept import Kept
 from murine.networks import zoo
 from murine.networks.capture import CapturedLayer, capture
 from murine.networks.choices import Choice
@@ -88,6 +90,15 @@ class Bench:
         return self._cortex[1].digest
 
     @cached_property
+    def _kept(self) -> Kept:
+        """Site data and ceilings of earlier runs, in the cache of this user."""
+        import platformdirs
+
+        given = os.environ.get("MURINE_CACHE")
+        folder = Path(given) if given else platformdirs.user_cache_path("murine")
+        return Kept(folder / "sites", {"data": self.digest, "cortex": self.plan.cortex.model_dump(mode="json")})
+
+    @cached_property
     def targets(self) -> Targets:
         settings, over = self.plan.cortex, self.plan.settings.over
         try:
@@ -98,6 +109,7 @@ class Bench:
                 dissimilarity=settings.dissimilarity,
                 n_splits=settings.n_splits,
                 seed=self.plan.settings.seed,
+                kept=self._kept,
             )
             if over:
                 draw_subjects(targets, over, 1, self.plan.settings.seed)  # refuses what cannot be resampled
@@ -122,7 +134,7 @@ class Bench:
     def yardstick(self, metric: str) -> Yardstick:
         if metric not in self._yardsticks:
             self._yardsticks[metric] = Yardstick(
-                self.targets, metric, groups=self.stimuli.groups, settings=self.plan.settings
+                self.targets, metric, groups=self.stimuli.groups, settings=self.plan.settings, kept=self._kept
             )
         return self._yardsticks[metric]
 

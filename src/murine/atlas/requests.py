@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +18,11 @@ from murine.errors import MurineError
 from murine.files import appearing, read_json
 from murine.fingerprints import fingerprint, fingerprint_of_all
 from murine.networks.choices import Choice, controls, is_user_file, seed_of
-from murine.registry import plug_ins
+from murine.program import program_state
 
 if TYPE_CHECKING:
     from murine.atlas.sweep import Plan
     from murine.networks.observation import Observation
-
-#: Packages whose versions may change what a network is or how it is scored.
-_PACKAGES = ("numpy", "scipy", "torch", "torchvision", "timm", "safetensors", "pillow", "numba", "scikit-learn")
 
 
 def data_fingerprint(plan: Plan) -> str | None:
@@ -75,7 +70,7 @@ def request_digest(plan: Plan, choice: Choice, data: str | None) -> str | None:
         "input_size": plan.input_size,
         "settings": asdict(plan.settings),
         "data": data,
-        "program": _program(),
+        "program": program_state(),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
@@ -102,21 +97,6 @@ def _network(choice: Choice) -> list[Any] | None:
 def _file(path: str) -> list[Any]:
     found = fingerprint(path)
     return [str(Path(path).resolve()), *found] if found else []
-
-
-def _program() -> list[Any]:
-    """What computes: this package as it lies on the disk, packages by their versions, and plug-ins."""
-    root = Path(__file__).resolve().parents[1]
-    files = sorted(f for f in root.rglob("*") if f.suffix in (".py", ".csv"))
-    stats = [(str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return [stats, {name: _installed(name) for name in _PACKAGES}, plug_ins(), platform.python_version()]
-
-
-def _installed(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
 
 
 def find(folder: Path, digest: str) -> tuple[str, ...] | None:

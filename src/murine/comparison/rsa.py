@@ -14,7 +14,6 @@ from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
-from scipy.stats import rankdata
 
 from murine.comparison.inference import Counts, pair_weights, relabelled_pairs, without_each
 from murine.comparison.rdm import n_stimuli_of
@@ -164,7 +163,7 @@ class Spearman(_Correlation):
     on_ranks = True
 
     def _transform(self, vectors: Vectors) -> Vectors:
-        return _standardise(rankdata(vectors, axis=1))
+        return _standardise(_ranks(vectors))
 
     def resample(self, layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Draws:
         from murine.comparison.ranks import WeightedRanks
@@ -228,9 +227,15 @@ class KendallTauA(Comparison):
         return _without_constants(counts / comb(layers.shape[1], 2), layers, sites)
 
 
+def _ranks(vectors: Vectors) -> Vectors:
+    from scipy.stats import rankdata  # takes a second to import
+
+    return rankdata(vectors, axis=1)
+
+
 def _excess_spread(layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Scores:
     """By how much the bootstrap spreads a correlation of (fixed) ranks more than the jackknife: 1 to sqrt(3 / 2)."""
-    a, b = (rankdata(vectors, axis=1) for vectors in (layers, sites))
+    a, b = (_ranks(vectors) for vectors in (layers, sites))
     draws = Pearson().resample(a, b, counts)
     spread = draws.var(axis=0)
     lacking = np.isnan(spread) & ~np.isnan(draws).all(axis=0)  # a sample of a sparse site may not be defined

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from murine.comparison.subjects import SubjectBootstrap, SubjectDraws, Subjects,
 from murine.comparison.targets import Targets
 from murine.cortex.recording import Site
 from murine.errors import MurineError, some
+from murine.kept import Kept
 from murine.networks.capture import CapturedLayer
 from murine.stimuli import StimulusSet
 
@@ -86,6 +88,8 @@ class Yardstick:
         are added to those over all.
     settings
         Numbers of samples and the seed.
+    kept
+        Where ceilings are kept between runs; its ``about`` has to tell all that the targets are made from.
     """
 
     def __init__(
@@ -95,8 +99,10 @@ class Yardstick:
         *,
         groups: Sequence[str] = (),
         settings: Settings | None = None,
+        kept: Kept | None = None,
     ) -> None:
         self.targets = targets
+        self._kept = kept or Kept()
         self.metric_name, self.metric = metric, metrics[metric]
         self.settings = settings or Settings()
         if targets.n_stimuli < self.metric.min_stimuli:
@@ -115,7 +121,7 @@ class Yardstick:
     def _fix(self, targets: Targets, members: Int[np.ndarray, " n_members"], whole: bool) -> _Fixed:
         settings, metric, n = self.settings, self.metric, len(members)
         counts = bootstrap_counts(n, settings.n_bootstraps, settings.seed)
-        ceiling = metric.ceiling(targets, counts, settings.seed)
+        ceiling = self._ceiling(targets, members, counts)
         # Reliabilities that came with the data do not depend on the stimuli.
         left = metric.over_pairs and targets.parts is not None
         constant = Ceiling(ceiling.value, np.tile(ceiling.value, (n, 1)), ceiling.scale)
@@ -128,10 +134,20 @@ class Yardstick:
             permutations(n, settings.n_permutations, settings.seed),
             metric.of_sites(targets),
             ceiling,
-            metric.ceiling(targets, without_each(n), settings.seed) if left else constant,
+            self._ceiling(targets, members, without_each(n)) if left else constant,
             parts,
             None if subjects is None else SubjectBootstrap(metric, targets, subjects, counts, ceiling, parts),
         )
+
+    def _ceiling(self, targets: Targets, members: Int[np.ndarray, " n_members"], counts: Counts) -> Ceiling:
+        def compute() -> dict[str, np.ndarray]:
+            ceiling = self.metric.ceiling(targets, counts, self.settings.seed)
+            notes = np.array(ceiling.notes, dtype=str)
+            return {"value": ceiling.value, "draws": ceiling.draws, "scale": np.array(ceiling.scale), "notes": notes}
+
+        about = {"ceiling": self.metric_name, "members": members.tolist(), "seed": self.settings.seed}
+        found = self._kept.arrays(about | {"counts": sha256(counts.tobytes()).hexdigest()}, compute)
+        return Ceiling(found["value"], found["draws"], str(found["scale"]), tuple(map(str, found["notes"])))
 
 
 def score_layers(layers: Sequence[CapturedLayer], yardstick: Yardstick) -> pd.DataFrame:

@@ -5,14 +5,13 @@ compared.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
-from scipy.stats import rankdata
 
 from murine.comparison.ceiling import DISTANCE, SCALES, Ceiling, full_reliability, halves_reliability
 from murine.comparison.geometry import u_centred
@@ -21,6 +20,7 @@ from murine.comparison.rdm import dissimilarities, upper, zscore
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError, some
+from murine.kept import Kept
 from murine.limits import SEED, SPLITS
 from murine.networks.kernel import LayerKernel
 
@@ -198,7 +198,7 @@ class Targets:
                 mean, sem = self.given_reliability[s]
                 reliability[s], draws[:, s] = mean, mean + sem * generator.standard_normal(len(counts))
                 continue
-            parts = rankdata(self.parts[s], axis=-1).astype(np.float32) if ranks else self.parts[s]
+            parts = _ranks(self.parts[s]) if ranks else self.parts[s]
             reliability[s], draws[:, s] = _parts_reliability(parts, counts, self.n_repetitions)
         return Ceiling.from_reliability(reliability, draws, scale)
 
@@ -240,6 +240,7 @@ def targets_of(
     dissimilarity: str = "pearson",
     n_splits: int = 100,
     seed: int = 0,
+    kept: Kept | None = None,
 ) -> Targets:
     """Prepare cortical data for representational comparison.
 
@@ -256,6 +257,8 @@ def targets_of(
         A name in `murine.comparison.rdm.dissimilarities`. Matrices come with theirs, which is taken to be this one.
     n_splits, seed
         Random halves and quarters of the repetitions for the ceiling.
+    kept
+        Where RDMs of halves and quarters are kept between runs; they depend on nothing but the arguments.
 
     Raises
     ------
@@ -283,18 +286,19 @@ def targets_of(
     notes: dict[Site, str] = {}
     parts = np.full((len(groups), 4, n_splits, len(ids) * (len(ids) - 1) // 2), np.nan, np.float32)
     for site, members in groups.items():
-        trials = usable.responses[members][:, order]
-        *random, mean = _means(trials, selections)
-        kernel = _kernel(mean, normalise)
+        about = {"site": site.name, "data": data.digest, "by": list(by), "normalise": normalise, "splits": n_splits}
+        about |= {"dissimilarity": dissimilarity, "seed": seed}
+        computed = (kept or Kept()).arrays(
+            about, lambda members=members: _of_site(usable.responses[members][:, order], selections, rdm_of, normalise)
+        )
+        kernel = _kernel(computed["mean"], normalise)
         rdm = rdm_of(kernel)
         if np.isnan(rdm).any():
             lost.append(LostSite(site, len(members), "all neurons respond alike to some stimulus"))
             continue
-        stand_ins = _stand_ins(trials, selections[: 2 * n_splits]) if n > 1 else 0.0
-        notes[site] = _stand_in_note(stand_ins)
-        if stand_ins <= MOST_STAND_INS:
-            for k, part in enumerate(random):
-                parts[len(found), k // n_splits, k % n_splits] = upper(rdm_of(_kernel(part, normalise)))
+        notes[site] = _stand_in_note(float(computed["stand_ins"]))
+        of_parts = computed["parts"]
+        parts[len(found)].reshape(-1, parts.shape[-1])[: len(of_parts)] = of_parts
         found.append(rdm)
         kernels.append(kernel.gram)
     sites = tuple(notes)
@@ -330,6 +334,33 @@ def targets_of(
         tuple(lost),
         tuple(notes.values()),
     )
+
+
+def _ranks(vectors: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    from scipy.stats import rankdata  # takes a second to import
+
+    return rankdata(vectors, axis=-1).astype(np.float32)
+
+
+def _of_site(
+    trials: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"],
+    selections: Bool[np.ndarray, "n_selections n_repetitions"],
+    rdm_of: Callable[[LayerKernel], np.ndarray],
+    normalise: str,
+) -> dict[str, np.ndarray]:
+    """What is made of the trials of a site: mean responses over all repetitions, the last selection; RDM vectors of
+    the others, the first half of which are halves; and the share of means that had no trial."""
+    *random, mean = _means(trials, selections)
+    # The first selections are halves; as many quarters follow, where there are enough repetitions.
+    half = int(selections[0].sum()) if random else 0
+    halves = [selection.sum() == half for selection in selections[:-1]]
+    stand_ins = _stand_ins(trials, selections[:-1][halves]) if random else 0.0
+    vectors: list[np.ndarray] = []
+    if stand_ins <= MOST_STAND_INS and not np.isnan(rdm_of(_kernel(mean, normalise))).any():
+        vectors = [upper(rdm_of(_kernel(part, normalise))).astype(np.float32) for part in random]
+    n_pairs = mean.shape[1] * (mean.shape[1] - 1) // 2
+    parts = np.stack(vectors) if vectors else np.empty((0, n_pairs), np.float32)
+    return {"mean": mean, "parts": parts, "stand_ins": np.array(stand_ins)}
 
 
 def _given_targets(

@@ -1,0 +1,30 @@
+"""What computes: this program, the packages it uses, and plug-ins."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from murine.registry import plug_ins
+
+#: Packages whose versions may change what a network is or how it is scored.
+PACKAGES = ("numpy", "scipy", "torch", "torchvision", "timm", "safetensors", "pillow", "numba", "scikit-learn")
+
+
+@cache
+def program_state() -> list[Any]:
+    """What computes: this package as it lies on the disk, packages by their versions, and plug-ins."""
+    root = Path(__file__).resolve().parent
+    files = sorted(f for f in root.rglob("*") if f.suffix in (".py", ".csv"))
+    stats = [(str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return [stats, {name: _installed(name) for name in PACKAGES}, plug_ins(), platform.python_version()]
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
