@@ -90,9 +90,10 @@ def _read(file: Path, digest: str) -> Arrays | None:
 
 def _write(file: Path, digest: str, arrays: Arrays) -> None:
     """That it cannot be kept is no failure."""
+    content: dict[str, Any] = {"_digest": np.array(digest), **arrays}
     try:
         with appearing(file) as partial, partial.open("wb") as opened:
-            np.savez(opened, _digest=np.array(digest), **arrays)
+            np.savez(opened, **content)
         _make_room(file.parent)
     except MurineError as error:
         log.info("%s", error)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
@@ -288,9 +288,8 @@ def targets_of(
     for site, members in groups.items():
         about = {"site": site.name, "data": data.digest, "by": list(by), "normalise": normalise, "splits": n_splits}
         about |= {"dissimilarity": dissimilarity, "seed": seed}
-        computed = (kept or Kept()).arrays(
-            about, lambda members=members: _of_site(usable.responses[members][:, order], selections, rdm_of, normalise)
-        )
+        compute = partial(_of_site, usable.responses, members, order, selections, rdm_of, normalise)
+        computed = (kept or Kept()).arrays(about, compute)
         kernel = _kernel(computed["mean"], normalise)
         rdm = rdm_of(kernel)
         if np.isnan(rdm).any():
@@ -343,13 +342,16 @@ def _ranks(vectors: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
 
 
 def _of_site(
-    trials: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"],
+    responses: Float[np.ndarray, "n_neuroids n_all_stimuli n_repetitions"],
+    members: Int[np.ndarray, " n_members"],
+    stimuli: Int[np.ndarray, " n_stimuli"],
     selections: Bool[np.ndarray, "n_selections n_repetitions"],
     rdm_of: Callable[[LayerKernel], np.ndarray],
     normalise: str,
 ) -> dict[str, np.ndarray]:
     """What is made of the trials of a site: mean responses over all repetitions, the last selection; RDM vectors of
     the others, the first half of which are halves; and the share of means that had no trial."""
+    trials = responses[members][:, stimuli]
     *random, mean = _means(trials, selections)
     # The first selections are halves; as many quarters follow, where there are enough repetitions.
     half = int(selections[0].sum()) if random else 0
