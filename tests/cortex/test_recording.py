@@ -104,6 +104,18 @@ def test_select_by_labels(recording):
         recording.select(area="V1", layer="2/3")
 
 
+@pytest.mark.parametrize("depth", [175, 175.0, "175", "175.0", [175, 0.5], np.float32(175)])
+def test_select_by_a_number_however_it_is_written(depth):
+    depths = np.array([175.0, 0.5, np.nan, 175.0])
+    recording = Recording.from_arrays(
+        np.zeros((4, 1, 2)), {"neuroid_id": range(4), "depth": depths}, {"stimulus_id": [1]}
+    )
+    chosen = recording.select(depth=depth)["neuroid_id"].tolist()
+    assert chosen == (["0", "1", "3"] if isinstance(depth, list) else ["0", "3"])
+    with pytest.raises(MurineError, match=r"has depth '9'.*Values: 0\.5, 175, nan"):
+        recording.select(depth=9)
+
+
 def test_select_by_reliability():
     rng = np.random.default_rng(1)
     signal = rng.normal(size=(30, 20, 1))

@@ -292,11 +292,15 @@ class Recording:
         """
         keep = np.ones(self.n_neuroids, dtype=bool)
         for key, wanted in labels.items():
-            values = self[key].astype(str)
+            values = self[key]
             if values.shape != (self.n_neuroids,):
                 raise MurineError(f"{key!r} is no coordinate of the neurons of {self.name!r}.")
             several = isinstance(wanted, (list, tuple, set, frozenset, np.ndarray))
             options = as_labels(tuple(wanted) if several else (wanted,), key)  # type: ignore[arg-type]
+            if values.dtype.kind == "f":  # 175, 175.0 and "175.0" are one depth
+                values = np.array(as_labels(values, key, missing="nan"), dtype=str)
+                options = tuple(_as_number(option) for option in options)
+            values = values.astype(str)
             for option in options:
                 if option not in values:
                     known = sorted(set(values))
@@ -490,3 +494,11 @@ def _column(key: str, values: ArrayLike) -> np.ndarray:
         given = values if isinstance(values, list | tuple) else column  # an array of a mixture has it as text already
         return np.array(as_labels(given, key, missing=missing), dtype=str)
     return unmasked(column)
+
+
+def _as_number(label: str) -> str:
+    """Return the label of the number that a text names, or the text."""
+    try:
+        return as_labels((float(label),), "numbers", missing="nan")[0]
+    except ValueError:
+        return label

@@ -268,21 +268,23 @@ def _rows(file: Path) -> list[_Row]:
 
 def _complete(rows: Sequence[_Row], needed: Sequence[str]) -> list[_Row]:
     """The rows that have all needed fields; says once how many have not, and refuses a file in which none has."""
-    kept = [row for row in rows if all(row.get(path) is not None for path in needed)]
-    if len(kept) < len(rows):
-        odd = next(row for row in rows if row not in kept)
-        lacking = next(path for path in needed if odd.get(path) is None)
-        if not kept:
-            raise odd.refuse(lacking, f"a value; so it is in each of the {len(rows)} rows, in this field or another")
-        log.warning(
-            "%s: %d of %d rows are skipped, since a needed field is null: the first is row %d, %s",
-            odd.file,
-            len(rows) - len(kept),
-            len(rows),
-            odd.number,
-            lacking,
+    lacking = {i: path for i, row in enumerate(rows) for path in reversed(needed) if row.get(path) is None}
+    if not lacking:
+        return list(rows)
+    first = min(lacking)
+    if len(lacking) == len(rows):
+        raise rows[first].refuse(
+            lacking[first], f"a value; so it is in each of the {len(rows)} rows, in this field or another"
         )
-    return kept
+    log.warning(
+        "%s: %d of %d rows are skipped, since a needed field is null: the first is row %d, %s",
+        rows[first].file,
+        len(lacking),
+        len(rows),
+        rows[first].number,
+        lacking[first],
+    )
+    return [row for i, row in enumerate(rows) if i not in lacking]
 
 
 def _line(lines: Iterable[Mapping[str, Any]], kind: str, part: str = "") -> str:
