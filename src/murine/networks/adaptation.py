@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from murine.errors import MurineError, reason_of
+from murine.networks.wrappers import unwrapped
 
 #: What models of images and text call the part that takes images: open_clip, Hugging Face, and others.
 _TOWERS = (
@@ -42,29 +43,19 @@ _TEXTS = {
 }
 
 
-def unwrapped(module: nn.Module) -> nn.Module:
-    """Return the network inside `torch.compile`, data parallelism or an average of weights; in place for its parts.
+def without_wrappers(module: nn.Module) -> nn.Module:
+    """Return the network inside its wrappers (`murine.networks.wrappers`); those of its parts are taken out in place.
 
     Inside compiled code hooks are not called, so layers would be lost."""
-    while (inner := _inside(module)) is not None:
-        module = inner
+    module = unwrapped(module)
     for child in list(module.modules()):
         if isinstance(child, torch.jit.ScriptModule):
             continue
         child.__dict__.pop("_compiled_call_impl", None)  # of nn.Module.compile()
         for name, part in list(child._modules.items()):
-            while part is not None and (inner := _inside(part)) is not None:
-                child._modules[name] = part = inner
+            if part is not None:
+                child._modules[name] = unwrapped(part)
     return module
-
-
-def _inside(module: nn.Module) -> nn.Module | None:
-    """What a wrapper holds, or None."""
-    children = dict(module.named_children())
-    if "_orig_mod" in children:
-        return children["_orig_mod"]
-    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel, torch.optim.swa_utils.AveragedModel)
-    return children.get("module") if isinstance(module, wrappers) else None
 
 
 class ImageEncoder(nn.Module):

@@ -86,7 +86,7 @@ def build(
             whole: object = factory(**options)
             if not isinstance(whole, nn.Module):
                 raise MurineError(f"{name!r} returned {type(whole).__name__}; expected a torch.nn.Module.")
-            whole = adaptation.unwrapped(whole)
+            whole = adaptation.without_wrappers(whole)
             module, tower = adaptation.image_tower(whole, name)
             config = adaptation.config_of(module)
             # A network that takes one channel may only be known once its lazy modules have run.

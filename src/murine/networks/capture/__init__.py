@@ -6,7 +6,7 @@ images to find out how outputs belong to images (`probing`, `layout`), then show
 
 from murine.networks.capture.grouping import affordable_images, image_groups
 from murine.networks.capture.layers import CapturedLayer, Features, Reducer
-from murine.networks.capture.naming import OUTPUT, chosen_modules, unwrapped
+from murine.networks.capture.naming import OUTPUT, chosen_modules
 from murine.networks.capture.outputs import tensors_in, working_bytes
 from murine.networks.capture.reducing import device_kernel
 from murine.networks.capture.run import capture
@@ -22,6 +22,5 @@ __all__ = [
     "device_kernel",
     "image_groups",
     "tensors_in",
-    "unwrapped",
     "working_bytes",
 ]

@@ -12,20 +12,10 @@ from torch import nn
 
 from murine.errors import MurineError, nearest, some
 from murine.networks.surgery import HOLDER
+from murine.networks.wrappers import unwrapped
 
 #: What the network's own output is called; its modules are called as in ``named_modules()``.
 OUTPUT = "(output)"
-
-
-def unwrapped(module: nn.Module) -> nn.Module:
-    """Return the network inside `torch.compile` and `torch.nn.DataParallel`, whose modules hooks can see."""
-    while True:
-        if is_compiled(module):
-            module = module._orig_mod  # type: ignore[assignment]
-        elif isinstance(module, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
-            module = module.module
-        else:
-            return module
 
 
 def is_compiled(module: nn.Module) -> bool:

@@ -13,10 +13,11 @@ from murine.errors import MurineError, some
 from murine.networks.capture.forward import Subject
 from murine.networks.capture.grouping import Merged, affordable_images, bundles, covering, image_groups, pairs_of
 from murine.networks.capture.layers import CapturedLayer, Features, Reducer
-from murine.networks.capture.naming import Naming, unwrapped
+from murine.networks.capture.naming import Naming
 from murine.networks.capture.probing import Probed, probe
 from murine.networks.capture.reducing import Gathering, Reduction
 from murine.networks.capture.state import InitialState, prepared, undisturbed
+from murine.networks.wrappers import unwrapped
 from murine.progress import Progress, Silent
 
 log = logging.getLogger(__name__)

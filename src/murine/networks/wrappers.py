@@ -1,0 +1,25 @@
+"""Wrappers around a network: torch.compile, data parallelism and averages of weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+_WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, torch.optim.swa_utils.AveragedModel)
+
+
+def inside(module: nn.Module) -> nn.Module | None:
+    """Return the network that a wrapper holds, or None where the module is no wrapper.
+
+    Does not import the compiler, which takes seconds."""
+    children = dict(module.named_children())
+    if "_orig_mod" in children:
+        return children["_orig_mod"]
+    return children.get("module") if isinstance(module, _WRAPPERS) else None
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """Return the network inside all wrappers, whose modules hooks can see. Changes nothing."""
+    while (inner := inside(module)) is not None:
+        module = inner
+    return module
