@@ -315,7 +315,8 @@ def test_matrices_have_no_single_neurons(murine, tmp_path):
         (("--by", " , "), "nothing was given that makes sites"),
         (("--select", "area"), "expected KEY=VALUE"),
         (("--select", "area=VISp"), "no neuron of 'mouse' has area 'VISp'"),
-        (("--min-reliability", "1.5"), "no neuron of 'mouse' meets"),
+        (("--min-reliability", "1.5"), "--min-reliability is 1.5; expected a number from -1 to 1"),
+        (("--min-reliability", "1"), "no neuron of 'mouse' meets"),
         (("--layers", "nowhere"), "no module matches 'nowhere'"),
         (("--input-size", "big"), "--input-size 'big' is not understood"),
         (("--device", "abacus"), "unknown device 'abacus'"),
@@ -326,10 +327,11 @@ def test_matrices_have_no_single_neurons(murine, tmp_path):
 def test_what_cannot_be_is_refused(murine, own, tmp_path, options, message):
     for command in ("match", "maps"):
         ran = murine(command, "pixels", *own, "--atlas", tmp_path / "a", *options)
-        assert (ran.code, ran.out) == (2, "")
+        # What one network lacks is the failure of that network.
+        assert (ran.code, ran.out) == (1 if "--layers" in options else 2, "")
         assert message in ran.err
         assert "Traceback" not in ran.err
-    assert not (tmp_path / "a").exists()
+    assert "--layers" in options or not (tmp_path / "a").exists()  # a failure is kept
 
 
 @pytest.fixture(scope="module")
@@ -375,7 +377,7 @@ def test_blank_labels_and_missing_animals_are_refused(murine, folder, poor, tmp_
     spoilt = (base[0], "--against", folder / "spoilt.nc", *base[3:])
     for command in ("match", "maps"):
         ran = murine(command, *spoilt)
-        assert (ran.code, ran.out) == (2, "")
+        assert (ran.code, ran.out) == (1, "")
         assert "no neuron has a score and a label area; flags: not finite" in ran.err
     ran = murine("match", base[0], "--against", folder / "once.nc", *base[3:])
     assert (ran.code, ran.out) == (2, "")
@@ -385,7 +387,7 @@ def test_blank_labels_and_missing_animals_are_refused(murine, folder, poor, tmp_
 def test_a_network_that_fails_does_not_stop_the_others(murine, folder, own, tmp_path):
     networks = [f"{folder}/nets.py:{name}" for name in ("wrong", "conv", "flat")]
     ran = murine("maps", *networks, *own, "--atlas", tmp_path / "a", "--format", "json")
-    assert ran.code == 2
+    assert ran.code == 1
     assert {row["network"] for row in json.loads(ran.out)} == {"nets.py:conv"}
     assert "2 of 3 networks" in ran.err
     assert "nets.py:wrong: the network fails on 3 images of 3 x 32 x 32" in ran.err
@@ -397,10 +399,9 @@ def test_a_network_that_fails_does_not_stop_the_others(murine, folder, own, tmp_
     )
     damaged.write_bytes(damaged.read_bytes()[:100])
     ran = murine("maps", networks[1], *own, "--atlas", tmp_path / "a")
-    assert (ran.code, ran.out) == (2, "")
-    assert "it is damaged. Delete it; the same command makes it again." in ran.err
-    damaged.unlink()
-    assert murine("maps", networks[1], *own, "--atlas", tmp_path / "a").code == 0
+    assert ran.code == 0
+    assert damaged.name in ran.err
+    assert len(pd.read_parquet(damaged))
 
 
 # ------------------------------------------------------------------------------------------------- help
