@@ -109,6 +109,24 @@ def test_python_dash_m_and_its_exit_code():
 # ------------------------------------------------------------------------------------------------- score
 
 
+def test_controls_without_the_layers_that_were_asked_for_are_taken_whole(murine, tmp_path):
+    cortex, images, _ = own_cortex(tmp_path)
+    (tmp_path / "nets.py").write_text(SLOW_NETWORKS)
+    own = ("--against", cortex, "--stimuli", images, *FEW, "--atlas", tmp_path / "a")
+    ran = murine("score", f"{tmp_path}/nets.py:fast", "--layers", "co*", *own)
+    assert ran.code == 0, ran.err
+    assert ran.told.count("controls without a layer 'co*' are scored with all their layers.") == 1
+    rows = murine("results", "--view", "layers", "--atlas", tmp_path / "a", "--format", "json").rows
+    layers = {name: {row["layer"] for row in rows if row["network"] == name} for name in ("pixels", "nets.py:fast")}
+    assert layers == {"pixels": {"pixels"}, "nets.py:fast": {"conv"}}
+    assert {row["network"] for row in rows} == {"pixels", "gabor", "neurn", "nets.py:fast"}
+    again = murine("score", f"{tmp_path}/nets.py:fast", "--layers", "co*", *own)
+    assert "0 computed, 4 done before, 0 failed" in again.err
+    wrong = murine("score", f"{tmp_path}/nets.py:fast", "--layers", "relu*", *own)  # the network itself has none
+    assert wrong.code == 1
+    assert "no module matches 'relu*'" in wrong.err
+
+
 def test_score_ranks_the_controls(murine, atlas):
     ran = murine("score", "pixels", *FEW, "--atlas", atlas)
     assert ran.code == 0

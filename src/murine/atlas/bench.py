@@ -22,6 +22,7 @@ from murine.errors import MurineError
 from murine.kept import Kept
 from murine.networks import zoo
 from murine.networks.capture import CapturedLayer, capture
+from murine.networks.capture.naming import chosen_modules
 from murine.networks.choices import Choice
 from murine.networks.network import Network
 from murine.networks.observation import observation
@@ -61,6 +62,7 @@ class Bench:
         self.plan = plan
         self._yardsticks: dict[str, Yardstick] = {}
         self._data: str | None = None
+        self._told = False
 
     def prepare(self) -> None:
         """Load what can be wrong with the cortex, so that it fails the sweep and not each network.
@@ -148,7 +150,7 @@ class Bench:
             network_digest=network.digest,
             preprocessing=network.preprocessing,
             stimuli_digest=self.stimuli.digest,
-            layers=plan.layers,
+            layers=self._layers_asked(network),
         )
         tasks = [
             ScoreTask(
@@ -182,6 +184,18 @@ class Bench:
             atlas.add_request(request, seen, digests)
         return Outcome(choice, "computed" if missing else "done", digests)
 
+    def _layers_asked(self, network: Network) -> str:
+        """The layers of the plan; all of a control that has none of these: it has no ReLU, and still is compared."""
+        if network.role == "control":
+            try:
+                chosen_modules(network.module, self.plan.layers)
+            except MurineError:
+                if not self._told:  # once, not for each control
+                    log.warning("controls without a layer %r are scored with all their layers.", self.plan.layers)
+                self._told = True
+                return "all"
+        return self.plan.layers
+
     def _layers(
         self, network: Network, task: CaptureTask, atlas: Atlas, progress: Progress | None
     ) -> list[CapturedLayer]:
@@ -197,7 +211,7 @@ class Bench:
                 layers = capture(
                     network.module,
                     images,
-                    layers=self.plan.layers,
+                    layers=task.layers,
                     batch_size=self.plan.batch_size,
                     progress=progress,
                 )
