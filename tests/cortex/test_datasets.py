@@ -317,9 +317,9 @@ def test_the_blank_screen_of_ones_own(own, caplog):
     _, recording = own(["blank", *range(6)])
     assert recording.stimulus_ids == tuple("012345")
     for blank in (-1, "Blank", "grey screen", 118):
-        with pytest.raises(MurineError, match=rf"responses to {blank}, .* no image.*blank screen, call it 'blank'"):
+        with pytest.raises(MurineError, match=rf"have no image in 'images': {blank}\..*blank screen, call it 'blank'"):
             own([blank, *range(6)])
-    with pytest.raises(MurineError, match=r"responses to -1, .* no image.*blank screen, call it 'blank'"):
+    with pytest.raises(MurineError, match=r"have no image in 'images': -1\..*blank screen, call it 'blank'"):
         own(np.arange(-1.0, 6.0))  # as AllenSDK has them
     assert not caplog.records
 

@@ -323,7 +323,7 @@ def test_an_image_of_another_size(murine, mine):
 def test_an_image_that_is_none(murine, mine):
     whole = (mine.images / "scene03.png").read_bytes()
     (mine.images / "scene03.png").write_bytes(whole[: len(whole) // 2])
-    refused(murine("score", "pixels", *mine.options()), "scene03.png", "cannot be read as an image")
+    refused(murine("score", "pixels", *mine.options()), "scene03.png", "is no readable image", "truncated")
 
 
 def test_missing_and_extra_images(murine, mine):
@@ -378,7 +378,8 @@ def test_broken_recordings(murine, mine):
     whole = (mine.folder / "mine.nc").read_bytes()
     for share in (0.0, 0.1, 0.5, 0.9, 0.999):
         (mine.folder / "cut.nc").write_bytes(whole[: int(share * len(whole))])
-        refused(murine("score", "pixels", *mine.options("--against", mine.folder / "cut.nc")), "may be truncated")
+        says = "may be truncated" if share else "it is empty"
+        refused(murine("score", "pixels", *mine.options("--against", mine.folder / "cut.nc")), says)
     refused(murine("score", "pixels", *mine.options("--against", mine.folder / "no.nc")), "there is no file")
     (mine.folder / "cut.npz").write_bytes(b"PK\x03\x04 and no more")
     refused(murine("score", "pixels", *mine.options("--against", mine.folder / "cut.npz")), "no readable npz")

@@ -268,9 +268,10 @@ def _without_blank(images: StimulusSet, recording: Recording) -> Recording:
     missing = sorted(set(recording.stimulus_ids) - set(images.ids))
     if len(missing) == 1 or any(i.strip().lower() in _BLANK_ELSEWHERE for i in missing):
         raise MurineError(
-            f"{recording.name!r} has responses to {some(missing)}, of which {images.name!r} has no image; it has "
-            f"{some(images.ids, 3)}. If that is the blank screen, call it {BLANK!r}: responses to it are left out. "
-            "Else add the image, or leave the responses out (Recording.select(stimuli=...))."
+            f"{len(missing)} of {recording.n_stimuli} stimuli have no image in {images.name!r}: {some(missing)}. It "
+            f"has {images.n_stimuli}: {some(images.ids, 3)}. If that is the blank screen, call it {BLANK!r} in "
+            f"{recording.name!r}: responses to it are left out. Else add the image, or leave the responses out "
+            "(Recording.select(stimuli=...))."
         )
     return recording
 
