@@ -175,7 +175,7 @@ def test_bad_input(murine, arguments, message):
 )
 def test_integers_and_complex_numbers(murine, place, message):
     ran = murine("--at", place, networks=("odd",))
-    assert ran.code == 2
+    assert ran.code == 1
     assert message in " ".join(ran.err.split())
 
 
