@@ -18,6 +18,9 @@ from public_bucket import BucketServer, PublicBucket, bucket_server
 # Before murine is imported: every function checks the types, shapes and dtypes in its annotations.
 jaxtyping.install_import_hook("murine", "runtime_checks.checked")
 
+# xdist sets it for its processes; tables in files and pipes are as wide as they like without it.
+os.environ.pop("COLUMNS", None)
+
 # A shell starts what it runs in the background (`make test &`) with Ctrl-C ignored, and processes that tests start and
 # interrupt would inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

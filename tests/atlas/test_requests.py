@@ -194,7 +194,7 @@ def test_a_request_is_named_by_all_that_can_change_its_results(plan, folder, mon
         request_digest(plan, pixels, data + "x"),
     ]
     assert request_digest(replace(plan, batch_size=3, device="cuda"), pixels, data) == named
-    monkeypatch.setattr("murine.atlas.requests._PACKAGES", ("numpy",))
+    monkeypatch.setattr("murine.atlas.requests.program_state", lambda: ["another version"])
     others.append(request_digest(plan, pixels, data))
     assert len({named, *others}) == 9
     os.utime(folder / "mouse.nc", ns=(1, 1))

@@ -153,11 +153,13 @@ def refused(ran: Ran, *parts: str, noted: bool = False) -> None:
     assert ran.code == (1 if noted else 2), (ran.out, ran.err)
     assert ran.out == ""
     assert "Traceback" not in ran.err
-    lines = ran.told.splitlines()
+    # Notes on the network and on the atlas may stand before.
+    notes = ("does not say how its images", "the failure of pixels is not recorded")
+    lines = [line for line in ran.told.splitlines() if not any(note in line for note in notes)]
     if noted:
         assert lines.pop(0).startswith("0 computed, 0 done before, 1 failed")
     assert lines[0].startswith("murine: ")
-    assert ran.told.count("murine: ") == 1
+    assert "\n".join(lines).count("murine: ") == 1
     for part in parts:
         assert part in ran.err
 
@@ -206,7 +208,7 @@ def test_weights_that_cannot_be_used(murine, mine):
         ran = murine("score", f"{mine.nets}:good@{mine.folder / file}", *mine.options())
         refused(ran, *parts, noted=True)
     refused(murine("score", "resnet18", "--weights", "nowhere.pt", *mine.options()), "no file of weights", noted=True)
-    refused(murine("score", f"{mine.nets}:good@random:x", *mine.options()), "expected random:SEED", noted=True)
+    refused(murine("score", f"{mine.nets}:good@random:x", *mine.options()), "expected random:SEED")
     refused(murine("score", "pixels@random:0", *mine.options()), "has no weights", noted=True)
 
 
@@ -249,7 +251,7 @@ def test_no_connection_for_pretrained_weights(mine):
             env=environment,
             timeout=90,  # nearly all of it is importing; the hub's own retries would take longer
         )
-    assert ran.returncode == 2
+    assert ran.returncode == 1
     assert ran.stdout == ""
     assert "Traceback" not in ran.stderr
     assert "the pretrained weights of 'resnet18' could not be fetched from" in ran.stderr
@@ -285,7 +287,7 @@ def test_a_layer_without_information_is_flagged_and_the_rest_scored(murine, mine
     flagged = [row for row in rows if row["flag"]]
     assert {row["layer"] for row in flagged} == {"odd"}
     assert {row["site"] for row in flagged} == {"A", "B"}
-    assert all(row["score"] is None and flag in row["flag"] for row in flagged)
+    assert all(row["score"] is None and flag in row["flag"] for row in flagged), flagged[0]["flag"]
     scored = {row["layer"] for row in rows if row["score"] is not None}
     assert {"conv", "relu"} <= scored
     assert flag in murine(*view[:-2]).out
@@ -366,12 +368,15 @@ def test_no_usable_neuron(murine, mine):
     assert ran.err.count("\n") == 1  # once, not for each network
 
 
-def test_fewer_than_two_repetitions(murine, mine):
+def test_one_repetition_has_raw_scores_and_no_ceiling(murine, mine):
     mine.responses = mine.responses[:, :, :1]
     mine.write()
-    ran = murine("score", "pixels", "gabor", *mine.options())
-    refused(ran, "'mine' has 1 repetition of each stimulus", "need at least 2")
-    assert not (mine.folder / "atlas").exists()
+    ran = murine("score", "pixels", *mine.options())
+    assert ran.code == 0
+    assert "Traceback" not in ran.err
+    rows = json.loads(murine("results", "--atlas", mine.folder / "atlas", "--view", "layers", "--format", "json").out)
+    assert all(row["ceiling"] is None and row["ceiled"] is None for row in rows)
+    assert any(row["score"] is not None for row in rows)
 
 
 def test_broken_recordings(murine, mine):
@@ -415,8 +420,8 @@ def test_options_that_are_not_understood(murine, mine):
         ("--select", "area"): ("--select 'area' is not understood; expected KEY=VALUE",),
         ("--select", "area=C"): ("no neuron of 'mine' has area 'C'", "A, B"),
         ("--select", "aera=A"): ("no coordinate 'aera'; did you mean area",),
-        ("--min-reliability", "2"): ("no neuron of 'mine' meets",),
-        ("--input-size", "0"): ("--input-size '0' is not understood; expected 64, 64x80",),
+        ("--min-reliability", "2"): ("--min-reliability is 2.0; expected a number from -1 to 1",),
+        ("--input-size", "0"): ("--input-size is 0; expected a number from 1 to 4096",),
         ("--input-size", "big"): ("--input-size 'big' is not understood",),
         ("--device", "abacus"): ("unknown device 'abacus'",),
         ("--against", "simulatd"): ("unknown dataset 'simulatd'; did you mean simulated",),
@@ -450,7 +455,10 @@ def test_questions_that_cannot_be_answered(murine, mine):
     for options, parts in cases.items():
         refused(murine("results", *atlas, *options), *parts)
     next((mine.folder / "atlas" / "scores").glob("*.parquet")).write_bytes(b"PAR1")
-    refused(murine("results", *atlas), "there are no results in")
+    ran = murine("results", *atlas)
+    assert ran.code == 2
+    assert "left out" in ran.err
+    assert "there are no results in" in ran.err
 
 
 # ------------------------------------------------------------------------------------------------- where to write
@@ -476,7 +484,7 @@ def test_a_full_disk(murine, mine, place, size):
     refused(ran, f"/{place}/", "could not be written: the file would be too large", "goes on from there", noted=True)
     left = {f for f in (mine.folder / "atlas").rglob("*") if f.is_file()}
     assert {f: f.read_bytes() for f in before} == before
-    assert all(f.parent.name == "kernels" for f in left - set(before))
+    assert {f.parent.name for f in left - set(before)} <= {"kernels", "failures"}
     assert murine("results", "--atlas", mine.folder / "atlas").code == 0
     ran = murine("score", "pixels", f"{mine.nets}:good", *mine.options())
     assert ran.code == 0

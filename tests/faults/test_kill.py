@@ -139,7 +139,7 @@ def test_a_killed_sweep_leaves_whole_results_and_the_next_run_completes_them(tmp
         assert kill["whole"] == 0
         for file in kill["files"]:  # what is not whole has a name that nobody reads
             name = Path(file).name
-            assert name.endswith((".parquet", ".npz")) or (name.startswith(".") and name.endswith(".partial"))
+            assert name.endswith((".parquet", ".npz", ".json")) or (name.startswith(".") and name.endswith(".partial"))
     grown = [sum(not Path(f).name.startswith(".") for f in kill["files"]) for kill in report["kills"]]
     assert grown == sorted(grown)  # nothing that was finished is lost
     assert grown[0] < grown[-1]

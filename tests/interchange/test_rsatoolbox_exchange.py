@@ -266,7 +266,7 @@ def test_labels_of_rdms_that_do_not_fit_are_refused():
             "'reliability' of 'lab' .*expected one number for each",
         ),
         (changed(about={"layer": ["4", "5"]}), r"'layer' of 'lab' has shape \(2,\)"),
-        (changed(vectors=np.nan), "'VISp 4' has NaN or infinite entries at ant, yak"),
+        (changed(vectors=np.nan), "'VISp 4' has NaN or infinite entries, or masked ones, at ant, yak"),
         (changed(vectors=np.inf), "'VISp 4' has NaN"),
     ):
         with pytest.raises(MurineError, match=message):

@@ -117,7 +117,7 @@ def test_curves_are_those_of_the_pairs(neurons, choice, tmp_path, monkeypatch):
     outcome = matching.run(choice, atlas)
     labels = neurons.labels(["area"])
     (_, columns, role), names = drawn(monkeypatch, "pairs_figure", matching, outcome, atlas, labels)
-    assert names == ["pairs-mouse-twice-own-40x40", "r-mouse-twice-own-40x40"]
+    assert names == ["pairs-mouse-twice-as-built-40x40", "r-mouse-twice-as-built-40x40"]
     assert role == "trained"
     rows = atlas.read_units("matches", outcome.tasks[0])
     chosen = rows.loc[rows.groupby("neuroid_id").r_train.idxmax()].set_index("neuroid_id")
@@ -144,7 +144,7 @@ def test_maps_are_those_of_the_pairs(neurons, choice, tmp_path, monkeypatch):
     outcome = comparison.run(choice, atlas)
     labels = neurons.labels(["area", "cell_class"])
     (_, sites, headings), names = drawn(monkeypatch, "maps_figure", comparison, outcome, atlas, labels)
-    assert names[0] == "maps-mouse-twice-own-40x40-9-centred-activation-l2"
+    assert names[0] == "maps-mouse-twice-as-built-40x40-9-centred-activation-l2"
     rows = with_labels(atlas.read_units("maps", outcome.tasks[0]), labels).set_index("neuroid_id")
     images = neurons.images
     own = normalised(response_weighted(neurons.recording.mean(), stimulus_maps(images, 9), centred=True))

@@ -143,7 +143,7 @@ class TwoWay:
     def parts(self) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
         """Variances over stimuli alone and over subjects alone, made up for small numbers as in `dual_variance`."""
         a, b = (n / (n - 1) for n in self.sizes)
-        return a * _variance(self.stimuli), b * _variance(self.subjects)
+        return np.asarray(a * _variance(self.stimuli)), np.asarray(b * _variance(self.subjects))
 
     def corrected(self, at_least: Float[np.ndarray, "..."] | float = 0.0) -> Float[np.ndarray, "n_draws ..."]:
         """The draws over both, drawn together around their mean until they have the corrected variance.
