@@ -389,7 +389,7 @@ def test_ctrl_c_ends_it_in_words(terminals, places, name, presses):
     assert ran.text.replace("\n", "").endswith(STOPPED)
 
 
-@pytest.mark.parametrize("module", ["murine.cli.application", "typer", "torch"])
+@pytest.mark.parametrize("module", ["murine.cli.application", "typer", "murine.atlas.sweep"])
 def test_ctrl_c_while_modules_are_imported(tmp_path, module):
     """From the first line of murine on; before that it is Python that is stopped."""
     code = f"""
