@@ -149,7 +149,7 @@ def mine(tmp_path) -> Mine:
 
 
 def refused(ran: Ran, *parts: str, noted: bool = False) -> None:
-    """One message, exit code 2, no traceback; ``noted`` where networks failed: exit code 1, and their count before it."""
+    """One message, exit code 2, no traceback; ``noted`` where networks failed: exit code 1, their count before it."""
     assert ran.code == (1 if noted else 2), (ran.out, ran.err)
     assert ran.out == ""
     assert "Traceback" not in ran.err
