@@ -399,7 +399,7 @@ def test_an_interruption_is_passed_on():
 
 def test_another_size_is_named_only_where_it_works():
     fits = nn.Sequential(conv(), nn.Flatten(), nn.Linear(4 * 112 * 112, 3))
-    with pytest.raises(MurineError, match=r"shapes cannot be multiplied .*'2'\. Images of 224 x 224 .* 224x224\.$"):
+    with pytest.raises(MurineError, match=r"shapes cannot be multiplied .*'2'\. It does take images of 224 x 224: .* 224x224\.$"):
         capture(fits, images())
     fits = nn.Sequential(conv(), nn.Flatten(), nn.Linear(4 * 4 * 6, 3))
     fits.default_cfg = {"input_size": (3, 8, 12)}
@@ -415,5 +415,5 @@ def test_another_size_is_named_only_where_it_works():
 
 def test_weights_of_few_digits_are_named():
     net = nn.Sequential(conv(), nn.Linear(3, 3)).half()
-    with pytest.raises(MurineError, match=r"Its weights are float16, and so were the images\.$"):
+    with pytest.raises(MurineError, match=r"Its weights are float16, so the images were converted to float16\.$"):
         capture(net, images())

@@ -49,11 +49,15 @@ def refusal(
             "a state between passes that has to be reset in its forward function."
         )
     if images.dtype != torch.float32:
-        text += f" Its weights are {str(images.dtype).removeprefix('torch.')}, and so were the images."
+        text += f" Its weights are {_name(images.dtype)}, so the images were converted to {_name(images.dtype)}."
     size = _size_that_works(module, images)
     if size:
-        text += f" Images of {size[0]} x {size[1]} it takes: give --input-size {size[0]}x{size[1]}."
+        text += f" It does take images of {size[0]} x {size[1]}: give --input-size {size[0]}x{size[1]}."
     return MurineError(text)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _place(error: BaseException, modules: Mapping[str, nn.Module]) -> str:
