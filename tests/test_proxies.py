@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx2
 import pytest
 
-from murine.download import proxies, proxy_of, proxy_trouble
+from murine.download import Bucket, Remote, Transfer, fetch, proxies, proxy_of, proxy_trouble
+from murine.errors import MurineError
 
 HTTP = "http://127.0.0.1:9"
 
@@ -102,3 +105,51 @@ def test_weights_that_cannot_be_fetched_name_the_variable(tmp_path):
         assert f"{variable} " in line
         assert value in line
         assert "@random:0" in line
+
+
+def test_listings_and_fetches_name_the_variable_at_once(only, bucket, tmp_path):
+    """No second attempt: waiting changes nothing."""
+    only(HTTP_PROXY="nonsense://me:secret@proxy")
+    with pytest.raises(MurineError, match="HTTP_PROXY names a proxy of an unknown kind") as refused:
+        Bucket(bucket.name, endpoint=bucket.endpoint).objects("", pause=60)
+    assert "secret" not in str(refused.value)
+    (outcome,) = fetch([Transfer(Remote(f"{bucket.endpoint}/a"), tmp_path / "a")], pause=60)
+    assert outcome.state == "failed"
+    assert "HTTP_PROXY names a proxy of an unknown kind" in outcome.reason
+
+
+def test_a_proxy_that_does_not_answer_is_named(only, bucket):
+    only(ALL_PROXY="http://127.0.0.1:1")
+    with pytest.raises(MurineError, match=r"no connection: .*ALL_PROXY, 'http://127\.0\.0\.1:1'"):
+        Bucket(bucket.name, endpoint=bucket.endpoint).objects("", retries=0)
+
+
+def test_a_proxy_that_works_is_used(only):
+    """A proxy of one answer: it is asked for the whole address."""
+    asked = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            body = b"<ListBucketResult><Contents><Key>a</Key><Size>3</Size></Contents></ListBucketResult>"
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        only(HTTP_PROXY=f"127.0.0.1:{server.server_port}")
+        (remote,) = Bucket("public", endpoint="http://nowhere.invalid").objects("")
+        server.shutdown()
+    assert remote.key == "a"
+    assert asked == ["http://nowhere.invalid/public/?list-type=2&prefix="]
+
+
+def test_certificates_that_are_not_there_are_named(monkeypatch, bucket, tmp_path):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(MurineError, match=r"certificates cannot be read .*SSL_CERT_FILE='.*none\.pem'"):
+        Bucket(bucket.name, endpoint=bucket.endpoint).objects("")

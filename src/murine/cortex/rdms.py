@@ -15,6 +15,7 @@ from murine.cortex.recording import Site
 from murine.errors import MurineError, some
 from murine.files import appearing
 from murine.labels import as_labels
+from murine.masks import unmasked
 
 #: Two entries of a matrix that should be equal may differ by so much, over its largest entry: what rounding to float32
 #: leaves, whatever type the matrix has by now. What rounding to float64 leaves is less than the second number; such a
@@ -55,7 +56,7 @@ class NeuralRDMs:
 
     def __post_init__(self) -> None:
         for field in ("matrices", "reliability", "reliability_sem"):
-            object.__setattr__(self, field, _unmasked(getattr(self, field)))
+            object.__setattr__(self, field, unmasked(getattr(self, field)).astype(np.float64, copy=False))
         object.__setattr__(self, "stimulus_ids", as_labels(self.stimulus_ids, f"stimulus ids of {self.name!r}"))
         shape = (len(self.sites), len(self.stimulus_ids), len(self.stimulus_ids))
         if self.matrices.shape != shape:
@@ -135,10 +136,3 @@ class NeuralRDMs:
             total.update(site.name.encode() + np.ascontiguousarray(matrix[np.ix_(order, order)]).tobytes())
         total.update(self.reliability.tobytes() + self.reliability_sem.tobytes())
         return total.hexdigest()
-
-
-def _unmasked(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Return an array as float64, NaN where it was masked."""
-    if np.ma.isMaskedArray(values):
-        return np.ma.filled(np.ma.asarray(values).astype(np.float64), np.nan)
-    return np.asarray(values, dtype=np.float64)
