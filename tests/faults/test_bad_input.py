@@ -276,7 +276,11 @@ def test_files_of_factories(murine, mine):
 
 @pytest.mark.parametrize(
     ("factory", "flag"),
-    [("with_nan", "not finite"), ("constant", "constant within images"), ("same", "same for all images")],
+    [
+        ("with_nan", "not finite"),
+        ("constant", "constant within images"),
+        ("same", "depends on the other images of the batch"),
+    ],
 )
 def test_a_layer_without_information_is_flagged_and_the_rest_scored(murine, mine, factory, flag):
     ran = murine("score", f"{mine.nets}:{factory}", *mine.options("--format", "json"))
@@ -428,7 +432,7 @@ def test_options_that_are_not_understood(murine, mine):
     }
     for options, parts in cases.items():
         refused(murine("score", "pixels", "gabor", *mine.options(*options)), *parts)
-    ran = murine("score", "pixels", *mine.options("--layers", "nolayer"))
+    ran = murine("score", f"{mine.nets}:good", *mine.options("--layers", "nolayer"))
     refused(ran, "no module matches 'nolayer'", "--layers all", noted=True)
     for options in (("--bootstraps", "1"), ("--seed", "-1"), ("--format", "xml"), ("--jobs", "0"), ("--nonsense",)):
         ran = murine("score", "pixels", *mine.options(*options))

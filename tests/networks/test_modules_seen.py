@@ -399,7 +399,8 @@ def test_an_interruption_is_passed_on():
 
 def test_another_size_is_named_only_where_it_works():
     fits = nn.Sequential(conv(), nn.Flatten(), nn.Linear(4 * 112 * 112, 3))
-    with pytest.raises(MurineError, match=r"shapes cannot be multiplied .*'2'\. It does take images of 224 x 224: .* 224x224\.$"):
+    told = r"shapes cannot be multiplied .*'2'\. It does take images of 224 x 224: .* 224x224\.$"
+    with pytest.raises(MurineError, match=told):
         capture(fits, images())
     fits = nn.Sequential(conv(), nn.Flatten(), nn.Linear(4 * 4 * 6, 3))
     fits.default_cfg = {"input_size": (3, 8, 12)}

@@ -118,7 +118,7 @@ def test_curves_are_those_of_the_pairs(neurons, choice, tmp_path, monkeypatch):
     labels = neurons.labels(["area"])
     (_, columns, role), names = drawn(monkeypatch, "pairs_figure", matching, outcome, atlas, labels)
     assert names == ["pairs-mouse-twice-as-built-40x40", "r-mouse-twice-as-built-40x40"]
-    assert role == "trained"
+    assert role == "as built"
     rows = atlas.read_units("matches", outcome.tasks[0])
     chosen = rows.loc[rows.groupby("neuroid_id").r_train.idxmax()].set_index("neuroid_id")
     even = dict(zip(neurons.recording["neuroid_id"], neurons.recording.odd_even()[1], strict=True))
