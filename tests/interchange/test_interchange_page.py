@@ -41,7 +41,7 @@ def test_the_code_and_commands_of_the_page(tmp_path, monkeypatch, capsys):
     mouse = names["mouse"]
     mouse.write("mouse.nc")
     commands = [shlex.split(line, comments=True) for line in blocks("console")[0].strip().splitlines()]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         monkeypatch.setattr(sys, "argv", command)
         with pytest.raises(SystemExit) as end:
