@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from murine.cli import main
 from murine.cortex.recording import Recording
@@ -40,6 +41,10 @@ def test_the_code_and_commands_of_the_page(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "mouse_assembly.nc").exists()
     mouse = names["mouse"]
     mouse.write("mouse.nc")
+    Path("images").mkdir()
+    stimuli = names["cortex"].stimuli
+    for stimulus, image in zip(stimuli.ids, stimuli.images, strict=True):
+        Image.fromarray(image).save(f"images/{stimulus}.png")
     commands = [shlex.split(line, comments=True) for line in blocks("console")[0].strip().splitlines()]
     assert len(commands) == 4
     for command in commands:
