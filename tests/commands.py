@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+import sys
 from typing import NamedTuple
+
+import pytest
 
 
 class Ran(NamedTuple):
@@ -26,3 +30,23 @@ class Ran(NamedTuple):
 def without_progress(err: str) -> str:
     """Without lines that end with how long the work took so far: ``murine: networks 1/3, pixels: done (2 s)``."""
     return re.sub(r"^murine: .* \([\d.]+ (s|min|h)\)\n", "", err, flags=re.MULTILINE)
+
+
+def run_here(*arguments: object) -> int:
+    """Run a command in this process, through the same `main` as the installed script; return its exit code.
+
+    What it does to logging is undone: ``--quiet`` would silence all tests that follow.
+    """
+    from murine.cli import main
+
+    log = logging.getLogger("murine")
+    handlers, level = log.handlers[:], log.level
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["murine", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else int(end.code is not None)
+        finally:
+            log.handlers, log.level = handlers, level
+    return 0

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jaxtyping
 import pytest
 
-from commands import Ran
+from commands import Ran, run_here
 from public_bucket import BucketServer, PublicBucket, bucket_server
 
 # Before murine is imported: every function checks the types, shapes and dtypes in its annotations.
@@ -84,26 +82,15 @@ def bucket(server_of_buckets: BucketServer) -> PublicBucket:
 
 
 @pytest.fixture
-def murine(monkeypatch, capsys) -> Iterator[Callable[..., Ran]]:
+def murine(monkeypatch, capsys) -> Callable[..., Ran]:
     """Run a command in this process, through the same `main` as the installed script.
 
     Networks run in this process, too: a process of their own takes seconds to start (`tests/faults/test_networks.py`).
     """
-    from murine.cli import main
-
     monkeypatch.setenv("MURINE_IN_PROCESS", "1")
 
     def run(*arguments: object) -> Ran:
-        monkeypatch.setattr(sys, "argv", ["murine", *map(str, arguments)])
         capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return Ran(code, *capsys.readouterr())
+        return Ran(run_here(*arguments), *capsys.readouterr())
 
-    log = logging.getLogger("murine")
-    before = (list(log.handlers), log.level)
-    yield run
-    log.handlers, log.level = before[0], before[1]
+    return run

@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from commands import without_progress
-from murine.cli import main
+from commands import run_here, without_progress
 from murine.cortex.recording import Recording
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -30,11 +29,7 @@ COMMANDS = ("demo", "score", "results", "report", "models", "data list", "data s
 def atlas(tmp_path_factory) -> Path:
     """The three controls against the simulated cortex, scored once."""
     folder = tmp_path_factory.mktemp("cli") / "atlas"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["murine", "score", "pixels", "gabor", "neurn", *FEW, "--atlas", str(folder), "-q"])
-        with pytest.raises(SystemExit) as end:
-            main()
-    assert end.value.code in (0, None)
+    assert run_here("score", "pixels", "gabor", "neurn", *FEW, "--atlas", folder, "-q") == 0
     return folder
 
 

@@ -208,7 +208,7 @@ def test_rows_are_exported(murine, folder, own, tmp_path):
     conv = table[table.layer == "0"]
     assert conv.assigned_unit.is_unique
     assert (conv.n_units == 5 * 10 * 10).all()
-    assert (table.role == np.where(table.network == "pixels", "control", "trained")).all()
+    assert (table.role == np.where(table.network == "pixels", "control", "as built")).all()
     assert table.input_size.unique().tolist() == ["32x32", "64x64"]
     refused = murine(*base, "--rows", tmp_path / "rows.xlsx")
     assert refused.code == 2
@@ -220,7 +220,7 @@ def test_pictures_are_drawn(murine, folder, own, tmp_path):
     base = (*base, "--select", "area=SIMl")
     assert murine("match", *base)[0::2] == (0, "")
     assert murine("maps", *base, "--centred", "--side", 14)[0::2] == (0, "")
-    name = "mouse-conv-own-32x32"
+    name = "mouse-conv-as-built-32x32"
     kinds = (
         f"pairs-{name}",
         f"r-{name}",

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from allen_bucket import SmallBucket, filled
-from murine.cli import main
+from commands import run_here
 from murine.cortex.simulated import simulate
 from murine.scenes import synthetic_scenes
 from terminal import LARGE, SMALL, Terminals
@@ -182,7 +182,7 @@ COMMANDS = {
     ),
     "domains fetch": Command(
         "domains fetch svhn --mirror {mirror}",
-        r"all files .* MB",
+        r"all files .* (bytes|MB)",
         r"all files, 4\.0 MB",
         "svhn: 1 files in",
         ONE_FILE,
@@ -229,11 +229,7 @@ def desk(tmp_path_factory) -> Path:
                 Image.fromarray(picture.astype(np.uint8)).save(desk / name / label / f"{i}.png")
     networks = [f"{desk}/nets.py:{name}@random:0" for name in ("short", "middle", "long", "pooled", "wide")]
     run = ["score", *networks, "--no-controls", *filled_in(f"{MINE} {FEW}", desk=desk), "--atlas", f"{desk}/atlas"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["murine", *run, "-q"])
-        with pytest.raises(SystemExit) as end:
-            main()
-    assert not end.value.code
+    assert run_here(*run, "-q") == 0
     return desk
 
 
@@ -246,11 +242,7 @@ def allen(server_of_buckets, tmp_path_factory) -> SmallBucket:
 def fetched(desk, allen) -> Path:
     """Two sessions in a cache."""
     run = ["data", "fetch", "allen", "--area", "VISp", "--limit", "2", "--yes", "--cache", f"{desk}/cache"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["murine", *run, "--endpoint", allen.public.endpoint, "-q"])
-        with pytest.raises(SystemExit) as end:
-            main()
-    assert not end.value.code
+    assert run_here(*run, "--endpoint", allen.public.endpoint, "-q") == 0
     return desk / "cache"
 
 

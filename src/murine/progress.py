@@ -179,6 +179,8 @@ class _ScreenBar(Bar):
                 return
             self._count += n
             self._bars.advance(self._bar, n)
+            if done:  # a step worth a name is worth being seen, however soon the next one ends
+                self._bars.refresh()
             # Bytes may turn out to be wrong and be fetched again, so the last one is not the end.
             if not self._of_bytes and self._total is not None and self._count >= self._total:
                 self.close()
