@@ -20,7 +20,11 @@ from typing import NoReturn
 GRACE = 3.0
 
 _STOPPED = "murine: stopped. What was finished is kept; the same command goes on from there."
-_SHOW_CURSOR = "\x1b[?25h"  # bars hide it
+#: Takes the line of a bar away, and shows the cursor that bars hide.
+_CLEAN = "\r\x1b[K\x1b[?25h"
+
+#: Seconds after which Ctrl-C is passed on once more where it had no effect.
+_AGAIN = 0.1
 
 
 def main() -> NoReturn:
@@ -177,9 +181,18 @@ class _CtrlC:
         # The number of every signal arrives here at once, also while the main thread is in a long call.
         while (signals := os.read(self._reading, 64)) and signal.SIGINT not in signals:
             pass
-        os.close(self._reading)
-        if signals:
-            time.sleep(GRACE)
-            if not self._told:
-                _tell(_SHOW_CURSOR + _STOPPED if sys.stderr.isatty() else _STOPPED)
-            os._exit(130)
+        if not signals:
+            os.close(self._reading)
+            return
+        end = time.monotonic() + GRACE
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(_AGAIN, left))
+            if not self.pressed and hasattr(signal, "pthread_kill"):
+                # It came just before a call began to wait, and did not end the waiting: another one does.
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        if not self._told:
+            terminal = sys.__stderr__  # not what bars make of it: they would be drawn once more below
+            clean = _CLEAN if terminal is not None and terminal.isatty() else ""
+            with suppress(OSError, ValueError):
+                print(clean + _STOPPED, file=terminal, flush=True)
+        os._exit(130)
