@@ -243,6 +243,7 @@ _COLUMNS: dict[str, str] = {
     **dict.fromkeys(("ceiled", "ceiled_low", "ceiled_high"), "float64"),
     "above_ceiling": "bool",
     **dict.fromkeys(("p_value", "p_best", "p_adjusted", "optimism"), "float64"),
+    **dict.fromkeys(("layer_share",), "float64"),
     "chosen": "string",
     **dict.fromkeys(("n_bootstraps", "n_permutations", "seed"), "int32"),
     "over": "string",

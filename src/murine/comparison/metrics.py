@@ -58,22 +58,22 @@ class Metric(ABC):
     over_pairs
         True where a score is a mean over pairs of stimuli, so that its draws are to be corrected by
         `murine.comparison.inference.pair_corrected`.
-    predicts
-        True where what is compared of a layer are matrices with a row for the prediction of each stimulus, so that a
-        layer may be chosen for each stimulus by itself.
     of_neurons
         True where single neurons are compared, which matrices do not have.
     min_stimuli
         Fewer than this cannot be scored.
+    n_splits
+        Random splits of the stimuli for held-out scores (`murine.comparison.held_out`), where the usual number would
+        take minutes; 0 for the usual number.
     """
 
     scale: str
     costly_permutations: bool = False
     combines_layers: ClassVar[bool] = False
     over_pairs: bool = False
-    predicts: ClassVar[bool] = False
     of_neurons: ClassVar[bool] = False
     min_stimuli: int = MIN_STIMULI
+    n_splits: ClassVar[int] = 0
 
     @abstractmethod
     def of_layers(self, layers: Sequence[LayerKernel], targets: Targets) -> Stack:
@@ -319,8 +319,6 @@ class Ridge(Encoding):
         that says nothing has 0 in the mean (`murine.comparison.chance`). Conwell et al. do neither; what a layer has by
         chance is then anywhere from -0.2 to 0.05.
     """
-
-    predicts = True
 
     def __init__(self, from_zero: bool) -> None:
         self._from_zero = from_zero
