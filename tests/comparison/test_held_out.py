@@ -1,144 +1,110 @@
-"""Nested choice of a layer: constructed scores, and what it removes on random layers."""
+"""Held-out scores: what they remove on random layers, and that they keep what is there."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from murine.comparison.choice import best_layer, choose, chosen_predictions, fold_scores
-from murine.comparison.inference import folds
-from murine.comparison.rdm import pearson_rdm, upper, zscore
-from murine.comparison.rsa import comparisons
-from murine.cortex.simulated import SimulatedCortex, simulate
-from murine.errors import MurineError
+from murine.comparison.held_out import MIN_HALF, Choices, choose, random_splits
+from murine.comparison.layer_selection import best_layer
+from murine.comparison.metrics import Metric, metrics
+from murine.comparison.targets import Targets, targets_of
+from murine.cortex.recording import Recording
+from murine.networks.kernel import LayerKernel
+
+N_STIMULI, N_LAYERS = 60, 100
 
 
-def test_best_layers():
+def random_layers(seed: int, n: int = N_LAYERS) -> list[LayerKernel]:
+    rng = np.random.default_rng([seed, 300])
+    return [LayerKernel.of(rng.normal(size=(N_STIMULI, 15))) for _ in range(n)]
+
+
+def random_targets(seed: int, n_sites: int = 2) -> tuple[Targets, list[np.ndarray]]:
+    """Sites of 20 neurons, and their true responses."""
+    rng = np.random.default_rng([seed, 7])
+    truth = rng.normal(size=(20 * n_sites, N_STIMULI))
+    trials = truth[:, :, None] + rng.normal(size=(*truth.shape, 4))
+    areas = np.repeat([f"area {s}" for s in range(n_sites)], 20)
+    neuroid = {"neuroid_id": [f"n{i:03d}" for i in range(len(trials))], "area": areas}
+    recording = Recording.from_arrays(trials, neuroid, {"stimulus_id": [f"s{i:02d}" for i in range(N_STIMULI)]})
+    return targets_of(recording, n_splits=2), list(truth.reshape(n_sites, 20, -1))
+
+
+def scored(metric: Metric, layers: list[LayerKernel], targets: Targets, seed: int) -> tuple[np.ndarray, Choices]:
+    splits = random_splits(metric, targets, 10, seed)
+    assert splits is not None
+    stack, defined = metric.prepare(layers, targets)
+    return metric.score(stack, metric.of_sites(targets)), choose(metric, layers, stack, defined, splits)
+
+
+def test_best_layers() -> None:
     scores = np.array([[0.1, np.nan, np.nan], [0.5, 0.2, np.nan], [0.5, -0.3, np.nan]])
     assert best_layer(scores).tolist() == [1, 1, -1]
     assert best_layer(np.stack([scores, scores[::-1]])).tolist() == [[1, 1, -1], [0, 1, -1]]
     assert best_layer(np.empty((0, 2))).tolist() == [-1, -1]
 
 
-def test_scores_of_chosen_layers():
-    train = np.array([[[0.9], [0.1]], [[0.2], [0.8]]])
-    test = np.array([[[0.3], [0.46]], [[0.6], [0.4]]])
-    choice = choose(train, test)
-    assert choice.layers.tolist() == [[0], [1]]
-    assert choice.nested[0] == pytest.approx((0.3 + 0.4) / 2)
-    assert choice.naive_layer.tolist() == [0]
-    assert choice.naive[0] == pytest.approx(0.45)
-    assert choice.optimism[0] == pytest.approx(0.1)
-
-
-def test_draws_keep_the_chosen_layers():
-    rng = np.random.default_rng(0)
-    train, test = rng.normal(size=(2, 3, 7, 4))
-    draws = test + rng.normal(size=(500, 3, 7, 4))
-    choice = choose(train, test)
-    nested, naive = choice.resampled(draws)
-    for site in range(4):
-        own = [draws[:, fold, choice.layers[fold, site], site] for fold in range(3)]
-        np.testing.assert_allclose(nested[:, site], np.mean(own, axis=0))
-        np.testing.assert_allclose(naive[:, site], draws[:, :, choice.naive_layer[site], site].mean(axis=1))
-    low, high = choice.optimism_interval(draws)
-    np.testing.assert_allclose([low, high], np.quantile(naive - nested, [0.025, 0.975], axis=0))
-    np.testing.assert_allclose(choice.optimism, choice.naive - choice.nested)
-
-
-def test_layers_and_sites_without_scores(unchecked):
-    train, test = np.random.default_rng(0).normal(size=(2, 2, 3, 3))
-    train[:, :, 1] = np.nan  # no layer can be chosen for a site
-    test[:, best_layer(train)[0, 2], 2] = np.nan  # the chosen layer has no score on the other part
-    choice = choose(train, test)
-    assert np.isnan(choice.nested).tolist() == [False, True, True]
-    assert choice.layers[:, 1].tolist() == [-1, -1]
-    assert np.isfinite(choice.naive).all()
-    assert np.isnan(choose(train[:, :0], test[:, :0]).nested).all()
-    with pytest.raises(MurineError, match=r"shape \(2, 3, 3\), those to report \(2, 2, 3\)"):
-        choose(train, test[:, :2])
-
-
-def test_predictions_of_the_layer_chosen_in_each_fold():
-    rng = np.random.default_rng(0)
-    predictions, parts = rng.normal(size=(5, 23, 4)), folds(23, 3, 0)
-    layers = rng.integers(5, size=(3, 4))
-    layers[1, 2] = -1
-    out = chosen_predictions(layers, predictions, parts)
-    for k, fold in enumerate(parts):
-        for site in range(4):
-            expected = predictions[layers[k, site], fold, site] if layers[k, site] >= 0 else np.full(len(fold), np.nan)
-            np.testing.assert_array_equal(out[fold, site], expected)
-    for wrong in (parts[:2], [parts[0], parts[1], parts[1]]):
-        with pytest.raises(MurineError, match="expected every stimulus in one of them"):
-            chosen_predictions(layers, predictions, wrong)
-
-
-def test_fold_scores_are_those_of_selected_stimuli():
-    rng = np.random.default_rng(0)
-    layers, sites = (np.stack([pearson_rdm(rng.normal(size=(24, 9))) for _ in range(n)]) for n in (3, 2))
-    parts = folds(24, 3, 1)
-    train, test = fold_scores(layers, sites, parts, comparisons["rsa-pearson"].score)
-    for k, fold in enumerate(parts):
-        rest = [i for i in range(24) if i not in fold]
-        for scores, members in ((train, rest), (test, fold)):
-            vectors = [[upper(rdm[np.ix_(members, members)]) for rdm in rdms] for rdms in (layers, sites)]
-            expected = [[np.corrcoef(a, b)[0, 1] for b in vectors[1]] for a in vectors[0]]
-            np.testing.assert_allclose(scores[k], expected)
-    with pytest.raises(MurineError, match="a fold with 3 stimuli is too small"):
-        fold_scores(layers, sites, folds(24, 8, 0), comparisons["rsa-pearson"].score)
-
-
-N_LAYERS, N_STIMULI = 300, 60
-
-
-@pytest.fixture(scope="module")
-def cortex() -> SimulatedCortex:
-    return simulate(n_neuroids=40, n_repetitions=10, reliability=0.6)
-
-
-def random_layers(seed: int) -> np.ndarray:
-    rng = np.random.default_rng([seed, 300])
-    return np.stack([pearson_rdm(rng.normal(size=(N_STIMULI, 15))) for _ in range(N_LAYERS)])
-
-
-def test_nested_choice_removes_the_optimism_of_the_best_of_300_random_layers(cortex: SimulatedCortex) -> None:
-    """Layers of random features, sites of a simulated cortex: every true score is zero.
-
-    Choosing within the training stimuli leaves nothing; choosing on odd repetitions leaves what the random layers have
-    in common with the reliable responses to these very images."""
-    score = comparisons["rsa-pearson"].score
+@pytest.mark.parametrize(("name", "n_seeds"), [("rsa-pearson", 20), ("cka-debiased", 4), ("ridge", 4)])
+def test_the_best_of_many_random_layers_has_the_score_of_a_random_layer(name: str, n_seeds: int) -> None:
+    """Every layer is random: on new stimuli the best one scores as all of them do in the mean."""
     rows = []
-    for seed in range(40):
-        recording = cortex.redraw(seed).recording
-        shown = np.random.default_rng(seed).permutation(recording.n_stimuli)[:N_STIMULI]
-        sites = {}
-        for split, repetitions in (("all", slice(None)), ("odd", slice(0, None, 2)), ("even", slice(1, None, 2))):
-            means = recording.mean(repetitions)[:, shown]
-            areas = [means[recording["area"] == area] for area in ("SIMp", "SIMl", "SIMam")]
-            sites[split] = np.stack([pearson_rdm(np.ascontiguousarray(zscore(x).T)) for x in areas])
-        layers = random_layers(seed)
-        by_stimuli = choose(*fold_scores(layers, sites["all"], folds(N_STIMULI, 2, seed), score))
-        odd, even = (score(upper(layers), upper(sites[split])) for split in ("odd", "even"))
-        by_repetitions = choose(np.stack([odd, even]), np.stack([even, odd]))
-        rows.append(
-            [x.mean() for x in (by_stimuli.naive, by_stimuli.nested, by_repetitions.naive, by_repetitions.nested)]
-        )
-    mean, error = np.mean(rows, axis=0), np.std(rows, axis=0, ddof=1) / np.sqrt(len(rows))
-    naive, nested, naive_repetitions, nested_repetitions = mean
-    assert naive > 0.05
-    assert abs(nested) < 3 * error[1] < 0.02
-    assert naive_repetitions > nested_repetitions > 5 * error[3]
+    for seed in range(n_seeds):
+        targets, _ = random_targets(seed)
+        scores, choices = scored(metrics[name], random_layers(seed), targets, seed)
+        rows.append([scores.max(axis=0).mean(), choices.scores(scores).mean(), scores.mean()])
+    naive, held_out, typical = np.transpose(rows)
+    error = (held_out - typical).std(ddof=1) / np.sqrt(n_seeds)
+    assert naive.mean() - typical.mean() > 0.03
+    assert abs(held_out.mean() - typical.mean()) < 3 * error < 0.03
 
 
-def test_nested_choice_finds_the_layer_there_is(cortex: SimulatedCortex) -> None:
-    """One layer is the population itself, among random ones: no optimism, and no loss, from choosing it."""
-    mine = cortex.recording["area"] == "SIMl"
-    means = cortex.recording.mean()[mine][:, :N_STIMULI]
-    truth = pearson_rdm(np.ascontiguousarray(zscore(cortex.true_responses[mine][:, :N_STIMULI]).T))
-    site = pearson_rdm(np.ascontiguousarray(zscore(means).T))[None]
-    layers = np.concatenate([random_layers(0), truth[None]])
-    choice = choose(*fold_scores(layers, site, folds(N_STIMULI, 2, 0), comparisons["rsa-pearson"].score))
-    assert (choice.layers == N_LAYERS).all()
-    assert choice.optimism[0] == 0
-    assert choice.nested[0] > 0.5
+def test_the_layer_there_is_is_chosen_by_every_half() -> None:
+    """One layer is the population itself, among random ones: nothing is lost by choosing it."""
+    targets, truth = random_targets(0)
+    layers = [*random_layers(0), LayerKernel.of(np.ascontiguousarray(truth[1].T))]
+    scores, choices = scored(metrics["rsa-pearson"], layers, targets, 0)
+    assert (choices.layers[:, :, 1] == N_LAYERS).all()
+    assert choices.scores(scores)[1] == scores[-1, 1] > 0.5
+    assert choices.ranked[0][:, 1].tolist() == [N_LAYERS, -1]
+    assert choices.ranked[1][1] == 1
+
+
+def test_layers_without_a_score_in_some_half_are_not_chosen() -> None:
+    targets, truth = random_targets(0)
+    flat = np.ones((N_STIMULI, 8))
+    flat[:2] = np.random.default_rng(0).normal(size=(2, 8))
+    layers = [LayerKernel.of(flat), LayerKernel.of(np.full((N_STIMULI, 8), np.nan))]
+    scores, choices = scored(metrics["rsa-pearson"], layers, targets, 0)
+    assert (choices.layers == -1).all()
+    assert np.isnan(choices.scores(scores)).all()
+    assert choices.ranked[0].tolist() == [[-1, -1], [-1, -1]]
+
+
+def test_few_stimuli_and_metrics_that_combine_layers_choose_nothing() -> None:
+    targets, _ = random_targets(0)
+    few = targets.select(np.arange(2 * MIN_HALF - 1))
+    assert random_splits(metrics["rsa-pearson"], few, 10, 0) is None
+    assert random_splits(metrics["rsa-pearson"], targets.select(np.arange(2 * MIN_HALF)), 10, 0) is not None
+    assert random_splits(metrics["rsa-reweighted"], targets, 10, 0) is None
+
+
+def test_random_splits_are_what_is_left_of_chance() -> None:
+    """Two seeds differ by about what the draws over splits say, and both choose halves of all stimuli."""
+    targets, _ = random_targets(3)
+    layers, metric = random_layers(3), metrics["rsa-pearson"]
+    found, spread = [], []
+    for seed in range(25):
+        splits = random_splits(metric, targets, 400, seed)
+        assert splits is not None
+        stack, defined = metric.prepare(layers, targets)
+        scores = metric.score(stack, metric.of_sites(targets))
+        choices = choose(metric, layers, stack, defined, splits)
+        found.append(choices.scores(scores))
+        draws = choices.mixed(np.broadcast_to(scores, (400, *scores.shape)), splits.drawn)
+        left = choices.mixed(np.broadcast_to(scores, (N_STIMULI, *scores.shape)), splits.left_out)
+        spread.append([draws.std(axis=0), np.sqrt((N_STIMULI - 1) * left.var(axis=0))])
+    observed = np.std(found, axis=0, ddof=1)
+    for expected in np.sqrt(np.mean(np.square(spread), axis=0)):
+        assert (0.5 < observed / expected).all()
+        assert (observed / expected < 2).all()

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from murine.comparison.layer_selection import best_layer
-from murine.comparison.metrics import Metric
+from murine.comparison.metrics import Metric, Stack
 from murine.comparison.targets import Targets
 from murine.networks.kernel import LayerKernel
 
@@ -187,21 +187,28 @@ class Choices:
         return pair, share
 
 
-def choose(metric: Metric, layers: Sequence[LayerKernel], splits: Splits) -> Choices:
+def choose(
+    metric: Metric,
+    layers: Sequence[LayerKernel],
+    stack: Stack,
+    defined: Bool[np.ndarray, " n_layers"],
+    splits: Splits,
+) -> Choices:
     """Choose each site's layer on every half of the stimuli, and score it on the other half.
 
     Parameters
     ----------
     layers
         Kernels of all stimuli. A layer that has no score in some half, because it is constant there, is not chosen.
+    stack, defined
+        What the metric makes of them, and which layers have a score (`murine.comparison.metrics.Metric.prepare`).
     """
     n_sites = len(splits.halves[0][0].targets.sites)
     found = np.empty((len(splits.halves), 2, len(layers), n_sites))
     for k, pair in enumerate(splits.halves):
         for d, half in enumerate(pair):
-            stack, defined = metric.prepare([layer.select(half.members) for layer in layers], half.targets)
-            found[k, d] = np.where(defined[:, None], metric.score(stack, half.sites), np.nan)
-    found = np.where(np.isnan(found).any(axis=(0, 1)), np.nan, found)
+            found[k, d] = metric.score_within(layers, stack, half.members, half.targets, half.sites)
+    found = np.where(np.isnan(found).any(axis=(0, 1)) | ~defined[:, None], np.nan, found)
     chosen = best_layer(found)
     other = np.take_along_axis(found[:, ::-1], np.maximum(chosen, 0)[:, :, None], axis=2)[:, :, 0]
     return Choices(chosen, np.where(chosen < 0, np.nan, other).mean(axis=1), found.mean(axis=1))

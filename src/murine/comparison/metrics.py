@@ -24,7 +24,7 @@ from murine.comparison.inference import MIN_STIMULI, Counts, folds, relabelled_p
 from murine.comparison.influence import resampled_neurons, resampled_scores
 from murine.comparison.neuron_ceiling import for_mean, neuron_ceiling
 from murine.comparison.pls import COMPONENTS, FoldedLayers
-from murine.comparison.rdm import dissimilarities, n_stimuli_of, upper
+from murine.comparison.rdm import dissimilarities, n_stimuli_of, pairs_among, upper
 from murine.comparison.reweighted import reweight
 from murine.comparison.rsa import Draws, Relabellings, Scores
 from murine.comparison.targets import Population, Targets
@@ -120,6 +120,29 @@ class Metric(ABC):
         return np.where(mask, stack, self.stand_in(stack)), defined
 
 
+    def score_within(
+        self,
+        layers: Sequence[LayerKernel],
+        stack: Stack,
+        members: Int[np.ndarray, " n_members"],
+        targets: Targets,
+        sites: Any,
+    ) -> Scores:
+        """Compare every layer with every site for some of the stimuli; NaN where a layer is not defined there.
+
+        Parameters
+        ----------
+        layers, stack
+            Kernels of all stimuli, and what the metric makes of them.
+        members
+            Positions of the stimuli, ascending.
+        targets, sites
+            The sites for these stimuli, and what the metric makes of them.
+        """
+        own, defined = self.prepare([layer.select(members) for layer in layers], targets)
+        return np.where(defined[:, None], self.score(own, sites), np.nan)
+
+
 metrics: Registry[Metric] = Registry("metric")
 
 
@@ -144,6 +167,17 @@ class RDMMetric(Metric):
 
     def of_sites(self, targets: Targets) -> Any:
         return upper(targets.rdms)
+
+    def score_within(
+        self,
+        layers: Sequence[LayerKernel],
+        stack: Stack,
+        members: Int[np.ndarray, " n_members"],
+        targets: Targets,
+        sites: Any,
+    ) -> Scores:
+        # The dissimilarity of two stimuli does not depend on which others there are.
+        return self.score(stack[:, pairs_among(members, n_stimuli_of(stack.shape[1]))], sites)
 
     def stand_in(self, stack: Stack) -> np.ndarray:
         return np.arange(stack.shape[-1], dtype=np.float64)
