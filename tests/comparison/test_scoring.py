@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from scipy.stats import false_discovery_control, kendalltau, kstest, pearsonr, spearmanr
 
-from murine.comparison.chance import above_chance, chance_correlations
-from murine.comparison.encoding import centred_grams, loo_operators, ridge_loo
+from murine.comparison.held_out import N_SPLITS
 from murine.comparison.inference import (
     bootstrap_counts,
-    folds,
     interval,
     pair_corrected,
     permutations,
@@ -138,67 +138,84 @@ def test_the_generating_areas_are_found(rows):
     assert pick(rows, stimuli="all", split="all", layer="noise").p_value.min() > 1 / 40
 
 
-def halves(seed):
-    first, second = folds(N, 2, seed)
-    return [(first, second), (second, first)]
+def halves(yardstick):
+    """Members of both halves of every split."""
+    return [[half.members for half in pair] for pair in yardstick.parts["all"].splits.halves]
 
 
-def test_choices_can_be_recomputed(rows, features, targets):
-    """The nested score: chosen on one half of the stimuli, scored on the other, and the other way round."""
+def test_held_out_scores_can_be_recomputed(rows, features, targets, yardstick):
+    """Chosen on one half of the stimuli, scored on the other one, both ways, over many splits."""
+    assert len(halves(yardstick)) == N_SPLITS >= 50
+    for pair in halves(yardstick):
+        assert sorted(np.concatenate(pair)) == list(range(N))
     for s, site in enumerate(targets.sites):
         mine = pick(rows, stimuli="all", site=site.name)
         naive = pick(mine, chosen="naive").iloc[0]
-        assert naive.layer == pick(mine, split="all").set_index("layer").score.idxmax()
+        whole = pick(mine, split="all").set_index("layer").score
+        assert naive.layer == whole.idxmax()
 
         def score(name, members, s=s):
             own = upper(targets.rdms[s][np.ix_(members, members)])
             return pearsonr(upper(1 - np.corrcoef(features[name][members])), own).statistic
 
-        nested = pick(mine, chosen="nested").iloc[0]
-        best = [max(features, key=lambda name: score(name, train)) for train, _ in halves(SETTINGS.seed)]
-        assert [nested.layer, nested.other_layer] == best
-        found = [score(name, test) for name, (_, test) in zip(best, halves(SETTINGS.seed), strict=True)]
-        assert nested.score == pytest.approx(np.mean(found), abs=1e-10)
-        same = [np.mean([score(name, test) for _, test in halves(SETTINGS.seed)]) for name in features]
-        assert nested.optimism == pytest.approx(max(same) - nested.score, abs=1e-10)
+        scores = [[{name: score(name, members) for name in features} for members in p] for p in halves(yardstick)]
+        mean = {name: np.mean([[own[name] for own in pair] for pair in scores]) for name in features}
+        chosen, found = [], []
+        for pair in scores:
+            for here, other in (pair, pair[::-1]):
+                best = max(features, key=here.get)
+                chosen.append(best)
+                found.append(whole[best] + other[best] - mean[best])
+        held_out = pick(mine, chosen="nested").iloc[0]
+        assert held_out.score == pytest.approx(np.mean(found), abs=1e-10)
+        assert held_out.optimism == pytest.approx(naive.score - held_out.score, abs=1e-10)
+        counts = Counter(chosen).most_common()
+        assert held_out.layer == counts[0][0]
+        assert held_out.layer_share == pytest.approx(counts[0][1] / len(chosen))
+        assert (held_out.other_layer == "") == (len(counts) == 1)
+
+
+@pytest.mark.parametrize("metric", ["rsa-pearson", "rsa-spearman", "cka", "cka-debiased", "ridge", "pls-10"])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_one_layer_scores_as_on_all_stimuli_to_the_last_bit(metric, seed, features, targets):
+    one = [layer("noisy SIMl", features["noisy SIMl"])]
+    found = score_layers(one, Yardstick(targets, metric, settings=Settings(20, 9, seed)))
+    naive, held_out = (pick(found, chosen=chosen).set_index("site") for chosen in ("naive", "nested"))
+    for column in ("score", "low", "high", "ceiled", "ceiled_low", "ceiled_high", "p_value"):
+        assert (naive[column] == held_out[column]).all(), column
+    for site in naive.index:
+        np.testing.assert_array_equal(naive.draws[site], held_out.draws[site])
+    assert (held_out.optimism == 0).all()
+    assert (held_out.layer_share == 1).all()
 
 
 def test_a_layer_is_not_scored_on_the_stimuli_it_was_chosen_on(cortex, stimuli, targets):
-    """One layer knows one half of the stimuli, the other the other: whichever is chosen, it scores low elsewhere."""
+    """Layers that each know another half of the stimuli: whichever is chosen, it scores low on the others."""
     here = [cortex.recording.stimulus_ids.index(i) for i in stimuli.ids]
     truth = zscore(cortex.true_responses[cortex.recording["area"] == "SIMp"])[:, here].T
     rng = np.random.default_rng(1)
-    half_known = []
-    for known, other in halves(0):
-        x = truth.copy()
-        x[other] = x[rng.permutation(other)]
-        half_known.append(layer(f"knows {known[0]}", x))
     for metric in ("rsa-pearson", "ridge"):
-        found = score_layers(half_known, Yardstick(targets, metric, settings=Settings(20, 9, 0)))
-        nested = pick(found, site="SIMp", chosen="nested").iloc[0]
-        assert nested.layer != nested.other_layer
-        assert nested.score < 0.2
-        assert nested.optimism > 0.1
-        assert pick(found, site="SIMp", chosen="naive").score.item() > nested.score + 0.1
+        yardstick = Yardstick(targets, metric, settings=Settings(20, 9, 0))
+        half_known = []
+        for k, pair in enumerate(halves(yardstick)):
+            for d, other in enumerate(pair):
+                x = truth.copy()
+                x[other] = x[rng.permutation(other)]
+                half_known.append(layer(f"knows {k} {d}", x))
+        found = score_layers(half_known, yardstick)
+        held_out = pick(found, site="SIMp", chosen="nested").iloc[0]
+        assert held_out.layer != held_out.other_layer
+        assert held_out.score < 0.25
+        assert pick(found, site="SIMp", chosen="naive").score.item() > held_out.score + 0.1
 
 
-def test_layers_chosen_on_halves_predict_as_if_fitted_to_all_other_stimuli(layers, features, targets, cortex):
-    """Ridge: each half is predicted by the layer chosen on the other, from all stimuli but the predicted one."""
-    yardstick = Yardstick(targets, "ridge", settings=SETTINGS)
-    found = score_layers(layers, yardstick)
-    order = [cortex.recording.stimulus_ids.index(i) for i in targets.stimulus_ids]
-    for site in ("SIMp", "SIMl"):
-        nested = pick(found, site=site, chosen="nested").iloc[0]
-        responses = cortex.recording.mean()[cortex.recording["area"] == site][:, order]
-        predictions, operator = np.full(responses.shape, np.nan), np.full((N, N), np.nan)
-        for name, (_, test) in zip((nested.layer, nested.other_layer), halves(SETTINGS.seed), strict=True):
-            kernels = centred_grams([x.kernel for x in layers if x.name == name])
-            predictions[:, test] = ridge_loo(kernels[0], responses, relative=True)[:, test]
-            operator[test] = loo_operators(kernels, relative=True)[0, test]
-        r = [np.corrcoef(a, b)[0, 1] for a, b in zip(predictions, responses, strict=True)]
-        expected = above_chance(np.array([np.mean(r)]), chance_correlations(operator[None]))
-        assert nested.score == pytest.approx(expected.item(), abs=1e-5)
-        assert nested.low < nested.score < nested.high
+@pytest.mark.parametrize("metric", ["cka", "procrustes", "cka-debiased"])
+def test_held_out_scores_are_those_of_as_many_stimuli(metric, layers, targets):
+    """A metric that is higher for fewer stimuli is not higher held out: halves are compared with halves."""
+    found = score_layers(layers, Yardstick(targets, metric, settings=SETTINGS))
+    naive, held_out = (pick(found, stimuli="all", chosen=c).set_index("site") for c in ("naive", "nested"))
+    assert (held_out.score <= naive.score + 1e-3).all()
+    assert (held_out.score > naive.score - 0.1).all()
 
 
 def test_intervals_and_draws_come_from_the_shared_samples(rows, layers, targets):
@@ -218,13 +235,6 @@ def test_intervals_and_draws_come_from_the_shared_samples(rows, layers, targets)
         both = pair_corrected(draws / ceiling.draws[:, s], left / jackknife.draws[:, s])
         expected = np.ravel(interval(both[:, None]))
         np.testing.assert_allclose([row.ceiled_low, row.ceiled_high], expected, atol=1e-5)
-        nested = pick(rows, stimuli="all", site=site.name, chosen="nested").iloc[0]
-        parts = []
-        for name, (_, test) in zip((nested.layer, nested.other_layer), halves(SETTINGS.seed), strict=True):
-            kernel = next(x.kernel for x in layers if x.name == name).select(test)
-            half = upper(kernel_rdm(kernel))[None], upper(targets.rdms[[s]][:, test][:, :, test])
-            parts.append(metric.resample(*half, counts[:, test])[:, 0, 0])
-        np.testing.assert_allclose(nested.draws, np.mean(parts, axis=0) / ceiling.draws[:, s], rtol=1e-4)
 
 
 def pearson_rdm_of(captured):
@@ -282,13 +292,16 @@ def test_groups_are_scored_by_themselves(rows, stimuli, targets, features):
             expected = pearsonr(upper(1 - np.corrcoef(features[row.layer][members])), own).statistic
             assert row.score == pytest.approx(expected, abs=1e-10)
             assert row.n_stimuli == N // 2
-        # Layers are those chosen on all stimuli; of two of them, the mean score.
+        # Layers are those chosen on all stimuli, each as often as it was chosen.
         for chosen in ("naive", "nested"):
             inside = pick(rows, stimuli=group, chosen=chosen).set_index("site").layer.to_dict()
             assert inside == pick(rows, stimuli="all", chosen=chosen).set_index("site").layer.to_dict()
         for _, row in pick(rows, stimuli=group, chosen="nested").iterrows():
             own = within[within.site == row.site].set_index("layer").score
-            assert row.score == pytest.approx((own[row.layer] + own[row.other_layer]) / 2)
+            if row.layer_share == 1:
+                assert row.score == pytest.approx(own[row.layer])
+            else:
+                assert own.min() < row.score < own.max()
 
 
 def test_small_groups_and_a_third_one_are_not_scored(targets, layers):

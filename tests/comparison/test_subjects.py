@@ -10,7 +10,8 @@ import pytest
 
 import murine.comparison.scoring
 from murine.comparison.encoding import centred_grams, loo_operators, ridge_loo
-from murine.comparison.inference import bootstrap_counts, folds
+from murine.comparison.held_out import choose
+from murine.comparison.inference import bootstrap_counts
 from murine.comparison.influence import resampled_neurons
 from murine.comparison.metrics import metrics
 from murine.comparison.prediction import correlations
@@ -18,7 +19,7 @@ from murine.comparison.rdm import kernel_rdm, upper, zscore
 from murine.comparison.rsa import comparisons
 from murine.comparison.sample import Sample
 from murine.comparison.scoring import Settings, Yardstick, score_layers
-from murine.comparison.subjects import draw_subjects, drawn_kernels
+from murine.comparison.subjects import MOST_CHOSEN, draw_subjects, drawn_kernels
 from murine.comparison.targets import targets_of
 from murine.comparison.two_way import animal_counts, neuron_counts, over_animals, over_neurons
 from murine.cortex.rdms import NeuralRDMs
@@ -183,7 +184,7 @@ def test_ridge_and_its_ceiling_agree_with_the_bootstrap_over_neurons(targets, la
     yardstick = Yardstick(targets, "ridge-conwell2021", settings=SETTINGS)
     fixed = yardstick.parts["all"]
     stack, _ = yardstick.metric.prepare([x.kernel for x in layers], targets)
-    found, _ = fixed.subjects.run(stack, [], np.array([1, 1]), None)
+    found, _ = fixed.subjects.run(stack, np.array([1, 1]), None)
     kernel = centred_grams([layers[1].kernel])[0]
     ceiling = yardstick.metric.neuron_ceiling(targets, fixed.counts)
     for s, members in enumerate(targets.population.members):
@@ -201,34 +202,33 @@ def test_ridge_and_its_ceiling_agree_with_the_bootstrap_over_neurons(targets, la
 
 
 @pytest.mark.parametrize("name", ["rsa-pearson", "ridge", "pls-10"])
-def test_nested_draws_are_of_the_layers_that_were_chosen(targets, layers, name, monkeypatch):
-    """With every neuron drawn once they are the scores and draws over stimuli."""
-
+def test_draws_with_every_neuron_once_are_those_over_stimuli(targets, layers, name, monkeypatch):
     def once(*given):
         drawn = draw_subjects(*given)
         return replace(drawn, counts=tuple(np.ones_like(counts) for counts in drawn.counts))
 
     monkeypatch.setattr(murine.comparison.scoring, "draw_subjects", once)
-    rows = score_layers(layers, Yardstick(targets, name, settings=SETTINGS))
+    rows = score_layers(layers[:1], Yardstick(targets, name, settings=SETTINGS))
     for chosen in ("naive", "nested"):
         for _, row in rows[rows.chosen == chosen].iterrows():
             np.testing.assert_allclose(row.draws_both, row.draws[:N_DRAWS], atol=5e-5)
             np.testing.assert_allclose(row.draws_subjects, row.ceiled, rtol=1e-4)
 
 
-def test_nested_draws_can_be_recomputed(data, targets, layers):
-    rows = score_layers(layers, Yardstick(targets, settings=SETTINGS))
-    drawn = draw_subjects(targets, "animals", N_DRAWS, SETTINGS.seed)
-    first, second = folds(N, 2, SETTINGS.seed)
-    kernels = {x.name: x.kernel for x in layers}
-    for s, row in enumerate(rows[rows.chosen == "nested"].sort_values("site").to_dict("records")):
-        for b in (0, 7):
-            own = targets_of(drawn_recording(data[0], targets.population.members[s], drawn.counts[s][b]), n_splits=1)
-            parts = []
-            for name, test in ((row["layer"], second), (row["other_layer"], first)):
-                layer = upper(kernel_rdm(kernels[name].select(test)))
-                parts.append(np.corrcoef(layer, upper(own.rdms[0][np.ix_(test, test)]))[0, 1])
-            assert row["draws_subjects"][b] * row["ceiling"] == pytest.approx(np.mean(parts), abs=1e-5)
+def test_held_out_draws_are_of_the_layers_chosen_most_often(targets, layers):
+    yardstick = Yardstick(targets, settings=SETTINGS)
+    fixed = yardstick.parts["all"]
+    kernels = [x.kernel for x in layers]
+    stack, defined = yardstick.metric.prepare(kernels, targets)
+    choices = choose(yardstick.metric, kernels, stack, defined, fixed.splits)
+    _, found = fixed.subjects.run(stack, np.zeros(2, int), choices)
+    for s in range(2):
+        which, shares = choices.shares(s)
+        weights = shares.mean(axis=0)[:MOST_CHOSEN]
+        alone = [fixed.subjects.run(stack, np.full(2, layer), None)[0] for layer in which[:MOST_CHOSEN]]
+        for name in ("both", "subjects"):
+            expected = sum(w * getattr(x, name)[:, s] for w, x in zip(weights, alone, strict=True)) / weights.sum()
+            np.testing.assert_allclose(getattr(found, name)[:, s], expected)
 
 
 def test_only_chosen_rows_on_all_stimuli_have_them(targets, layers):

@@ -37,7 +37,7 @@ def leaderboards(
     """Rank networks for every cortex and metric in the atlas.
 
     A network's score is the unweighted mean over sites of the ceiling-normalised score of its layers, chosen on other
-    stimuli than they are scored on (``selection`` is ``nested``, `murine.comparison.nesting`); with too few stimuli for
+    stimuli than they are scored on (``selection`` is ``nested``, `murine.comparison.held_out`); with too few stimuli for
     that, the naive best (``naive``, optimistic for networks with many layers). Intervals, bands and probabilities come
     from bootstrap draws that are the same for all networks: over stimuli, and over neurons or animals, too, where
     ``over`` says so (`murine.comparison.subjects`).

@@ -38,6 +38,7 @@ _SCORE_COLUMNS: dict[str, str] = {
     **dict.fromkeys(("ceiled", "ceiled_low", "ceiled_high"), "float64"),
     "above_ceiling": "bool",
     **dict.fromkeys(("p_value", "p_best", "p_adjusted", "optimism"), "float64"),
+    "layer_share": "float64",
     "chosen": "string",
     **dict.fromkeys(("n_bootstraps", "n_permutations", "seed"), "int32"),
     "over": "string",

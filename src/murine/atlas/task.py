@@ -13,7 +13,7 @@ from murine.networks.preprocessing import Preprocessing
 #: Raised whenever the same configuration would give other kernels, or other scores: old results then no longer count
 #: as done.
 CAPTURE_METHOD = 1
-SCORE_METHOD = 2
+SCORE_METHOD = 3
 
 
 class Identified(BaseModel):

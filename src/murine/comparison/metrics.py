@@ -30,7 +30,7 @@ from murine.comparison.inference import MIN_STIMULI, Counts, folds, relabelled_p
 from murine.comparison.influence import resampled_neurons, resampled_scores
 from murine.comparison.neuron_ceiling import for_mean, neuron_ceiling
 from murine.comparison.pls import COMPONENTS, FoldedLayers
-from murine.comparison.rdm import dissimilarities, n_stimuli_of, upper
+from murine.comparison.rdm import dissimilarities, n_stimuli_of, pairs_among, upper
 from murine.comparison.reweighted import reweight
 from murine.comparison.rsa import Draws, Relabellings, Scores
 from murine.comparison.targets import Population, Targets
@@ -64,22 +64,22 @@ class Metric(ABC):
     over_pairs
         True where a score is a mean over pairs of stimuli, so that its draws are to be corrected by
         `murine.comparison.inference.pair_corrected`.
-    predicts
-        True where what is compared of a layer are matrices with a row for the prediction of each stimulus, so that a
-        layer may be chosen for each stimulus by itself.
     of_neurons
         True where single neurons are compared, which matrices do not have.
     min_stimuli
         Fewer than this cannot be scored.
+    n_splits
+        Random splits of the stimuli for held-out scores (`murine.comparison.held_out`), where the usual number would
+        take minutes; 0 for the usual number.
     """
 
     scale: str
     costly_permutations: bool = False
     combines_layers: ClassVar[bool] = False
     over_pairs: bool = False
-    predicts: ClassVar[bool] = False
     of_neurons: ClassVar[bool] = False
     min_stimuli: int = MIN_STIMULI
+    n_splits: ClassVar[int] = 0
 
     @abstractmethod
     def of_layers(self, layers: Sequence[LayerKernel], targets: Targets) -> Stack:
@@ -126,6 +126,29 @@ class Metric(ABC):
         return np.where(mask, stack, self.stand_in(stack)), defined
 
 
+    def score_within(
+        self,
+        layers: Sequence[LayerKernel],
+        stack: Stack,
+        members: Int[np.ndarray, " n_members"],
+        targets: Targets,
+        sites: Any,
+    ) -> Scores:
+        """Compare every layer with every site for some of the stimuli; NaN where a layer is not defined there.
+
+        Parameters
+        ----------
+        layers, stack
+            Kernels of all stimuli, and what the metric makes of them.
+        members
+            Positions of the stimuli, ascending.
+        targets, sites
+            The sites for these stimuli, and what the metric makes of them.
+        """
+        own, defined = self.prepare([layer.select(members) for layer in layers], targets)
+        return np.where(defined[:, None], self.score(own, sites), np.nan)
+
+
 metrics: Registry[Metric] = Registry("metric")
 
 
@@ -150,6 +173,17 @@ class RDMMetric(Metric):
 
     def of_sites(self, targets: Targets) -> Any:
         return upper(targets.rdms)
+
+    def score_within(
+        self,
+        layers: Sequence[LayerKernel],
+        stack: Stack,
+        members: Int[np.ndarray, " n_members"],
+        targets: Targets,
+        sites: Any,
+    ) -> Scores:
+        # The dissimilarity of two stimuli does not depend on which others there are.
+        return self.score(stack[:, pairs_among(members, n_stimuli_of(stack.shape[1]))], sites)
 
     def stand_in(self, stack: Stack) -> np.ndarray:
         return np.arange(stack.shape[-1], dtype=np.float64)
@@ -333,8 +367,6 @@ class Ridge(Encoding):
         that says nothing has 0 in the mean (`murine.comparison.chance`). Conwell et al. do neither; what a layer has by
         chance is then anywhere from -0.2 to 0.05.
     """
-
-    predicts = True
 
     def __init__(self, from_zero: bool) -> None:
         self._from_zero = from_zero

@@ -203,6 +203,14 @@ def n_stimuli_of(n_pairs: int) -> int:
     return n_stimuli
 
 
+def pairs_among(members: Int[np.ndarray, " n_members"], n_stimuli: int) -> Int[np.ndarray, " n_pairs"]:
+    """Return where the pairs of some stimuli are in the vectors of all (`upper`), in the order of ``members``."""
+    position = np.zeros((n_stimuli, n_stimuli), np.intp)
+    rows, columns = np.triu_indices(n_stimuli, 1)
+    position[rows, columns] = position[columns, rows] = np.arange(len(rows))
+    return upper(position[np.ix_(members, members)])
+
+
 def zscore(responses: Float[np.ndarray, "n_neuroids n_stimuli"]) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
     """Standardise every neuron over stimuli (mean 0, population standard deviation 1); a constant one becomes 0."""
     centred = responses - responses.mean(axis=1, keepdims=True)

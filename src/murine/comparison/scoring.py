@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from murine.comparison.ceiling import Ceiling
-from murine.comparison.choice import best_layer
+from murine.comparison.held_out import Choices, Splits, choose, random_splits
 from murine.comparison.inference import (
     Counts,
     bootstrap_counts,
@@ -22,9 +23,9 @@ from murine.comparison.inference import (
     permutations,
     without_each,
 )
+from murine.comparison.layer_selection import best_layer
 from murine.comparison.metrics import Metric, metrics
 from murine.comparison.multiplicity import adjusted_p, best_of_layers_p
-from murine.comparison.nesting import Half, Nested, halves, nest
 from murine.comparison.sample import samples
 from murine.comparison.settings import Settings as Settings
 from murine.comparison.subjects import SubjectBootstrap, SubjectDraws, Subjects, draw_subjects
@@ -64,7 +65,7 @@ class _Fixed:
     sites: Any
     ceiling: Ceiling
     ceiling_without_one: Ceiling
-    halves: tuple[Half, Half] | None
+    splits: Splits | None
     subjects: SubjectBootstrap | None
 
     @property
@@ -125,7 +126,7 @@ class Yardstick:
         # Reliabilities that came with the data do not depend on the stimuli.
         left = metric.over_pairs and targets.parts is not None
         constant = Ceiling(ceiling.value, np.tile(ceiling.value, (n, 1)), ceiling.scale)
-        parts = halves(metric, targets, counts, settings.n_permutations, settings.seed) if whole else None
+        splits = random_splits(metric, targets, settings.n_bootstraps, settings.seed) if whole else None
         subjects = self.subjects if whole else None
         return _Fixed(
             targets.without_parts(),
@@ -135,8 +136,8 @@ class Yardstick:
             metric.of_sites(targets),
             ceiling,
             self._ceiling(targets, members, without_each(n)) if left else constant,
-            parts,
-            None if subjects is None else SubjectBootstrap(metric, targets, subjects, counts, ceiling, parts),
+            splits,
+            None if subjects is None else SubjectBootstrap(metric, targets, subjects, counts, ceiling),
         )
 
     def _ceiling(self, targets: Targets, members: Int[np.ndarray, " n_members"], counts: Counts) -> Ceiling:
@@ -178,11 +179,12 @@ def score_layers(layers: Sequence[CapturedLayer], yardstick: Yardstick) -> pd.Da
           from the largest of each relabelling (`murine.comparison.multiplicity.best_of_layers_p`);
           ``p_adjusted``: of chosen layers, for the number of sites of the network (false discovery rate,
           Benjamini & Hochberg; of ``p_best`` where the choice is naive)
-        * ``chosen``: ``naive`` marks the best layer of a site, chosen and scored on the same stimuli; ``nested`` the
-          score of layers chosen on one half of the stimuli on the other one, which is free of the optimism of having
-          been chosen (`murine.comparison.nesting`); ``layer`` is then the first half's choice and ``other_layer`` the
-          second's. A metric that combines layers has ``nested`` scores only, for it fits them to other stimuli.
-        * ``optimism``: of ``nested`` rows, how much better the naive best scores on the same halves
+        * ``chosen``: ``naive`` marks the best layer of a site, chosen and scored on the same stimuli; ``nested`` marks
+          the score of layers chosen on one half of the stimuli and scored on the other half, which is free of the
+          optimism of the choice (`murine.comparison.held_out`). Many halves choose: ``layer`` is the layer they choose
+          most often, ``layer_share`` the share of the halves that choose it, and ``other_layer`` the second. A metric
+          that combines layers has ``nested`` scores only, because it fits them to other stimuli.
+        * ``optimism``: of ``nested`` rows, the score of the naive best layer less the held-out score
         * ``draws``: bootstrap draws of ``ceiled`` (of ``score`` where there is no ceiling) for chosen rows, paired
           between networks; ``without_one`` the same without each of the stimuli, where scores are over pairs; null
           elsewhere
@@ -197,19 +199,20 @@ def score_layers(layers: Sequence[CapturedLayer], yardstick: Yardstick) -> pd.Da
     scored = [layer for layer in layers if not layer.same_as]
     usable = [i for i, layer in enumerate(scored) if not layer.flag and layer.kernel is not None]
     frames: list[pd.DataFrame] = []
-    naive = pair = np.empty(0, int)
+    naive, choices = np.empty(0, int), None
     for group, fixed in yardstick.parts.items():
         part = _Part(yardstick.metric, [scored[i] for i in usable], fixed)
         if group == "all":
             naive = best_layer(part.scores)
-            nested = part.nest()
-            pair = naive[None] if nested is None else nested.choice.layers
-            drawn, drawn_nested = part.over_subjects(naive, nested)
+            choices = part.choose()
+            drawn, drawn_held_out = part.over_subjects(naive, choices)
             found = [part.layer_rows(naive, drawn=drawn)]
-            if nested is not None:
-                found = [part.without_held_out(found[0], nested), part.held_out_rows(nested, drawn_nested)]
+            if choices is not None:
+                held_out = part.held_out_rows(choices, naive, drawn_held_out)
+                found = [part.without_held_out(found[0], held_out), held_out]
         else:
-            found = [part.layer_rows(naive, everywhere=False)] + ([part.pair_rows(pair)] if len(pair) == 2 else [])
+            found = [part.layer_rows(naive, everywhere=False)]
+            found += [] if choices is None else [part.chosen_rows(choices)]
         frames += [rows.assign(stimuli=group, n_stimuli=len(fixed.members)) for rows in found]
     rows = pd.concat(frames, ignore_index=True)
     if yardstick.metric.combines_layers:
@@ -299,21 +302,28 @@ class _Part:
         self.layers, self.defined = metric.prepare(self.kernels, fixed.targets)
         self.scores = np.where(self.defined[:, None], metric.score(self.layers, fixed.sites), np.nan)
 
-    def nest(self) -> Nested | None:
-        """Scores of layers chosen on other stimuli, where there are enough stimuli and a layer."""
-        fixed = self.fixed
-        if fixed.halves is None or not len(self.layers):
+    def choose(self) -> Choices | None:
+        """Layers chosen on halves of the stimuli, where there are enough stimuli and a layer."""
+        if self.fixed.splits is None or not len(self.layers):
             return None
-        return nest(self.metric, self.kernels, self.layers, fixed.sites, fixed.halves, fixed.counts, fixed.relabellings)
+        return choose(self.metric, self.kernels, self.layers, self.defined, self.fixed.splits)
 
     def over_subjects(
-        self, best: Int[np.ndarray, " n_sites"], nested: Nested | None
+        self, best: Int[np.ndarray, " n_sites"], choices: Choices | None
     ) -> tuple[SubjectDraws | None, SubjectDraws | None]:
         """Draws of the scores of chosen layers under resampled subjects, where these are asked for."""
         subjects = self.fixed.subjects
-        if subjects is None:
-            return None, None
-        return subjects.run(self.layers, self.kernels, best, None if nested is None else nested.choice)
+        return (None, None) if subjects is None else subjects.run(self.layers, best, choices)
+
+    @cached_property
+    def draws(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """Draws of every layer, and its scores without each stimulus."""
+        return self._resampled(np.arange(len(self.layers)))
+
+    @cached_property
+    def null(self) -> np.ndarray:
+        """Scores of every layer with the stimuli of the sites relabelled; for metrics of which that is not costly."""
+        return self._null(np.arange(len(self.layers)), self.fixed.sites)
 
     def layer_rows(
         self, best: Int[np.ndarray, " n_sites"], everywhere: bool = True, drawn: SubjectDraws | None = None
@@ -326,7 +336,7 @@ class _Part:
         marks[best[best >= 0], np.flatnonzero(best >= 0)] = "nested" if self.metric.combines_layers else "naive"
         chosen = marks != ""
         which = np.arange(n_layers) if everywhere else np.unique(best[best >= 0])
-        draws, without = self._resampled(which)
+        draws, without = self.draws if everywhere else self._resampled(which)
         layer, site = (x.ravel() for x in np.indices(scores.shape))
         frame = self._frame(scores.ravel(), layer, site)
         frame["chosen"] = marks.ravel()
@@ -341,7 +351,7 @@ class _Part:
                 for i, s in zip(*np.nonzero(chosen), strict=True):
                     p[i, s] = permutation_p(scores[[i]][:, [s]], self._null(np.array([i]), self.fixed.sites[[s]]))[0, 0]
             else:
-                null = self._null(which, self.fixed.sites)
+                null = self.null if everywhere else self._null(which, self.fixed.sites)
                 p[which] = permutation_p(scores[which], null)
                 if everywhere:
                     best_p = best_of_layers_p(scores, null)
@@ -352,52 +362,67 @@ class _Part:
         frame.loc[mine, "p_adjusted"] = adjusted_p(family.to_numpy())
         return frame
 
-    def held_out_rows(self, nested: Nested, drawn: SubjectDraws | None) -> pd.DataFrame:
+    def held_out_rows(
+        self, choices: Choices, best: Int[np.ndarray, " n_sites"], drawn: SubjectDraws | None
+    ) -> pd.DataFrame:
         """One row per site: the score of layers chosen on other stimuli."""
-        frame = self._pair(nested.choice.layers, nested.scores, nested.draws, nested.without_one, drawn)
-        p = np.full(len(frame), np.nan)
-        if len(nested.null):
-            p = permutation_p(nested.scores[None], nested.null[:, None])[0]
-        frame = frame.assign(p_value=p, p_best=np.nan, p_adjusted=adjusted_p(p), optimism=nested.choice.optimism)
-        return _scored(frame)
+        splits = self.fixed.splits
+        if splits is None:
+            raise MurineError("layers were chosen on halves of the stimuli, but there are no halves.")
+        scores = choices.scores(self.scores)
+        draws, without = self.draws
+        draws = choices.mixed(draws, splits.drawn)
+        without = None if without is None else choices.mixed(without, splits.left_out)
+        frame = self._chosen(choices, scores, draws, without, drawn)
+        p = np.full(len(scores), np.nan)
+        if len(self.fixed.relabellings):
+            p = permutation_p(scores[None], self._held_out_null(choices)[:, None])[0]
+        naive = np.where(best >= 0, self.scores[np.maximum(best, 0), np.arange(len(scores))], np.nan)
+        return _scored(frame.assign(p_value=p, p_best=np.nan, p_adjusted=adjusted_p(p), optimism=naive - scores))
 
-    def without_held_out(self, frame: pd.DataFrame, nested: Nested) -> pd.DataFrame:
+    @staticmethod
+    def without_held_out(frame: pd.DataFrame, held_out: pd.DataFrame) -> pd.DataFrame:
         """Flag the sites that have scores, but none of layers chosen on other stimuli."""
-        names = [site.name for site in self.fixed.targets.sites]
-        lost = {name for name, score in zip(names, nested.scores, strict=True) if np.isnan(score)}
-        lost &= set(frame.site[frame.score.notna()])
+        lost = frame.score.notna() & ~frame.site.isin(held_out.site)
         note = "no held-out score: not defined on half of the stimuli"
         flags = [
-            "; ".join(filter(None, (flag, note if site in lost else "")))
-            for site, flag in zip(frame.site, frame.site_flag, strict=True)
+            "; ".join(filter(None, (flag, note if own else "")))
+            for own, flag in zip(lost, frame.site_flag, strict=True)
         ]
         return frame.assign(site_flag=flags)
 
-    def pair_rows(self, pair: Int[np.ndarray, "2 n_sites"]) -> pd.DataFrame:
-        """One row per site: the mean score of the two layers that were chosen on all stimuli, for this group."""
-        which, place = np.unique(np.maximum(pair, 0), return_inverse=True)
-        place, at = place.reshape(pair.shape), np.arange(pair.shape[1])
+    def _held_out_null(self, choices: Choices) -> np.ndarray:
+        """Scores of the chosen layers with the stimuli relabelled; of the most frequent one where that is costly."""
+        if not self.metric.costly_permutations:
+            return choices.averaged(self.null)
+        (first, _), _ = choices.ranked
+        null = [
+            self._null(np.array([max(layer, 0)]), self.fixed.sites[[s]])[:, 0, 0] for s, layer in enumerate(first)
+        ]
+        return np.stack(null, axis=1)
 
-        def mean(scores: np.ndarray) -> np.ndarray:
-            return np.where((pair < 0).any(axis=0), np.nan, scores[..., place, at].mean(axis=-2))
-
+    def chosen_rows(self, choices: Choices) -> pd.DataFrame:
+        """One row per site: the mean score of the layers that were chosen on halves of all stimuli, for this group."""
+        which = choices.every
         draws, without = self._resampled(which)
-        scores = mean(self.scores[which])
-        return _scored(self._pair(pair, scores, mean(draws), None if without is None else mean(without)))
+        draws, without = (None if x is None else choices.averaged(x, which) for x in (draws, without))
+        scores = choices.averaged(self.scores[None, which], which)[0]
+        return _scored(self._chosen(choices, scores, draws, without))
 
-    def _pair(
+    def _chosen(
         self,
-        pair: Int[np.ndarray, "2 n_sites"],
+        choices: Choices,
         scores: Float[np.ndarray, " n_sites"],
         draws: np.ndarray,
         without: np.ndarray | None,
         drawn: SubjectDraws | None = None,
     ) -> pd.DataFrame:
-        first, second = np.where(pair[:1] >= 0, pair, pair[::-1])
-        frame = self._frame(scores, first, np.arange(len(scores)))
-        frame["chosen"], frame["split"] = "nested", "held out"
-        frame["other_index"] = second
+        """One row per site, with the layers that were chosen most often."""
+        pair, share = choices.ranked
         everything = np.arange(len(scores))
+        frame = self._frame(scores, pair[0], everything)
+        frame["chosen"], frame["split"] = "nested", "held out"
+        frame["other_index"], frame["layer_share"] = pair[1], share
         self._detail(frame, everything, draws, without, np.isfinite(scores), drawn)
         return frame
 

@@ -19,10 +19,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt16
 
 from murine.comparison.ceiling import Ceiling
-from murine.comparison.choice import Choice
+from murine.comparison.held_out import Choices
 from murine.comparison.inference import Counts
 from murine.comparison.metrics import Encoding, Metric, Stack
-from murine.comparison.nesting import Half
 from murine.comparison.rdm import dissimilarities
 from murine.comparison.targets import Population, Targets
 from murine.comparison.two_way import (
@@ -39,6 +38,9 @@ from murine.networks.kernel import LayerKernel
 
 #: Resampled sites that are compared at once: where stimuli are resampled too, the square of these is computed.
 BLOCK = 16
+
+#: Layers of a held-out choice that are compared with resampled subjects. The others are chosen too rarely to matter.
+MOST_CHOSEN = 3
 
 #: Of so many samples of animals at least one must leave no site empty.
 MOST_TRIES = 1000
@@ -180,8 +182,8 @@ class SubjectBootstrap:
 
     200 draws of a site with 118 stimuli and 300 neurons take, on one core, 0.1 s for the resampled RDMs, and for every
     chosen layer 0.03 s by Pearson's r and cosine, 0.1 s by CKA, 0.2 s for a mixture of 30 layers, 0.5 s by Spearman's
-    rank correlation, 0.7 s by Procrustes and 2 s by tau-a; 0.05 s for ridge and PLS. Nested scores take half as much
-    again.
+    rank correlation, 0.7 s by Procrustes and 2 s by tau-a; 0.05 s for ridge and PLS. Held-out scores take up to
+    `MOST_CHOSEN` layers of each site.
 
     Parameters
     ----------
@@ -193,8 +195,6 @@ class SubjectBootstrap:
         Resampled stimuli; the first ones are paired with the draws of neurons.
     ceiling
         Of the metric, with draws paired with ``counts``.
-    halves
-        Of the stimuli, for `of_nested`.
     """
 
     def __init__(
@@ -204,15 +204,11 @@ class SubjectBootstrap:
         subjects: Subjects,
         counts: Counts,
         ceiling: Ceiling,
-        halves: tuple[Half, Half] | None,
     ) -> None:
         n = subjects.n_draws
-        everything = np.arange(targets.n_stimuli)
         self.subjects, self.n_stimuli = subjects, targets.n_stimuli
-        self._metric, self._targets, self._halves = metric, targets.without_parts(), halves
-        self._whole = Half(
-            self._targets, everything, metric.of_sites(targets), counts, np.empty((0, len(everything)), int)
-        )
+        self._metric, self._targets = metric, targets.without_parts()
+        self._sites, self._counts = metric.of_sites(targets), counts[:n]
         self._ceilings = ceiling.draws[:n], np.tile(ceiling.value, (n, 1))
         if isinstance(metric, Encoding):
             self._ceilings = self._neuron_ceilings(metric.neuron_ceiling(targets, counts))
@@ -233,63 +229,45 @@ class SubjectBootstrap:
         return over_neurons(scores, draws, self.subjects.counts[s], self.subjects.sizes(self.n_stimuli, s))
 
     def run(
-        self, stack: Stack, kernels: Sequence[LayerKernel], best: Int[np.ndarray, " n_sites"], choice: Choice | None
+        self, stack: Stack, best: Int[np.ndarray, " n_sites"], choices: Choices | None
     ) -> tuple[SubjectDraws, SubjectDraws | None]:
         """Draws of the scores of chosen layers.
 
         Parameters
         ----------
-        stack, kernels
-            All layers, as the metric sees them and as they are.
+        stack
+            All layers, as the metric sees them.
         best
             A layer for each site, chosen on all stimuli; -1 for none.
-        choice
+        choices
             Of layers on halves of the stimuli.
 
         Returns
         -------
-        naive, nested
-            Of ``best``; of ``choice`` (`murine.comparison.nesting.nest`), where there is one.
+        naive, held_out
+            Of ``best``; of ``choices``, where there are any: the mean of the layers that are chosen most often, each as
+            often as it is chosen.
         """
-        naive, nested = np.full((2, 2, self.subjects.n_draws, len(best)), np.nan)
+        naive, held_out = np.full((2, 2, self.subjects.n_draws, len(best)), np.nan)
         for s in range(len(best)):
             drawn = None
             if not isinstance(self._metric, Encoding):
                 drawn = drawn_sites(self._targets, s, self.subjects.counts[s])
             if best[s] >= 0:
-                naive[:, :, s] = self._compare(stack[[best[s]]], self._whole, s, drawn)
-            if choice is not None and (choice.layers[:, s] >= 0).all():
-                nested[:, :, s] = self._nested(stack, kernels, choice.layers[:, s], s, drawn)
-        found = [SubjectDraws(both, alone, *self._ceilings) for both, alone in (naive, nested)]
-        return found[0], None if choice is None else found[1]
+                naive[:, :, s] = self._compare(stack[[best[s]]], s, drawn)
+            which, shares = (np.empty(0, int), np.empty((0, 0))) if choices is None else choices.shares(s)
+            if len(which):
+                weights = shares.mean(axis=0)[:MOST_CHOSEN]
+                found = [self._compare(stack[[layer]], s, drawn) for layer in which[:MOST_CHOSEN]]
+                held_out[:, :, s] = np.average(found, axis=0, weights=weights)
+        result = [SubjectDraws(both, alone, *self._ceilings) for both, alone in (naive, held_out)]
+        return result[0], None if choices is None else result[1]
 
-    def _nested(
-        self,
-        stack: Stack,
-        kernels: Sequence[LayerKernel],
-        chosen: Int[np.ndarray, " 2"],
-        s: int,
-        drawn: Targets | None,
-    ) -> Float[np.ndarray, "2 n_draws"]:
-        halves = self._halves
-        if halves is None:
-            raise MurineError("layers were chosen on halves of the stimuli, but none were given.")
-        if self._metric.predicts:
-            stitched = stack[[chosen[0]]].copy()
-            stitched[0, halves[0].members] = stack[chosen[1], halves[0].members]
-            return self._compare(stitched, self._whole, s, drawn)
-        found = []
-        for half, layer in zip(halves[::-1], chosen, strict=True):
-            own, _ = self._metric.prepare([kernels[layer].select(half.members)], half.targets)
-            found.append(self._compare(own, half, s, drawn))
-        return np.mean(found, axis=0)
-
-    def _compare(self, layer: Stack, part: Half, s: int, drawn: Targets | None) -> Float[np.ndarray, "2 n_draws"]:
+    def _compare(self, layer: Stack, s: int, drawn: Targets | None) -> Float[np.ndarray, "2 n_draws"]:
         """Scores of one layer and one site, under resampled stimuli and subjects, and under resampled subjects."""
-        metric, n_draws = self._metric, self.subjects.n_draws
-        counts = part.counts[:n_draws]
+        metric, n_draws, counts = self._metric, self.subjects.n_draws, self._counts
         if isinstance(metric, Encoding):
-            site = part.sites[[s]]
+            site = self._sites[[s]]
             operators = metric.operators(layer, site)
             scores = metric.neuron_scores(operators, site.responses)
             if np.isnan(scores).any():
@@ -298,9 +276,9 @@ class SubjectBootstrap:
             return np.stack([found.both[:, 0], found.subjects[:, 0]])
         if drawn is None:
             raise MurineError("a metric of whole sites needs resampled sites.")
-        sites = metric.of_sites(drawn if part is self._whole else drawn.select(part.members))
+        sites = metric.of_sites(drawn)
         defined = np.isfinite(sites).reshape(n_draws, -1).all(axis=1)
-        sites = np.where(defined.reshape(-1, *(1,) * (sites.ndim - 1)), sites, part.sites[[s]])
+        sites = np.where(defined.reshape(-1, *(1,) * (sites.ndim - 1)), sites, self._sites[[s]])
         both = np.empty(n_draws)
         for start in range(0, n_draws, BLOCK):
             block = slice(start, start + BLOCK)

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from murine.comparison.ceiling import DISTANCE, SCALES, Ceiling, full_reliability, halves_reliability
 from murine.comparison.geometry import u_centred
 from murine.comparison.inference import Counts
-from murine.comparison.rdm import dissimilarities, upper, zscore
+from murine.comparison.rdm import dissimilarities, pairs_among, upper, zscore
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError, some
@@ -164,11 +164,7 @@ class Targets:
 
     def select(self, stimuli: Int[np.ndarray, " n_chosen"]) -> Targets:
         """Return the targets for some of the stimuli (positions)."""
-        n = self.n_stimuli
-        position = np.zeros((n, n), np.intp)
-        rows, columns = np.triu_indices(n, 1)
-        position[rows, columns] = position[columns, rows] = np.arange(len(rows))
-        pairs = upper(position[np.ix_(stimuli, stimuli)])
+        pairs = pairs_among(stimuli, self.n_stimuli)
         return replace(
             self,
             stimulus_ids=tuple(self.stimulus_ids[i] for i in stimuli),
