@@ -48,8 +48,8 @@ def agreement(
     Returns
     -------
     table
-        One row per cortex and pair of metrics: ``cortex, metric, other_metric, n_networks``, ``r, r_low, r_high``
-        (Pearson) and ``rho, rho_low, rho_high`` (Spearman) with 95 % intervals.
+        One row per cortex, treatment and pair of metrics: ``cortex, treatment, metric, other_metric, n_networks``,
+        ``r, r_low, r_high`` (Pearson) and ``rho, rho_low, rho_high`` (Spearman) with 95 % intervals.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def agreement(
     board = leaderboards(atlas, cortex=cortex, tasks=tasks, min_ceiling=min_ceiling)
     rows = atlas.query("SELECT task, site, chosen, ceiling, draws FROM scores WHERE chosen <> '' AND stimuli = 'all'")
     table = []
-    for name, mine in board.groupby("cortex", sort=True):
+    for (name, treatment), mine in board.groupby(["cortex", "treatment"], sort=True):
         scores: dict[str, pd.DataFrame] = {
             str(metric): part.drop_duplicates(_NETWORK).set_index(_NETWORK) for metric, part in mine.groupby("metric")
         }
@@ -71,7 +71,13 @@ def agreement(
             for chosen in (scores[metric].loc[shared], scores[other].loc[shared]):
                 values.append(chosen.ceiled.to_numpy())
                 samples.append(_draws(rows, chosen, min_ceiling))
-            row = {"cortex": name, "metric": metric, "other_metric": other, "n_networks": len(shared)}
+            row = {
+                "cortex": name,
+                "treatment": treatment,
+                "metric": metric,
+                "other_metric": other,
+                "n_networks": len(shared),
+            }
             table.append(row | _correlations(values, samples, n_bootstraps, seed))
     if not table:
         raise MurineError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from murine.comparison.scoring import Yardstick, matched, score_layers
 from murine.comparison.subjects import draw_subjects
 from murine.comparison.targets import Targets, targets_of
 from murine.cortex.datasets import Cortex, load_cortex
+from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.kept import Kept
@@ -60,7 +62,8 @@ class Bench:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._yardsticks: dict[str, Yardstick] = {}
+        self._targets: dict[str, Targets] = {}
+        self._yardsticks: dict[tuple[str, str], Yardstick] = {}
         self._data: str | None = None
         self._told = False
 
@@ -78,6 +81,8 @@ class Bench:
         self.plan = replace(self.plan, device=zoo.available_device(self.plan.device))
         self._data = requests.data_fingerprint(self.plan)
         _ = self.digest, self.stimuli
+        if isinstance(self._cortex[1], NeuralRDMs) and any(t.neurons == "zscore" for t in self.plan.treatments):
+            self.targets("zscore")  # refuses it
 
     @cached_property
     def _cortex(self) -> Cortex:
@@ -91,27 +96,32 @@ class Bench:
     def digest(self) -> str:
         return self._cortex[1].digest
 
-    @cached_property
-    def _kept(self) -> Kept:
+    def _kept(self, neurons: str) -> Kept:
         """Site data and ceilings of earlier runs, in the cache of this user."""
         import platformdirs
 
         given = os.environ.get("MURINE_CACHE")
         folder = Path(given) if given else platformdirs.user_cache_path("murine")
-        return Kept(folder / "sites", {"data": self.digest, "cortex": self.plan.cortex.model_dump(mode="json")})
+        about = {"data": self.digest, "cortex": self.plan.cortex.model_dump(mode="json"), "neurons": neurons}
+        return Kept(folder / "sites", about)
 
-    @cached_property
-    def targets(self) -> Targets:
+    def targets(self, neurons: str) -> Targets:
+        """The sites, with neurons as they are (``none``) or standardised (``zscore``)."""
+        if neurons not in self._targets:
+            self._targets[neurons] = self._targets_of(neurons)
+        return self._targets[neurons]
+
+    def _targets_of(self, neurons: str) -> Targets:
         settings, over = self.plan.cortex, self.plan.settings.over
         try:
             targets = targets_of(
                 self._cortex[1],
                 settings.by,
-                normalise=settings.normalise,
+                normalise=neurons,
                 dissimilarity=settings.dissimilarity,
                 n_splits=settings.n_splits,
                 seed=self.plan.settings.seed,
-                kept=self._kept,
+                kept=self._kept(neurons),
             )
             if over:
                 draw_subjects(targets, over, 1, self.plan.settings.seed)  # refuses what cannot be resampled
@@ -133,12 +143,17 @@ class Bench:
         matrices = not isinstance(self._cortex[1], Recording)
         return tuple(name for name in metrics if not (matrices and metrics[name].of_neurons))
 
-    def yardstick(self, metric: str) -> Yardstick:
-        if metric not in self._yardsticks:
-            self._yardsticks[metric] = Yardstick(
-                self.targets, metric, groups=self.stimuli.groups, settings=self.plan.settings, kept=self._kept
+    def yardstick(self, metric: str, neurons: str) -> Yardstick:
+        key = metric, neurons
+        if key not in self._yardsticks:
+            self._yardsticks[key] = Yardstick(
+                self.targets(neurons),
+                metric,
+                groups=self.stimuli.groups,
+                settings=self.plan.settings,
+                kept=self._kept(neurons),
             )
-        return self._yardsticks[metric]
+        return self._yardsticks[key]
 
     def run(self, choice: Choice, atlas: Atlas, progress: Progress | None = None) -> Outcome:
         """Score one network by every metric, unless that is done."""
@@ -156,27 +171,30 @@ class Bench:
             ScoreTask(
                 network=network.name,
                 weights=network.weights,
-                capture=capturing,
+                capture=capturing.model_copy(update={"normalise": treatment.features}),
                 cortex=plan.cortex.model_copy(update={"cortex": self.name}),
                 cortex_digest=self.digest,
                 groups=self.stimuli.groups_digest,
                 metric=metric,
+                normalise_neurons=treatment.neurons,
                 n_bootstraps=plan.settings.n_bootstraps,
                 n_permutations=plan.settings.n_permutations,
                 seed=plan.settings.seed,
                 over=plan.settings.over,
                 n_subject_draws=plan.settings.subject_draws,
             )
+            for treatment in plan.treatments
             for metric in self.metrics
         ]
         missing = [task for task in tasks if not atlas.done(task)]
-        if missing:
-            with own_work(progress):
-                _ = self.targets  # before the network is shown anything: they may not exist
-        layers = self._layers(network, capturing, atlas, progress) if missing else []
+        with own_work(progress):
+            for task in missing:
+                self.targets(task.normalise_neurons)  # before the network is shown anything: they may not exist
+        captures = dict.fromkeys(task.capture for task in missing)
+        layers = self._layers(network, list(captures), atlas, progress)
         with own_work(progress), (progress or Silent()).task(f"scores of {network.name}", len(missing)) as bar:
             for task in missing:
-                rows = score_layers(layers, self.yardstick(task.metric))
+                rows = score_layers(layers[task.capture], self.yardstick(task.metric, task.normalise_neurons))
                 atlas.write_scores(task, rows.assign(role=network.role), provenance())
                 bar.advance()
         digests = tuple(task.digest for task in tasks)
@@ -197,26 +215,36 @@ class Bench:
         return self.plan.layers
 
     def _layers(
-        self, network: Network, task: CaptureTask, atlas: Atlas, progress: Progress | None
-    ) -> list[CapturedLayer]:
-        """Kernels from the atlas, or from the network."""
+        self, network: Network, tasks: Sequence[CaptureTask], atlas: Atlas, progress: Progress | None
+    ) -> dict[CaptureTask, list[CapturedLayer]]:
+        """Kernels from the atlas, or from the network: those of all treatments from the same pass."""
+        found = {task: layers for task in tasks if (layers := self._known(task, atlas)) is not None}
+        missing = [task for task in tasks if task not in found]
+        if not missing:
+            return found
+        images = network.preprocessing.apply(self.stimuli).to(self.plan.device)
+        with preserved_state(network.name):
+            captured = capture(
+                network.module,
+                images,
+                layers=missing[0].layers,
+                batch_size=self.plan.batch_size,
+                progress=progress,
+                standardise=any(task.normalise == "zscore" for task in missing),
+            )
+        for task in missing:
+            zscored = task.normalise == "zscore"
+            found[task] = [layer.with_standardised_units if zscored else layer for layer in captured]
+            atlas.write_kernels(task, found[task])
+        return found
+
+    @staticmethod
+    def _known(task: CaptureTask, atlas: Atlas) -> list[CapturedLayer] | None:
         try:
-            layers = atlas.read_kernels(task)
+            return atlas.read_kernels(task)
         except MurineError as error:
             log.warning("%s They are captured again.", error)
-            layers = None
-        if layers is None:
-            images = network.preprocessing.apply(self.stimuli).to(self.plan.device)
-            with preserved_state(network.name):
-                layers = capture(
-                    network.module,
-                    images,
-                    layers=task.layers,
-                    batch_size=self.plan.batch_size,
-                    progress=progress,
-                )
-            atlas.write_kernels(task, layers)
-        return layers
+            return None
 
 
 def ready(plan: Plan) -> Bench:

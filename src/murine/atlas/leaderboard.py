@@ -11,17 +11,22 @@ from murine.atlas.store import Atlas
 from murine.comparison.inference import rank_bands
 from murine.comparison.ranking import top_probability
 from murine.comparison.sample import Sample
+from murine.comparison.treatments import Treatment
 from murine.errors import MurineError, nearest
 
 #: Sites whose ceiling is lower cannot rank networks (VISrl layer 5 of the two-photon matrices: 0.36) and are left out.
 MIN_CEILING = 0.5
 
-#: What makes rows comparable: the same neurons and sites, the same layers in the choice, and bootstrap draws that are
-#: paired, which they are for the same number of samples and seed, over the same.
+#: What makes rows comparable: the same neurons and sites, the same treatment of neurons and features, the same layers
+#: in the choice, and bootstrap draws that are paired, which they are for the same number of samples and seed, over the
+#: same.
 _BOARD = [
     *("cortex", "metric", "method", "cortex_digest", "cortex_settings", "layers", "n_bootstraps", "seed"),
-    *("over", "n_subject_draws"),
+    *("over", "n_subject_draws", "normalise_neurons", "normalise_features"),
 ]
+
+#: What a row from before a column was there has in it.
+BLANKS = {"over": "", "n_subject_draws": 0, "normalise_neurons": "", "normalise_features": ""}
 
 _KEY = ["cortex", "metric", "network", "weights", "role", "input_size", "network_digest"]
 
@@ -37,9 +42,9 @@ def leaderboards(
     """Rank networks for every cortex and metric in the atlas.
 
     A network's score is the unweighted mean over sites of the ceiling-normalised score of its layers, chosen on other
-    stimuli than they are scored on (``selection`` is ``nested``, `murine.comparison.held_out`); with too few stimuli for
-    that, the naive best (``naive``, optimistic for networks with many layers). Intervals, bands and probabilities come
-    from bootstrap draws that are the same for all networks: over stimuli, and over neurons or animals, too, where
+    stimuli than they are scored on (``selection`` is ``nested``, `murine.comparison.held_out`); with too few stimuli
+    for that, the naive best (``naive``, optimistic for networks with many layers). Intervals, bands and probabilities
+    come from bootstrap draws that are the same for all networks: over stimuli, and over neurons or animals, too, where
     ``over`` says so (`murine.comparison.subjects`).
 
     Parameters
@@ -54,13 +59,13 @@ def leaderboards(
     -------
     table
         One row per network: ``band`` (networks in one band cannot be told apart from its best), ``network, weights,
-        role, input_size, ceiled, ceiled_low, ceiled_high, score`` (raw mean), ``naive`` (ceiled mean of the naive
-        best layers), ``optimism`` (mean over sites of what choosing and scoring on the same stimuli adds), ``within
-        GROUP`` (raw means of the same layers within groups of stimuli), ``p_max`` (largest p over sites), ``n_sites,
-        n_sites_all, selection, top_probability`` (how often it is the best of the board in paired draws), ``layers``
-        (the chosen ones), ``over, task``; sorted by cortex, metric and score.
+        role, input_size, treatment`` (`murine.comparison.treatments`), ``ceiled, ceiled_low, ceiled_high, score`` (raw
+        mean), ``naive`` (ceiled mean of the naive best layers), ``optimism`` (mean over sites of what choosing and
+        scoring on the same stimuli adds), ``within GROUP`` (raw means of the same layers within groups of stimuli),
+        ``p_max`` (largest p over sites), ``n_sites, n_sites_all, selection, top_probability`` (how often it is the best
+        of the board in paired draws), ``layers`` (the chosen ones), ``over, task``; sorted by cortex, metric and score.
     """
-    rows = atlas.query("SELECT * FROM scores WHERE chosen <> ''").fillna({"over": "", "n_subject_draws": 0})
+    rows = atlas.query("SELECT * FROM scores WHERE chosen <> ''").fillna(BLANKS)
     for column, wanted in (("cortex", cortex), ("metric", metric)):
         known = sorted(rows[column].unique())
         if wanted is not None and wanted not in known:
@@ -79,11 +84,17 @@ def leaderboards(
     return pd.concat(boards, ignore_index=True)
 
 
+def treatment_of(row: pd.Series) -> str:
+    """Return the treatment of a row of scores in words; '' for rows from before it was recorded."""
+    neurons, features = row["normalise_neurons"], row["normalise_features"]
+    return Treatment(neurons, features).words if neurons else ""
+
+
 def across_metrics(board: pd.DataFrame) -> pd.DataFrame:
     """A leaderboard of several metrics with a row per cortex and network: ``METRIC, METRIC_low, METRIC_high`` for each.
 
     Values are those of ``ceiled``: raw scores of a metric that has no ceiling. NaN where a network has no score."""
-    key = ["cortex", "network", "weights", "input_size"]
+    key = ["cortex", "network", "weights", "input_size", "treatment"]
     wide = pd.DataFrame({name: board[name] for name in key}).drop_duplicates().set_index(key)
     for metric, mine in board.groupby("metric", sort=False):
         own = mine.drop_duplicates(key).set_index(key)
@@ -111,6 +122,7 @@ def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
         entries.append(
             {
                 **dict(zip(_KEY, key[:-1], strict=True)),
+                "treatment": treatment_of(own.iloc[0]),
                 "ceiled": sample.value,
                 "ceiled_low": low,
                 "ceiled_high": high,

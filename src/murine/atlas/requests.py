@@ -66,6 +66,7 @@ def request_digest(plan: Plan, choice: Choice, data: str | None) -> str | None:
         "network": network,
         "cortex": plan.cortex.model_dump(mode="json"),
         "metrics": plan.metrics,
+        "treatments": plan.treatments,
         "layers": plan.layers,
         "input_size": plan.input_size,
         "settings": asdict(plan.settings),

@@ -307,6 +307,8 @@ def _identity(task: ScoreTask) -> dict[str, str | int]:
         "cortex": task.cortex.cortex,
         "cortex_digest": task.cortex_digest,
         "cortex_settings": task.cortex.digest,
+        "normalise_neurons": task.normalise_neurons,
+        "normalise_features": task.capture.normalise,
         "n_bootstraps": task.n_bootstraps,
         "n_permutations": task.n_permutations,
         "seed": task.seed,

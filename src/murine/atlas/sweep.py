@@ -19,6 +19,7 @@ from murine.atlas.requests import data_fingerprint, request_digest
 from murine.atlas.store import Atlas
 from murine.atlas.task import CortexSettings
 from murine.comparison.settings import Settings
+from murine.comparison.treatments import Treatment
 from murine.errors import MurineError, reason_of
 from murine.networks.choices import Choice
 from murine.progress import Progress, Silent
@@ -50,6 +51,8 @@ class Plan:
         Folders, as in `load_cortex`.
     batch_size, device
         How the work is done; they cannot change a result.
+    treatments
+        Whether neurons and features are standardised. Several are computed from one pass through the network.
     """
 
     cortex: CortexSettings
@@ -61,6 +64,7 @@ class Plan:
     stimuli: Path | None = None
     batch_size: int | None = None
     device: str = "cpu"
+    treatments: tuple[Treatment, ...] = (Treatment(),)
 
 
 @dataclass(frozen=True)

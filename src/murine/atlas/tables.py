@@ -31,7 +31,7 @@ _SCORE_COLUMNS: dict[str, str] = {
     **dict.fromkeys(("same_as", "flag", "cortex", "cortex_digest", "cortex_settings", "layers"), "string"),
     **dict.fromkeys(("site", "area", "cortical_layer", "site_flag"), "string"),
     **dict.fromkeys(("n_neuroids", "n_repetitions"), "int32"),
-    **dict.fromkeys(("metric", "scale", "stimuli"), "string"),
+    **dict.fromkeys(("metric", "normalise_neurons", "normalise_features", "scale", "stimuli"), "string"),
     "n_stimuli": "int32",
     "split": "string",
     **dict.fromkeys(("score", "low", "high", "ceiling", "ceiling_low", "ceiling_high"), "float64"),

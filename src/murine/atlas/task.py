@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, model_serializer
 
+from murine.comparison.treatments import Normalise
 from murine.networks.preprocessing import Preprocessing
 
 #: Raised whenever the same configuration would give other kernels, or other scores: old results then no longer count
@@ -36,6 +37,13 @@ class CaptureTask(Identified):
     preprocessing: Preprocessing
     stimuli_digest: str
     layers: str
+    normalise: Normalise = "none"  # whether units are standardised over stimuli
+
+    @model_serializer(mode="wrap")
+    def _asked(self, plain: Any) -> dict[str, Any]:
+        """Without what was not asked for, so that kernels from before it could be keep their names."""
+        left_out = () if self.normalise != "none" else ("normalise",)
+        return {key: value for key, value in plain(self).items() if key not in left_out}
 
 
 class CortexSettings(Identified):
@@ -45,7 +53,6 @@ class CortexSettings(Identified):
     by: tuple[str, ...] = ("area",)
     select: tuple[tuple[str, str], ...] = ()
     min_reliability: float | None = None
-    normalise: Literal["zscore", "none"] = "zscore"
     dissimilarity: str = "pearson"
     n_splits: int = 100
 
@@ -65,6 +72,7 @@ class ScoreTask(Identified):
     cortex_digest: str
     groups: str = ""  # digest of the stimuli's groups, within which scores are told; '' without groups
     metric: str
+    normalise_neurons: Normalise = "none"
     n_bootstraps: int
     n_permutations: int
     seed: int

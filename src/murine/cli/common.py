@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +30,7 @@ from murine.limits import (
 
 if TYPE_CHECKING:
     from murine.atlas.sweep import Outcome
+    from murine.comparison.treatments import Treatment
     from murine.networks.choices import Choice
 
 
@@ -108,6 +110,38 @@ InputSizeOption = Annotated[
 LayersOption = Annotated[
     str, typer.Option("--layers", help="all, blocks, own (all but what surgery put in), or names with wildcards.")
 ]
+
+
+class Normalise(StrEnum):
+    """Treatments of neurons and features (`murine.comparison.treatments.CHOICES`)."""
+
+    none = "none"
+    zscore = "zscore"
+    both = "both"
+    all = "all"
+
+
+class OneSide(StrEnum):
+    """The treatment of neurons or of features."""
+
+    none = "none"
+    zscore = "zscore"
+
+
+NormaliseOption = Annotated[
+    Normalise,
+    typer.Option(
+        "--normalise",
+        help="Neurons and features alike: none, as they are (Conwell et al. 2021); zscore, each standardised over "
+        "images; both: these two side by side; all: also those that treat one side only.",
+    ),
+]
+NormaliseNeuronsOption = Annotated[
+    OneSide | None, typer.Option("--normalise-neurons", help="The same for neurons alone.")
+]
+NormaliseFeaturesOption = Annotated[
+    OneSide | None, typer.Option("--normalise-features", help="The same for the features of networks alone.")
+]
 SelectOption = Annotated[
     list[str] | None, typer.Option("--select", help="Neurons with KEY=VALUE (area=VISp); repeat for more values.")
 ]
@@ -145,6 +179,13 @@ class _Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         print(f"murine: {self.format(record)}", file=sys.stderr)
+
+
+def treatments(normalise: Normalise, neurons: OneSide | None, features: OneSide | None) -> tuple[Treatment, ...]:
+    """The treatments that options ask for."""
+    from murine.comparison.treatments import chosen_treatments
+
+    return chosen_treatments(normalise, neurons, features)
 
 
 def asked(networks: Sequence[str], weights: str, twins: int) -> list[Choice]:

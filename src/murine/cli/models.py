@@ -313,7 +313,7 @@ def _scoring(bench: Any, n_stimuli: int) -> tuple[float, float]:
     made_up = [CapturedLayer(f"layer{i}", i / 15, (512,), kernel) for i, kernel in enumerate(kernels)]
     taken = []
     for metric in metrics:
-        yardstick = bench.yardstick(metric)
+        yardstick = bench.yardstick(metric, "none")
         score_layers(made_up[:2], yardstick)  # what is made once for all networks
         for count in (2, len(made_up)):
             start = time.perf_counter()

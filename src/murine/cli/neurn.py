@@ -23,6 +23,10 @@ from murine.cli.common import (
     LayersOption,
     MinReliabilityOption,
     NetworksArgument,
+    Normalise,
+    NormaliseFeaturesOption,
+    NormaliseNeuronsOption,
+    NormaliseOption,
     PermutationsOption,
     QuietOption,
     SeedOption,
@@ -39,6 +43,7 @@ from murine.cli.common import (
     quieten,
     report_outcomes,
     sizes,
+    treatments,
 )
 from murine.cli.tables import Format, show
 from murine.cli.units import Over
@@ -94,6 +99,9 @@ def neurn(
     ] = "area",
     select: SelectOption = None,
     min_reliability: MinReliabilityOption = None,
+    normalise: NormaliseOption = Normalise.none,
+    normalise_neurons: NormaliseNeuronsOption = None,
+    normalise_features: NormaliseFeaturesOption = None,
     stimuli: StimuliOption = None,
     data: DataOption = None,
     atlas: AtlasOption = Path("atlas"),
@@ -180,6 +188,7 @@ def neurn(
                 stimuli,
                 batch_size,
                 device,
+                treatments(normalise, normalise_neurons, normalise_features),
             )
             swept = sweep(
                 in_order(asked_for),
@@ -217,12 +226,14 @@ def _show(table: pd.DataFrame, view: View, format: Format, quiet: bool) -> None:
             shown = shown[shown.n_networks > 1]
         else:  # what was computed is told all the same
             log.warning("no two networks of one role have scores: there is no mean, and each is shown by itself.")
-    told = [column for column in ("metric", "variant", "input_size", "role") if shown[column].nunique() > 1]
+    told = [
+        column for column in ("metric", "treatment", "variant", "input_size", "role") if shown[column].nunique() > 1
+    ]
     numbers = ["before", "after", "difference"]
     columns = [*told, "network", "weights", *(["site"] if view is View.sites else []), *numbers]
     if (shown.n_networks > 1).any():
         columns += ["higher", "lower"]
-    same = [str(shown[c].iloc[0]) for c in ("cortex", "metric", "variant") if shown[c].nunique() == 1]
+    same = [str(shown[c].iloc[0]) for c in ("cortex", "metric", "treatment", "variant") if shown[c].nunique() == 1]
     headings = {column: column.replace("_", " ") for column in columns}
     show(shown, format, headings=headings, title=", ".join(same), digits=(3, 3))
     single = table[(table.n_networks == 1) & (table.site != ALL_SITES)]

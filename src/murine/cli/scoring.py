@@ -23,6 +23,10 @@ from murine.cli.common import (
     LayersOption,
     MinReliabilityOption,
     NetworksArgument,
+    Normalise,
+    NormaliseFeaturesOption,
+    NormaliseNeuronsOption,
+    NormaliseOption,
     PermutationsOption,
     QuietOption,
     SeedOption,
@@ -40,6 +44,7 @@ from murine.cli.common import (
     quieten,
     report_outcomes,
     sizes,
+    treatments,
 )
 from murine.cli.tables import Format, show
 from murine.cli.units import Over
@@ -63,14 +68,8 @@ class View(StrEnum):
     layers = "layers"
     metrics = "metrics"
     agreement = "agreement"
+    treatments = "treatments"
     failures = "failures"
-
-
-class Normalisation(StrEnum):
-    """What is done to responses before RDMs are made of them."""
-
-    zscore = "zscore"
-    none = "none"
 
 
 @app.command()
@@ -120,9 +119,9 @@ def score(
     ] = "area",
     select: SelectOption = None,
     min_reliability: MinReliabilityOption = None,
-    normalise: Annotated[
-        Normalisation, typer.Option("--normalise", help="Standardise each neuron over stimuli first, or not.")
-    ] = Normalisation.zscore,
+    normalise: NormaliseOption = Normalise.none,
+    normalise_neurons: NormaliseNeuronsOption = None,
+    normalise_features: NormaliseFeaturesOption = None,
     dissimilarity: Annotated[
         str, typer.Option("--dissimilarity", help="What RDMs are made of: pearson, cosine or euclidean.")
     ] = "pearson",
@@ -157,6 +156,8 @@ def score(
 
     `murine score resnet50 --against allen-2p --metric rsa-pearson --metric rsa-spearman`
 
+    `murine score 'resnet18*' --twins 1 --against allen-neuropixels --normalise both`
+
     `murine score 'resnet18*' --against allen-neuropixels --over animals`
 
     `murine score net.py:build@weights.safetensors --against mine.nc --stimuli images/`
@@ -178,7 +179,6 @@ def score(
         by=names(by),
         select=pairs(select or []),
         min_reliability=min_reliability,
-        normalise=normalise.value,
         dissimilarity=dissimilarity,
         n_splits=splits,
     )
@@ -193,6 +193,7 @@ def score(
             stimuli,
             batch_size,
             device,
+            treatments(normalise, normalise_neurons, normalise_features),
         )
         for size in sizes(input_size)
     ]
@@ -207,7 +208,8 @@ def results(
             "--view",
             help="leaderboard; sites: the chosen layers of every site; layers: every layer; metrics: "
             "networks by metrics; agreement: how scores of "
-            "networks by one metric go with those by another; failures: networks that could not be scored, and why.",
+            "networks by one metric go with those by another; treatments: trained minus random networks under every "
+            "treatment of neurons and features; failures: networks that could not be scored, and why.",
         ),
     ] = View.leaderboard,
     atlas: AtlasOption = Path("atlas"),
@@ -254,6 +256,11 @@ def results(
 
         table = across_metrics(leaderboards(store, cortex=cortex, metric=metric))
         headings = {c: c for c in table if not c.endswith(("_low", "_high"))}
+    elif view is View.treatments:
+        from murine.atlas.sensitivity import trained_minus_random
+
+        table = trained_minus_random(store, cortex=cortex, metric=metric)
+        headings = {c: c.replace("_", " ") for c in table if not c.endswith(("_low", "_high"))}
     elif view is View.agreement:
         from murine.atlas.agreement import agreement
 
@@ -262,6 +269,7 @@ def results(
             table = table[(table.metric == metric) | (table.other_metric == metric)]
         headings = {
             "cortex": "cortex",
+            "treatment": "treatment",
             "metric": "metric",
             "other_metric": "other metric",
             "n_networks": "networks",

@@ -35,6 +35,7 @@ _COMPACT = {
     "network": "network",
     "weights": "weights",
     "input_size": "input",
+    "treatment": "treatment",
     "site": "site",
     "layer": "layer",
     "ceiled": "of ceiling",
@@ -85,7 +86,7 @@ def show(
         _print_table(table, {column: text for column, text in headings.items() if column in table}, title, digits)
     else:
         columns = _chosen_columns(table, compact)
-        same = [c for c in ("cortex", "metric") if c in columns and table[c].nunique() == 1]
+        same = [c for c in ("cortex", "metric", "treatment") if c in columns and table[c].nunique() == 1]
         title = title or ", ".join(str(table[c].iloc[0]) for c in same)
         _print_table(table, {c: _COMPACT.get(c, c) for c in columns if c not in same}, title, digits)
 

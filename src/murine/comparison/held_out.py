@@ -1,9 +1,9 @@
 """Held-out scores: a layer is chosen on one half of the stimuli and scored on the other half.
 
-The best of many layers, scored on the stimuli it was chosen on, scores too well: with noise alone, the best of 300 does.
-The two halves share neither stimuli nor noise, so the optimism of the choice is gone. Odd and even repetitions share the
-stimuli: a layer that fits the responses to these very images by chance does so in both, and a part of the optimism
-stays. Halves of the stimuli need no repetitions, so matrices have held-out scores as well.
+The best of many layers, scored on the stimuli it was chosen on, scores too well: with noise alone, the best of 300
+does. The two halves share neither stimuli nor noise, so the optimism of the choice is gone. Odd and even repetitions
+share the stimuli: a layer that fits the responses to these very images by chance does so in both, and a part of the
+optimism stays. Halves of the stimuli need no repetitions, so matrices have held-out scores as well.
 
 One random half says little: the score would change with the seed. So the choice is repeated over `N_SPLITS` random
 halves, in both directions. With l(h) the layer chosen on half h, the held-out score of a site is

@@ -125,7 +125,6 @@ class Metric(ABC):
         mask = defined.reshape(-1, *(1,) * (stack.ndim - 1))
         return np.where(mask, stack, self.stand_in(stack)), defined
 
-
     def score_within(
         self,
         layers: Sequence[LayerKernel],

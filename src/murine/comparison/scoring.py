@@ -370,9 +370,9 @@ class _Part:
         if splits is None:
             raise MurineError("layers were chosen on halves of the stimuli, but there are no halves.")
         scores = choices.scores(self.scores)
-        draws, without = self.draws
-        draws = choices.mixed(draws, splits.drawn)
-        without = None if without is None else choices.mixed(without, splits.left_out)
+        of_layers, without_each = self.draws
+        draws = choices.mixed(of_layers, splits.drawn)
+        without = None if without_each is None else choices.mixed(without_each, splits.left_out)
         frame = self._chosen(choices, scores, draws, without, drawn)
         p = np.full(len(scores), np.nan)
         if len(self.fixed.relabellings):
@@ -396,16 +396,15 @@ class _Part:
         if not self.metric.costly_permutations:
             return choices.averaged(self.null)
         (first, _), _ = choices.ranked
-        null = [
-            self._null(np.array([max(layer, 0)]), self.fixed.sites[[s]])[:, 0, 0] for s, layer in enumerate(first)
-        ]
+        null = [self._null(np.array([max(layer, 0)]), self.fixed.sites[[s]])[:, 0, 0] for s, layer in enumerate(first)]
         return np.stack(null, axis=1)
 
     def chosen_rows(self, choices: Choices) -> pd.DataFrame:
         """One row per site: the mean score of the layers that were chosen on halves of all stimuli, for this group."""
         which = choices.every
-        draws, without = self._resampled(which)
-        draws, without = (None if x is None else choices.averaged(x, which) for x in (draws, without))
+        of_layers, without_each = self._resampled(which)
+        draws = choices.averaged(of_layers, which)
+        without = None if without_each is None else choices.averaged(without_each, which)
         scores = choices.averaged(self.scores[None, which], which)[0]
         return _scored(self._chosen(choices, scores, draws, without))
 

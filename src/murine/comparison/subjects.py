@@ -12,7 +12,7 @@ percentiles, but the score and Student's t for few subjects (Welch-Satterthwaite
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np

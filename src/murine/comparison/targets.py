@@ -232,7 +232,7 @@ def targets_of(
     data: Recording | NeuralRDMs,
     by: Sequence[str] = ("area",),
     *,
-    normalise: str = "zscore",
+    normalise: str = "none",
     dissimilarity: str = "pearson",
     n_splits: int = 100,
     seed: int = 0,
@@ -247,8 +247,9 @@ def targets_of(
     by
         Coordinates that make up a site, for a recording.
     normalise
-        ``zscore``: each neuron is standardised over stimuli first, so that all count alike; ``none``: as they are, so
-        that the most active ones dominate (Conwell et al. 2021 take ``numpy.corrcoef`` of the plain responses).
+        ``none``: neurons as they are, so that the most active ones dominate (Conwell et al. 2021 take
+        ``numpy.corrcoef`` of the plain responses); ``zscore``: each neuron is standardised over stimuli first, so that
+        all count alike. Given matrices cannot be standardised.
     dissimilarity
         A name in `murine.comparison.rdm.dissimilarities`. Matrices come with theirs, which is taken to be this one.
     n_splits, seed
@@ -259,7 +260,8 @@ def targets_of(
     Raises
     ------
     MurineError
-        No usable neuron, no site with an RDM, unknown coordinate, normalisation or dissimilarity.
+        No usable neuron, no site with an RDM, unknown coordinate, normalisation or dissimilarity; given matrices that
+        are to be standardised.
     """
     if normalise not in ("zscore", "none"):
         raise MurineError(f"normalise is {normalise!r}; expected 'zscore' or 'none'.")
@@ -269,6 +271,11 @@ def targets_of(
     order = np.argsort(np.asarray(data.stimulus_ids))
     ids = tuple(data.stimulus_ids[i] for i in order)
     if isinstance(data, NeuralRDMs):
+        if normalise == "zscore":
+            raise MurineError(
+                f"{data.name!r} comes as matrices, which do not hold single neurons: these cannot be z-scored. Use "
+                "--normalise none; --normalise-features zscore standardises the network's side alone."
+            )
         return _given_targets(data, order, ids, dissimilarity)
 
     usable, left_out = data.usable()

@@ -299,7 +299,7 @@ def _cortex(board: Board) -> tuple[str, ...]:
     which = f"Neurons used: {', '.join(chosen)}. " if chosen else ""
     scaled = (
         "Each neuron is standardised over images first, so that all count alike."
-        if settings["normalise"] == "zscore"
+        if settings["neurons"] == "zscore"
         else "Responses are taken as they are, so that the most active neurons weigh most."
     )
     return (*known, f"{which}A site is one {' × '.join(settings['by'])}. {scaled}")

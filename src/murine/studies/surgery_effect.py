@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from murine.atlas.leaderboard import MIN_CEILING
+from murine.atlas.leaderboard import BLANKS, MIN_CEILING, treatment_of
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import Outcome
 from murine.comparison.sample import Sample
@@ -27,7 +27,7 @@ ALL_SITES = "all sites"
 #: What scores have to share to be paired: the same neurons, and the same draws of images (and of subjects).
 _SHARED = [
     *("cortex", "metric", "method", "input_size", "cortex_digest", "cortex_settings", "layers", "n_bootstraps"),
-    *("seed", "over", "n_subject_draws"),
+    *("seed", "over", "n_subject_draws", "normalise_neurons", "normalise_features"),
 ]
 
 _ABOUT = ("site", "area", "cortical_layer")
@@ -110,13 +110,12 @@ def effects(atlas: Atlas, pairs: Sequence[Pair], *, min_ceiling: float = MIN_CEI
     table
         For every pair a row per site and one for their mean (``site`` is `ALL_SITES`), and the same for the mean over
         all networks of one role, where there are several (``network`` is ``mean of N``); by metric and variant.
-        Columns: ``cortex, metric, input_size, variant, role, network, weights, site, area, cortical_layer, n_networks,
-        n_sites``; ``before, after, difference`` each with ``_low`` and ``_high``, 95 % over new images, and new neurons
-        or animals where
-        ``over`` says so (networks are taken as they are); ``higher, lower``: networks whose interval of the difference
-        is above or below 0; ``layer_before, layer_after``: the chosen ones; ``inserted``: at how many sites a chosen
-        layer is the inserted one itself; ``ceiling, selection, over, n_stimuli``; ``task_before, task_after``: digests
-        of what was scored, '' of means over networks.
+        Columns: ``cortex, metric, input_size, treatment, variant, role, network, weights, site, area, cortical_layer,
+        n_networks, n_sites``; ``before, after, difference`` each with ``_low`` and ``_high``, 95 % over new images, and
+        new neurons or animals where ``over`` says so (networks are taken as they are); ``higher, lower``: networks
+        whose interval of the difference is above or below 0; ``layer_before, layer_after``: the chosen ones;
+        ``inserted``: at how many sites a chosen layer is the inserted one itself; ``ceiling, selection, over,
+        n_stimuli``; ``task_before, task_after``: digests of what was scored, '' of means over networks.
 
     Raises
     ------
@@ -127,7 +126,7 @@ def effects(atlas: Atlas, pairs: Sequence[Pair], *, min_ceiling: float = MIN_CEI
         raise MurineError("there is no network that could be scored both before and after surgery.")
     tasks = {digest for pair in pairs for digest in (pair.before, pair.after)}
     rows = atlas.query("SELECT * FROM scores WHERE chosen <> '' AND stimuli = 'all'")
-    rows = rows[rows.task.isin(tasks)].fillna({"over": "", "n_subject_draws": 0})
+    rows = rows[rows.task.isin(tasks)].fillna(BLANKS)
     entries: list[_Entry] = []
     for pair in pairs:
         before, after = rows[rows.task == pair.before], rows[rows.task == pair.after]
@@ -178,6 +177,7 @@ def _entries(before: pd.DataFrame, after: pd.DataFrame, variant: str, min_ceilin
         {row["site"]: row for row in side[side.chosen == selection].to_dict("records")} for side in (before, after)
     )
     head = {name: before[name].iloc[0] for name in ("cortex", "metric", "input_size")}
+    head |= {"treatment": treatment_of(before.iloc[0])}
     head |= {"variant": variant, **{name: before[name].iloc[0] for name in ("role", "network", "weights")}}
     entries = []
     for site in sorted(first.keys() & second.keys()):

@@ -91,6 +91,8 @@ class Found:
     ----------
     is_certain
         As `Layout.is_certain`.
+    standardised
+        As `CapturedLayer.standardised`.
     """
 
     shape: tuple[int, ...]
@@ -99,6 +101,7 @@ class Found:
     same_as: str = ""
     reduced: Any = None
     is_certain: bool = True
+    standardised: LayerKernel | None = None
 
 
 class Merged:
@@ -121,12 +124,16 @@ class Merged:
                 self._found.setdefault(key, found)
                 continue
             if key not in self._found:
-                empty = LayerKernel(np.zeros((self.n, self.n)), np.zeros(self.n), found.kernel.n_units)
-                self._found[key] = replace(found, kernel=empty)
-            whole = self._found[key].kernel
-            if whole is not None:
-                whole.covariance[np.ix_(members, members)] = found.kernel.covariance
-                whole.means[members] = found.kernel.means
+                kernel, standardised = (self._empty(part) for part in (found.kernel, found.standardised))
+                self._found[key] = replace(found, kernel=kernel, standardised=standardised)
+            whole = self._found[key]
+            for of_all, part in ((whole.kernel, found.kernel), (whole.standardised, found.standardised)):
+                if of_all is not None and part is not None:
+                    of_all.covariance[np.ix_(members, members)] = part.covariance
+                    of_all.means[members] = part.means
+
+    def _empty(self, part: LayerKernel | None) -> LayerKernel | None:
+        return None if part is None else LayerKernel(np.zeros((self.n, self.n)), np.zeros(self.n), part.n_units)
 
     def layers(self) -> list[CapturedLayer]:
         """Return all layers in order of execution, identical ones marked."""
@@ -134,12 +141,14 @@ class Merged:
         layers = []
         last = max(len(self._found) - 1, 1)
         for i, (name, found) in enumerate(self._found.items()):
-            kernel, same_as, flag = found.kernel, found.same_as, found.flag
+            kernel, same_as, flag, standardised = found.kernel, found.same_as, found.flag, found.standardised
             if kernel is not None:
                 flag = flag or kernel.flag
                 same_as = same_as or first.setdefault(kernel.digest, name)
                 if not (found.is_certain or flag):  # of other images, features differ after all
-                    kernel, same_as, flag = None, "", UNCERTAIN
+                    kernel, same_as, flag, standardised = None, "", UNCERTAIN, None
             same_as = "" if same_as == name else same_as
-            layers.append(CapturedLayer(name, i / last, found.shape, kernel, flag, same_as, found.reduced))
+            layers.append(
+                CapturedLayer(name, i / last, found.shape, kernel, flag, same_as, found.reduced, standardised)
+            )
         return layers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -94,6 +94,9 @@ class CapturedLayer:
         Name of an earlier layer with identical output, or ''.
     reduced
         What the reducer returned; None without a reducer, or where the output is no function of the image.
+    standardised
+        The kernel with every unit standardised over images (mean 0, standard deviation 1; constant units become 0),
+        where that was asked for.
     """
 
     name: str
@@ -103,7 +106,15 @@ class CapturedLayer:
     flag: str = ""
     same_as: str = ""
     reduced: Any = field(default=None, compare=False, repr=False)
+    standardised: LayerKernel | None = field(default=None, compare=False, repr=False)
 
     @property
     def n_units(self) -> int:
         return int(np.prod(self.shape))
+
+    @property
+    def with_standardised_units(self) -> CapturedLayer:
+        """The layer with the kernel of its standardised units, and the flag of that kernel."""
+        kernel = self.standardised
+        flag = self.flag or ("" if kernel is None else kernel.flag)
+        return replace(self, kernel=kernel, flag=flag, standardised=None)

@@ -27,7 +27,7 @@ class Reduction(ForwardPass):
 
     ``space`` holds an array of zeros for each kernel: what lives on after the pass must not be allocated during it,
     among the large blocks of the features, whose place could then not be used again. ``reducer`` is given where all
-    images pass."""
+    images pass; ``second`` makes the kernel of standardised features, where that is asked for."""
 
     def __init__(
         self,
@@ -36,10 +36,11 @@ class Reduction(ForwardPass):
         advance: Callable[[], None],
         space: Mapping[str, np.ndarray],
         reducer: Reducer | None = None,
+        second: Callable[[str, Tensor], LayerKernel] | None = None,
     ) -> None:
         super().__init__(subject)
         self.probed, self.advance = probed, advance
-        self.space, self.reducer = space, reducer
+        self.space, self.reducer, self.second = space, reducer, second
         self.found: dict[str, Found] = {}
         self._alive: dict[int, _Alive] = {}
 
@@ -55,7 +56,7 @@ class Reduction(ForwardPass):
             return Found(shape, flag=layout.flag or NO_AXIS)
         if features.is_complex():
             return Found(tuple(features.shape[1:]), flag="complex")
-        features = features if features.dtype in (torch.float32, torch.float64) else features.float()
+        features = floating(features)
         shape = tuple(features.shape[1:])
         known = "" if layout.flag else self._known(tensor)
         if known:
@@ -63,9 +64,11 @@ class Reduction(ForwardPass):
             if earlier.kernel is not None and not earlier.flag and np.prod(earlier.shape) == np.prod(shape):
                 return replace(earlier, shape=shape, same_as=earlier.same_as or known, is_certain=layout.is_certain)
         self._remember(tensor, key)
-        kernel = kernel_of(_flat(features), self.space.get(key))
+        units = flat(features)
+        kernel = kernel_of(units, self.space.get(key))
+        standardised = None if self.second is None or layout.flag else self.second(key, units)
         reduced = None if layout.flag else self._reduced(key, features)
-        return Found(shape, kernel, layout.flag, reduced=reduced, is_certain=layout.is_certain)
+        return Found(shape, kernel, layout.flag, "", reduced, layout.is_certain, standardised)
 
     def _known(self, tensor: Tensor) -> str:
         """The name of an earlier output with the same numbers at the same place, or ''."""
@@ -103,7 +106,7 @@ class Gathering(ForwardPass):
         if key in self.gathered:
             features = self.probed.layouts[key].features(tensor, self.n, self.probed.shapes[key])
             if features is not None:
-                features = features if features.dtype in (torch.float32, torch.float64) else features.float()
+                features = floating(features)
                 if not self.gathered[key].numel():
                     self.gathered[key] = features.new_empty((self.n_all, *features.shape[1:]))
                 self.gathered[key][self.members] = features
@@ -140,7 +143,12 @@ def _shape_of_features(layout: Layout, tensor: Tensor, n: int) -> tuple[int, ...
     return shape if layout.flag == NO_AXIS else shape[: layout.axis] + shape[layout.axis + 1 :]
 
 
-def _flat(features: Tensor) -> Tensor:
+def floating(features: Tensor) -> Tensor:
+    """Return features that can be multiplied with enough digits: float32 at least."""
+    return features if features.dtype in (torch.float32, torch.float64) else features.float()
+
+
+def flat(features: Tensor) -> Tensor:
     """View or copy as (n_images, n_units); units may come in any order, the same for all images."""
     if features.dim() == 4 and features.is_contiguous(memory_format=torch.channels_last):
         features = features.permute(0, 2, 3, 1)

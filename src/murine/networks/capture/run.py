@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +18,9 @@ from murine.networks.capture.layers import CapturedLayer, Features, Reducer
 from murine.networks.capture.naming import Naming
 from murine.networks.capture.probing import Probed, probe
 from murine.networks.capture.reducing import Gathering, Reduction
+from murine.networks.capture.standardising import Moments, moments_of, standardised_kernel
 from murine.networks.capture.state import InitialState, prepared, undisturbed
+from murine.networks.kernel import LayerKernel
 from murine.networks.wrappers import unwrapped
 from murine.progress import Progress, Silent
 
@@ -31,6 +35,7 @@ def capture(
     batch_size: int | None = None,
     progress: Progress | None = None,
     reducer: Reducer | None = None,
+    standardise: bool = False,
 ) -> list[CapturedLayer]:
     """Pass images through a network and reduce the output of every module to its kernel.
 
@@ -64,6 +69,9 @@ def capture(
         earlier one. Where images pass in groups, the features of as many layers as a quarter of the available memory
         holds are gathered from all groups, then reduced, then the next: one pass over the images for each such bundle,
         after those for the kernels. What the reducer raises is passed on.
+    standardise
+        Also make the kernel of every layer with its units standardised over images (`CapturedLayer.standardised`).
+        Where images pass in groups, one more pass over them finds the means and standard deviations.
 
     Raises
     ------
@@ -80,7 +88,7 @@ def capture(
         probed = probe(subject, images)
         if not probed.layouts:
             raise MurineError(f"none of the modules {some(naming.chosen)} ran in the forward pass.")
-        captured = _captured(subject, probed, images, batch_size, progress, reducer)
+        captured = _captured(subject, probed, images, batch_size, progress, reducer, standardise)
     return [layer for one in captured for layer in (one, *_aliases(one, naming))]
 
 
@@ -91,6 +99,7 @@ def _captured(
     batch_size: int | None,
     progress: Progress | None,
     reducer: Reducer | None,
+    standardise: bool,
 ) -> list[CapturedLayer]:
     n, names = len(images), list(probed.layouts)
     size = batch_size or affordable_images(probed.working_bytes, n, images.device)
@@ -103,9 +112,12 @@ def _captured(
     n_passes = len(passes) + len(together) * len(sweep)
     with (progress or Silent()).task("capturing layers", n_passes * len(names)) as bar:
         merged = Merged(n, names)
+        moments = moments_of(subject, probed, images, groups) if standardise and len(passes) > 1 else {}
         for members in passes:
             whole = len(members) == n
-            reduction = Reduction(subject, probed, bar.advance, merged.space(len(members)), reducer if whole else None)
+            second = _second(merged.space(len(members)), moments) if standardise else None
+            space = merged.space(len(members))
+            reduction = Reduction(subject, probed, bar.advance, space, reducer if whole else None, second)
             # The network may change what it gets: all images at once are not needed again, some of them are copied.
             reduction.run(images if whole else images[torch.as_tensor(members)])
             merged.add(members, reduction.found)
@@ -122,6 +134,10 @@ def _captured(
             for name in list(gathered):
                 reduced[name] = reducer(Features(name, gathered.pop(name), tuple(images.shape[2:])))
     return [replace(layer, reduced=reduced.get(layer.same_as or layer.name)) for layer in captured]
+
+
+def _second(space: Mapping[str, np.ndarray], moments: Mapping[str, Moments]) -> Callable[[str, Tensor], LayerKernel]:
+    return lambda key, features: standardised_kernel(features, space.get(key), moments.get(key))
 
 
 def _aliases(layer: CapturedLayer, naming: Naming) -> list[CapturedLayer]:
