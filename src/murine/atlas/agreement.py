@@ -69,7 +69,7 @@ def agreement(
                 continue
             values, samples = [], []
             for chosen in (scores[metric].loc[shared], scores[other].loc[shared]):
-                values.append(chosen.ceiled.to_numpy())
+                values.append(chosen.value.to_numpy())
                 samples.append(_draws(rows, chosen, min_ceiling))
             row = {
                 "cortex": name,

@@ -25,6 +25,9 @@ _BOARD = [
     *("over", "n_subject_draws", "normalise_neurons", "normalise_features"),
 ]
 
+#: What networks are ranked by.
+SHARE, RAW_SCORE = "share of the ceiling", "raw score"
+
 #: What a row from before a column was there has in it.
 BLANKS = {"over": "", "n_subject_draws": 0, "normalise_neurons": "", "normalise_features": ""}
 
@@ -59,11 +62,14 @@ def leaderboards(
     -------
     table
         One row per network: ``band`` (networks in one band cannot be told apart from its best), ``network, weights,
-        role, input_size, treatment`` (`murine.comparison.treatments`), ``ceiled, ceiled_low, ceiled_high, score`` (raw
-        mean), ``naive`` (ceiled mean of the naive best layers), ``optimism`` (mean over sites of what choosing and
-        scoring on the same stimuli adds), ``within GROUP`` (raw means of the same layers within groups of stimuli),
-        ``p_max`` (largest p over sites), ``n_sites, n_sites_all, selection, top_probability`` (how often it is the best
-        of the board in paired draws), ``layers`` (the chosen ones), ``over, task``; sorted by cortex, metric and score.
+        role, input_size, treatment`` (`murine.comparison.treatments`); ``value, value_low, value_high, unit``: what
+        networks are ranked by, which is a ``share of the ceiling``, or the ``raw score`` where no site has a ceiling;
+        ``ceiled, ceiled_low, ceiled_high``: the share of the ceiling, NaN without a ceiling; ``score``: the raw mean,
+        ``score_low, score_high``: its interval, NaN with a ceiling; ``naive, naive_score``: the same two numbers of the
+        naive best layers; ``optimism`` (mean over sites of what choosing and scoring on the same stimuli adds to the
+        raw score), ``within GROUP`` (raw means of the same layers within groups of stimuli), ``p_max`` (largest p over
+        sites), ``n_sites, n_sites_all, selection, top_probability`` (how often it is the best of the board in paired
+        draws), ``layers`` (the chosen ones), ``over, task``; sorted by cortex, metric and value.
     """
     rows = atlas.query("SELECT * FROM scores WHERE chosen <> ''").fillna(BLANKS)
     for column, wanted in (("cortex", cortex), ("metric", metric)):
@@ -91,15 +97,18 @@ def treatment_of(row: pd.Series) -> str:
 
 
 def across_metrics(board: pd.DataFrame) -> pd.DataFrame:
-    """A leaderboard of several metrics with a row per cortex and network: ``METRIC, METRIC_low, METRIC_high`` for each.
+    """Return a leaderboard of several metrics, with a row per cortex, treatment and network.
 
-    Values are those of ``ceiled``: raw scores of a metric that has no ceiling. NaN where a network has no score."""
+    Every metric has columns ``METRIC, METRIC_low, METRIC_high`` with shares of the ceiling; a metric that has no
+    ceiling has ``METRIC (raw)`` and so on, with raw scores. NaN where a network has no score.
+    """
     key = ["cortex", "network", "weights", "input_size", "treatment"]
     wide = pd.DataFrame({name: board[name] for name in key}).drop_duplicates().set_index(key)
-    for metric, mine in board.groupby("metric", sort=False):
+    for (metric, unit), mine in board.groupby(["metric", "unit"], sort=False):
         own = mine.drop_duplicates(key).set_index(key)
+        name = metric if unit == SHARE else f"{metric} (raw)"
         for end in ("", "_low", "_high"):
-            wide[f"{metric}{end}"] = own[f"ceiled{end}"]
+            wide[f"{name}{end}"] = own[f"value{end}"]
     return wide.reset_index()
 
 
@@ -117,17 +126,21 @@ def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
         sample = Sample.mean([Sample.of_row(row) for row in own.to_dict("records")])
         low, high = sample.interval()
         naive = mine[mine.chosen == "naive"]
+        has_ceiling = bool(own.ceiled.notna().all())
+        ranked = dict(zip(("", "_low", "_high"), (sample.value, low, high), strict=True))
         same = rows[(rows.task == own.task.iloc[0]) & rows.site.isin(own.site) & (rows.chosen == selection)]
         within = {group: same[same.stimuli == group].score.mean() for group in groups}
         entries.append(
             {
                 **dict(zip(_KEY, key[:-1], strict=True)),
                 "treatment": treatment_of(own.iloc[0]),
-                "ceiled": sample.value,
-                "ceiled_low": low,
-                "ceiled_high": high,
+                **{f"value{end}": number for end, number in ranked.items()},
+                "unit": SHARE if has_ceiling else RAW_SCORE,
+                **{f"ceiled{end}": number if has_ceiling else np.nan for end, number in ranked.items()},
+                **{f"score{end}": np.nan if has_ceiling else number for end, number in ranked.items()},
                 "score": own.score.mean(),
-                "naive": naive.ceiled.where(naive.ceiled.notna(), naive.score).mean() if len(naive) else np.nan,
+                "naive": naive.ceiled.mean() if len(naive) and has_ceiling else np.nan,
+                "naive_score": naive.score.mean() if len(naive) else np.nan,
                 "optimism": own.optimism.mean(),
                 **{f"within {group}": value for group, value in within.items()},
                 "p_max": own.p_value.max(),
@@ -147,7 +160,7 @@ def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
     board = pd.DataFrame(entries)
     if board.empty:
         return board
-    board.insert(0, "band", rank_bands(board.ceiled.to_numpy(), lambda i, j: (samples[i] - samples[j]).interval()))
+    board.insert(0, "band", rank_bands(board.value.to_numpy(), lambda i, j: (samples[i] - samples[j]).interval()))
     paired = [sample.draws if sample.both is None else sample.over_both() for sample in samples]
     board["top_probability"] = top_probability(np.stack(paired, axis=1), 1)
-    return board.sort_values(["ceiled"], ascending=False, kind="stable")
+    return board.sort_values(["value"], ascending=False, kind="stable")

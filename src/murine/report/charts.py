@@ -38,7 +38,7 @@ def chart_data(board: Board) -> dict[str, Any]:
         if row["role"] != "control":
             family = families.setdefault((row["network"], row["input_size"]), len(families))
         about = {k: row[k] for k in ("label", "network", "weights", "role", "input_size", "network_digest")}
-        numbers = [rounded(row.get(k, math.nan)) for k in ("ceiled", "ceiled_low", "ceiled_high", "score")]
+        numbers = [rounded(row.get(k, math.nan)) for k in ("value", "value_low", "value_high", "score")]
         networks.append({**about, "band": int(row["band"]) if i in ranked else 0, "family": family, "score": numbers})
     return {
         "name": board.name,

@@ -85,7 +85,7 @@ def leaderboard_figure(board: Board) -> Figure:
         mine = [i for i, row in enumerate(rows) if row["role"] == role]
         if not mine:
             continue
-        values = by * np.array([[rows[i][k] for k in ("ceiled", "ceiled_low", "ceiled_high")] for i in mine])
+        values = by * np.array([[rows[i][k] for k in ("value", "value_low", "value_high")] for i in mine])
         axes.hlines(mine, values[:, 1], values[:, 2], color=LIGHT[role], linewidth=1.4)
         axes.plot(values[:, 0], mine, marker, color=LIGHT[role], markersize=4.5, markeredgecolor="white", label=role)
     _names(axes, [str(label) for label in ranked.label])

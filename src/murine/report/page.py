@@ -110,7 +110,7 @@ def _board(atlas: Atlas, board: Board, identity: str) -> dict[str, Any]:
         ("provenance", "Provenance"),
     ]
     low, high = (
-        extent([*board.ranked.ceiled_low, *board.ranked.ceiled_high, *board.ranked.ceiled]) if ranked else (0.0, 1.0)
+        extent([*board.ranked.value_low, *board.ranked.value_high, *board.ranked.value]) if ranked else (0.0, 1.0)
     )
     return {
         "id": identity,
@@ -154,17 +154,18 @@ def _leaderboard(board: Board, low: float, high: float) -> list[dict[str, Any]]:
     rows = []
     before = 0
     for entry, row in enumerate(board.ranked.to_dict("records")):
+        naive = row["naive" if board.has_ceiling else "naive_score"]
         rows.append(
             {
                 **{k: row[k] for k in ("band", "label", "network", "weights", "role", "input_size", "selection")},
                 "entry": entry,
                 "detail": _detail(row),
                 "first": row["band"] != before,
-                "ceiled": _cell(row["ceiled"], texts.share(row["ceiled"], board)),
-                "interval": texts.between(row["ceiled_low"], row["ceiled_high"], board),
-                "whisker": _whisker(row["ceiled"], row["ceiled_low"], row["ceiled_high"], row["role"], low, high),
+                "value": _cell(row["value"], texts.share(row["value"], board)),
+                "interval": texts.between(row["value_low"], row["value_high"], board),
+                "whisker": _whisker(row["value"], row["value_low"], row["value_high"], row["role"], low, high),
                 "score": _cell(row["score"], texts.number(row["score"])),
-                "naive": _cell(row["naive"], texts.share(row["naive"], board)),
+                "naive": _cell(naive, texts.share(naive, board)),
                 "within": [_cell(row[f"within {g}"], texts.number(row[f"within {g}"])) for g in board.groups],
                 "p_max": _cell(row["p_max"], texts.p_value(row["p_max"])),
                 "n_sites": int(row["n_sites"]),
@@ -320,7 +321,7 @@ def _provenance(atlas: Atlas, board: Board) -> list[dict[str, Any]]:
                 }
             )
         reached = (
-            f"{texts.share(row['ceiled'], board)}{' %' if board.has_ceiling else ''}" if row["band"] else "not ranked"
+            f"{texts.share(row['value'], board)}{' %' if board.has_ceiling else ''}" if row["band"] else "not ranked"
         )
         entries.append(
             {
@@ -343,10 +344,7 @@ def _site_rows(board: Board, entry: int) -> list[dict[str, Any]]:
     rows = []
     for row in official[official.entry == entry].to_dict("records"):
         site = row["site"]
-        ceiled, low, high = (
-            row[name] if board.has_ceiling else row[raw]
-            for name, raw in (("ceiled", "score"), ("ceiled_low", "low"), ("ceiled_high", "high"))
-        )
+        ceiled, low, high = (row[name] for name in ("ceiled", "ceiled_low", "ceiled_high"))
         naive_ceiled = _at(naive.ceiled if board.has_ceiling else naive.score, site)
         rows.append(
             {
@@ -357,7 +355,7 @@ def _site_rows(board: Board, entry: int) -> list[dict[str, Any]]:
                 "score": texts.number(row["score"]),
                 "interval": _brackets(row["low"], row["high"]),
                 "ceiling": texts.number(row["ceiling"]),
-                "ceiled": texts.share(ceiled, board),
+                "ceiled": texts.share(ceiled, board) if math.isfinite(ceiled) else "–",
                 "ceiled_interval": texts.between(low, high, board) if math.isfinite(ceiled) else "",
                 "p": texts.p_value(row["p_value"]),
                 "naive_layer": naive.layer.get(site, "–"),

@@ -75,9 +75,9 @@ def finding(board: Board) -> str:
     unit = (
         "\N{NO-BREAK SPACE}% of the noise ceiling" if board.has_ceiling else " (raw score; no site has a noise ceiling)"
     )
-    reaches = f"{share(best.ceiled, board, 0 if board.has_ceiling else 3)}{unit}"
-    if math.isfinite(best.ceiled_low):
-        reaches += f" {between(best.ceiled_low, best.ceiled_high, board, 0)}"
+    reaches = f"{share(best.value, board, 0 if board.has_ceiling else 3)}{unit}"
+    if math.isfinite(best.value_low):
+        reaches += f" {between(best.value_low, best.value_high, board, 0)}"
     which = f"The best of {len(ranked)} networks" if len(ranked) > 1 else "The only network"
     sentences = [
         f"{which}, {best.label} ({_role(best.role)}), reaches {reaches} on average over "
@@ -96,7 +96,7 @@ def finding(board: Board) -> str:
     controls = ranked[ranked.role == "control"]
     if len(controls) and best.role != "control":
         control = controls.iloc[0]
-        reached = share(control.ceiled, board, 0) + ("\N{NO-BREAK SPACE}%" if board.has_ceiling else "")
+        reached = share(control.value, board, 0) + ("\N{NO-BREAK SPACE}%" if board.has_ceiling else "")
         sentences.append(f"The best control that never learned, {control.label}, reaches {reached}.")
     if board.selection == "naive":
         sentences.append("Layers were chosen and scored on the same data, so all scores are optimistic.")

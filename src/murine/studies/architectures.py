@@ -144,7 +144,7 @@ def explain(
             "network": [row["network"] for row in kept],
             "weights": [row["weights"] for row in kept],
             "layers": [len(sequence) for sequence in letters],
-            "score": [row["ceiled"] for row in kept],
+            "score": [row["value"] for row in kept],
             "letters": letters,
         }
     )
@@ -301,7 +301,7 @@ def _spelled(
 
 def _brain(atlas: Atlas, kept: Sequence[Mapping[str, object]]) -> dict[str, Matrix]:
     """Differences of scores: of their mean over sites, and site by site."""
-    scores = np.array([row["ceiled"] for row in kept], dtype=np.float64)
+    scores = np.array([row["value"] for row in kept], dtype=np.float64)
     tasks = [str(row["task"]) for row in kept]
     rows = atlas.query("SELECT task, site, score, ceiling, ceiled, chosen FROM scores WHERE stimuli = 'all'")
     rows = rows[rows.task.isin(tasks) & (rows.chosen == str(kept[0]["selection"]))]
