@@ -53,6 +53,11 @@ def chosen_cortex(settings: CortexSettings, data: Path | None = None, stimuli: P
                 f"{cortex.name!r} comes as matrices of whole sites: neurons cannot be selected. Filter the results "
                 "instead."
             )
+        if settings.by:
+            raise MurineError(
+                f"{cortex.name!r} comes as matrices of its own sites, which cannot be grouped by "
+                f"{', '.join(settings.by)}. Leave --by out."
+            )
         return images, cortex
     return images, cortex.select(min_reliability=settings.min_reliability, **labels)
 

@@ -57,7 +57,7 @@ class Plan:
 
     cortex: CortexSettings
     metrics: tuple[str, ...] = ("rsa-pearson",)
-    layers: str = "all"
+    layers: str = "own"
     input_size: int | tuple[int, int] | None = None
     settings: Settings = field(default_factory=Settings)
     data: Path | None = None

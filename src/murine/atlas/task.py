@@ -50,7 +50,7 @@ class CortexSettings(Identified):
     """Which neurons, grouped how."""
 
     cortex: str
-    by: tuple[str, ...] = ("area",)
+    by: tuple[str, ...] = ()  # an area is a site, or all neurons where no area is named
     select: tuple[tuple[str, str], ...] = ()
     min_reliability: float | None = None
     dissimilarity: str = "pearson"

@@ -108,7 +108,8 @@ InputSizeOption = Annotated[
     typer.Option("--input-size", help="Pixels (64), HEIGHTxWIDTH or native; may be given several times."),
 ]
 LayersOption = Annotated[
-    str, typer.Option("--layers", help="all, blocks, own (all but what surgery put in), or names with wildcards.")
+    str,
+    typer.Option("--layers", help="own (all but what surgery put in), all, blocks, or names with wildcards."),
 ]
 
 
@@ -141,6 +142,15 @@ NormaliseNeuronsOption = Annotated[
 ]
 NormaliseFeaturesOption = Annotated[
     OneSide | None, typer.Option("--normalise-features", help="The same for the features of networks alone.")
+]
+ByOption = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        help="What makes a site: coordinates of neurons with commas, as area,layer (default: area; a recording that "
+        "names no area is one site).",
+        show_default=False,
+    ),
 ]
 SelectOption = Annotated[
     list[str] | None, typer.Option("--select", help="Neurons with KEY=VALUE (area=VISp); repeat for more values.")

@@ -131,7 +131,7 @@ def plan(
         str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a .nc or .npz file.")
     ] = "simulated",
     input_size: InputSizeOption = None,
-    layers: LayersOption = "all",
+    layers: LayersOption = "own",
     metric: Annotated[
         list[str] | None, typer.Option("--metric", help="As for `murine score`; none: captures alone.")
     ] = None,

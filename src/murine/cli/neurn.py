@@ -15,6 +15,7 @@ from murine.cli.common import (
     AtlasOption,
     BatchSizeOption,
     BootstrapsOption,
+    ByOption,
     DataOption,
     DeviceOption,
     FormatOption,
@@ -94,9 +95,7 @@ def neurn(
     twins: TwinsOption = 0,
     input_size: InputSizeOption = None,
     layers: LayersOption = "own",
-    by: Annotated[
-        str, typer.Option("--by", help="What makes a site: coordinates with commas, as area,cell_class.")
-    ] = "area",
+    by: ByOption = "",
     select: SelectOption = None,
     min_reliability: MinReliabilityOption = None,
     normalise: NormaliseOption = Normalise.none,

@@ -15,6 +15,7 @@ from murine.cli.common import (
     AtlasOption,
     BatchSizeOption,
     BootstrapsOption,
+    ByOption,
     DataOption,
     DeviceOption,
     FormatOption,
@@ -105,7 +106,7 @@ def score(
     twins: TwinsOption = 0,
     no_controls: Annotated[bool, typer.Option("--no-controls", help="Leave pixels, gabor and neurn out.")] = False,
     input_size: InputSizeOption = None,
-    layers: LayersOption = "all",
+    layers: LayersOption = "own",
     metric: Annotated[
         list[str] | None,
         typer.Option(
@@ -114,9 +115,7 @@ def score(
             "ridge, ridge-conwell2021, pls-10, pls-25, or all; several times for several.",
         ),
     ] = None,
-    by: Annotated[
-        str, typer.Option("--by", help="What makes a site: coordinates with commas, as area,layer.")
-    ] = "area",
+    by: ByOption = "",
     select: SelectOption = None,
     min_reliability: MinReliabilityOption = None,
     normalise: NormaliseOption = Normalise.none,

@@ -136,7 +136,7 @@ def match(
     weights: WeightsOption = "",
     twins: TwinsOption = 0,
     input_size: InputSizeOption = None,
-    layers: LayersOption = "all",
+    layers: LayersOption = "own",
     by: ByOption = "area",
     select: SelectOption = None,
     min_reliability: MinReliabilityOption = None,
@@ -199,7 +199,7 @@ def maps(
     weights: WeightsOption = "",
     twins: TwinsOption = 0,
     input_size: InputSizeOption = None,
-    layers: LayersOption = "all",
+    layers: LayersOption = "own",
     side: Annotated[
         list[int] | None,
         typer.Option(

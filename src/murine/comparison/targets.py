@@ -230,7 +230,7 @@ class Targets:
 
 def targets_of(
     data: Recording | NeuralRDMs,
-    by: Sequence[str] = ("area",),
+    by: Sequence[str] = (),
     *,
     normalise: str = "none",
     dissimilarity: str = "pearson",
@@ -245,7 +245,8 @@ def targets_of(
     data
         A recording (RDMs are dissimilarities of the population responses to every two stimuli) or given matrices.
     by
-        Coordinates that make up a site, for a recording.
+        Coordinates that make up a site, for a recording. Without any, a site is an area, or the whole recording where
+        it names no area.
     normalise
         ``none``: neurons as they are, so that the most active ones dominate (Conwell et al. 2021 take
         ``numpy.corrcoef`` of the plain responses); ``zscore``: each neuron is standardised over stimuli first, so that

@@ -336,9 +336,13 @@ class Recording:
     def sites(self, *coordinates: str, min_neuroids: int = 2) -> dict[Site, Int[np.ndarray, " n_members"]]:
         """Group the neurons by coordinates, for example ``sites("area", "layer")``.
 
+        Without coordinates a site is an area; a recording that names no area is one site.
+
         Returns sites in sorted order with the positions of their neurons. Neurons with an empty label belong to no
         site; groups of fewer than ``min_neuroids`` are left out.
         """
+        if not coordinates and not any(self["area"].astype(str)) and self.n_neuroids >= min_neuroids:
+            return {Site("all neurons", {}): np.arange(self.n_neuroids)}
         table = pd.DataFrame({c: self[c].astype(str) for c in coordinates or ("area",)})
         sites: dict[Site, Int[np.ndarray, " n_members"]] = {}
         for values, rows in sorted(table.groupby(list(table.columns)).indices.items(), key=lambda kv: str(kv[0])):

@@ -355,7 +355,7 @@ def _site_rows(board: Board, entry: int) -> list[dict[str, Any]]:
                 "score": texts.number(row["score"]),
                 "interval": _brackets(row["low"], row["high"]),
                 "ceiling": texts.number(row["ceiling"]),
-                "ceiled": texts.share(ceiled, board) if math.isfinite(ceiled) else "–",
+                "ceiled": texts.share(ceiled, board),
                 "ceiled_interval": texts.between(low, high, board) if math.isfinite(ceiled) else "",
                 "p": texts.p_value(row["p_value"]),
                 "naive_layer": naive.layer.get(site, "–"),

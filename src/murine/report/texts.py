@@ -302,7 +302,7 @@ def _cortex(board: Board) -> tuple[str, ...]:
         if settings["neurons"] == "zscore"
         else "Responses are taken as they are, so that the most active neurons weigh most."
     )
-    return (*known, f"{which}A site is one {' × '.join(settings['by'])}. {scaled}")
+    return (*known, f"{which}A site is one {' × '.join(settings['by']) or 'area'}. {scaled}")
 
 
 def _metric(board: Board) -> tuple[str, ...]:

@@ -140,7 +140,7 @@ class UnitsPlan:
         How the work is done; they cannot change a result.
     """
 
-    layers: str = "all"
+    layers: str = "own"
     input_size: int | tuple[int, int] | None = None
     n_shuffles: int = 1
     seed: int = 0
