@@ -106,5 +106,5 @@ def test_random_splits_are_what_is_left_of_chance() -> None:
         spread.append([draws.std(axis=0), np.sqrt((N_STIMULI - 1) * left.var(axis=0))])
     observed = np.std(found, axis=0, ddof=1)
     for expected in np.sqrt(np.mean(np.square(spread), axis=0)):
-        assert (0.5 < observed / expected).all()
+        assert (observed / expected > 0.5).all()
         assert (observed / expected < 2).all()

@@ -17,7 +17,7 @@ from murine.comparison.inference import (
     without_each,
 )
 from murine.comparison.metrics import metrics
-from murine.comparison.rdm import kernel_rdm, upper, zscore
+from murine.comparison.rdm import upper, zscore
 from murine.comparison.rsa import comparisons
 from murine.comparison.scoring import Settings, Yardstick, matched, score_layers
 from murine.comparison.targets import targets_of

@@ -15,7 +15,7 @@ from murine.comparison.inference import bootstrap_counts
 from murine.comparison.influence import resampled_neurons
 from murine.comparison.metrics import metrics
 from murine.comparison.prediction import correlations
-from murine.comparison.rdm import kernel_rdm, upper, zscore
+from murine.comparison.rdm import kernel_rdm, zscore
 from murine.comparison.rsa import comparisons
 from murine.comparison.sample import Sample
 from murine.comparison.scoring import Settings, Yardstick, score_layers

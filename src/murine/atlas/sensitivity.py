@@ -123,11 +123,11 @@ def _row(key: tuple[Any, ...], samples: dict[str, Sample], present: list[str]) -
     return {
         **{name: about[name] for name in ("cortex", "metric", "input_size", "network", "site")},
         **numbers,
-        "note": SIGN_DEPENDS if depends(ends) else "",
+        "note": SIGN_DEPENDS if sign_depends(ends) else "",
     }
 
 
-def depends(found: list[tuple[float, float, float]]) -> bool:
+def sign_depends(found: list[tuple[float, float, float]]) -> bool:
     """Return whether two values differ in sign and the interval of one of them excludes zero.
 
     Parameters

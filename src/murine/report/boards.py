@@ -16,6 +16,7 @@ from murine.atlas.leaderboard import MIN_CEILING, leaderboards
 from murine.atlas.store import Atlas
 from murine.atlas.tables import DRAWS
 from murine.comparison.sample import Sample
+from murine.comparison.treatments import Treatment
 from murine.errors import MurineError, nearest
 from murine.report.names import without_files
 
@@ -108,6 +109,16 @@ class Board:
         return " · ".join(part for part in (self.cortex, self.metric, self.variant) if part)
 
     @property
+    def treatment(self) -> Treatment:
+        """Whether neurons and features were standardised."""
+        return Treatment(self.settings["neurons"], self.settings["features"])
+
+    def under(self, treatment: Treatment, boards: Sequence[Board]) -> Board | None:
+        """Return the board that differs from this one in the treatment alone, if it is among ``boards``."""
+        wanted = self.settings | {"neurons": treatment.neurons, "features": treatment.features}
+        return next((board for board in boards if board.settings == wanted), None)
+
+    @property
     def ranked(self) -> pd.DataFrame:
         """The networks that have a rank."""
         return self.networks[self.networks.band > 0]
@@ -194,7 +205,9 @@ def _variants(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     for own in settings:
         same = [s for s in settings if (s["cortex"], s["metric"]) == (own["cortex"], own["metric"])]
         different = [key for key in own if any(s.get(key) != own[key] for s in same)]
-        variants.append(", ".join(f"{key} {_short(own[key])}" for key in different))
+        sides = [key for key in ("neurons", "features") if key in different]
+        words = [Treatment(own["neurons"], own["features"]).words] if sides else []
+        variants.append(", ".join([*words, *(f"{key} {_short(own[key])}" for key in different if key not in sides)]))
     return variants
 
 

@@ -78,7 +78,7 @@ def render(atlas: Atlas, boards: Sequence[Board], title: str) -> str:
         title,
         summary=_summary(boards),
         roles=palette.ROLES,
-        boards=[_board(atlas, board, f"b{i}") for i, board in enumerate(boards)],
+        boards=[_board(atlas, board, f"b{i}", boards) for i, board in enumerate(boards)],
     )
 
 
@@ -95,7 +95,7 @@ def _summary(boards: Sequence[Board]) -> str:
     )
 
 
-def _board(atlas: Atlas, board: Board, identity: str) -> dict[str, Any]:
+def _board(atlas: Atlas, board: Board, identity: str, boards: Sequence[Board]) -> dict[str, Any]:
     """All that the template tells of a board."""
     ranked = len(board.ranked) > 0
     labels = [str(label) for label in board.networks.label]
@@ -115,7 +115,7 @@ def _board(atlas: Atlas, board: Board, identity: str) -> dict[str, Any]:
     return {
         "id": identity,
         "name": board.name,
-        "finding": texts.finding(board),
+        "finding": f"{texts.finding(board)} {texts.treatment(board, boards)}",
         "counts": texts.counts(board),
         "contents": [s for s in sections if ranked or s[0] in ("flags", "method", "provenance")],
         "has_ceiling": board.has_ceiling,

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from inspect import getdoc
 
 from murine.atlas.leaderboard import MIN_CEILING
+from murine.atlas.sensitivity import sign_depends
 from murine.comparison.metrics import metrics
-from murine.report.boards import Board
+from murine.comparison.treatments import RAW, ZSCORED, Treatment
+from murine.report.boards import Board, Twins
 from murine.report.palette import ROLES
 
 
@@ -105,6 +107,46 @@ def finding(board: Board) -> str:
             f"Scores above their ceiling occur at {count(board.above.site.nunique(), 'site')}; they are listed."
         )
     return " ".join(sentences)
+
+
+_TREATMENTS = {
+    RAW: "Neurons and features are compared as they are, the published convention.",
+    ZSCORED: "Every neuron and every unit is standardised over images first.",
+    Treatment("zscore", "none"): "Neurons are standardised over images and features are not: unlike things are "
+    "compared, which can reverse a conclusion.",
+    Treatment("none", "zscore"): "Features are standardised over images and neurons are not: unlike things are "
+    "compared, which can reverse a conclusion.",
+}
+
+
+def treatment(board: Board, boards: Sequence[Board]) -> str:
+    """How both sides were treated, and whether conclusions depend on it, as far as ``boards`` tell."""
+    sentences = [_TREATMENTS[board.treatment]]
+    has_neurons = (board.sites.n_repetitions > 0).any()
+    others = {own: board.under(own, boards) for own in _TREATMENTS if own != board.treatment}
+    alternative = ZSCORED if board.treatment == RAW else RAW
+    if has_neurons and others.get(alternative) is None:
+        sentences.append(f"The same with {alternative.words} was not computed (--normalise both).")
+    for own, other in others.items():
+        if other is None:
+            continue
+        if names := sorted(set(_reversed(board, other))):
+            sentences.append(
+                f"Trained minus random has the opposite sign with {own.words}: {', '.join(names)}. No conclusion "
+                "should be drawn from one of the two alone."
+            )
+    return " ".join(sentences)
+
+
+def _reversed(board: Board, other: Board) -> list[str]:
+    """Networks whose difference to their random twins has another sign on the other board."""
+    theirs = {_names(other, pair): pair.mean for pair in other.twins}
+    mine = {_names(board, pair): pair.mean for pair in board.twins}
+    return [names[0] for names, mean in mine.items() if names in theirs and sign_depends([mean, theirs[names]])]
+
+
+def _names(board: Board, pair: Twins) -> tuple[str, str]:
+    return str(board.networks.label[pair.trained]), str(board.networks.label[pair.random])
 
 
 def _role(role: str) -> str:
