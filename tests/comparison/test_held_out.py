@@ -71,7 +71,7 @@ def test_the_layer_there_is_is_chosen_by_every_half() -> None:
 
 
 def test_layers_without_a_score_in_some_half_are_not_chosen() -> None:
-    targets, truth = random_targets(0)
+    targets, _ = random_targets(0)
     flat = np.ones((N_STIMULI, 8))
     flat[:2] = np.random.default_rng(0).normal(size=(2, 8))
     layers = [LayerKernel.of(flat), LayerKernel.of(np.full((N_STIMULI, 8), np.nan))]
