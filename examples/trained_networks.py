@@ -26,7 +26,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 
 Row = dict[str, str]  # one line of a layer table, by column
@@ -125,6 +124,17 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+class StridedSame(nn.Conv2d):
+    """Convolution with TensorFlow's padding "same", which torch knows for stride 1 alone: the odd pixel goes last."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        padding: list[int] = []
+        for length, size, stride in zip(input.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+            missing = max((-(-length // stride) - 1) * stride + size - length, 0)
+            padding += [missing // 2, missing - missing // 2]
+        return super().forward(F.pad(input, padding))
+
+
 def layer(row: Row, arrays: dict[str, Tensor]) -> nn.Module:
     """Return the module of one row, without its activation."""
     if not row["weight"]:
@@ -134,9 +144,9 @@ def layer(row: Row, arrays: dict[str, Tensor]) -> nn.Module:
         return nn.Linear(inputs, outputs)
     stride, groups, size = int(row["stride"]), int(row["groups"]), (kernel[0], kernel[1])
     padding = int(row["padding"]) if row["padding"].isdigit() else row["padding"]
-    # torch knows 'same' for stride 1 alone; timm pads larger strides as TensorFlow does, unevenly.
-    kind = Conv2dSame if padding == "same" and stride > 1 else nn.Conv2d
-    return kind(inputs * groups, outputs, size, stride, padding, groups=groups)
+    if padding == "same" and stride > 1:
+        return StridedSame(inputs * groups, outputs, size, stride, groups=groups)
+    return nn.Conv2d(inputs * groups, outputs, size, stride, padding, groups=groups)
 
 
 class LayerTable(nn.Module):

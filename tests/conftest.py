@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -57,6 +58,15 @@ def _surroundings(tmp_path_factory) -> Iterator[None]:
         if folder is not None:
             patch.setenv("MURINE_SHARED", str(folder))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_notes() -> Iterator[None]:
+    """Undo what a test does to logging: a command with ``--quiet`` would silence the notes of all that follow."""
+    log = logging.getLogger("murine")
+    handlers, level = log.handlers[:], log.level
+    yield
+    log.handlers[:], log.level = handlers, level
 
 
 @pytest.fixture(scope="session")

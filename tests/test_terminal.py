@@ -117,7 +117,8 @@ COMMANDS = {
         r"networks .* 0/4",
         r"networks 4/4, neurn: \w+",
         "the report is in out/report.html",
-        "import murine.studies.demonstration as demonstration\ndemonstration.ARCHITECTURES = ()",
+        "from murine.comparison.settings import Settings\nimport murine.studies.demonstration as demonstration\n"
+        "demonstration.ARCHITECTURES = ()\ndemonstration.Settings = lambda seed: Settings(20, 0, seed)",
     ),
     "score": Command(
         f"score {TWO} pixels --no-controls {MINE} {FEW}",

@@ -19,7 +19,7 @@ from murine.atlas.sweep import Plan, sweep
 from murine.atlas.task import CortexSettings
 from murine.fingerprints import ABSENT, fingerprint
 from murine.networks.choices import Choice
-from murine.networks.observation import observation
+from murine.networks.observation import busy_packages, observation
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +158,23 @@ def test_what_cannot_be_seen_is_told(more, complete, tmp_path):
     assert seen.complete == complete
     assert str(file) in seen.files
     assert seen.holds()
+
+
+@pytest.mark.parametrize(
+    ("text", "packages"),
+    [
+        ("'''In timm's convention.'''\nimport torch\n", ()),
+        ("def build():\n    import timm.layers as layers\n", ("timm",)),
+        ("from torchvision import models\nimport os, timm\n", ("timm", "torchvision")),
+        ("# -*- coding: latin-1 -*-\nx = '\xe9'\nfrom timm import create_model\n", ("timm",)),
+    ],
+)
+def test_packages_that_take_long_are_imported_where_a_file_does(text, packages, tmp_path):
+    file = tmp_path / "user.py"
+    file.write_text(text, "latin-1")
+    assert busy_packages(f"{file}:build(width=2)") == packages
+    assert busy_packages("pixels") == busy_packages(f"{tmp_path / 'none.py'}:build") == ()
+    assert busy_packages("resnet18") == ("timm", "torchvision")
 
 
 def test_what_safetensors_opens_is_seen(tmp_path):

@@ -83,3 +83,15 @@ def test_degenerate_covariances_give_as_many_components_as_they_have(kind, size)
     if kind in ("rank 1", "rank 2", "constant"):  # what they span is what the covariances do, as equal powers say
         span = np.linalg.qr(found[:n].T)[0]
         np.testing.assert_allclose(span @ (span.T @ covariances), covariances, atol=1e-8 * np.abs(covariances).max())
+
+
+def test_matrices_of_rank_1_whatever_their_rounding():
+    """The second vector of Lanczos' iteration is nothing but rounding."""
+    rng = np.random.default_rng(7)
+    for size in range(1, 40):
+        for vector in (np.full(size, rng.random()), np.full(size, 0.1) * 3, rng.integers(1, 4, size) / 7):
+            found = rotations(np.outer(vector, vector), np.ones(size), 3)
+            first = vector / np.linalg.norm(vector)
+            np.testing.assert_allclose(abs(found[0] @ first), 1, rtol=1e-8)
+            np.testing.assert_allclose(found[0], first * (found[0] @ first), atol=1e-8)
+            np.testing.assert_array_equal(found[1:], 0)

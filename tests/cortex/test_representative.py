@@ -214,10 +214,22 @@ def test_umap_is_imported_only_when_needed():
 
 
 def test_threads_of_torch_stay_as_they_are():
-    """Numba starts its threads once a process, and sums of torch depend on how many it has."""
+    """Numba starts its threads once a process, and sums of torch depend on how many it has.
+
+    A parallel loop stands for UMAP, which takes 20 s to compile.
+    """
     code = (
-        "import numpy as np, torch; from murine.cortex.representative import embed; torch.set_num_threads(1);"
-        "torch.get_num_threads(); embed(np.random.default_rng(0).normal(size=(60, 9))); print(torch.get_num_threads())"
+        "import sys, types, numba, numpy as np, torch\n"
+        "@numba.njit(parallel=True)\n"
+        "def loop(x):\n"
+        "    for i in numba.prange(len(x)): x[i] += 1\n"
+        "class UMAP:\n"
+        "    def __init__(self, **options): pass\n"
+        "    def fit_transform(self, x): loop(x); return x[:, :2]\n"
+        "sys.modules['umap'] = types.SimpleNamespace(UMAP=UMAP)\n"
+        "from murine.cortex.representative import embed\n"
+        "torch.set_num_threads(1); torch.get_num_threads()\n"
+        "embed(np.random.default_rng(0).normal(size=(60, 9))); print(torch.get_num_threads())"
     )
     environment = {**os.environ, "NUMBA_NUM_THREADS": "3"}
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)

@@ -104,7 +104,7 @@ class Slow(Net):
 
     def forward(self, x):
         for module in self:
-            time.sleep(0.25)
+            time.sleep(0.15)
             x = module(x)
         return x
 
@@ -206,13 +206,13 @@ def test_a_network_that_hangs_is_given_up_and_a_slow_one_is_not(folder, plan, tm
     """The limit is longer than what a busy machine needs to import libraries."""
     atlas = Atlas(tmp_path / "atlas")
     begin = time.monotonic()
-    (hanging,) = each_in_time(folder, plan, atlas, "hangs", 6)
+    (hanging,) = each_in_time(folder, plan, atlas, "hangs", 4)
     assert hanging.state == "failed"
-    assert "it did nothing for 6 s" in hanging.reason
+    assert "it did nothing for 4 s" in hanging.reason
     assert "about to hang" in capfd.readouterr().err  # what networks print is no result
-    (stuck, slow) = each_in_time(folder, plan, atlas, ["holds_the_interpreter", "slow"], 6)
+    (stuck, slow) = each_in_time(folder, plan, atlas, ["holds_the_interpreter", "slow"], 4)
     assert "it did nothing" in stuck.reason
-    assert slow.state == "computed"  # it took seven seconds and more for every pass
+    assert slow.state == "computed"  # it took more than that for every pass
     assert time.monotonic() - begin < 200
     assert list(atlas.failures().network.str.rpartition(":")[2]) in (
         ["holds_the_interpreter", "hangs"],

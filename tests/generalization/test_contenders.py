@@ -170,7 +170,7 @@ def test_space_of_networks_is_read_as_it_is_written():
         (lambda: contender_named("neurn33"), "unknown variant 'neurn33'; did you mean neurn3"),
         (lambda: contender_named("nern(k=3)@input"), "unknown variant"),
         (lambda: build("lenett", 10, 0), "unknown network 'lenett'; did you mean lenet"),
-        (lambda: build("inception_v3", 10, 0), "cannot take images of 32 x 32 px .* Enlarge them with --prepare size="),
+        (lambda: build("inception_v3", 10, 0), "fails on images of 32 x 32 px: .* enlarge them with --prepare size="),
         (lambda: build("conv(kernel=4)", 10, 0), "odd"),
         (lambda: build("conv(depht=4)", 10, 0), "Options: depth"),
         (lambda: build("lenet", 10, 0, pretrained=True), "no pretrained weights"),

@@ -143,7 +143,7 @@ def test_features_are_those_of_plain_hooks(architecture):
 def test_batches_equal_the_unbatched_run(architecture):
     module, inputs = architecture
     whole = named(capture(module, inputs))
-    for size in (2, 3, 4):
+    for size in (2, 3):
         parts = named(capture(module, inputs, batch_size=size))
         assert list(parts) == list(whole)
         for name, layer in whole.items():

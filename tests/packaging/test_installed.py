@@ -83,14 +83,13 @@ def test_models_are_listed_from_the_tables_of_the_wheel(run):
     assert len(rows) == 41
     (vgg,) = (row for row in rows if row["network"] == "torchvision:vgg16")
     assert (vgg["parameters"], vgg["depth"], vgg["year"]) == (138357544, 16, 2014)
-    assert "vgg16" in run("murine", "models")
 
 
-def test_a_published_suite_is_planned(run):
+def test_networks_are_planned(run):
     # Memory to plan for is given: what is free on the machine of the tests must not decide.
     few = ("--metric", "none", "--memory", "64G", "--format", "json")
-    rows = json.loads(run("murine", "models", "plan", "suite:neurn44", *few))
-    assert len(rows) == 41
+    rows = json.loads(run("murine", "models", "plan", "torchvision:vgg16", "vgg11", *few))
+    assert len(rows) == 2
     assert all(row["fits"] and row["total_s"] > 0 for row in rows)
 
 

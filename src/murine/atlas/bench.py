@@ -27,7 +27,7 @@ from murine.networks.capture import CapturedLayer, capture
 from murine.networks.capture.naming import chosen_modules
 from murine.networks.choices import Choice
 from murine.networks.network import Network
-from murine.networks.observation import observation
+from murine.networks.observation import busy_packages, observation
 from murine.networks.state import preserved_state
 from murine.progress import Progress, Silent
 from murine.stimuli import StimulusSet
@@ -164,7 +164,7 @@ class Bench:
         """Score one network by every metric, unless that is done."""
         plan = self.plan
         request = requests.request_digest(plan, choice, self._data)
-        with preserved_state(str(choice)), observation() as seen:
+        with preserved_state(str(choice)), observation(busy_packages(choice.name)) as seen:
             network = zoo.load(choice, input_size=plan.input_size, device=plan.device)
         capturing = CaptureTask(
             network_digest=network.digest,

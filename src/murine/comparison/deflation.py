@@ -125,7 +125,8 @@ def _leading(matrix: np.ndarray, basis: np.ndarray, work: np.ndarray, out: np.nd
                 work[k] -= diagonal[size] * vector[k]
         length = np.sqrt(_product(work, work))
         size += 1
-        if size % 3 == 0 or (size > 1 and length <= TOLERANCE * value):
+        # What is left may be rounding: a vector made of it lies in the space of those before, and could cancel them.
+        if size % 3 == 0 or length <= TOLERANCE * max(value, diagonal[0]):
             value, total = _largest_ritz(diagonal, beside, size, max(value, diagonal[0]), weights)
             if length * abs(weights[size - 1]) <= TOLERANCE * value * total:
                 out[:] = 0.0

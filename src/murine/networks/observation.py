@@ -6,12 +6,14 @@ opens; where a file uses anything whose sources cannot be seen, or draws numbers
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import os
+import re
 import stat
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any
 
 from murine.errors import reason_of
 from murine.fingerprints import ABSENT, Fingerprint, fingerprint
+from murine.networks.choices import controls, is_user_file, name_length
 
 #: Packages that open files where Python sees it, or whose opening is seen here.
 _SEEN = frozenset(
@@ -124,12 +127,34 @@ _INSTALLED = tuple(
 )
 
 
-@contextmanager
-def observation() -> Iterator[Observation]:
-    """Observe what the block does. Only one block of a process at a time sees all."""
-    import timm  # noqa: F401 (what packages do when they are imported belongs to no network)
-    import torchvision  # noqa: F401
+#: Packages that do more at their import than is seen: they are imported before a network is observed.
+_BUSY = ("timm", "torchvision")
 
+
+def busy_packages(name: str) -> tuple[str, ...]:
+    """Return which of the packages that take seconds to import a network of this name needs."""
+    if name in controls:
+        return ()
+    if not is_user_file(name):
+        return _BUSY
+    try:
+        source = Path(name[: name_length(name) - 1]).read_bytes()
+    except OSError:  # whoever builds it tells
+        return ()
+    return tuple(p for p in _BUSY if re.search(rf"^\s*(import|from)\b.*\b{p}\b".encode(), source, re.MULTILINE))
+
+
+@contextmanager
+def observation(packages: Sequence[str] = _BUSY) -> Iterator[Observation]:
+    """Observe what the block does. Only one block of a process at a time sees all.
+
+    Parameters
+    ----------
+    packages
+        Imported first: what they do at their import belongs to no network.
+    """
+    for package in packages:
+        importlib.import_module(package)
     files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
     seen = Observation(_loaded=frozenset(file for file in files if file))
     if not _hooked:
