@@ -30,7 +30,7 @@ def atlas(tmp_path_factory):
 
 def test_correlations_are_those_of_the_leaderboard(atlas):
     table = agreement(atlas)
-    board = leaderboards(atlas).pivot(index="network_digest", columns="metric", values="ceiled")
+    board = leaderboards(atlas).pivot(index="network_digest", columns="metric", values="value")
     assert {(a, b) for a, b in zip(table.metric, table.other_metric, strict=True)} == {
         ("cka", "rsa-pearson"),
         ("cka", "rsa-spearman"),
@@ -54,9 +54,11 @@ def test_networks_by_metrics(atlas):
     for row in board.itertuples():
         mine = wide.loc[[row.network]]
         mine = mine[mine.weights == row.weights]
-        found = [mine[f"{row.metric}{end}"].item() for end in ("", "_low", "_high")]
-        np.testing.assert_allclose(found, [row.ceiled, row.ceiled_low, row.ceiled_high])
-    assert wide.procrustes.isna().sum() == 3
+        name = row.metric if row.unit == "share of the ceiling" else f"{row.metric} (raw)"
+        found = [mine[f"{name}{end}"].item() for end in ("", "_low", "_high")]
+        np.testing.assert_allclose(found, [row.value, row.value_low, row.value_high])
+    assert {"rsa-pearson", "cka (raw)"} <= set(wide)
+    assert wide["procrustes (raw)"].isna().sum() == 3
 
 
 def test_too_few_networks_are_refused(atlas):

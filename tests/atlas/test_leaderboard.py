@@ -48,6 +48,7 @@ def add(
         preprocessing=Preprocessing(input_size=(size, size)),
         stimuli_digest="s",
         layers=about.pop("layers", "all"),
+        normalise=about.pop("normalise_features", "none"),
     )
     defaults = {"weights": "pretrained", "cortex_digest": "c", "metric": "rsa-pearson", "seed": 0}
     numbers = {"n_bootstraps": N_DRAWS, "n_permutations": 0}
@@ -124,9 +125,13 @@ def test_without_any_ceiling_raw_scores_rank(atlas):
         add(atlas, name, {"V1": value, "LM": value}, ceilings={"V1": None, "LM": None}, nested=False)
     board = leaderboards(atlas)
     assert board.network.tolist() == ["better", "worse"]
-    assert board.ceiled.tolist() == pytest.approx([0.35, 0.25])
+    assert board.value.tolist() == board.score.tolist() == pytest.approx([0.35, 0.25])
+    assert board.unit.tolist() == ["raw score"] * 2
+    assert (board.score_low < board.score).all()
+    assert (board.score_high > board.score).all()
+    assert board[["ceiled", "ceiled_low", "ceiled_high", "naive"]].isna().all(axis=None)  # there is no ceiling
     assert board.selection.tolist() == ["naive", "naive"]
-    assert board.naive.tolist() == pytest.approx([0.35, 0.25])
+    assert board.naive_score.tolist() == pytest.approx([0.35, 0.25])
 
 
 def test_networks_are_ranked_into_bands_of_what_cannot_be_told_apart(atlas):
@@ -162,7 +167,8 @@ def test_what_is_not_comparable_is_on_boards_of_its_own(atlas):
     for change in (
         {"settings": CortexSettings(cortex="rat")},
         {"settings": CortexSettings(cortex="mouse", by=("area", "layer"))},
-        {"settings": CortexSettings(cortex="mouse", normalise="none")},
+        {"normalise_neurons": "zscore"},
+        {"normalise_features": "zscore"},
         {"cortex_digest": "d"},
         {"metric": "rsa-tau-a"},
         {"layers": "blocks"},
@@ -171,7 +177,7 @@ def test_what_is_not_comparable_is_on_boards_of_its_own(atlas):
     ):
         add(atlas, "net", {"V1": 0.3, "LM": 0.1}, **change)
     board = leaderboards(atlas)
-    assert len(board) == 10
+    assert len(board) == 11
     own = board[board.network == "net2"]
     assert (own.band == 2).all()
     assert (board[board.network == "net"].band == 1).all()  # the best on each of its boards

@@ -124,7 +124,7 @@ def test_rows_are_read_back(atlas):
     read = atlas.query()
     expected = rows().assign(
         task=task.digest,
-        method=2,
+        method=3,
         network="net",
         weights="random:0",
         network_digest="n",
@@ -133,6 +133,8 @@ def test_rows_are_read_back(atlas):
         cortex="mouse",
         cortex_digest="c",
         cortex_settings=task.cortex.digest,
+        normalise_neurons="none",
+        normalise_features="none",
         n_bootstraps=3,
         n_permutations=0,
         seed=0,

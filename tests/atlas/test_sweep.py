@@ -21,6 +21,7 @@ from murine.atlas.sweep import sweep
 from murine.atlas.task import ScoreTask
 from murine.comparison.rdm import pearson_rdm, upper
 from murine.comparison.targets import targets_of
+from murine.comparison.treatments import CHOICES, Treatment
 from murine.cortex.datasets import load_cortex
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
@@ -171,7 +172,7 @@ def test_kernels_serve_every_metric_and_setting(plan, networks, tmp_path, captur
     for other in (
         replace(plan, metrics=("rsa-tau-a",)),
         replace(plan, settings=replace(plan.settings, seed=1)),
-        small_cortex.with_cortex(plan, normalise="none"),
+        replace(plan, treatments=(Treatment("zscore", "none"),)),
         small_cortex.with_cortex(plan, by=("cell_class",)),
         small_cortex.with_cortex(plan, select=(("area", "SIMp"),)),
         small_cortex.with_cortex(plan, min_reliability=0.2),
@@ -184,6 +185,8 @@ def test_kernels_serve_every_metric_and_setting(plan, networks, tmp_path, captur
     for other in (replace(plan, layers="blocks"), replace(plan, input_size=40)):
         sweep(networks[:1], other, atlas)
     assert len(captured) == 3
+    sweep(networks[:1], replace(plan, treatments=CHOICES["all"]), atlas)
+    assert len(captured) == 4  # that of standardised units; the plain ones are there
 
 
 def test_scores_from_stored_kernels_are_those_of_fresh_ones(plan, networks, whole, tmp_path, captured):

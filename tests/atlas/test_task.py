@@ -38,6 +38,7 @@ CAPTURE_CHANGES = [
     {"network_digest": "m"},
     {"stimuli_digest": "t"},
     {"layers": "blocks"},
+    {"normalise": "zscore"},
     *(
         {"preprocessing": {**CAPTURE.preprocessing.model_dump(), **change}}
         for change in (
@@ -57,7 +58,6 @@ CORTEX_CHANGES = [
     {"select": (("area", "VISp"),)},
     {"select": (("layer", "VISp"),)},
     {"min_reliability": 0.5},
-    {"normalise": "none"},
     {"dissimilarity": "cosine"},
     {"n_splits": 99},
 ]
@@ -68,6 +68,7 @@ SCORE_CHANGES = [
     {"cortex_digest": "d"},
     {"groups": "g"},
     {"metric": "rsa-tau-a"},
+    {"normalise_neurons": "zscore"},
     {"n_bootstraps": 99},
     {"n_permutations": 99},
     {"seed": 1},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -10,13 +11,16 @@ from scipy.spatial.distance import pdist, squareform
 from scipy.stats import rankdata
 from scipy.stats import zscore as scipy_zscore
 
+from murine.comparison import targets as site_targets
 from murine.comparison.ceiling import full_reliability
 from murine.comparison.inference import bootstrap_counts
 from murine.comparison.rdm import upper
-from murine.comparison.targets import targets_of
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError
+
+#: Expected values below are of standardised neurons, unless a test says otherwise.
+targets_of = partial(site_targets.targets_of, normalise="zscore")
 
 N, S, R = 24, 9, 10
 IDS = [f"s{i}" for i in np.random.default_rng(3).permutation(S)]
@@ -152,7 +156,7 @@ def test_given_matrices_bring_their_reliability():
         np.array([0.01, 0.0]),
         "given",
     )
-    targets = targets_of(given)
+    targets = site_targets.targets_of(given)
     assert (targets.parts, targets.n_neuroids) == (None, (0, 0))
     assert targets.stimulus_ids == tuple(sorted(IDS))
     np.testing.assert_array_equal(targets.rdms, matrices)
@@ -243,7 +247,7 @@ def test_matrices_that_are_constant_or_lack_an_error_are_told_once(caplog):
     varied = np.stack([rdm(responses()[:14]), 1 - np.eye(S)])
     sites = (Site.of({"area": "V1"}), Site.of({"area": "LM"}))
     sem = np.array([np.nan, 0.1])
-    targets = targets_of(NeuralRDMs(varied, sites, tuple(IDS), np.array([0.81, 0.5]), sem, "given"))
+    targets = site_targets.targets_of(NeuralRDMs(varied, sites, tuple(IDS), np.array([0.81, 0.5]), sem, "given"))
     assert targets.notes == ("", "the same dissimilarity for every pair")
     assert [record.getMessage().count("reliability_sem") for record in caplog.records] == [0, 1]
     assert "given: the reliability of V1 has no standard error" in caplog.text

@@ -134,7 +134,8 @@ class Choices:
         held_out
             NaN where no layer is chosen.
         """
-        out = np.full((len(scores), scores.shape[2]), np.nan)
+        # As precise as the scores: percentiles of float32 numbers would come out otherwise in float64.
+        out = np.full((len(scores), scores.shape[2]), np.nan, scores.dtype)
         for s in range(scores.shape[2]):
             which, shares = self.shares(s)
             if len(which) == 1:  # nothing to choose: no rounding either
