@@ -36,6 +36,8 @@ _COMPACT = {
     "weights": "weights",
     "input_size": "input",
     "site": "site",
+    "stimuli": "images",
+    "split": "split",
     "layer": "layer",
     "ceiled": "of ceiling",
     "score": "score",
