@@ -134,9 +134,16 @@ class StimulusSet:
                 "the images."
             )
         if np.issubdtype(images.dtype, np.floating):
-            if not (np.isfinite(images).all() and images.min(initial=0) >= 0 and images.max(initial=0) <= 1):
+            unknown = ~np.isfinite(images).reshape(len(images), -1).all(axis=1)
+            if unknown.any():
+                named = [str(i) for i, lacks in zip(ids, unknown, strict=False) if lacks]
                 raise MurineError(
-                    f"float images of {name!r} must be finite and between 0 and 1; found {images.min():.4g} to "
+                    f"{len(named)} of the {len(images)} images of {name!r} hold NaN or infinite values: {some(named)}. "
+                    "Fill them with what was shown, or leave these images and their responses out."
+                )
+            if not (images.min(initial=0) >= 0 and images.max(initial=0) <= 1):
+                raise MurineError(
+                    f"float images of {name!r} must be between 0 and 1; found {images.min():.4g} to "
                     f"{images.max():.4g}. Divide by the maximum of their scale first."
                 )
             images = np.rint(images * 255).astype(np.uint8)

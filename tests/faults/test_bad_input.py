@@ -23,6 +23,8 @@ from safetensors.torch import save_file
 
 from commands import Ran
 from murine.cortex.recording import Recording
+from murine.errors import MurineError
+from murine.stimuli import StimulusSet
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -521,3 +523,19 @@ def test_a_read_only_atlas(murine, mine):
     (mine.folder / "atlas").mkdir(mode=0o500)
     ran = murine("score", "pixels", *mine.options())
     refused(ran, "could not be written: writing is not allowed", noted=True)
+
+
+def test_what_would_be_ignored_is_refused(murine, tmp_path):
+    (tmp_path / "net.py").write_text("def build(): ...")
+    refused(murine("score", tmp_path / "net.py"), "names no function", "file.py:FUNCTION")
+    refused(murine("score", "pixels", "--stimuli", tmp_path), "'simulated' brings its own images", "would be ignored")
+    for name in ("none.nc", "none.npz", "none.h5"):
+        refused(murine("score", "pixels", "--against", tmp_path / name), "there is no file", name)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_images_that_are_not_finite_are_named(value):
+    images = np.full((4, 5, 5), 0.5)
+    images[2, 1, 1] = value
+    with pytest.raises(MurineError, match=r"^1 of the 4 images of 'mine' hold NaN or infinite values: c\. Fill them"):
+        StimulusSet.from_arrays(images, list("abcd"), name="mine")

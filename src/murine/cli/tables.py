@@ -37,6 +37,8 @@ _COMPACT = {
     "input_size": "input",
     "treatment": "treatment",
     "site": "site",
+    "stimuli": "images",
+    "split": "split",
     "layer": "layer",
     "ceiled": "share of ceiling",
     "score": "raw score",

@@ -235,6 +235,10 @@ def load_cortex(name: str, *, root: Path | None = None, stimuli: Path | None = N
         ``blank`` need no image and are left out, as are stimuli without a single valid trial.
     """
     if name.endswith((".nc", ".npz", *_RSATOOLBOX)):
+        if not Path(name).is_file():
+            raise MurineError(
+                f"there is no file {name!r}; expected responses, as `--against` or `murine data` name them."
+            )
         if stimuli is None:
             raise MurineError(f"{name!r} came without images; give them with --stimuli FOLDER or FILE.npz.")
         images = StimulusSet.from_npz(stimuli) if stimuli.suffix == ".npz" else StimulusSet.from_folder(stimuli)
@@ -242,7 +246,13 @@ def load_cortex(name: str, *, root: Path | None = None, stimuli: Path | None = N
         if isinstance(cortex, Recording):
             cortex = _without_unseen(_without_blank(images, cortex))
         return images, cortex
-    return datasets[name](root)
+    load = datasets[name]
+    if stimuli is not None:
+        raise MurineError(
+            f"{name!r} brings its own images, so --stimuli {str(stimuli)!r} would be ignored. Leave it out, or name a "
+            "file of responses (.nc, .npz, .h5)."
+        )
+    return load(root)
 
 
 def load_responses(name: str, *, root: Path | None = None) -> Recording | NeuralRDMs:

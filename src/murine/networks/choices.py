@@ -107,6 +107,11 @@ def expand(texts: Sequence[str], weights_of_all: str = "") -> list[Choice]:
     found: dict[Choice, None] = {}
     for text in texts:
         choice = Choice.parse(text)
+        if choice.name.endswith(".py"):
+            raise MurineError(
+                f"{choice.name!r} names no function; expected path/to/file.py:FUNCTION, a function of the file that "
+                "returns a network."
+            )
         names = [choice.name]
         if choice.name.startswith(SUITE):
             names = _suite(choice.name)
