@@ -684,9 +684,10 @@ filler = Path(folder) / "filler"
 
 
 def fill(outcome):
-    if not filler.exists():
-        free = __import__("shutil").disk_usage(folder).free
-        filler.write_bytes(bytes(free - 200_000))
+    if not filler.exists():  # in small parts: the next file is coming already
+        with filler.open("wb", buffering=0) as file:
+            while (free := __import__("shutil").disk_usage(folder).free) > 200_000:
+                file.write(bytes(min(free - 200_000, 20_000)))
 
 
 tell("full", fetch(transfers, workers=1, arrived=fill))
@@ -754,7 +755,7 @@ needs_mount = pytest.mark.skipif(not _may_mount(), reason="may not mount a disk 
 
 @needs_mount
 def test_a_full_disk_keeps_what_came_and_the_next_fetch_goes_on(line, objects, four):
-    here = line(lambda r: None)
+    here = line(lambda r: Fault(pace=0.02) if r.path.endswith("/1") else None)
     report = report_of(FULL, here, objects, four, *ELSEWHERE)
     first, second, *others = report["full"]
     assert first == ["fetched", 500_000, ""]
