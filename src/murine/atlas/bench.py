@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ from murine.comparison.targets import Targets, targets_of
 from murine.cortex.datasets import Cortex, load_cortex
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
+from murine.files import cache_folder
 from murine.kept import Kept
 from murine.networks import zoo
 from murine.networks.capture import CapturedLayer, capture
@@ -94,11 +94,7 @@ class Bench:
     @cached_property
     def _kept(self) -> Kept:
         """Site data and ceilings of earlier runs, in the cache of this user."""
-        import platformdirs
-
-        given = os.environ.get("MURINE_CACHE")
-        folder = Path(given) if given else platformdirs.user_cache_path("murine")
-        return Kept(folder / "sites", {"data": self.digest, "cortex": self.plan.cortex.model_dump(mode="json")})
+        return Kept(cache_folder() / "sites", {"data": self.digest, "cortex": self.plan.cortex.model_dump(mode="json")})
 
     @cached_property
     def targets(self) -> Targets:
