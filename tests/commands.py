@@ -6,6 +6,8 @@ import json
 import logging
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import pytest
@@ -33,20 +35,24 @@ def without_progress(err: str) -> str:
 
 
 def run_here(*arguments: object) -> int:
-    """Run a command in this process, through the same `main` as the installed script; return its exit code.
-
-    What it does to logging is undone: ``--quiet`` would silence all tests that follow.
-    """
+    """Run a command in this process, through the same `main` as the installed script; return its exit code."""
     from murine.cli import main
 
-    log = logging.getLogger("murine")
-    handlers, level = log.handlers[:], log.level
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, own_notes():
         patch.setattr(sys, "argv", ["murine", *map(str, arguments)])
         try:
             main()
         except SystemExit as end:
             return end.code if isinstance(end.code, int) else int(end.code is not None)
-        finally:
-            log.handlers, log.level = handlers, level
     return 0
+
+
+@contextmanager
+def own_notes() -> Iterator[None]:
+    """Undo what the block does to logging: a command with ``--quiet`` would silence the notes of all that follow."""
+    log = logging.getLogger("murine")
+    handlers, level = log.handlers[:], log.level
+    try:
+        yield
+    finally:
+        log.handlers[:], log.level = handlers, level

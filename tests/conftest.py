@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 import jaxtyping
 import pytest
 
-from commands import Ran, run_here
+from commands import Ran, own_notes, run_here
 from public_bucket import BucketServer, PublicBucket, bucket_server
 
 # Before murine is imported: every function checks the types, shapes and dtypes in its annotations.
@@ -62,11 +61,9 @@ def _surroundings(tmp_path_factory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_notes() -> Iterator[None]:
-    """Undo what a test does to logging: a command with ``--quiet`` would silence the notes of all that follow."""
-    log = logging.getLogger("murine")
-    handlers, level = log.handlers[:], log.level
-    yield
-    log.handlers[:], log.level = handlers, level
+    """Leave logging as it was, whatever a test does to it."""
+    with own_notes():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -107,20 +107,28 @@ def test_weights_that_cannot_be_fetched_name_the_variable(tmp_path):
         assert "@random:0" in line
 
 
-def test_listings_and_fetches_name_the_variable_at_once(only, bucket, tmp_path):
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("HTTP_PROXY", "nonsense://me:secret@proxy"),
+        *((variable, "socks4://me:secret@proxy:1080") for variable in ("HTTP_PROXY", "https_proxy", "ALL_PROXY")),
+    ],
+)
+def test_listings_and_fetches_name_the_variable_at_once(only, bucket, tmp_path, variable, value):
     """No second attempt: waiting changes nothing."""
-    only(HTTP_PROXY="nonsense://me:secret@proxy")
-    with pytest.raises(MurineError, match="HTTP_PROXY names a proxy of an unknown kind") as refused:
+    only(**{variable: value})
+    with pytest.raises(MurineError, match=f"{variable} names a proxy of an unknown kind") as refused:
         Bucket(bucket.name, endpoint=bucket.endpoint).objects("", pause=60)
-    assert "secret" not in str(refused.value)
     (outcome,) = fetch([Transfer(Remote(f"{bucket.endpoint}/a"), tmp_path / "a")], pause=60)
     assert outcome.state == "failed"
-    assert "HTTP_PROXY names a proxy of an unknown kind" in outcome.reason
+    for told in (str(refused.value), outcome.reason):
+        assert f"{variable} names a proxy of an unknown kind" in told
+        assert "secret" not in told
 
 
 def test_a_proxy_that_does_not_answer_is_named(only, bucket):
     only(ALL_PROXY="http://127.0.0.1:1")
-    with pytest.raises(MurineError, match=r"no connection: .*ALL_PROXY, 'http://127\.0\.0\.1:1'"):
+    with pytest.raises(MurineError, match=r"no connection: .*by the proxy of ALL_PROXY, 'http://127\.0\.0\.1:1'"):
         Bucket(bucket.name, endpoint=bucket.endpoint).objects("", retries=0)
 
 

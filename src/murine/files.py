@@ -27,6 +27,17 @@ if TYPE_CHECKING:
 _DEFLATE = 1032
 
 
+def cache_folder(given: Path | None = None) -> Path:
+    """Return the folder of fetched data and of what is kept between runs.
+
+    That is the given one, else ``$MURINE_CACHE``, else this system's, as ``~/.cache/murine``.
+    """
+    import platformdirs
+
+    chosen = given or os.environ.get("MURINE_CACHE")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("murine")
+
+
 def meaning(error: OSError) -> str:
     """What an error of the system means."""
     reasons: dict[int | None, str] = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -21,6 +20,7 @@ from murine.cortex.datasets import Cortex, load_cortex
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
+from murine.files import cache_folder
 from murine.kept import Kept
 from murine.networks import zoo
 from murine.networks.capture import CapturedLayer, capture
@@ -103,12 +103,8 @@ class Bench:
 
     def _kept(self, neurons: str) -> Kept:
         """Site data and ceilings of earlier runs, in the cache of this user."""
-        import platformdirs
-
-        given = os.environ.get("MURINE_CACHE")
-        folder = Path(given) if given else platformdirs.user_cache_path("murine")
         about = {"data": self.digest, "cortex": self.plan.cortex.model_dump(mode="json"), "neurons": neurons}
-        return Kept(folder / "sites", about)
+        return Kept(cache_folder() / "sites", about)
 
     def targets(self, neurons: str) -> Targets:
         """The sites, with neurons as they are (``none``) or standardised (``zscore``)."""

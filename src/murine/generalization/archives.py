@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from murine import download
 from murine.download import Remote, Transfer
 from murine.download.digests import digest_of
 from murine.errors import MurineError, nearest
+from murine.files import cache_folder
 from murine.progress import TransferProgress
 
 
@@ -138,11 +138,8 @@ FILES: dict[str, tuple[File, ...]] = {
 
 
 def archive_folder(domain: str, cache: Path | None = None) -> Path:
-    """Where the files of a domain are kept: in the given cache, ``$MURINE_CACHE`` or this system's."""
-    import platformdirs
-
-    given = cache or os.environ.get("MURINE_CACHE")
-    return (Path(given) if given else platformdirs.user_cache_path("murine")) / "digits" / domain
+    """Where the files of a domain are kept in a cache (`murine.files.cache_folder`)."""
+    return cache_folder(cache) / "digits" / domain
 
 
 def fetch_domain(

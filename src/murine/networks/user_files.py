@@ -82,7 +82,7 @@ def build(
         with weights.seeded(seed or 0):
             factory, options = _factory(file, call)
         asked = _asked_pretrained(factory, options, chosen, shapes_only, f"{call!r} in {str(file)!r}")
-        with weights.seeded(seed or 0), _explained(f"{name!r} failed"):
+        with weights.seeded(seed or 0), explained(f"{name!r} failed"):
             whole: object = factory(**options)
             if not isinstance(whole, nn.Module):
                 raise MurineError(f"{name!r} returned {type(whole).__name__}; expected a torch.nn.Module.")
@@ -152,7 +152,7 @@ def _factory(file: Path, call: str) -> tuple[Callable[..., object], dict[str, An
     imported = module_from_spec(spec)
     sys.modules[spec.name] = imported  # dataclasses look their module up there
     try:
-        with _explained(f"{str(file)!r} cannot be imported"):
+        with explained(f"{str(file)!r} cannot be imported"):
             loader.exec_module(imported)
     except BaseException:
         del sys.modules[spec.name]
@@ -170,12 +170,12 @@ def _factory(file: Path, call: str) -> tuple[Callable[..., object], dict[str, An
             f"{function!r} in {str(file)!r} is a network; expected a function that returns one: "
             f"def build(): return {function}"
         )
-    with _explained(f"{function!r} in {str(file)!r} cannot be called"):
+    with explained(f"{function!r} in {str(file)!r} cannot be called"):
         return factory, calls.options(inside, factory, f"{function!r} in {str(file)!r}")
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def explained(what: str) -> Iterator[None]:
     """Turn whatever a user's code raises into a `MurineError`, but an interruption from the keyboard."""
     try:
         yield

@@ -6,8 +6,6 @@ import fnmatch
 import hashlib
 import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +60,7 @@ def load(choice: Choice | str, *, input_size: int | tuple[int, int] | None = Non
     """
     choice = Choice.parse(choice) if isinstance(choice, str) else choice
     size = input_size_of(input_size)
-    with preserved_state(str(choice)), _explained(choice):
+    with preserved_state(str(choice)), user_files.explained(f"{str(choice)!r} cannot be built"):
         built = _built(choice, size)
         role = _ROLES.get(built.weights.partition(":")[0], "trained")
         network = Network(
@@ -100,17 +98,6 @@ def _identity(built: _Built) -> str:
     return hashlib.sha256("\0".join(identity).encode() + built.source + code).hexdigest()
 
 
-@contextmanager
-def _explained(choice: Choice) -> Iterator[None]:
-    """Turn whatever a network raises while it is built into a `MurineError`, but an interruption from the keyboard."""
-    try:
-        yield
-    except (MurineError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # SystemExit, too: one network must not end the others
-        raise MurineError(f"{str(choice)!r} cannot be built: {reason_of(error)}") from error
-
-
 def skeleton(
     choice: Choice | str, *, input_size: int | tuple[int, int] | None = None
 ) -> tuple[nn.Module, Preprocessing]:
@@ -126,7 +113,7 @@ def skeleton(
     asked = Choice.parse(choice) if isinstance(choice, str) else choice
     choice = Choice(asked.name, "" if asked.name in controls else "random:0", asked.variant)
     size = input_size_of(input_size)
-    with preserved_state(str(asked)), _explained(asked):
+    with preserved_state(str(asked)), user_files.explained(f"{str(asked)!r} cannot be built"):
         try:
             with torch.device("meta"):
                 built = _built(choice, size, shapes_only=True)

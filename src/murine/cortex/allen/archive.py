@@ -22,7 +22,7 @@ from murine.cortex.recording import Recording
 from murine.download import Bucket, Outcome, Remote, Transfer
 from murine.download.disk import beside, existing_folder, has_litter, tidy
 from murine.errors import MurineError, some
-from murine.files import appearing, meaning
+from murine.files import appearing, cache_folder, meaning
 from murine.isolation import Crashed, Isolated, could_not_read, reading_memory, reading_seconds, with_warnings
 from murine.progress import AnyProgress, Silent
 
@@ -32,11 +32,8 @@ BUCKET = "allen-brain-observatory"
 
 
 def default_folder(cache: Path | None = None) -> Path:
-    """The bucket's folder in a cache: the given one, ``$MURINE_CACHE``, or this system's, as ``~/.cache/murine``."""
-    import platformdirs
-
-    given = cache or os.environ.get("MURINE_CACHE")
-    return (Path(given) if given else platformdirs.user_cache_path("murine")) / BUCKET
+    """The bucket's folder in a cache (`murine.files.cache_folder`)."""
+    return cache_folder(cache) / BUCKET
 
 
 @dataclass(frozen=True)

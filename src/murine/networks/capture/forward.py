@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class Subject:
     shown: int = 0
 
 
-class ForwardPass:
+class ForwardPass(ABC):
     """Shows images to a network once; `take` gets every tensor that a chosen module returns, before others change it.
 
     The network starts from the state it was given with. Images are handed to it as they are: it may change them."""
@@ -60,9 +61,9 @@ class ForwardPass:
         self.unknown: dict[str, list[str]] = {}
         self._not_of_the_network: BaseException | None = None
 
+    @abstractmethod
     def take(self, key: str, args: tuple[object, ...], tensor: Tensor) -> None:
         """Do something with the output ``key``; the arguments are those of its module."""
-        raise NotImplementedError
 
     def run(self, images: Tensor, seed: int = SEED) -> None:
         self.n, self.image_size = len(images), tuple(images.shape[2:])
