@@ -1,4 +1,6 @@
-"""Do intervals hold what they promise? Every metric, as users get it, on a simulated cortex whose truth is known.
+"""Do intervals hold what they promise? Every metric, as users get it, on two generators whose truth is known.
+
+Parts 1 to 4 are of a simulated cortex, part 5 of Poisson neurons.
 
 The neurons of `murine.cortex.simulated` see other scenes in every experiment, drawn from 1,000, with other noise, at
 three levels: the reliability of a neuron's mean response over its repetitions. Scores, ceilings and intervals are those
@@ -13,8 +15,15 @@ of `Yardstick` and `score_layers`. Tables, in Markdown:
 3. Something shared: the same network with the scenes in order. How often does the interval cover the mean over all
    experiments?
 4. The best of 300 random layers, chosen on the scenes it is scored on, and chosen on other ones.
+5. Poisson neurons and two exactly exchangeable models (`poisson.py`), for many kinds of experiments. Truths are over
+   new images: means over other experiments, with other images, of the score, and of the correlation of what was
+   measured with what is expected without noise. How often do intervals of ceilings and scores cover them, and how often
+   does that of the difference of both models exclude zero? Intervals whose row carries a flag are counted apart.
 
-Run: python benchmarks/intervals.py [--seeds 100] [--processes 1] [--metrics ridge pls-10] [--parts 1 2 3 4]
+The worst of part 5 comes last.
+
+Run: python benchmarks/intervals.py [--seeds 100 or 200:300] [--processes 1] [--metrics ridge pls-10]
+     [--parts 1 2 3 4 5] [--cases "2 repetitions"] [--normalise none zscore] [--truths 300]
 """
 
 from __future__ import annotations
@@ -30,10 +39,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import kendalltau, spearmanr
 from threadpoolctl import threadpool_limits
 
+from murine.comparison.geometry import u_centred
 from murine.comparison.metrics import metrics
 from murine.comparison.rdm import dissimilarities, upper, zscore
+from murine.comparison.sample import Sample
 from murine.comparison.scoring import Settings, Yardstick, score_layers
 from murine.comparison.targets import Targets, targets_of
 from murine.cortex.recording import Recording
@@ -41,6 +53,9 @@ from murine.cortex.simulated import CorticalModel, simulate
 from murine.networks.capture import CapturedLayer
 from murine.networks.kernel import LayerKernel
 from murine.scenes import synthetic_scenes
+from poisson import CASES, Case
+from poisson import Experiment as PoissonExperiment
+from poisson import World as PoissonWorld
 
 LEVELS = (0.3, 0.6, 0.9)
 N_SCENES, N_STIMULI, N_REPETITIONS = 1000, 100, 20
@@ -60,6 +75,12 @@ NO_ZERO = {
 #: The metrics of the best of many layers.
 CHOOSING = ("rsa-pearson", "cka-debiased", "ridge")
 N_LAYERS, CHOICE_LEVEL = 300, 0.6
+
+#: The metrics of Poisson neurons, and what is allowed: percent of differences that exclude zero, and covered.
+EXCHANGED = ("rsa-pearson", "rsa-spearman", "rsa-tau-a", "cka-debiased", "ridge", "pls-10")
+MOST_EXCLUDED, LEAST_COVERED = 8, 91
+#: Experiments with seeds from here on tell the truth, and are not among those that are judged.
+FIRST_TRUTH = 10**6
 
 
 @dataclass(frozen=True)
@@ -212,6 +233,100 @@ def choice_rows(world: World, chosen: Sequence[str], seed: int) -> list[Any]:
     return rows
 
 
+def noise_free_score(name: str, experiment: PoissonExperiment, targets: Targets) -> float:
+    """The score of the responses without noise, on the scale of the measured ones, with the measured ones."""
+    population = targets.population
+    assert population is not None
+    kept = np.flatnonzero(np.isin(np.arange(len(experiment.true)), [int(i) for i in population.neuroid_ids]))
+    measured, true = population.means, experiment.true[kept]
+    if metrics[name].of_neurons:
+        relative = [x - x.mean(axis=1, keepdims=True) for x in (measured, true)]
+        a, b = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in relative)
+        return float((a * b).sum(axis=1).mean())
+    if population.normalise == "zscore":
+        mean, sd = measured.mean(axis=1, keepdims=True), measured.std(axis=1, keepdims=True)
+        measured, true = (measured - mean) / sd, (true - true.mean(axis=1, keepdims=True)) / sd
+    kernels = [LayerKernel.of(np.ascontiguousarray(x.T)) for x in (measured, true)]
+    if name == "cka-debiased":
+        a, b = upper(u_centred(np.stack([kernel.gram for kernel in kernels])))
+        return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+    a, b = upper(np.stack([dissimilarities["pearson"](kernel) for kernel in kernels]))
+    compare = {"rsa-spearman": spearmanr, "rsa-tau-a": kendalltau}.get(name)
+    return float(np.corrcoef(a, b)[0, 1] if compare is None else compare(a, b)[0])
+
+
+def poisson_truths(names: Sequence[str], task: tuple[Case, str, int]) -> list[Any]:
+    """Scores and noise-free scores of one experiment."""
+    case, normalise, seed = task
+    experiment = PoissonExperiment.draw(PoissonWorld.of(case), seed)
+    targets = targets_of(experiment.recording(), normalise=normalise, n_splits=1)
+    rows = []
+    for name in names:
+        stack, _ = metrics[name].prepare([x.kernel for x in experiment.layers if x.kernel is not None], targets)
+        score = float(metrics[name].score(stack, metrics[name].of_sites(targets))[:, 0].mean())
+        about = {"case": case.name, "normalise": normalise, "metric": name}
+        rows.append({**about, "score": score, "ceiling": noise_free_score(name, experiment, targets)})
+    return rows
+
+
+def poisson_rows(names: Sequence[str], task: tuple[Case, str, int]) -> list[Any]:
+    """Intervals of one experiment: both scores, the ceiling, and the difference."""
+    case, normalise, seed = task
+    experiment = PoissonExperiment.draw(PoissonWorld.of(case), seed)
+    targets = targets_of(experiment.recording(), normalise=normalise, n_splits=20, seed=seed)
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        yardstick = Yardstick(targets, name, settings=replace(SETTINGS, seed=seed))
+        tables = [score_layers([layer], yardstick) for layer in experiment.layers]
+        found = [table[table.split == "all"].iloc[0] for table in tables]
+        about = {"case": case.name, "normalise": normalise, "metric": name, "seed": seed}
+        about["flag"] = "; ".join(filter(None, dict.fromkeys(x for row in found for x in (row.flag, row.site_flag))))
+        first = found[0]
+        ends = {"score": first.ceiling, "low": first.ceiling_low, "high": first.ceiling_high}
+        rows.append({**about, "what": "ceiling", **ends})
+        rows += [{**about, "what": "score", "score": x.score, "low": x.low, "high": x.high} for x in found]
+        difference = Sample.of_row(first) - Sample.of_row(found[1])
+        low, high = difference.interval()
+        rows.append({**about, "what": "difference", "score": difference.value, "low": low, "high": high})
+    return rows
+
+
+def exchanged(rows: pd.DataFrame, truths: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The table of part 5, and its worst case in words."""
+    keys = ["case", "normalise", "metric"]
+    truth = truths.groupby(keys, sort=False)[["score", "ceiling"]].mean()
+    lines, worst = [], (-np.inf, "nothing was judged")
+    for key, found in rows.groupby(keys, sort=False):
+        line = dict(zip(keys, key, strict=True))
+        judged = found[found.flag == ""]
+        for what in ("ceiling", "score"):
+            own, value = judged[judged.what == what], truth.loc[key, what]
+            mean = found[found.what == what].score.mean()
+            line[f"{what} / truth"] = f"{mean:.3f} / {value:.3f}"
+            covered = ~excluded(own, value).astype(bool)
+            line[f"{what} covered, %"] = percent(covered)
+            if len(covered):
+                short = LEAST_COVERED - 100 * covered.mean()
+                worst = max(worst, (short, f"{100 * covered.mean():.0f} % of intervals of the {what} cover: {key}"))
+        apart = excluded(judged[judged.what == "difference"], 0.0).astype(bool)
+        line["difference not 0, %"] = percent(apart)
+        if len(apart):
+            over = 100 * apart.mean() - MOST_EXCLUDED
+            worst = max(worst, (over, f"{100 * apart.mean():.0f} % of differences exclude zero: {key}"))
+        flags = found[found.what == "ceiling"].flag
+        line["flagged, %"] = f"{100 * (flags != '').mean():.0f}"
+        line["flag"] = flags[flags != ""].mode().iloc[0] if (flags != "").any() else ""
+        lines.append(line)
+    verdict = "beyond what is allowed" if worst[0] > 0 else "within what is allowed"
+    return pd.DataFrame(lines), f"The worst, {verdict}: {worst[1]}"
+
+
+def seeds_of(text: str) -> range:
+    """``100`` for the first 100 seeds, ``200:300`` for those from 200 on."""
+    numbers = [int(part) for part in text.split(":")]
+    return range(*numbers)
+
+
 def excluded(rows: pd.DataFrame, value: Any, prefix: str = "") -> pd.Series:
     """Whether the interval excludes a value; of rows that have one."""
     told = rows[np.isfinite(rows[f"{prefix}low"])]
@@ -313,17 +428,20 @@ def markdown(title: str, table: pd.DataFrame) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--seeds", type=seeds_of, default=range(100), metavar="[START:]STOP")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--metrics", nargs="+", default=list(metrics), choices=list(metrics))
-    parser.add_argument("--parts", type=int, nargs="+", default=[1, 2, 3, 4])
+    parser.add_argument("--parts", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    parser.add_argument("--cases", nargs="+", default=[case.name for case in CASES], metavar="NAME")
+    parser.add_argument("--normalise", nargs="+", default=["none", "zscore"])
+    parser.add_argument("--truths", type=int, default=300, help="experiments that tell the truth of part 5")
     given = parser.parse_args()
     start = time.perf_counter()
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        world = make_world()
-        if {1, 2, 3} & set(given.parts):
-            tasks = [(level, seed) for seed in range(given.seeds) for level in LEVELS]
+        world = make_world() if {1, 2, 3, 4} & set(given.parts) else None
+        if world is not None and {1, 2, 3} & set(given.parts):
+            tasks = [(level, seed) for seed in given.seeds for level in LEVELS]
             rows = run(functools.partial(experiment_rows, world, given.metrics, given.parts), tasks, given.processes)
             rows["order"] = rows.metric.map(list(metrics).index)
             rows = rows.sort_values(["order", "level"], kind="stable")
@@ -331,11 +449,24 @@ def main() -> None:
             for part, title, summary in zip((1, 2, 3), titles, (ceilings, zeros, shared), strict=True):
                 if part in given.parts:
                     markdown(title, summary(rows[rows.part == part].reset_index(drop=True)))
-        if 4 in given.parts:
+        if world is not None and 4 in given.parts:
             chosen = [name for name in CHOOSING if name in given.metrics]
-            rows = run(functools.partial(choice_rows, world, chosen), range(given.seeds), given.processes)
+            rows = run(functools.partial(choice_rows, world, chosen), given.seeds, given.processes)
             markdown(f"The best of {N_LAYERS} random layers", choices(rows))
-    print(f"\n{given.seeds} seeds, {time.perf_counter() - start:.0f} s with {given.processes} processes")
+        worst = ""
+        if 5 in given.parts:
+            names = [name for name in EXCHANGED if name in given.metrics]
+            kinds = [(case, how) for case in CASES if case.name in given.cases for how in given.normalise]
+            last = FIRST_TRUTH + given.truths
+            tasks_of_truth = [(case, how, seed) for case, how in kinds for seed in range(FIRST_TRUTH, last)]
+            truths = run(functools.partial(poisson_truths, names), tasks_of_truth, given.processes)
+            poisson_tasks = [(case, how, seed) for case, how in kinds for seed in given.seeds]
+            rows = run(functools.partial(poisson_rows, names), poisson_tasks, given.processes)
+            table, worst = exchanged(rows, truths)
+            markdown("Poisson neurons", table)
+    seconds = time.perf_counter() - start
+    print(f"\nSeeds {given.seeds.start} to {given.seeds.stop - 1}, {seconds:.0f} s with {given.processes} processes")
+    print(worst)
 
 
 if __name__ == "__main__":

@@ -11,13 +11,16 @@ from sklearn.model_selection import KFold
 
 from murine.comparison.inference import (
     bootstrap_counts,
+    effective_stimuli,
     folds,
     interval,
+    pair_corrected,
     pair_weights,
     permutation_p,
     permutations,
     rank_bands,
     relabelled_pairs,
+    student_factor,
 )
 from murine.errors import MurineError
 
@@ -174,3 +177,19 @@ def test_bands_look_at_paired_differences():
     unpaired = draws_around(scores, 0.005, shared=0.3)
     unpaired[:, 1] = np.random.default_rng(5).permutation(unpaired[:, 1])
     assert bands_of(scores, unpaired) == [1, 1]
+
+
+def test_scores_that_few_stimuli_decide_have_wider_intervals():
+    rng = np.random.default_rng(0)
+    even = rng.normal(size=(4000, 2))
+    assert effective_stimuli(even) == pytest.approx(4000, rel=0.1)
+    few = np.zeros((100, 1))
+    few[0] = 1.0  # one stimulus decides
+    assert effective_stimuli(few)[0] == 5
+    assert effective_stimuli(np.full((20, 1), np.nan))[0] == 20
+    np.testing.assert_allclose(student_factor(np.array([5, 20])), [2.77645 / 1.95996, 2.09302 / 1.95996], rtol=1e-5)
+    draws, left = rng.normal(size=(500, 2)), np.stack([rng.normal(size=100), few[:, 0]], axis=1)
+    left *= draws.std(axis=0) / (left.std(axis=0) * np.sqrt(99))  # both with the variance of the draws
+    plain, wide = pair_corrected(draws, left).std(axis=0) / draws.std(axis=0)
+    assert plain == pytest.approx(1.01, abs=0.02)
+    assert wide == pytest.approx(2.77645 / 1.95996, rel=0.02)

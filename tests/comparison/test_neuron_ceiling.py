@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
@@ -12,11 +14,12 @@ from murine.comparison.neuron_ceiling import (
     METHODS,
     calibrated,
     correlation_draws,
-    for_mean,
+    mean_ceilings,
     neuron_ceiling,
     neuron_reliability,
     oracle_correlation,
     oracle_reliability,
+    uncertain_note,
 )
 from murine.cortex.reliability import split_half
 from murine.cortex.simulated import SimulatedCortex, simulate
@@ -239,18 +242,72 @@ def test_averaged_ceilings() -> None:
     np.testing.assert_allclose(own.averaged(groups).draws, [[0.5, 2], [3.5, 5]])
 
 
-def test_means_over_neurons_are_not_too_low():
-    rng = np.random.default_rng(8)
-    for reliability in (0.3, 0.6):
-        noise = np.sqrt((1 - reliability) / reliability * 20)
-        signal = rng.standard_normal((2000, 50, 1))
-        trials = (signal + noise * rng.standard_normal((2000, 50, 20))).astype(np.float32)
-        given = signal[:, :, 0].var(axis=1, ddof=1)  # what these stimuli happened to have
-        truth = np.sqrt(given / (given + noise**2 / 20)).mean()
-        counts = bootstrap_counts(50, 20, 0)
-        own = neuron_ceiling(trials, "r", counts, "variance")
-        plain, corrected = (each.averaged([np.arange(2000)]) for each in (own, for_mean(own, trials)))
-        assert plain.value[0] < truth
-        assert abs(corrected.value[0] - truth) < (truth - plain.value[0]) / 2
-        low, high = corrected.interval()
-        assert low[0] < truth < high[0]
+def truth_of_means(true, trials):
+    """The correlation of mean responses with expected ones, averaged over neurons."""
+    return np.mean([pearsonr(a, b).statistic for a, b in zip(true, np.nanmean(trials, axis=2), strict=True)])
+
+
+@pytest.mark.parametrize(("n_repetitions", "shared_noise"), [(2, 0.0), (20, 0.0), (4, 0.6)])
+def test_means_over_neurons_have_no_bias(n_repetitions, shared_noise):
+    """Neurons of very different reliability, skewed signals and noise that neurons share."""
+    found = []
+    for seed in range(8):
+        rng = np.random.default_rng([seed, n_repetitions])
+        size = rng.gamma(1.5, 0.6, size=300)
+        true = size[:, None] * (np.exp(rng.normal(size=(300, 60))) - 1.6) / 2
+        sharing, shared = rng.normal(size=(300, 2)), rng.normal(size=(2, 60, n_repetitions))
+        noise = rng.normal(size=(300, 60, n_repetitions)) + shared_noise * np.tensordot(sharing, shared, 1)
+        trials = true[:, :, None] + noise * np.sqrt(n_repetitions / 4)
+        ceiling = mean_ceilings(trials, [np.arange(300)], bootstrap_counts(60, 2, 0)).averaged([np.arange(300)])
+        found.append((ceiling.value[0], truth_of_means(true, trials)))
+    estimate, truth = np.mean(found, axis=0)
+    assert estimate == pytest.approx(truth, abs=0.025), found
+
+
+def test_intervals_of_means_cover_the_truth():
+    rng = np.random.default_rng(0)
+    size, covered, values = rng.gamma(1.5, 0.5, size=60), [], []
+    for seed in range(60):
+        rng = np.random.default_rng([seed, 1])
+        true = size[:, None] * rng.normal(size=(60, 50))
+        trials = true[:, :, None] + 2 * rng.normal(size=(60, 50, 4))
+        ceiling = mean_ceilings(trials, [np.arange(60)], bootstrap_counts(50, 200, seed)).averaged([np.arange(60)])
+        covered.append(np.concatenate(ceiling.interval()))
+        values.append(truth_of_means(true, trials))
+    low, high = np.array(covered).T
+    assert np.mean((low <= np.mean(values)) & (np.mean(values) <= high)) >= 0.93
+
+
+def test_mean_ceilings_of_groups():
+    trials = responses(n_neuroids=8)
+    trials[3] = 2.0
+    trials[4] = np.nan
+    counts = bootstrap_counts(30, 4, 0)
+    groups = [np.array([0, 1, 3]), np.array([5, 6])]
+    both = mean_ceilings(trials, groups, counts)
+    assert np.isnan(both.value[[2, 3, 4, 7]]).all()
+    assert np.isfinite(both.draws[:, [0, 1, 5, 6]]).all()
+    alone = mean_ceilings(trials[5:7], [np.arange(2)], counts)
+    np.testing.assert_array_equal(both.value[5:7], alone.value)
+    assert both.averaged(groups).flags == ("ceiling of 2 of 3 neurons", "")
+    counts = np.ones((1, 30), np.uint16)  # every stimulus once: the ceiling itself
+    np.testing.assert_allclose(mean_ceilings(trials, groups, counts).draws[0, :2], both.value[:2])
+
+
+def test_neurons_of_nothing_but_noise_have_no_mean_ceiling_and_those_without_noise_one():
+    rng = np.random.default_rng(3)
+    noise = rng.normal(size=(40, 30, 4))
+    noise -= noise.mean(axis=2, keepdims=True) * 0.999
+    counts, group = bootstrap_counts(30, 5, 0), [np.arange(40)]
+    assert mean_ceilings(noise, group, counts).averaged(group).flags == ("ceiling not above zero",)
+    sure = np.repeat(rng.normal(size=(40, 30, 1)), 4, axis=2)
+    assert mean_ceilings(sure, group, counts).averaged(group).value[0] == pytest.approx(1, abs=1e-3)
+
+
+def test_a_site_with_many_neurons_that_may_be_silent_is_told():
+    rng = np.random.default_rng(0)
+    size = np.where(np.arange(100) < 50, 0, 1.0)
+    trials = size[:, None, None] * rng.normal(size=(100, 60, 1)) + 2 * rng.normal(size=(100, 60, 4))
+    ceiling = mean_ceilings(trials, [np.arange(100)], bootstrap_counts(60, 2, 0))
+    assert re.fullmatch(r"ceiling uncertain: \d\d% of the neurons may say nothing", uncertain_note(ceiling.value))
+    assert uncertain_note(ceiling.value[50:]) == ""

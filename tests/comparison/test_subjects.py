@@ -148,7 +148,7 @@ def test_a_draw_is_the_score_of_the_neurons_that_were_drawn(data, targets, layer
     metric, subjects = yardstick.metric, bootstrap(yardstick).subjects
     stack, _ = metric.prepare([x.kernel for x in layers], targets)
     best = np.zeros(2, int)
-    found, _ = bootstrap(yardstick).run(stack, [x.kernel for x in layers], best, None)
+    found, _ = bootstrap(yardstick).run(stack, best, None)
     counts = yardstick.parts["all"].counts
     for s, b in ((0, 0), (1, 5)):
         row = subjects.counts[s][b]
@@ -168,7 +168,7 @@ def test_rsa_agrees_with_the_bootstrap_over_animals():
     layer = captured("layer", x[:, :4] ** 2)
     yardstick = Yardstick(targets, settings=SETTINGS)
     stack, _ = yardstick.metric.prepare([layer.kernel], targets)
-    found, _ = bootstrap(yardstick).run(stack, [layer.kernel], np.zeros(1, int), None)
+    found, _ = bootstrap(yardstick).run(stack, np.zeros(1, int), None)
     responses, donors = zscore(targets.population.means), np.array(targets.population.donors)
     kernels = [LayerKernel.of(np.ascontiguousarray(responses[donors == a].T)) for a in np.unique(donors)]
     counts = bootstrap_counts(N, SETTINGS.n_bootstraps, SETTINGS.seed)[:N_DRAWS]
@@ -342,7 +342,7 @@ def test_few_animals_make_wide_intervals():
         np.testing.assert_allclose(ends, [-reach, reach], rtol=0.02)
 
 
-@pytest.mark.parametrize(("metric", "n_stimuli", "least"), [("rsa-pearson", 40, 0.85), ("ridge", 80, 0.85)])
+@pytest.mark.parametrize(("metric", "n_stimuli", "least"), [("rsa-pearson", 40, 0.85), ("ridge", 80, 0.82)])
 def test_intervals_cover_scores_of_new_animals_and_stimuli(metric, n_stimuli, least):
     """Each experiment has other stimuli and other animals, which differ much. Of 300 experiments, 91 and 92 % were
     covered, and by intervals over stimuli alone 73 and 37 %."""

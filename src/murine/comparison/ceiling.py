@@ -61,17 +61,23 @@ class Ceiling:
         reliability: Float[np.ndarray, " n_sites"],
         draws: Float[np.ndarray, "n_draws n_sites"],
         scale: str,
+        *,
+        ranks: bool = False,
     ) -> Ceiling:
         """Turn the reliability of the data into the ceiling of a score on ``scale``.
 
         ``r``: sqrt(reliability). ``r2``: the reliability. ``tau-a``: 2 / pi * asin(r), Greiner's relation, exact for
-        bivariate normal dissimilarities and an approximation otherwise.
+        bivariate normal dissimilarities and an approximation otherwise. With ``ranks``, ``r`` is Spearman's, by the
+        same approximation 6 / pi * asin(r / 2), and ``r2`` its square: the root of how well two sets of noisy ranks
+        correlate would be too high.
         """
         if scale not in SCALES:
             raise MurineError(f"no ceiling of scale {scale!r} is known; scales are {', '.join(SCALES)}.")
 
         def convert(x: np.ndarray) -> np.ndarray:
             x = np.clip(x, 0, 1)  # NaN, not known, stays
+            if ranks and scale != "tau-a":
+                x = (6 / np.pi * np.arcsin(np.sqrt(x) / 2)) ** 2
             if scale == "r2":
                 return x
             return np.sqrt(x) if scale == "r" else 2 / np.pi * np.arcsin(np.sqrt(x))

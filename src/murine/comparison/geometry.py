@@ -119,10 +119,10 @@ class _Alignment(KernelMetric):
             a = self._scaled(layers[start : start + step])
             part = draws[:, start : start + step]
             products = (_flat(a)[:, None] * _flat(b)[None]).reshape(len(a) * len(b), -1)
-            part[:] = (weights @ products.T).reshape(part.shape)
             left, own = self._terms(a, c)
-            part += left @ right.transpose(0, 2, 1)
             with np.errstate(invalid="ignore", divide="ignore"):
+                part[:] = (weights @ products.T).reshape(part.shape)
+                part += left @ right.transpose(0, 2, 1)
                 part /= _norms(a, weights, left, own)[:, :, None] * norms[:, None]
         return draws
 
@@ -133,8 +133,9 @@ class _Alignment(KernelMetric):
 
 
 def _norms(kernels: Kernels, weights: Entries, left: Terms, right: Terms) -> Float32[np.ndarray, "n_draws n_kernels"]:
-    squares = weights @ (_flat(kernels) ** 2).T + np.einsum("bkt,bkt->bk", left, right)
-    return np.sqrt(np.where(squares > 0, squares, np.float32("nan")))
+    with np.errstate(invalid="ignore"):
+        squares = weights @ (_flat(kernels) ** 2).T + np.einsum("bkt,bkt->bk", left, right)
+        return np.sqrt(np.where(squares > 0, squares, np.float32("nan")))
 
 
 def _rounding(kernels: Kernels) -> Float[np.ndarray, " n_kernels"]:
@@ -215,7 +216,8 @@ class DebiasedCKA(_Alignment):
         rows, columns = np.triu_indices(c.shape[1], 1)
         a, b = c[:, rows], c[:, columns]
         both = a * b
-        weights = both * (n**2 - squares - n * (a + b) + 2 * both) * (2 / _quadruples(c))
+        with np.errstate(invalid="ignore", divide="ignore"):  # a sample of fewer than four stimuli has no quadruple
+            weights = both * (n**2 - squares - n * (a + b) + 2 * both) * (2 / _quadruples(c))
         return np.concatenate([weights, np.zeros_like(c)], axis=1)
 
     def _terms(self, kernels: Kernels, c: FloatCounts) -> tuple[Terms, Terms]:
@@ -225,7 +227,8 @@ class DebiasedCKA(_Alignment):
         n = c.sum(axis=2, keepdims=True)
         total = (sums * c).sum(axis=2, keepdims=True)
         left = (2 * c * squares - (4 * c**2 + 2 * c * (n - c)) * sums, 2 * c * sums, total)
-        return np.concatenate(left, axis=2) / quadruples, np.concatenate([sums, squares, total], axis=2)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.concatenate(left, axis=2) / quadruples, np.concatenate([sums, squares, total], axis=2)
 
 
 def _quadruples(c: FloatCounts) -> Float32[np.ndarray, "n_draws 1"]:

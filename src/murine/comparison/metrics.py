@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -28,7 +28,7 @@ from murine.comparison.encoding import (
 )
 from murine.comparison.inference import MIN_STIMULI, Counts, folds, relabelled_pairs, without_each
 from murine.comparison.influence import resampled_neurons, resampled_scores
-from murine.comparison.neuron_ceiling import for_mean, neuron_ceiling
+from murine.comparison.neuron_ceiling import mean_ceilings, uncertain_note
 from murine.comparison.pls import COMPONENTS, FoldedLayers
 from murine.comparison.rdm import dissimilarities, n_stimuli_of, pairs_among, upper
 from murine.comparison.reweighted import reweight
@@ -66,6 +66,8 @@ class Metric(ABC):
         `murine.comparison.inference.pair_corrected`.
     of_neurons
         True where single neurons are compared, which matrices do not have.
+    below_zero_by_chance
+        True where scores lie below 0 in the mean where nothing is shared: a row whose interval is below 0 is flagged.
     min_stimuli
         Fewer than this cannot be scored.
     n_splits
@@ -78,6 +80,7 @@ class Metric(ABC):
     combines_layers: ClassVar[bool] = False
     over_pairs: bool = False
     of_neurons: ClassVar[bool] = False
+    below_zero_by_chance: bool = False
     min_stimuli: int = MIN_STIMULI
     n_splits: ClassVar[int] = 0
 
@@ -213,6 +216,7 @@ class Reweighted(RDMMetric):
     """
 
     combines_layers = True
+    below_zero_by_chance = True
 
     def __init__(self) -> None:
         super().__init__(rsa.Pearson())
@@ -343,14 +347,20 @@ class Encoding(Metric):
         """Draws of `neuron_scores` of a site's neurons, of which those of the site are the mean."""
 
     def ceiling(self, targets: Targets, counts: Counts, seed: int) -> Ceiling:
-        return self.neuron_ceiling(targets, counts).averaged(_population(targets).members)
+        own, groups = self.neuron_ceiling(targets, counts), _population(targets).members
+        averaged = own.averaged(groups)
+        notes = [
+            "; ".join(filter(None, (note, uncertain_note(own.value[members]))))
+            for note, members in zip(averaged.notes, groups, strict=True)
+        ]
+        return replace(averaged, notes=tuple(notes))
 
     def neuron_ceiling(self, targets: Targets, counts: Counts) -> Ceiling:
-        """That of every neuron, for means over them; not known of single trials."""
-        trials = _population(targets).trials
+        """That of every neuron, for means over a site's neurons; not known of single trials."""
+        population = _population(targets)
         if targets.n_repetitions < 2:
-            return Ceiling.unknown(len(trials), len(counts), self.scale)
-        return for_mean(neuron_ceiling(trials, "r", counts, "variance"), trials)
+            return Ceiling.unknown(len(population.responses), len(counts), self.scale)
+        return mean_ceilings(population.trials, population.members, counts)
 
 
 class Ridge(Encoding):
@@ -369,6 +379,7 @@ class Ridge(Encoding):
 
     def __init__(self, from_zero: bool) -> None:
         self._from_zero = from_zero
+        self.below_zero_by_chance = not from_zero
 
     def of_layers(self, layers: Sequence[LayerKernel], targets: Targets) -> Stack:
         grams = _grams(layers, targets)
@@ -423,6 +434,7 @@ class PLS(Encoding):
 
     def __init__(self, n_components: int) -> None:
         self._n_components = n_components
+        self.below_zero_by_chance = True
         # So that a training part has as many stimuli as components, and some more.
         self.min_stimuli = n_components * N_FOLDS // (N_FOLDS - 1) + N_FOLDS
 
@@ -443,14 +455,14 @@ class PLS(Encoding):
             for i, operator in enumerate(operators):
                 if lost[i]:
                     continue
-                one = resampled_scores(operator[None], site.responses, counts, site.members, fitted_to_responses=True)
+                one = resampled_scores(operator[None], site.responses, counts, site.members)
                 draws[:, i, s] = one[:, 0, 0]
         return draws
 
     def neuron_draws(
         self, operators: Stack, responses: Responses, counts: Counts
     ) -> Float[np.ndarray, "n_draws n_layers n_neuroids"]:
-        return resampled_neurons(operators, responses, counts, fitted_to_responses=True)
+        return resampled_neurons(operators, responses, counts)
 
     def permute(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Draws:
         folded, orders = _folded(layers), relabellings[:MAX_REFITS]

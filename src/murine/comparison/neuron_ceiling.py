@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from murine.comparison.ceiling import Ceiling, mean_of_known
-from murine.comparison.inference import MIN_STIMULI, Counts
+from murine.comparison.ceiling import Ceiling
+from murine.comparison.inference import MIN_STIMULI, Counts, student_factor
 from murine.cortex.reliability import CONSTANT, random_halves, spearman_brown
 from murine.errors import MurineError
 
 #: Columns that are correlated at once: their sums over draws stay below 100 MB.
 BLOCK = 2048
+
+#: Ceilings that neurons may have, and how often their distribution is improved.
+CEILINGS = np.concatenate([np.linspace(0, 0.98, 50), 1 - np.geomspace(0.015, 1e-4, 10)])
+ITERATIONS = 30
+
+#: Of draws of mean ceilings, in that of the jackknife, which takes the size of errors to be known.
+SPREAD = 1.15
+
+#: With more than this share of neurons below this ceiling, the mean is flagged.
+MANY, LITTLE = 0.25, 0.3
 
 Responses = Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]
 Columns = Float[np.ndarray, "n_stimuli n_columns"]
@@ -50,39 +60,98 @@ def neuron_ceiling(
     return Ceiling.from_reliability(value, calibrated(value, draws[:-n_stimuli], draws[-n_stimuli:]), scale)
 
 
-def for_mean(ceiling: Ceiling, responses: Responses) -> Ceiling:
-    """Ceilings of neurons, on scale ``r``, of which the mean over many is not too low.
+def mean_ceilings(responses: Responses, groups: Sequence[Int[np.ndarray, " _"]], counts: Counts) -> Ceiling:
+    """Ceilings of neurons, on scale ``r``, of which the mean over a group is right.
 
-    With few stimuli, reliabilities x are too low in the mean, because the variance of means that they are divided by
-    has noise in it, and their roots lower still, because roots are concave. Errors of single neurons hide that, the
-    mean over a site does not: with 100 stimuli, and a reliability of 0.3, it is 5 % too low. With v the squared
-    coefficient of variation of that variance, which follows from the noise of each stimulus, both are corrected to the
-    second order: x + (1 - x) v, and root x (1 + (1 - x)^2 v / (8 x^2)), where x is above its standard error and the
-    series holds. Draws are centred at the corrected value. Single values may be above 1, single draws below 0.
+    The ceiling of a neuron is the root of its reliability, and roots of uncertain reliabilities are no guide to their
+    mean: estimates below zero have none, and all others are too low or too high by what the curvature of the root makes
+    of their error. So the distribution of the true ceilings in each group is found first: that which, with the error of
+    the estimates, gives the estimates that there are. On the scale log(1 - reliability) errors are nearly normal. Their
+    size is that of the jackknife over stimuli, smoothed over neurons: that of a single one goes with its own error. The
+    ceiling of a neuron is its mean in that distribution, given its own estimate; the mean over the group is that of the
+    distribution.
+
+    Expectation maximisation starts from a flat distribution and stops after `ITERATIONS`: the mean has settled then,
+    and a sharper distribution would be one of noise (Efron 2016, Biometrika 103: 1-20, on the same problem).
 
     Parameters
     ----------
-    ceiling
-        By `neuron_ceiling` with the method ``variance``.
     responses
-        What it was made of.
+        Single trials; what is not finite is a missing one.
+    groups
+        Positions of the neurons of each site.
+    counts
+        How often each stimulus is in each bootstrap sample.
+
+    Returns
+    -------
+    ceiling
+        Of every neuron, NaN of those whose reliability is not defined or that are in no group; 0 for a group whose mean
+        reliability is not above zero. Draws are linear in the counts, with the spread of the jackknife.
     """
     n_neuroids, n_stimuli, _ = responses.shape
-    corrected = ceiling.value.copy()
-    for block in _blocks(n_neuroids, 1):
-        means, noise = _means_and_noise(responses[block])
-        squared = (means - means.mean(axis=1, keepdims=True)) ** 2
-        total = squared.sum(axis=1) / (n_stimuli - 1)
-        x = ceiling.value[block] ** 2
-        with np.errstate(invalid="ignore", divide="ignore"):
-            # Of sums of squares: signal times noise four times, noise squared twice; measured squares contain noise.
-            v = (4 * squared * noise - 2 * noise**2).sum(axis=1) / ((n_stimuli - 1) * total) ** 2
-            error = (1 - x) * np.sqrt(v)
-            x = x + (1 - x) * v
-            better = np.sqrt(x) * (1 + error**2 / (8 * x**2))
-        corrected[block] = np.where((v > 0) & (x > error), better, corrected[block])
-    shift = np.where(corrected == ceiling.value, 0, corrected - mean_of_known(ceiling.draws, 0))
-    return Ceiling(corrected, ceiling.draws + shift, ceiling.scale)
+    value, left = neuron_reliability(responses, (1 - np.eye(n_stimuli)).astype(np.uint16), "variance")
+    ceilings = np.full(n_neuroids, np.nan)
+    draws = np.full((len(counts), n_neuroids), np.nan)
+    weights = counts / counts.sum(axis=1, keepdims=True)
+    spread = SPREAD * np.sqrt(n_stimuli / (n_stimuli - 1)) * student_factor(n_stimuli)
+    for group in groups:
+        members = group[np.isfinite(value[group])]
+        if not len(members):
+            continue
+        if not value[members].mean() > 0:
+            ceilings[members], draws[:, members] = 0, 0
+            continue
+        own, without = _log_noise(value[members]), _log_noise(left[:, members])
+        without = np.where(np.isfinite(without), without, own)
+        errors = _errors(own, (n_stimuli - 1) * without.var(axis=0))
+        ceilings[members] = _shares(own, errors) @ CEILINGS
+        if len(counts):
+            jackknife = np.stack([_shares(one, errors) @ CEILINGS for one in without])
+            influence = (n_stimuli - 1) * (jackknife.mean(axis=0) - jackknife)
+            draws[:, members] = ceilings[members] + spread * (weights @ influence)
+    return Ceiling(ceilings, draws, "r")
+
+
+def _log_noise(reliability: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
+    """log(1 - reliability), not below that of the highest ceiling that is told apart from 1."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.log(np.maximum(1 - reliability, 1 - CEILINGS[-1] ** 2)))
+
+
+def _errors(
+    log_noise: Float[np.ndarray, " n_members"], variances: Float[np.ndarray, " n_members"]
+) -> Float[np.ndarray, " n_ceilings"]:
+    """The error of the estimate of a neuron with each of `CEILINGS`: a line through what the jackknife says."""
+    variances = np.minimum(variances, 10 * np.median(variances))
+    least = max(float(variances.min()), 1e-12)
+    shares = _shares(log_noise, np.full(len(CEILINGS), np.sqrt(max(float(variances.mean()), least))))
+    number = shares.sum(axis=0) + 1e-9
+    expected, scale = shares.T @ variances / number, np.log(1 - CEILINGS**2)
+    centre, mean = number @ scale / number.sum(), number @ expected / number.sum()
+    slope = number @ ((scale - centre) * (expected - mean)) / (number @ (scale - centre) ** 2)
+    return np.sqrt(np.clip(mean + slope * (scale - centre), least, max(float(variances.max()), least)))
+
+
+def _shares(
+    log_noise: Float[np.ndarray, " n_members"], errors: Float[np.ndarray, " n_ceilings"]
+) -> Float[np.ndarray, "n_members n_ceilings"]:
+    """How probable each of `CEILINGS` is for each neuron, given its estimate and the distribution that all tell of."""
+    distance = ((log_noise[:, None] - np.log(1 - CEILINGS**2)) / errors) ** 2 / 2 + np.log(errors)
+    likelihood = np.exp(distance.min(axis=1, keepdims=True) - distance)
+    share = np.full(len(CEILINGS), 1 / len(CEILINGS))
+    for _ in range(ITERATIONS):
+        share = share * (likelihood.T @ (1 / (likelihood @ share))) / len(likelihood)
+    return np.asarray(likelihood * share / (likelihood @ share)[:, None])
+
+
+def uncertain_note(ceilings: Float[np.ndarray, " n_members"]) -> str:
+    """What is to be said of a mean of ceilings (`mean_ceilings`), '' for nothing.
+
+    Estimates do not tell neurons that say nothing from those that say little, and the root of little is not so small:
+    where half of the neurons were silent, the mean came out as 0.42, not as 0.37, and its interval did not know."""
+    share = float((ceilings < LITTLE).sum()) / max(int(np.isfinite(ceilings).sum()), 1)
+    return f"ceiling uncertain: {share:.0%} of the neurons may say nothing" if share > MANY else ""
 
 
 def calibrated(

@@ -51,7 +51,7 @@ class Sample:
         value = row["score"] if np.isnan(row["ceiled"]) else row["ceiled"]
         columns = ("draws", "without_one", "draws_both", "draws_subjects")
         found = [
-            None if row[name] is None or not np.ndim(row[name]) else np.asarray(row[name], np.float64)
+            None if row.get(name) is None or not np.ndim(row[name]) else np.asarray(row[name], np.float64)
             for name in columns
         ]
         draws, without, both, subjects = found

@@ -36,6 +36,9 @@ from murine.kept import Kept
 from murine.networks.capture import CapturedLayer
 from murine.stimuli import StimulusSet
 
+#: Said of a row with an interval below zero, of a metric whose scores lie there where nothing is shared.
+BELOW_ZERO = "below zero as where nothing is shared"
+
 #: A group of stimuli smaller than this is not scored by itself.
 MIN_GROUP = 20
 
@@ -477,6 +480,12 @@ class _Part:
             for name, values in zip(names, interval(sample), strict=True):
                 frame[name] = np.nan
                 frame.loc[which, name] = values
+        if self.metric.below_zero_by_chance:
+            below = frame.high.to_numpy() < 0
+            frame["site_flag"] = [
+                "; ".join(filter(None, (flag, BELOW_ZERO if x else "")))
+                for flag, x in zip(frame.site_flag, below, strict=True)
+            ]
         known = fixed.ceiling.value[site] > 0
         shown = {"draws": np.where(known, ceiled, draws)}
         if without is not None and left is not None:

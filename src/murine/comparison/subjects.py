@@ -307,6 +307,7 @@ def drawn_sites(targets: Targets, site: int, counts: NeuronCounts) -> Targets:
         sites=(targets.sites[site],) * n_draws,
         rdms=rdms,
         parts=None,
+        part_patterns=None,
         given_reliability=np.full((n_draws, 2), np.nan),
         n_neuroids=(targets.n_neuroids[site],) * n_draws,
         kernels=grams,

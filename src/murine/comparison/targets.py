@@ -5,18 +5,20 @@ compared.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
-from murine.comparison.ceiling import DISTANCE, SCALES, Ceiling, full_reliability, halves_reliability
+from murine.comparison.ceiling import DISTANCE, SCALES, Ceiling
 from murine.comparison.geometry import u_centred
+from murine.comparison.halving import Keys, half_means, halving_keys, n_trials
 from murine.comparison.inference import Counts
 from murine.comparison.rdm import dissimilarities, pairs_among, upper, zscore
+from murine.comparison.rdm_ceiling import HalvedRDM, cosine_reliability, harmonic_mean
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError, some
@@ -26,10 +28,13 @@ from murine.networks.kernel import LayerKernel
 
 log = logging.getLogger(__name__)
 
-#: Where trials are missing, a half of the repetitions may have none of some neuron and stimulus; the mean of all then
-#: stands in, and the halves agree too well. With more stand-ins than the first share of a site's means its ceiling is
-#: flagged, with more than the second it is not known.
+#: Where a neuron has a single trial of a stimulus, it stands in for both halves, and the halves agree too well. With
+#: more stand-ins than the first share of a site's means its ceiling is flagged, with more than the second it is not
+#: known.
 FEW_STAND_INS, MOST_STAND_INS = 0.01, 0.1
+
+#: Dissimilarities that are one less a cosine between patterns, and whether patterns are centred first.
+COSINES = {"pearson": True, "cosine": False}
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +51,8 @@ class Population:
         The positions of the neurons of each site.
     normalise
         What is done to responses before patterns are made of them (`targets_of`).
-    n_splits, seed
-        Random parts of the repetitions.
+    keys
+        Orders of the trials of all stimuli, by which they are halved; none where there is one repetition.
     neuroid_ids, donors
         Of every neuron: its id, and the animal it is of, '' where that is not known.
     """
@@ -56,8 +61,7 @@ class Population:
     stimuli: Int[np.ndarray, " n_stimuli"]
     members: tuple[Int[np.ndarray, " _"], ...]
     normalise: str
-    n_splits: int
-    seed: int
+    keys: Keys
     neuroid_ids: tuple[str, ...]
     donors: tuple[str, ...]
 
@@ -69,12 +73,11 @@ class Population:
     @property
     def means(self) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
         """Mean responses over repetitions."""
-        return _means(self.trials, np.ones((1, self.responses.shape[2]), bool))[0]
+        return _means(self.trials)
 
     def patterns(self, site: int) -> Float[np.ndarray, "n_members n_stimuli"]:
         """Mean responses of a site's neurons, as patterns are made of them."""
-        trials = self.of_neurons(self.members[site])
-        means = _means(trials, np.ones((1, trials.shape[2]), bool))[0]
+        means = _means(self.of_neurons(self.members[site]))
         return zscore(means) if self.normalise == "zscore" else means
 
     def of_neurons(
@@ -85,7 +88,7 @@ class Population:
 
     def select(self, stimuli: Int[np.ndarray, " n_chosen"]) -> Population:
         """The same neurons' responses to some of the stimuli (positions)."""
-        return replace(self, stimuli=self.stimuli[stimuli])
+        return replace(self, stimuli=self.stimuli[stimuli], keys=self.keys[:, stimuli])
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,11 @@ class Targets:
     dissimilarity
         What they are made of, and those of layers are to be (`murine.comparison.rdm.dissimilarities`).
     parts
-        (n_sites, 4, n_splits, n_pairs) float32: RDM vectors of two random halves and of two random quarters of the
-        repetitions; None for data without single trials. Quarters are NaN with fewer than four repetitions.
+        (n_sites, 2, n_splits, n_pairs) float32: RDM vectors of two random halves of the trials; None for data without
+        repetitions. NaN where too many trials are missing.
+    part_patterns
+        (n_sites, 3, n_stimuli): how well the patterns of halves agree about a stimulus, the length of the pattern and
+        the number of trials (`murine.comparison.rdm_ceiling.HalvedRDM`); None with ``parts``.
     given_reliability
         (n_sites, 2): mean and standard error, where the data brought them; NaN else.
     n_neuroids
@@ -141,7 +147,7 @@ class Targets:
     stimulus_ids: tuple[str, ...]
     rdms: Float[np.ndarray, "n_sites n_stimuli n_stimuli"]
     dissimilarity: str
-    parts: Float[np.ndarray, "n_sites 4 n_splits n_pairs"] | None
+    parts: Float[np.ndarray, "n_sites 2 n_splits n_pairs"] | None
     given_reliability: Float[np.ndarray, "n_sites 2"]
     n_neuroids: tuple[int, ...]
     n_repetitions: int
@@ -150,6 +156,7 @@ class Targets:
     population: Population | None = None
     lost: tuple[LostSite, ...] = ()
     notes: tuple[str, ...] = ()
+    part_patterns: Float[np.ndarray, "n_sites 3 n_stimuli"] | None = None
 
     @property
     def n_stimuli(self) -> int:
@@ -170,22 +177,21 @@ class Targets:
             stimulus_ids=tuple(self.stimulus_ids[i] for i in stimuli),
             rdms=self.rdms[:, stimuli][:, :, stimuli],
             parts=None if self.parts is None else self.parts[..., pairs],
+            part_patterns=None if self.part_patterns is None else self.part_patterns[..., stimuli],
             kernels=self.kernels[:, stimuli][:, :, stimuli],
             population=None if self.population is None else self.population.select(stimuli),
         )
 
     def without_parts(self) -> Targets:
         """The same sites without what their ceilings are made of: less to copy where only scores are wanted."""
-        return replace(self, parts=None)
+        return replace(self, parts=None, part_patterns=None)
 
     def ceiling(self, scale: str, counts: Counts, *, ranks: bool = False, seed: int = 0) -> Ceiling:
         """The ceiling of a score on ``scale`` against the RDMs, with draws paired with ``counts``.
 
-        From single trials: the mean correlation of the RDMs of random halves (of their ranks with ``ranks``), which
-        is the reliability of half the data; that of all repetitions follows by Spearman-Brown with a second term
-        (`murine.comparison.ceiling.full_reliability`). From given reliabilities: their value, with
-        normal draws of their standard error, or without an error where that is not given. Not known of single
-        trials."""
+        From single trials: the correlation with what the RDM would be without noise (of ranks with ``ranks``), from
+        random halves (`murine.comparison.rdm_ceiling`). From given reliabilities: their value, with normal draws of
+        their standard error, or without an error where that is not given. Not known of single trials."""
         reliability = np.empty(len(self.sites))
         draws = np.empty((len(counts), len(self.sites)))
         generator = np.random.default_rng([seed, len(self.sites)])
@@ -193,39 +199,51 @@ class Targets:
             if self.parts is None:
                 mean, sem = self.given_reliability[s]
                 reliability[s], draws[:, s] = mean, mean + sem * generator.standard_normal(len(counts))
-                continue
-            parts = _ranks(self.parts[s]) if ranks else self.parts[s]
-            reliability[s], draws[:, s] = _parts_reliability(parts, counts, self.n_repetitions)
-        return Ceiling.from_reliability(reliability, draws, scale)
+            else:
+                reliability[s], draws[:, s] = self.halved(s).reliability(counts, ranks=ranks)
+        return Ceiling.from_reliability(reliability, draws, scale, ranks=ranks and self.parts is not None)
+
+    def halved(self, site: int) -> HalvedRDM:
+        """The RDM of a site, and those of halves of its trials."""
+        if self.parts is None or self.part_patterns is None:
+            raise MurineError(f"{self.name!r} has no repetitions to make halves of.")
+        agreement, power, numbers = self.part_patterns[site]
+        cosines = self.dissimilarity in COSINES
+        whole = upper(self.rdms[[site]])[0]
+        first, second = self.parts[site]
+        return HalvedRDM(whole, first, second, agreement if cosines else None, power, numbers)
 
     def kernel_ceiling(self, counts: Counts) -> Ceiling:
-        """The ceiling of the debiased CKA with the kernels, from random halves and quarters as `ceiling`.
+        """The ceiling of the debiased CKA with the kernels, from random halves of the trials.
 
-        Kernels centred without bias have no noise in expectation, and their likeness is a cosine: that of halves is a
-        reliability. Its draws are taken over pairs of stimuli.
-        """
+        Its draws are taken over pairs of stimuli."""
+        if self.population is None or not len(self.population.keys):
+            raise MurineError(f"{self.name!r} has no repetitions to make halves of.")
         reliability = np.empty(len(self.sites))
         draws = np.empty((len(counts), len(self.sites)))
-        for s, parts in enumerate(self._kernel_parts):
-            reliability[s], draws[:, s] = _parts_reliability(parts, counts, self.n_repetitions)
+        for s, (first, second) in enumerate(self._kernel_parts):
+            whole = upper(u_centred(self.kernels[[s]]))[0]
+            reliability[s], draws[:, s] = cosine_reliability(whole, first, second, counts)
         return Ceiling.from_reliability(reliability, draws, "r")
 
     @cached_property
-    def _kernel_parts(self) -> Float[np.ndarray, "n_sites n_parts n_splits n_pairs"]:
+    def _kernel_parts(self) -> Float[np.ndarray, "n_sites 2 n_splits n_pairs"]:
         """As ``parts``, of kernels centred without bias."""
         if self.population is None:
             raise MurineError(f"{self.name!r} has no single trials to make halves of.")
         population, n_pairs = self.population, self.n_stimuli * (self.n_stimuli - 1) // 2
-        selections = np.concatenate(_random_parts(self.n_repetitions, population.n_splits, population.seed))
-        vectors = np.empty((len(self.sites), len(selections), n_pairs), np.float32)
+        vectors = np.empty((len(self.sites), 2, len(population.keys), n_pairs), np.float32)
         for own, members in zip(vectors, population.members, strict=True):
             trials = population.of_neurons(members)
-            if _stand_ins(trials, selections[: 2 * population.n_splits]) > MOST_STAND_INS:
+            if _stand_ins(trials) > MOST_STAND_INS:
                 own[:] = np.nan
                 continue
-            for vector, means in zip(own, _means(trials, selections), strict=True):
-                vector[:] = upper(u_centred(_kernel(means, population.normalise).gram[None]))[0]
-        return vectors.reshape(len(self.sites), -1, population.n_splits, n_pairs)
+            # Over all stimuli, as that of the kernels.
+            scale = _Scale.of(_means(population.responses[members]), population.normalise)
+            for k, halves in enumerate(half_means(trials, population.keys)):
+                for vector, half in zip(own[:, k], halves, strict=True):
+                    vector[:] = upper(u_centred(scale.kernel(half).gram[None]))[0]
+        return vectors
 
 
 def targets_of(
@@ -254,9 +272,9 @@ def targets_of(
     dissimilarity
         A name in `murine.comparison.rdm.dissimilarities`. Matrices come with theirs, which is taken to be this one.
     n_splits, seed
-        Random halves and quarters of the repetitions for the ceiling.
+        Random halves of the trials of each stimulus, for the ceiling.
     kept
-        Where RDMs of halves and quarters are kept between runs; they depend on nothing but the arguments.
+        Where RDMs of halves are kept between runs; they depend on nothing but the arguments.
 
     Raises
     ------
@@ -283,25 +301,26 @@ def targets_of(
     groups = usable.sites(*by)
     lost = _too_small(data, usable, by)
     n = usable.n_repetitions
-    selections = np.concatenate([*(_random_parts(n, n_splits, seed) if n > 1 else ()), np.ones((1, n), bool)])
+    keys = halving_keys(ids, n, n_splits if n > 1 else 0, seed)
 
     found: list[np.ndarray] = []
     kernels: list[np.ndarray] = []
     notes: dict[Site, str] = {}
-    parts = np.full((len(groups), 4, n_splits, len(ids) * (len(ids) - 1) // 2), np.nan, np.float32)
+    parts = np.full((len(groups), 2, len(keys), len(ids) * (len(ids) - 1) // 2), np.nan, np.float32)
+    patterns = np.full((len(groups), 3, len(ids)), np.nan)
     for site, members in groups.items():
         about = {"site": site.name, "data": data.digest, "by": list(by), "normalise": normalise, "splits": n_splits}
         about |= {"dissimilarity": dissimilarity, "seed": seed}
-        compute = partial(_of_site, usable.responses, members, order, selections, rdm_of, normalise)
+        compute = partial(_of_site, usable.responses, members, order, keys, dissimilarity, normalise)
         computed = (kept or Kept()).arrays(about, compute)
-        kernel = _kernel(computed["mean"], normalise)
+        kernel = _Scale.of(computed["mean"], normalise).kernel(computed["mean"])
         rdm = rdm_of(kernel)
         if np.isnan(rdm).any():
             lost.append(LostSite(site, len(members), "all neurons respond alike to some stimulus"))
             continue
         notes[site] = _stand_in_note(float(computed["stand_ins"]))
-        of_parts = computed["parts"]
-        parts[len(found)].reshape(-1, parts.shape[-1])[: len(of_parts)] = of_parts
+        if len(computed["parts"]):
+            parts[len(found)], patterns[len(found)] = computed["parts"], computed["patterns"]
         found.append(rdm)
         kernels.append(kernel.gram)
     sites = tuple(notes)
@@ -329,44 +348,44 @@ def targets_of(
             np.asarray(order),
             tuple(groups[site] for site in sites),
             normalise,
-            n_splits,
-            seed,
+            keys,
             tuple(usable["neuroid_id"].astype(str)),
             _donors(usable),
         ),
         tuple(lost),
         tuple(notes.values()),
+        patterns[: len(sites)] if n > 1 else None,
     )
-
-
-def _ranks(vectors: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    from scipy.stats import rankdata  # takes a second to import
-
-    return rankdata(vectors, axis=-1).astype(np.float32)
 
 
 def _of_site(
     responses: Float[np.ndarray, "n_neuroids n_all_stimuli n_repetitions"],
     members: Int[np.ndarray, " n_members"],
     stimuli: Int[np.ndarray, " n_stimuli"],
-    selections: Bool[np.ndarray, "n_selections n_repetitions"],
-    rdm_of: Callable[[LayerKernel], np.ndarray],
+    keys: Keys,
+    dissimilarity: str,
     normalise: str,
 ) -> dict[str, np.ndarray]:
-    """What is made of the trials of a site: mean responses over all repetitions, the last selection; RDM vectors of
-    the others, the first half of which are halves; and the share of means that had no trial."""
+    """What is made of the trials of a site: mean responses; RDM vectors of halves of the trials, with what their
+    ceiling needs to know of the patterns of each stimulus; and the share of means that are of a single trial."""
+    rdm_of = dissimilarities[dissimilarity]
     trials = responses[members][:, stimuli]
-    *random, mean = _means(trials, selections)
-    # The first selections are halves; as many quarters follow, where there are enough repetitions.
-    half = int(selections[0].sum()) if random else 0
-    halves = [selection.sum() == half for selection in selections[:-1]]
-    stand_ins = _stand_ins(trials, selections[:-1][halves]) if random else 0.0
-    vectors: list[np.ndarray] = []
-    if stand_ins <= MOST_STAND_INS and not np.isnan(rdm_of(_kernel(mean, normalise))).any():
-        vectors = [upper(rdm_of(_kernel(part, normalise))).astype(np.float32) for part in random]
-    n_pairs = mean.shape[1] * (mean.shape[1] - 1) // 2
-    parts = np.stack(vectors) if vectors else np.empty((0, n_pairs), np.float32)
-    return {"mean": mean, "parts": parts, "stand_ins": np.array(stand_ins)}
+    mean = _means(trials)
+    scale = _Scale.of(mean, normalise)
+    kernel = scale.kernel(mean)
+    stand_ins = _stand_ins(trials) if len(keys) else 0.0
+    if not len(keys) or stand_ins > MOST_STAND_INS or np.isnan(rdm_of(kernel)).any():
+        parts, patterns = np.empty((0, 0, 0), np.float32), np.empty((0, 0))
+    else:
+        centre = COSINES.get(dissimilarity, True)
+        parts = np.empty((2, len(keys), len(stimuli) * (len(stimuli) - 1) // 2), np.float32)
+        agreement = np.zeros(len(stimuli))
+        for k, halves in enumerate(half_means(trials, keys)):
+            parts[:, k] = [upper(rdm_of(scale.kernel(half))) for half in halves]
+            agreement += scale.agreement(*halves, centre) / len(keys)
+        power = np.diag(kernel.covariance if centre else kernel.gram)
+        patterns = np.stack([agreement, power, harmonic_mean(n_trials(trials))])
+    return {"mean": mean, "parts": parts, "patterns": patterns, "stand_ins": np.array(stand_ins)}
 
 
 def _given_targets(
@@ -440,71 +459,56 @@ def _donors(recording: Recording) -> tuple[str, ...]:
     return tuple(np.where(pd.isna(values), "", values.astype(str)))
 
 
-def _parts_reliability(
-    parts: Float[np.ndarray, "n_parts n_splits n_pairs"], counts: Counts, n_repetitions: int
-) -> tuple[float, Float[np.ndarray, " n_draws"]]:
-    """The reliability of vectors of all repetitions, from those of two halves and, with four or more, two quarters."""
-    half, half_draws = halves_reliability(parts[0], parts[1], counts)
-    quarter, quarter_draws = None, None
-    if n_repetitions >= 4:
-        value, quarter_draws = halves_reliability(parts[2], parts[3], counts)
-        quarter = np.array(value)
-    value = float(full_reliability(np.array(half), quarter, n_repetitions))
-    return value, full_reliability(half_draws, quarter_draws, n_repetitions)
+@dataclass(frozen=True, eq=False)
+class _Scale:
+    """What patterns are made of: responses as they are, or less a mean and over an SD for each neuron.
+
+    Halves have the scale of the whole: each with its own, they would weigh neurons otherwise than the whole does."""
+
+    mean: Float[np.ndarray, "n_neuroids 1"]
+    sd: Float[np.ndarray, "n_neuroids 1"]
+
+    @classmethod
+    def of(cls, means: Float[np.ndarray, "n_neuroids n_stimuli"], normalise: str) -> _Scale:
+        none = np.zeros((len(means), 1)), np.ones((len(means), 1))
+        if normalise == "none":
+            return cls(*none)
+        mean, sd = means.mean(axis=1, keepdims=True), means.std(axis=1, keepdims=True)
+        tiny = 1e-12 * np.abs(means).max(axis=1, keepdims=True, initial=0)
+        return cls(mean, np.where(sd > tiny, sd, np.inf))  # a constant neuron becomes 0
+
+    def patterns(self, responses: Float[np.ndarray, "n_neuroids n_stimuli"]) -> np.ndarray:
+        return np.ascontiguousarray(((responses - self.mean) / self.sd).T)
+
+    def kernel(self, responses: Float[np.ndarray, "n_neuroids n_stimuli"]) -> LayerKernel:
+        """The products of population patterns of every two stimuli."""
+        return LayerKernel.of(self.patterns(responses))
+
+    def agreement(self, first: np.ndarray, second: np.ndarray, centre: bool) -> Float[np.ndarray, " n_stimuli"]:
+        """The cosine between two patterns of each stimulus; 0 where one has no length."""
+        one, other = self.patterns(first), self.patterns(second)
+        if centre:
+            one, other = (x - x.mean(axis=1, keepdims=True) for x in (one, other))
+        lengths = np.sqrt((one**2).sum(axis=1) * (other**2).sum(axis=1))
+        return np.divide((one * other).sum(axis=1), lengths, out=np.zeros(len(one)), where=lengths > 0)
 
 
-def _kernel(responses: Float[np.ndarray, "n_neuroids n_stimuli"], normalise: str) -> LayerKernel:
-    """The products of population patterns of every two stimuli."""
-    patterns = (zscore(responses) if normalise == "zscore" else responses).T
-    return LayerKernel.of(np.ascontiguousarray(patterns))
-
-
-def _random_parts(n_repetitions: int, n_splits: int, seed: int) -> list[Bool[np.ndarray, "n_splits n_repetitions"]]:
-    """Two disjoint random halves and, with at least four repetitions, two disjoint random quarters.
-
-    Parts of a pair are of equal size: with an odd number, a repetition is left over.
-    """
-    ranks = np.random.default_rng(seed).random((n_splits, n_repetitions)).argsort(axis=1).argsort(axis=1)
-    half, quarter = n_repetitions // 2, n_repetitions // 4
-    bounds = [(0, half), (half, 2 * half)]
-    if quarter:
-        bounds += [(0, quarter), (quarter, 2 * quarter)]
-    return [(ranks >= start) & (ranks < stop) for start, stop in bounds]
-
-
-def _stand_ins(
-    trials: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"], parts: Bool[np.ndarray, "n_parts n_repetitions"]
-) -> float:
-    """The share of means over parts of the repetitions for which there is no trial."""
-    valid = np.isfinite(trials)
-    if valid.all():
-        return 0.0
-    flat = valid.reshape(-1, trials.shape[2]).astype(np.float32)
-    return float((parts.astype(np.float32) @ flat.T == 0).mean())
+def _stand_ins(trials: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]) -> float:
+    """The share of mean responses that are single trials, which stand in for both halves."""
+    return float((n_trials(trials) < 2).mean())
 
 
 def _stand_in_note(share: float) -> str:
     if share > MOST_STAND_INS:
-        return f"too few trials for a ceiling: {share:.0%} of the means over half of the repetitions have none"
+        return f"too few trials for a ceiling: {share:.0%} of the mean responses are of a single trial"
     if share > FEW_STAND_INS:
-        return f"ceiling too high: {share:.0%} of the means over half of the repetitions have no trial"
+        return f"ceiling too high: {share:.0%} of the mean responses are of a single trial"
     return ""
 
 
 def _means(
-    trials: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"], parts: np.ndarray
-) -> Float[np.ndarray, "n_parts n_neuroids n_stimuli"]:
-    """Mean responses over each part of the repetitions; where a part has no trial, the mean over all stands in.
-
-    The stand-in makes halves of a neuron with a single valid trial of some stimulus agree there; `_stand_ins` says how
-    often that is."""
-    flat = trials.reshape(-1, trials.shape[2]).astype(np.float64).T
-    selection = parts.astype(np.float64)
-    valid = np.isfinite(flat)
-    if valid.all():
-        means = (selection / selection.sum(axis=1, keepdims=True)) @ flat
-    else:
-        filled = np.where(valid, flat, 0)
-        count = selection @ valid
-        means = np.where(count > 0, selection @ filled / np.maximum(count, 1), filled.sum(axis=0) / valid.sum(axis=0))
-    return means.reshape(len(parts), *trials.shape[:2])
+    trials: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"],
+) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
+    """Mean responses over the trials that are there."""
+    valid = np.isfinite(trials)
+    return np.asarray(np.where(valid, trials, 0.0).sum(axis=2, dtype=np.float64) / valid.sum(axis=2))
