@@ -48,8 +48,9 @@ def agreement(
     Returns
     -------
     table
-        One row per cortex, treatment and pair of metrics: ``cortex, treatment, metric, other_metric, n_networks``,
-        ``r, r_low, r_high`` (Pearson) and ``rho, rho_low, rho_high`` (Spearman) with 95 % intervals.
+        One row per cortex, treatment, setting and pair of metrics: ``cortex, treatment, setting, metric,
+        other_metric, n_networks``, ``r, r_low, r_high`` (Pearson) and ``rho, rho_low, rho_high`` (Spearman) with 95 %
+        intervals.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def agreement(
     board = leaderboards(atlas, cortex=cortex, tasks=tasks, min_ceiling=min_ceiling)
     rows = atlas.query("SELECT task, site, chosen, ceiling, draws FROM scores WHERE chosen <> '' AND stimuli = 'all'")
     table = []
-    for (name, treatment), mine in board.groupby(["cortex", "treatment"], sort=True):
+    for (name, treatment, setting), mine in board.groupby(["cortex", "treatment", "setting"], sort=True):
         scores: dict[str, pd.DataFrame] = {
             str(metric): part.drop_duplicates(_NETWORK).set_index(_NETWORK) for metric, part in mine.groupby("metric")
         }
@@ -74,6 +75,7 @@ def agreement(
             row = {
                 "cortex": name,
                 "treatment": treatment,
+                "setting": setting,
                 "metric": metric,
                 "other_metric": other,
                 "n_networks": len(shared),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
 
+from murine.atlas.distinctions import SETTINGS, add_setting
 from murine.atlas.store import Atlas
 from murine.comparison.inference import rank_bands
 from murine.comparison.ranking import top_probability
@@ -20,10 +22,7 @@ MIN_CEILING = 0.5
 #: What makes rows comparable: the same neurons and sites, the same treatment of neurons and features, the same layers
 #: in the choice, and bootstrap draws that are paired, which they are for the same number of samples and seed, over the
 #: same.
-_BOARD = [
-    *("cortex", "metric", "method", "cortex_digest", "cortex_settings", "layers", "n_bootstraps", "seed"),
-    *("over", "n_subject_draws", "normalise_neurons", "normalise_features"),
-]
+_BOARD = ["cortex", "metric", *SETTINGS, "normalise_neurons", "normalise_features"]
 
 #: What networks are ranked by.
 SHARE, RAW_SCORE = "share of the ceiling", "raw score"
@@ -62,12 +61,14 @@ def leaderboards(
     -------
     table
         One row per network: ``band`` (networks in one band cannot be told apart from its best), ``network, weights,
-        role, input_size, treatment`` (`murine.comparison.treatments`); ``value, value_low, value_high, unit``: what
+        role, input_size, treatment`` (`murine.comparison.treatments`), ``setting`` (what tells results of this cortex
+        apart that are not ranked together, as ``by area``); ``value, value_low, value_high, unit``: what
         networks are ranked by, which is a ``share of the ceiling``, or the ``raw score`` where no site has a ceiling;
         ``ceiled, ceiled_low, ceiled_high``: the share of the ceiling, NaN without a ceiling; ``score``: the raw mean,
         ``score_low, score_high``: its interval, NaN with a ceiling; ``naive, naive_score``: the same two numbers of the
         naive best layers; ``optimism`` (mean over sites of what choosing and scoring on the same stimuli adds to the
-        raw score), ``within GROUP`` (raw means of the same layers within groups of stimuli), ``p_max`` (largest p over
+        raw score); ``plain, chance`` (of `ridge` and `pls-*`: the mean r of plain predictions and its chance level, NaN
+        for others); ``within GROUP`` (raw means of the same layers within groups of stimuli), ``p_max`` (largest p over
         sites), ``n_sites, n_sites_all, selection, top_probability`` (how often it is the best of the board in paired
         draws), ``layers`` (the chosen ones), ``over, task``; sorted by cortex, metric and value.
     """
@@ -84,10 +85,26 @@ def leaderboards(
         rows = rows[rows.task.isin(list(tasks))]
     if rows.empty:
         raise MurineError("no layer has a score: every one is flagged. `murine results --view layers` tells why.")
-    boards = []
+    rows, boards = add_setting(atlas, rows), []
     for _, board in rows.groupby(_BOARD, sort=True):
         boards.append(_board(board, min_ceiling))
     return pd.concat(boards, ignore_index=True)
+
+
+def ask(atlas: Atlas, sql: str) -> pd.DataFrame:
+    """Answer a question in SQL as `Atlas.query` does, with one more table: ``leaderboard``.
+
+    It holds the rows of `leaderboards`: one for each network in each set of results that can be ranked together.
+    ``scores`` mixes metrics, groups of stimuli, naive and held-out rows, so a maximum over it compares what cannot be
+    compared."""
+    asked = re.search(r"\bleaderboard\b", sql, re.IGNORECASE) is not None
+    return atlas.query(sql, leaderboard=leaderboards(atlas)) if asked else atlas.query(sql)
+
+
+def described(atlas: Atlas, rows: pd.DataFrame) -> pd.DataFrame:
+    """Add columns ``treatment`` and ``setting`` to rows of scores, in words."""
+    rows = add_setting(atlas, rows.fillna(BLANKS))
+    return rows.assign(treatment=[treatment_of(row) for _, row in rows[list(BLANKS)].iterrows()])
 
 
 def treatment_of(row: pd.Series) -> str:
@@ -97,12 +114,12 @@ def treatment_of(row: pd.Series) -> str:
 
 
 def across_metrics(board: pd.DataFrame) -> pd.DataFrame:
-    """Return a leaderboard of several metrics, with a row per cortex, treatment and network.
+    """Return a leaderboard of several metrics, with a row per cortex, treatment, setting and network.
 
     Every metric has columns ``METRIC, METRIC_low, METRIC_high`` with shares of the ceiling; a metric that has no
     ceiling has ``METRIC (raw)`` and so on, with raw scores. NaN where a network has no score.
     """
-    key = ["cortex", "network", "weights", "input_size", "treatment"]
+    key = ["cortex", "network", "weights", "input_size", "treatment", "setting"]
     wide = pd.DataFrame({name: board[name] for name in key}).drop_duplicates().set_index(key)
     for (metric, unit), mine in board.groupby(["metric", "unit"], sort=False):
         own = mine.drop_duplicates(key).set_index(key)
@@ -134,6 +151,7 @@ def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
             {
                 **dict(zip(_KEY, key[:-1], strict=True)),
                 "treatment": treatment_of(own.iloc[0]),
+                "setting": own.setting.iloc[0],
                 **{f"value{end}": number for end, number in ranked.items()},
                 "unit": SHARE if has_ceiling else RAW_SCORE,
                 **{f"ceiled{end}": number if has_ceiling else np.nan for end, number in ranked.items()},
@@ -142,6 +160,8 @@ def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
                 "naive": naive.ceiled.mean() if len(naive) and has_ceiling else np.nan,
                 "naive_score": naive.score.mean() if len(naive) else np.nan,
                 "optimism": own.optimism.mean(),
+                "plain": own.plain.mean(),
+                "chance": own.chance.mean(),
                 **{f"within {group}": value for group, value in within.items()},
                 "p_max": own.p_value.max(),
                 "n_sites": own.site.nunique(),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from murine.atlas.distinctions import SETTINGS, add_setting
 from murine.atlas.leaderboard import BLANKS, MIN_CEILING
 from murine.atlas.store import Atlas
 from murine.comparison.sample import Sample
@@ -21,10 +22,7 @@ ALL_SITES = "all sites"
 ALL_NETWORKS = "all networks"
 
 #: What scores have to share to be compared across treatments.
-_SHARED = [
-    *("cortex", "metric", "input_size", "cortex_digest", "cortex_settings", "layers", "n_bootstraps", "seed"),
-    *("over", "n_subject_draws", "method"),
-]
+_SHARED = ["cortex", "metric", "input_size", "setting", *SETTINGS]
 
 #: In the column ``note`` where the sign of a difference depends on the treatment.
 SIGN_DEPENDS = "the sign depends on the treatment"
@@ -48,9 +46,9 @@ def trained_minus_random(
     Returns
     -------
     table
-        One row per ``cortex, metric, input_size, network, site``; ``site`` is `ALL_SITES` for the mean over sites,
-        ``network`` is `ALL_NETWORKS` for the mean over networks. For every treatment in the atlas a column named by
-        its words (``both as they are``) with the difference, and the same with ``_low`` and ``_high``: the 95 %
+        One row per ``cortex, metric, input_size, setting, network, site``; ``site`` is `ALL_SITES` for the mean over
+        sites, ``network`` is `ALL_NETWORKS` for the mean over networks. For every treatment in the atlas a column named
+        by its words (``both as they are``) with the difference, and the same with ``_low`` and ``_high``: the 95 %
         interval over new stimuli. NaN where the treatment was not computed. ``note`` is `SIGN_DEPENDS` where two
         treatments differ in sign and the interval of one of them excludes zero, else ''.
 
@@ -63,6 +61,7 @@ def trained_minus_random(
     rows = rows.fillna(BLANKS)
     for column, wanted in (("cortex", cortex), ("metric", metric)):
         rows = rows if wanted is None else rows[rows[column] == wanted]
+    rows = add_setting(atlas, rows)
     found: dict[tuple[Any, ...], dict[str, Sample]] = {}
     for shared, own in rows.groupby([*_SHARED, "normalise_neurons", "normalise_features"], sort=True):
         *_, neurons, features = shared
@@ -121,7 +120,7 @@ def _row(key: tuple[Any, ...], samples: dict[str, Sample], present: list[str]) -
             ends.append((value, low, high))
         numbers |= {words: value, f"{words}_low": low, f"{words}_high": high}
     return {
-        **{name: about[name] for name in ("cortex", "metric", "input_size", "network", "site")},
+        **{name: about[name] for name in ("cortex", "metric", "input_size", "setting", "network", "site")},
         **numbers,
         "note": SIGN_DEPENDS if sign_depends(ends) else "",
     }

@@ -240,8 +240,12 @@ class Atlas:
         """What could not be done and why, the latest first."""
         return failures.read(self.folder / "failures")
 
-    def query(self, sql: str = "SELECT * FROM scores", parameters: Sequence[Any] = ()) -> pd.DataFrame:
-        """Answer a question in SQL; the tables are ``scores``, ``matches``, ``maps``, ``generalization``.
+    def query(
+        self, sql: str = "SELECT * FROM scores", parameters: Sequence[Any] = (), **tables: pd.DataFrame
+    ) -> pd.DataFrame:
+        """Answer a question in SQL.
+
+        The tables are ``scores``, ``matches``, ``maps``, ``generalization`` and those given.
 
         The question can read these and nothing else, and change nothing. Files that cannot be trusted are left out,
         with a warning.
@@ -258,7 +262,7 @@ class Atlas:
                 "some."
             )
         try:
-            return answer(files, sql, parameters)
+            return answer(files, sql, parameters, **tables)
         except MurineError as error:
             for table, command in TABLES.items():
                 if f"Table with name {table} does not exist" in str(error):

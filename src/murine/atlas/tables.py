@@ -34,7 +34,7 @@ _SCORE_COLUMNS: dict[str, str] = {
     **dict.fromkeys(("metric", "normalise_neurons", "normalise_features", "scale", "stimuli"), "string"),
     "n_stimuli": "int32",
     "split": "string",
-    **dict.fromkeys(("score", "low", "high", "ceiling", "ceiling_low", "ceiling_high"), "float64"),
+    **dict.fromkeys(("score", "low", "high", "plain", "chance", "ceiling", "ceiling_low", "ceiling_high"), "float64"),
     **dict.fromkeys(("ceiled", "ceiled_low", "ceiled_high"), "float64"),
     "above_ceiling": "bool",
     **dict.fromkeys(("p_value", "p_best", "p_adjusted", "optimism"), "float64"),

@@ -221,7 +221,14 @@ def results(
     limit: Annotated[
         int | None, typer.Option("--limit", callback=limited("--limit", COUNT), help="At most so many rows.")
     ] = None,
-    sql: Annotated[str | None, typer.Option("--sql", help="DuckDB over the tables scores, matches and maps.")] = None,
+    sql: Annotated[
+        str | None,
+        typer.Option(
+            "--sql",
+            help="DuckDB over the tables leaderboard (one row a network, ranked only with what it can be compared "
+            "with), scores (every layer, naive and held-out rows, groups of images), matches and maps.",
+        ),
+    ] = None,
     format: FormatOption = Format.table,
 ) -> None:
     """Query the atlas: filters, sorting, SQL.
@@ -234,15 +241,16 @@ def results(
 
     `murine results --view sites --cortex allen-2p --site 'VISp*' --sort -ceiled`
 
-    `murine results --sql "SELECT network, max(score) FROM scores GROUP BY network" --format csv`
+    `murine results --sql "SELECT network, value, unit FROM leaderboard WHERE metric = 'rsa-pearson'" --format csv`
     """
+    from murine.atlas.leaderboard import ask, described
     from murine.atlas.store import Atlas
     from murine.atlas.tables import DRAWS
 
     store = Atlas(atlas)
     headings = None
     if sql is not None:
-        table = store.query(sql)
+        table = ask(store, sql)
     elif view is View.failures:
         table = store.failures()
         headings = {name: name.replace("_", " ") for name in ("work", "network", "weights", "cortex", "reason", "time")}
@@ -269,6 +277,7 @@ def results(
         headings = {
             "cortex": "cortex",
             "treatment": "treatment",
+            "setting": "setting",
             "metric": "metric",
             "other_metric": "other metric",
             "n_networks": "networks",
@@ -294,6 +303,7 @@ def results(
                     f"no result has {column} {wanted!r}. There are: {', '.join(sorted(set(table[column])))}."
                 )
             table = table[table[column] == wanted]
+        table = described(store, table)
     table = _filtered(table, {"network": network, "site": site, "layer": layer})
     if sort is not None:
         column = sort.removeprefix("-")

@@ -36,6 +36,7 @@ _COMPACT = {
     "weights": "weights",
     "input_size": "input",
     "treatment": "treatment",
+    "setting": "setting",
     "site": "site",
     "stimuli": "images",
     "split": "split",
@@ -43,8 +44,10 @@ _COMPACT = {
     "ceiled": "share of ceiling",
     "score": "raw score",
     "naive": "naive best, share",
+    "plain": "plain r",
+    "chance": "plain r by chance",
     "p_value": "p",
-    "p_max": "p max",
+    "p_max": "largest p",
     "n_sites": "sites",
     "selection": "layer choice",
     "chosen": "chosen",
@@ -81,6 +84,12 @@ def show(
         table.to_csv(sys.stdout, index=False)
     elif table.empty:
         print("no results")
+    elif headings is None and compact and (sets := _comparable(table)):
+        for name, own in sets.items():
+            if format is Format.markdown:
+                print(f"**{name}**\n")
+            show(own, format, title=name, digits=digits)
+            print()
     elif format is Format.markdown:
         named = headings or {column: _COMPACT.get(column, column) for column in _chosen_columns(table, compact)}
         _print_markdown(table, {column: text for column, text in named.items() if column in table}, digits)
@@ -88,9 +97,22 @@ def show(
         _print_table(table, {column: text for column, text in headings.items() if column in table}, title, digits)
     else:
         columns = _chosen_columns(table, compact)
-        same = [c for c in ("cortex", "metric", "treatment") if c in columns and table[c].nunique() == 1]
-        title = title or ", ".join(str(table[c].iloc[0]) for c in same)
+        same = [c for c in _SET if c in columns and table[c].nunique() == 1]
+        title = title or ", ".join(str(table[c].iloc[0]) for c in same if table[c].iloc[0])
         _print_table(table, {c: _COMPACT.get(c, c) for c in columns if c not in same}, title, digits)
+
+
+#: What rows of scores have in common that can be ranked together.
+_SET = ("cortex", "metric", "treatment", "setting")
+
+
+def _comparable(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Tables of rows that can be ranked together, by what they have in common; none where all rows can."""
+    names = [name for name in _SET if name in table]
+    if not names or len(table.drop_duplicates(names)) < 2:
+        return {}
+    sets = table.groupby(names, sort=False, dropna=False)
+    return {", ".join(str(part) for part in key if part): own.drop(columns=names) for key, own in sets}
 
 
 def _print_markdown(table: pd.DataFrame, headings: Mapping[str, str], digits: tuple[int, int]) -> None:
@@ -103,6 +125,8 @@ def _print_markdown(table: pd.DataFrame, headings: Mapping[str, str], digits: tu
 def _chosen_columns(table: pd.DataFrame, compact: bool) -> list[str]:
     told = "site_flag" in table and table["site_flag"].fillna("").ne("").any()
     known = [c for c in _COMPACT if c in table and (told or c != "site_flag")] if compact else []
+    # Only metrics that predict neurons have these.
+    known = [c for c in known if c not in ("plain", "chance") or table[c].notna().any()]
     if "network" in known and "score" in known:
         return known + [str(c) for c in table if str(c).startswith("within ")]
     return [str(c) for c in table]

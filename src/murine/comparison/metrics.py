@@ -46,8 +46,8 @@ Responses = Float[np.ndarray, "n_neuroids n_stimuli"]
 #: Parts of the stimuli that are held out in turn.
 N_FOLDS = 6
 
-#: Relabellings of metrics that fit anew for each.
-MAX_REFITS = 200
+#: Relabellings of metrics that fit anew for each; and of those that give the chance level of such a metric.
+MAX_REFITS, CHANCE_REFITS = 200, 50
 
 
 class Metric(ABC):
@@ -346,6 +346,16 @@ class Encoding(Metric):
     ) -> Float[np.ndarray, "n_draws n_layers n_neuroids"]:
         """Draws of `neuron_scores` of a site's neurons, of which those of the site are the mean."""
 
+    @abstractmethod
+    def plain(self, layers: Stack, sites: Neurons) -> Scores:
+        """Return Pearson's r of responses and predictions as they are, mean over a site's neurons.
+
+        Scores are made of predictions less the mean of the responses that each was fitted to."""
+
+    @abstractmethod
+    def chance(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Scores:
+        """Return the mean of `plain` scores where layers and sites share nothing; NaN where it is not known."""
+
     def ceiling(self, targets: Targets, counts: Counts, seed: int) -> Ceiling:
         own, groups = self.neuron_ceiling(targets, counts), _population(targets).members
         averaged = own.averaged(groups)
@@ -414,6 +424,17 @@ class Ridge(Encoding):
             draws[:, :, defined] = self._above(self._chance(layers), found)
         return draws
 
+    def plain(self, layers: Stack, sites: Neurons) -> Scores:
+        return sites.averaged(correlate(self._plain(layers), sites.responses))
+
+    def chance(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Scores:
+        return np.tile(chance_correlations(self._plain(layers))[:, None], len(sites.members))
+
+    def _plain(self, layers: Stack) -> Stack:
+        """Operators to predictions as they are: the mean of the other responses less that of all is -y / (n - 1)."""
+        n = layers.shape[-1]
+        return layers - np.eye(n) / (n - 1) if self._from_zero else layers
+
     def permute(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Draws:
         draws = relabelled_correlations(layers, sites.responses, relabellings, sites.members)
         return self._above(self._chance(layers), draws)
@@ -464,6 +485,17 @@ class PLS(Encoding):
     ) -> Float[np.ndarray, "n_draws n_layers n_neuroids"]:
         return resampled_neurons(operators, responses, counts)
 
+    def plain(self, layers: Stack, sites: Neurons) -> Scores:
+        return self._scores(_folded(layers), sites, relative=False)
+
+    def chance(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Scores:
+        # Components follow the responses, so that no closed form holds.
+        if not len(relabellings):
+            return np.full((len(layers), len(sites.members)), np.nan)
+        folded = _folded(layers)
+        orders = (Neurons(sites.responses[:, order], sites.members) for order in relabellings[:CHANCE_REFITS])
+        return np.mean([self._scores(folded, own, relative=False) for own in orders], axis=0)
+
     def permute(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Draws:
         folded, orders = _folded(layers), relabellings[:MAX_REFITS]
         draws = np.empty((len(orders), len(layers), len(sites.members)), np.float32)
@@ -474,14 +506,15 @@ class PLS(Encoding):
     def operators(self, layers: Stack, site: Neurons) -> Stack:
         return self._operators(_folded(layers), site)
 
-    def _scores(self, layers: FoldedLayers, sites: Neurons) -> Scores:
+    def _scores(self, layers: FoldedLayers, sites: Neurons, relative: bool = True) -> Scores:
         chosen = (sites[[s]] for s in range(len(sites.members)))
         return np.concatenate(
-            [site.averaged(correlate(self._operators(layers, site), site.responses)) for site in chosen], axis=1
+            [site.averaged(correlate(self._operators(layers, site, relative), site.responses)) for site in chosen],
+            axis=1,
         )
 
-    def _operators(self, layers: FoldedLayers, site: Neurons) -> Stack:
-        return layers.operators(site.responses, [self._n_components], relative=True)[:, 0]
+    def _operators(self, layers: FoldedLayers, site: Neurons, relative: bool = True) -> Stack:
+        return layers.operators(site.responses, [self._n_components], relative=relative)[:, 0]
 
 
 def _folded(layers: Stack) -> FoldedLayers:

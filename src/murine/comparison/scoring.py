@@ -24,7 +24,7 @@ from murine.comparison.inference import (
     without_each,
 )
 from murine.comparison.layer_selection import best_layer
-from murine.comparison.metrics import Metric, metrics
+from murine.comparison.metrics import Encoding, Metric, metrics
 from murine.comparison.multiplicity import adjusted_p, best_of_layers_p
 from murine.comparison.sample import samples
 from murine.comparison.settings import Settings as Settings
@@ -176,6 +176,11 @@ def score_layers(layers: Sequence[CapturedLayer], yardstick: Yardstick) -> pd.Da
         * ``metric, scale, stimuli`` (``all`` or a group), ``n_stimuli, split``
         * ``score, low, high``: with the 95 % interval by bootstrap over stimuli; of scores over pairs of stimuli by
           `murine.comparison.inference.pair_corrected`
+        * ``plain, chance``: of ``ridge`` and ``pls-*``, and NaN for other metrics: Pearson's r of responses and
+          predictions as they are, the number that a script with scikit-learn gives; and the mean of that number where
+          layer and site share nothing (chosen rows only). ``score`` is made of predictions less the mean of the
+          responses that each was fitted to; that of ``ridge`` is then put on a scale on which chance is 0 and 1 stays
+          1. Of ``nested`` rows, ``plain`` is the mean over the chosen layers, ``chance`` that of ``layer``
         * ``ceiling, ceiling_low, ceiling_high; ceiled, ceiled_low, ceiled_high, above_ceiling``: score / ceiling,
           both resampled together; values above 1 are kept and flagged
         * ``p_value``: one-sided, by relabelling the stimuli; ``p_best``: of having found a layer so good among all,
@@ -328,6 +333,24 @@ class _Part:
         """Scores of every layer with the stimuli of the sites relabelled; for metrics of which that is not costly."""
         return self._null(np.arange(len(self.layers)), self.fixed.sites)
 
+    @cached_property
+    def plain(self) -> np.ndarray:
+        """Scores of every layer as they are, without a correction for chance; NaN for metrics without one."""
+        found = np.full(self.scores.shape, np.nan)
+        if isinstance(self.metric, Encoding) and self.defined.any():
+            found[self.defined] = self.metric.plain(self.layers[self.defined], self.fixed.sites)
+        return found
+
+    def chance(self, layers: Int[np.ndarray, " n_rows"], sites: Int[np.ndarray, " n_rows"]) -> np.ndarray:
+        """The mean plain score of a layer at a site where they share nothing."""
+        found = np.full(len(layers), np.nan)
+        metric, fixed = self.metric, self.fixed
+        if isinstance(metric, Encoding):
+            for k in np.flatnonzero((layers >= 0) & self.defined[layers]):
+                site = fixed.sites[[int(sites[k])]]
+                found[k] = metric.chance(self.layers[[layers[k]]], site, fixed.relabellings)[0, 0]
+        return found
+
     def layer_rows(
         self, best: Int[np.ndarray, " n_sites"], everywhere: bool = True, drawn: SubjectDraws | None = None
     ) -> pd.DataFrame:
@@ -342,7 +365,9 @@ class _Part:
         draws, without = self.draws if everywhere else self._resampled(which)
         layer, site = (x.ravel() for x in np.indices(scores.shape))
         frame = self._frame(scores.ravel(), layer, site)
-        frame["chosen"] = marks.ravel()
+        frame["chosen"], frame["plain"], frame["chance"] = marks.ravel(), self.plain.ravel(), np.nan
+        mine = np.flatnonzero(chosen.ravel())
+        frame.loc[mine, "chance"] = self.chance(layer[mine], site[mine])
         undefined = "not defined by this metric" if everywhere else "not defined within this group of stimuli"
         reasons = np.array([note or undefined for note in self.fixed.targets.notes] or [undefined] * scores.shape[1])
         frame["flag"] = np.where(np.isnan(frame.score), reasons[site], "")
@@ -360,7 +385,6 @@ class _Part:
                     best_p = best_of_layers_p(scores, null)
         frame["p_value"], frame["p_best"] = p.ravel(), best_p.ravel()
         frame["p_adjusted"] = np.nan
-        mine = frame.index[chosen.ravel()]
         family = frame.p_best[mine] if frame.p_best[mine].notna().any() else frame.p_value[mine]
         frame.loc[mine, "p_adjusted"] = adjusted_p(family.to_numpy())
         return frame
@@ -425,6 +449,7 @@ class _Part:
         frame = self._frame(scores, pair[0], everything)
         frame["chosen"], frame["split"] = "nested", "held out"
         frame["other_index"], frame["layer_share"] = pair[1], share
+        frame["plain"], frame["chance"] = choices.averaged(self.plain[None])[0], self.chance(pair[0], everything)
         self._detail(frame, everything, draws, without, np.isfinite(scores), drawn)
         return frame
 

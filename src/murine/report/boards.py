@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from murine.atlas.distinctions import distinctions
 from murine.atlas.leaderboard import MIN_CEILING, leaderboards
 from murine.atlas.store import Atlas
 from murine.atlas.tables import DRAWS
@@ -201,21 +201,17 @@ def _order(settings: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def _variants(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    variants = []
-    for own in settings:
-        same = [s for s in settings if (s["cortex"], s["metric"]) == (own["cortex"], own["metric"])]
-        different = [key for key in own if any(s.get(key) != own[key] for s in same)]
-        sides = [key for key in ("neurons", "features") if key in different]
-        words = [Treatment(own["neurons"], own["features"]).words] if sides else []
-        variants.append(", ".join([*words, *(f"{key} {_short(own[key])}" for key in different if key not in sides)]))
-    return variants
-
-
-def _short(value: object) -> str:
-    if isinstance(value, list):
-        return " x ".join(" ".join(map(str, v)) if isinstance(v, list) else str(v) for v in value) or "none"
-    text = str(value)
-    return text[:8] if re.fullmatch(r"[0-9a-f]{32,}", text) else text
+    """What tells each board from others of the same cortex and metric."""
+    variants = {}
+    for names in {(own["cortex"], own["metric"]) for own in settings}:
+        same = [k for k, own in enumerate(settings) if (own["cortex"], own["metric"]) == names]
+        treatments = [Treatment(settings[k]["neurons"], settings[k]["features"]).words for k in same]
+        others = [
+            {name: value for name, value in settings[k].items() if name not in ("neurons", "features")} for k in same
+        ]
+        for k, treatment, words in zip(same, treatments, distinctions(others), strict=True):
+            variants[k] = ", ".join(filter(None, (treatment if len(set(treatments)) > 1 else "", words)))
+    return [variants[k] for k in range(len(settings))]
 
 
 def _read_board(atlas: Atlas, settings: dict[str, Any], variant: str, tasks: list[str]) -> Board:

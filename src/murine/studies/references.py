@@ -15,6 +15,9 @@ from jaxtyping import Float
 
 from murine.comparison import encoding, geometry, noise, pls, prediction, projection, rdm, reweighted, rsa
 from murine.comparison.inference import folds
+from murine.comparison.metrics import Encoding, Neurons, metrics
+from murine.comparison.spectrum import PROJECTED, projection_gains
+from murine.comparison.targets import Targets, targets_of
 from murine.cortex import reliability
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
@@ -81,6 +84,11 @@ class Sample:
     def dataset(self) -> Any:
         """The trials as rsatoolbox has them."""
         return to_dataset(self._neurons)
+
+    @cached_property
+    def targets(self) -> Targets:
+        """The recording as scoring sees it."""
+        return targets_of(self._neurons, n_splits=1)
 
     @property
     def _neurons(self) -> Recording:
@@ -333,23 +341,24 @@ def _ridge_gcv(sample: Sample) -> Pair:
     return encoding.ridge_loo(sample.gram, sample.means, 1.0, scale="none"), fitted.cv_results_[:, :, 0].T
 
 
-def _refitted(sample: Sample) -> np.ndarray:
+def _refitted(features: Features, responses: np.ndarray) -> np.ndarray:
     """Predictions of models fitted without one stimulus, in turn."""
     from sklearn.linear_model import Ridge
     from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
-    predictions: np.ndarray = cross_val_predict(Ridge(1.0), sample.features, sample.means.T, cv=LeaveOneOut()).T
+    predictions: np.ndarray = cross_val_predict(Ridge(1.0), features, responses.T, cv=LeaveOneOut()).T
     return predictions
 
 
 def _ridge_refitted(sample: Sample) -> Pair:
-    return encoding.ridge_loo(sample.gram, sample.means, 1.0, scale="none"), _refitted(sample)
+    return encoding.ridge_loo(sample.gram, sample.means, 1.0, scale="none"), _refitted(sample.features, sample.means)
 
 
 def _ridge_scores(sample: Sample) -> Pair:
     from scipy.stats import pearsonr
 
-    theirs = [pearsonr(p, y).statistic for p, y in zip(_refitted(sample), sample.means, strict=True)]
+    predictions = _refitted(sample.features, sample.means)
+    theirs = [pearsonr(p, y).statistic for p, y in zip(predictions, sample.means, strict=True)]
     return encoding.ridge_correlations(sample.gram[None], sample.means, 1.0, scale="none")[0], np.array(theirs)
 
 
@@ -393,6 +402,60 @@ def _pls_sklearn(sample: Sample) -> Pair:
     model = PLSRegression(n_components, scale=False, tol=1e-20, max_iter=10_000)
     theirs = cross_val_predict(model, sample.features, sample.means.T, cv=KFold(4)).T
     return pls.pls_cv(sample.gram, sample.means, KFold(4), [n_components], scale=False)[0], theirs
+
+
+def _projected(features: Features) -> Features:
+    """Features scaled as random projections that are standardised, in the limit of many."""
+    vectors, lengths, _ = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)
+    gains = PROJECTED * len(features) * projection_gains(lengths**2)
+    return np.asarray(vectors * lengths * np.sqrt(gains))
+
+
+def _mean_correlation(predictions: np.ndarray, responses: np.ndarray) -> float:
+    from scipy.stats import pearsonr
+
+    return float(np.mean(pearsonr(predictions, responses, axis=1).statistic))
+
+
+def _encoded(sample: Sample, name: str) -> tuple[Encoding, np.ndarray, Neurons]:
+    """A metric, the layers as it sees them, and all neurons as one site."""
+    metric = metrics[name]
+    if not isinstance(metric, Encoding):
+        raise TypeError(f"{name} does not predict single neurons")
+    kernels = [LayerKernel.of(x) for x in sample.layers]
+    site = Neurons(sample.means, (np.arange(len(sample.means)),))
+    return metric, metric.of_layers(kernels, sample.targets), site
+
+
+def _plain_ridge(sample: Sample) -> Pair:
+    metric, layers, site = _encoded(sample, "ridge")
+    theirs = [_mean_correlation(_refitted(_projected(x), sample.means), sample.means) for x in sample.layers]
+    return metric.plain(layers, site)[:, 0], np.array(theirs)
+
+
+def _chance_ridge(sample: Sample) -> Pair:
+    """The mean over responses to stimuli in random order."""
+    metric, layers, site = _encoded(sample, "ridge")
+    rng = np.random.default_rng(0)
+    shuffled = np.concatenate([sample.means[:, rng.permutation(sample.means.shape[1])] for _ in range(200)])
+    theirs = [_mean_correlation(_refitted(_projected(x), shuffled), shuffled) for x in sample.layers]
+    return metric.chance(layers, site, np.empty((0, len(sample.gram)), int))[:, 0], np.array(theirs)
+
+
+def _plain_pls(sample: Sample) -> Pair:
+    from sklearn.compose import TransformedTargetRegressor
+    from sklearn.cross_decomposition import PLSRegression
+    from sklearn.model_selection import KFold, cross_val_predict
+    from sklearn.preprocessing import StandardScaler
+
+    metric, layers, site = _encoded(sample, "pls-10")
+    inner = PLSRegression(10, scale=False, tol=1e-20, max_iter=10_000)
+    model = TransformedTargetRegressor(inner, transformer=StandardScaler())
+    cv = KFold(6, shuffle=True, random_state=0)
+    usable = [x for x in sample.layers if x.shape[1] >= 10]
+    theirs = [_mean_correlation(cross_val_predict(model, x, sample.means.T, cv=cv).T, sample.means) for x in usable]
+    ours = metric.plain(layers, site)[:, 0]
+    return ours[[x.shape[1] >= 10 for x in sample.layers]], np.array(theirs)
 
 
 def _scores(sample: Sample, name: str) -> Pair:
@@ -472,6 +535,10 @@ REFERENCES: Sequence[Reference] = (
     Reference("ridge, 6 folds", HIMALAYA, "KernelRidgeCV", 1e-5, _ridge_himalaya),
     Reference("ridge, Conwell et al. 2021", SKLEARN, "SparseRandomProjection, RidgeCV", 1e-8, _projection_sklearn),
     Reference("PLS", SKLEARN, "PLSRegression", 1e-6, _pls_sklearn),
+    Reference("plain score, ridge", SKLEARN, "Ridge, refitted n times", 1e-6, _plain_ridge),
+    Reference("plain score, pls-10", SKLEARN, "PLSRegression, 6 folds", 1e-6, _plain_pls),
+    # The mean of 200 random orders is itself uncertain by about 0.005.
+    Reference("chance level, ridge", SKLEARN, "Ridge, 200 orders of the stimuli", 0.02, _chance_ridge),
     Reference("score, Pearson", SCIPY, "pearsonr", 1e-10, partial(_scores, name="correlations")),
     Reference("score, R2", SKLEARN, "r2_score", 1e-10, partial(_scores, name="r2")),
     Reference(
