@@ -68,3 +68,19 @@ def test_other_formats_are_whole_at_every_width(table, capsys, monkeypatch):
         show(table, format, headings=HEADINGS)
         out = capsys.readouterr().out
         assert all(name in out for name in ("a" * 40, *LINES[:3], "number 11"))
+
+
+@pytest.mark.parametrize("format", [Format.table, Format.markdown])
+def test_what_cannot_be_ranked_together_has_a_table_of_its_own(capsys, format):
+    rows = [("rsa-pearson", "by area", "a", 1), ("rsa-pearson", "by layer", "a", 1), ("cka", "", "b", 1)]
+    boards = pd.DataFrame(rows, columns=["metric", "setting", "network", "band"]).assign(
+        cortex="mouse", treatment="both as they are", score=0.25
+    )
+    show(boards, format)
+    text = capsys.readouterr().out
+    titles = ("mouse, rsa-pearson, both as they are, by area", "by layer", "mouse, cka, both as they are")
+    places = [text.index(title) for title in titles]
+    assert places == sorted(places)
+    assert text.count("band") == 3
+    show(boards[:1], format)
+    assert capsys.readouterr().out.count("band") == 1

@@ -10,7 +10,7 @@ import pytest
 import small_cortex
 
 import murine.atlas.tables
-from murine.atlas.leaderboard import MIN_CEILING, leaderboards
+from murine.atlas.leaderboard import MIN_CEILING, across_metrics, ask, leaderboards
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import sweep
 from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
@@ -232,3 +232,44 @@ def test_the_board_of_a_sweep_can_be_recomputed_from_its_rows(tmp_path):
         assert part.top_probability.sum() == pytest.approx(1)
         assert part.band.is_monotonic_increasing
         assert part.band.iloc[0] == 1
+
+
+def test_a_mixed_atlas_is_never_ranked_across_what_differs(atlas):
+    """Data, grouping, selection, layers, treatment, seed, resampled subjects: a board for each, best first in all."""
+    mouse = CortexSettings(cortex="mouse")
+    kinds = {
+        "plain": {},
+        "other data": {"cortex_digest": "d" * 64},
+        "grouping": {"settings": mouse.model_copy(update={"by": ("area", "layer")})},
+        "selection": {"settings": mouse.model_copy(update={"select": (("area", "V1"),)})},
+        "layers": {"layers": "*relu*"},
+        "treatment": {"normalise_neurons": "zscore"},
+        "seed": {"seed": 1},
+        "over": {"over": "neurons", "n_subject_draws": 100},
+        "metric": {"metric": "cka"},
+    }
+    for k, about in enumerate(kinds.values()):
+        for network, score in (("a", 0.5 - 0.05 * k), ("b", 0.4 - 0.05 * k)):
+            add(atlas, network, {"V1": score, "LM": score}, **about)
+    table = leaderboards(atlas)
+    sets = table.groupby(["cortex", "metric", "treatment", "setting"])
+    assert len(sets) == len(kinds)
+    for _, own in sets:
+        assert list(own.network) == ["a", "b"]
+        assert list(own.band) == [1, 2]
+    words = " | ".join(sorted(set(table.setting)))
+    for told in (
+        "data dddddddd",
+        "by area x layer",
+        "by default, select none",
+        "layers *relu*",
+        "seed 1",
+        "over neurons",
+    ):
+        assert told in words
+    # The view for SQL holds these rows; the table of metrics has one row for every network and kind of the data.
+    asked = ask(atlas, "SELECT network, setting, value FROM leaderboard ORDER BY value DESC")
+    assert list(asked.value) == sorted(table.value, reverse=True)
+    wide = across_metrics(table)
+    assert not wide.duplicated(["cortex", "network", "treatment", "setting"]).any()
+    assert len(wide) == 2 * (len(kinds) - 1)

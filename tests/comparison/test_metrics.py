@@ -7,8 +7,9 @@ import pytest
 
 from murine.comparison.chance import chance_correlations
 from murine.comparison.encoding import centred_grams, loo_operators, ridge_loo
-from murine.comparison.inference import bootstrap_counts, permutations
+from murine.comparison.inference import bootstrap_counts, folds, permutations
 from murine.comparison.metrics import metrics
+from murine.comparison.pls import pls_cv
 from murine.comparison.scoring import Settings, Yardstick, score_layers
 from murine.comparison.targets import targets_of
 from murine.cortex.rdms import NeuralRDMs
@@ -35,7 +36,7 @@ def cortex():
 
 @pytest.fixture(scope="module")
 def targets(cortex):
-    return targets_of(cortex.recording, n_splits=10)
+    return targets_of(cortex.recording, normalise="zscore", n_splits=10)
 
 
 def captured(name, features):
@@ -111,7 +112,7 @@ def test_order_of_neurons_and_stimuli_does_not_matter(cortex, layers, targets, t
     shuffled = recording.dataset.isel(
         neuroid=rng.permutation(recording.n_neuroids), stimulus=rng.permutation(recording.n_stimuli)
     )
-    again = targets_of(type(recording)(shuffled, "shuffled"), n_splits=10)
+    again = targets_of(type(recording)(shuffled, "shuffled"), normalise="zscore", n_splits=10)
     assert again.stimulus_ids == targets.stimulus_ids
     rows = score_layers(layers, Yardstick(again, name, settings=SETTINGS))
     for column in ("score", "ceiling", "low", "high"):
@@ -132,6 +133,39 @@ def test_ridge_is_the_mean_over_neurons_of_r_with_left_out_predictions(cortex, l
             mine = rows[(rows.site == site) & (rows.split == "all") & (rows.layer == "truth")]
             expected = (np.mean(r) - chance) / (1 - chance) if relative else np.mean(r)
             assert mine.score.item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ridge", "ridge-conwell2021", "pls-10"])
+def test_plain_scores_and_their_chance_level_stand_in_the_rows(targets, layers, tables, name):
+    """Plain: r of whole predictions. Chance: its mean over relabelled stimuli."""
+    metric, population = metrics[name], targets.population
+    stack = metric.of_layers([layer.kernel for layer in layers[:2]], targets)
+    grams = centred_grams([layer.kernel for layer in layers[:2]])
+    rows = tables[name]
+    for s, site in enumerate(targets.sites):
+        responses = population.means[population.members[s]]
+        for layer, gram in zip(layers[:2], grams, strict=True):
+            row = rows[(rows.site == site.name) & (rows.split == "all") & (rows.layer == layer.name)].iloc[0]
+            if name == "pls-10":
+                predictions = pls_cv(gram, responses, folds(N, 6, 0), [10])[0]
+            else:
+                predictions = ridge_loo(gram, responses)
+            r = [np.corrcoef(a, b)[0, 1] for a, b in zip(predictions, responses, strict=True)]
+            assert row.plain == pytest.approx(np.mean(r), abs=1e-5)
+    chosen = rows[rows.chosen != ""]
+    assert chosen.chance.notna().all()
+    assert rows[rows.chosen == ""].chance.isna().all()
+    relabellings = permutations(N, 120, 7)
+    site = metric.of_sites(targets)[[0]]
+    moved = [metric.plain(stack, type(site)(site.responses[:, order], site.members))[:, 0] for order in relabellings]
+    expected = metric.chance(stack, site, permutations(N, 60, 1))[:, 0]
+    spread = np.std(moved, axis=0) * np.sqrt(1 / 120 + (1 / 50 if name == "pls-10" else 0))
+    np.testing.assert_array_less(np.abs(np.mean(moved, axis=0) - expected), 4 * spread + 0.005)
+
+
+def test_other_metrics_have_no_plain_score(tables):
+    for name in ("rsa-pearson", "cka-debiased"):
+        assert tables[name][["plain", "chance"]].isna().all(axis=None)
 
 
 def test_relabelled_neurons_are_scored_as_relabelled(targets, layers):

@@ -15,8 +15,9 @@ SETTINGS = [
     *("cortex_digest", "cortex_settings", "layers", "method", "n_bootstraps", "seed", "over", "n_subject_draws"),
 ]
 
-#: How they are called, where their own name says little.
+#: How they are called, where their own name says little; and values that are empty.
 _NAMES = {"cortex_digest": "data", "n_bootstraps": "bootstraps", "n_subject_draws": "subject draws"}
+_EMPTY = {"by": "default", "over": "stimuli"}
 
 
 def distinctions(settings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -24,7 +25,10 @@ def distinctions(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     keys = dict.fromkeys(key for own in settings for key in own)
     different = [key for key in keys if any(own.get(key) != settings[0].get(key) for own in settings)]
     return [
-        ", ".join(f"{_NAMES.get(key, key)} {_short(own[key])}" for key in different if key in own) for own in settings
+        ", ".join(
+            f"{_NAMES.get(key, key)} {_short(own[key]) or _EMPTY.get(key, 'none')}" for key in different if key in own
+        )
+        for own in settings
     ]
 
 
@@ -48,6 +52,6 @@ def add_setting(atlas: Atlas, rows: pd.DataFrame) -> pd.DataFrame:
 
 def _short(value: object) -> str:
     if isinstance(value, list):
-        return " x ".join(" ".join(map(str, v)) if isinstance(v, list) else str(v) for v in value) or "none"
+        return " x ".join(" ".join(map(str, v)) if isinstance(v, list) else str(v) for v in value)
     text = str(value)
-    return text[:8] if re.fullmatch(r"[0-9a-f]{32,}", text) else text or "stimuli"
+    return text[:8] if re.fullmatch(r"[0-9a-f]{32,}", text) else text

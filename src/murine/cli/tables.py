@@ -134,6 +134,7 @@ def _chosen_columns(table: pd.DataFrame, compact: bool) -> list[str]:
 
 def _print_table(table: pd.DataFrame, headings: Mapping[str, str], title: str, digits: tuple[int, int]) -> None:
     """A row of the table is a line, however wide the terminal is."""
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -146,7 +147,7 @@ def _print_table(table: pd.DataFrame, headings: Mapping[str, str], title: str, d
     if left_out := list(headings.values())[len(fitted) :]:
         log.warning("no room for %s: a wider window, or --format csv, shows them.", ", ".join(left_out))
 
-    shown = Table(title=escape(title) or None, title_justify="left", pad_edge=False, box=None, header_style="bold")
+    shown = Table(pad_edge=False, box=None, header_style="bold")
     for name, (heading, *_) in zip(headings, fitted, strict=False):
         numeric = table[name].dtype.kind in "fiu"
         shown.add_column(escape(heading), justify="right" if numeric else "left", no_wrap=True)
@@ -156,7 +157,10 @@ def _print_table(table: pd.DataFrame, headings: Mapping[str, str], title: str, d
             shown.add_section()
         band = row.get("band")
         shown.add_row(*(escape(cells[i]) for cells in fitted))
-    Console(width=max(_width(fitted), len(title), 1)).print(shown, crop=False)
+    console = Console(width=max(_width(fitted), cell_len(title), 1))
+    if title:  # by itself: as a part of the table it would be broken into lines of the table's width
+        console.print(escape(title), style="table.title", highlight=False)
+    console.print(shown, crop=False)
 
 
 #: Blanks between the columns of a table.
