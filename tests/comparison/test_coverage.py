@@ -18,7 +18,7 @@ NOISE_LEVELS = (0.3, 0.6, 0.9)
 
 
 def _experiment(base: SimulatedCortex, seed: int) -> Targets:
-    return targets_of(base.redraw(seed).recording.select(area="SIMl"), n_splits=20, seed=seed)
+    return targets_of(base.redraw(seed).recording.select(area="SIMl"), normalise="zscore", n_splits=20, seed=seed)
 
 
 @pytest.mark.parametrize("reliability", NOISE_LEVELS)

@@ -15,7 +15,7 @@ from murine.comparison.inference import bootstrap_counts
 from murine.comparison.influence import resampled_neurons
 from murine.comparison.metrics import metrics
 from murine.comparison.prediction import correlations
-from murine.comparison.rdm import kernel_rdm, zscore
+from murine.comparison.rdm import kernel_rdm
 from murine.comparison.rsa import comparisons
 from murine.comparison.sample import Sample
 from murine.comparison.scoring import Settings, Yardstick, score_layers
@@ -169,7 +169,7 @@ def test_rsa_agrees_with_the_bootstrap_over_animals():
     yardstick = Yardstick(targets, settings=SETTINGS)
     stack, _ = yardstick.metric.prepare([layer.kernel], targets)
     found, _ = bootstrap(yardstick).run(stack, np.zeros(1, int), None)
-    responses, donors = zscore(targets.population.means), np.array(targets.population.donors)
+    responses, donors = targets.population.means, np.array(targets.population.donors)
     kernels = [LayerKernel.of(np.ascontiguousarray(responses[donors == a].T)) for a in np.unique(donors)]
     counts = bootstrap_counts(N, SETTINGS.n_bootstraps, SETTINGS.seed)[:N_DRAWS]
     drawn = animal_counts(4, N_DRAWS, SETTINGS.seed)

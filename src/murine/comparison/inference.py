@@ -147,7 +147,8 @@ def pair_corrected(
     # a + 2 b is at most twice a + b; sampling error may say otherwise.
     variance = np.clip(2 * jackknife - bootstrap, jackknife / 2, bootstrap)
     ratio = np.divide(variance, bootstrap, out=np.ones_like(centre), where=bootstrap > 0)
-    spread = np.sqrt(np.where(np.isnan(ratio), 1, ratio)) * student_factor(effective_stimuli(without_one))
+    spread = np.sqrt(ratio) * student_factor(effective_stimuli(without_one))
+    spread = np.where(np.isnan(ratio), 1, spread)
     return centre + (draws - centre) * spread
 
 

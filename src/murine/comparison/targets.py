@@ -223,7 +223,7 @@ class Targets:
         draws = np.empty((len(counts), len(self.sites)))
         for s, (first, second) in enumerate(self._kernel_parts):
             whole = upper(u_centred(self.kernels[[s]]))[0]
-            reliability[s], draws[:, s] = cosine_reliability(whole, first, second, counts)
+            reliability[s], draws[:, s] = cosine_reliability(whole * self._units[s], first, second, counts)
         return Ceiling.from_reliability(reliability, draws, "r")
 
     @cached_property
@@ -233,7 +233,7 @@ class Targets:
             raise MurineError(f"{self.name!r} has no single trials to make halves of.")
         population, n_pairs = self.population, self.n_stimuli * (self.n_stimuli - 1) // 2
         vectors = np.empty((len(self.sites), 2, len(population.keys), n_pairs), np.float32)
-        for own, members in zip(vectors, population.members, strict=True):
+        for own, members, unit in zip(vectors, population.members, self._units, strict=True):
             trials = population.of_neurons(members)
             if _stand_ins(trials) > MOST_STAND_INS:
                 own[:] = np.nan
@@ -242,8 +242,13 @@ class Targets:
             scale = _Scale.of(_means(population.responses[members]), population.normalise)
             for k, halves in enumerate(half_means(trials, population.keys)):
                 for vector, half in zip(own[:, k], halves, strict=True):
-                    vector[:] = upper(u_centred(scale.kernel(half).gram[None]))[0]
+                    vector[:] = upper(u_centred(unit * scale.kernel(half).gram[None]))[0]
         return vectors
+
+    @property
+    def _units(self) -> Float[np.ndarray, " n_sites"]:
+        """Powers of 2 that bring the kernels to the size of 1: float32 has no room for those of very small units."""
+        return np.exp2(-np.floor(np.log2(np.abs(self.kernels).max(axis=(1, 2)))))
 
 
 def targets_of(
