@@ -35,7 +35,8 @@ def scored(metric: Metric, layers: list[LayerKernel], targets: Targets, seed: in
     splits = random_splits(metric, targets, 10, seed)
     assert splits is not None
     stack, defined = metric.prepare(layers, targets)
-    return metric.score(stack, metric.of_sites(targets)), choose(metric, layers, stack, defined, splits)
+    scores = metric.score(stack, metric.of_sites(targets))
+    return scores, choose(metric, layers, stack, defined, scores, splits)
 
 
 def test_best_layers() -> None:
@@ -99,7 +100,7 @@ def test_random_splits_are_what_is_left_of_chance() -> None:
         assert splits is not None
         stack, defined = metric.prepare(layers, targets)
         scores = metric.score(stack, metric.of_sites(targets))
-        choices = choose(metric, layers, stack, defined, splits)
+        choices = choose(metric, layers, stack, defined, scores, splits)
         found.append(choices.scores(scores))
         draws = choices.mixed(np.broadcast_to(scores, (400, *scores.shape)), splits.drawn)
         left = choices.mixed(np.broadcast_to(scores, (N_STIMULI, *scores.shape)), splits.left_out)

@@ -220,7 +220,8 @@ def test_held_out_draws_are_of_the_layers_chosen_most_often(targets, layers):
     fixed = yardstick.parts["all"]
     kernels = [x.kernel for x in layers]
     stack, defined = yardstick.metric.prepare(kernels, targets)
-    choices = choose(yardstick.metric, kernels, stack, defined, fixed.splits)
+    scores = yardstick.metric.score(stack, fixed.sites)
+    choices = choose(yardstick.metric, kernels, stack, defined, scores, fixed.splits)
     _, found = fixed.subjects.run(stack, np.zeros(2, int), choices)
     for s in range(2):
         which, shares = choices.shares(s)

@@ -9,11 +9,16 @@ One random half says little: the score would change with the seed. So the choice
 halves, in both directions. With l(h) the layer chosen on half h, the held-out score of a site is
 
     mean over h of [score of l(h) on all stimuli]
-      + mean over h of [score of l(h) on the half that is not h - mean score of l(h) over all halves]
+      + growth x mean over h of [score of l(h) on the half that is not h - mean score of l(h) over all halves]
 
-The second line is the optimism of the choice (zero or less, but for sampling error). Both of its terms have half the
-stimuli, so a metric whose value depends on the number of stimuli is compared at equal numbers. For a network of one
-layer it is zero, and the held-out score is the score on all stimuli, to the last bit.
+The second line is the optimism of the choice (zero or less, but for sampling error). Both scores in its brackets have
+half the stimuli, so a metric whose value depends on the number of stimuli is compared at equal numbers. For a network
+of one layer it is zero, and the held-out score is the score on all stimuli, to the last bit.
+
+Differences between layers may be larger with all stimuli than with half of them: predictions learn from twice as many,
+and fit by chance better, too. ``growth`` is the slope of the scores of all layers on all stimuli over their mean scores
+on halves. Among 300 random layers and 100 stimuli it is 1.0 for RSA and 1.7 for ridge, and without it the held-out
+score of ridge was 0.014 too high.
 """
 
 from __future__ import annotations
@@ -35,6 +40,9 @@ N_SPLITS = 50
 
 #: A half of the stimuli with fewer members chooses no layer.
 MIN_HALF = 10
+
+#: Bounds of the growth of differences between layers from half the stimuli to all, and the fewest layers that tell it.
+GROWTH, MIN_LAYERS = (1.0, 2.0), 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +110,14 @@ class Choices:
     on_halves
         (n_splits, n_layers, n_sites): score of every layer on a half, mean over both; NaN where a layer has no score
         in some half.
+    growth
+        (n_sites,): how much larger differences between layers are with all stimuli.
     """
 
     layers: Int[np.ndarray, "n_splits 2 n_sites"]
     tested: Float[np.ndarray, "n_splits n_sites"]
     on_halves: Float[np.ndarray, "n_splits n_layers n_sites"]
+    growth: Float[np.ndarray, " n_sites"]
 
     def shares(self, site: int) -> tuple[Int[np.ndarray, " n_chosen"], Float[np.ndarray, "n_splits n_chosen"]]:
         """Return the layers chosen for a site, the most frequent first, and the share of each in every split."""
@@ -143,7 +154,7 @@ class Choices:
             elif len(which):
                 weights = splits @ shares
                 optimism = splits @ self.tested[:, s] - (weights * (splits @ self.on_halves[:, which, s])).sum(axis=1)
-                out[:, s] = (weights * scores[:, which, s]).sum(axis=1) + optimism
+                out[:, s] = (weights * scores[:, which, s]).sum(axis=1) + self.growth[s] * optimism
         return out
 
     def scores(self, scores: Float[np.ndarray, "n_layers n_sites"]) -> Float[np.ndarray, " n_sites"]:
@@ -193,6 +204,7 @@ def choose(
     layers: Sequence[LayerKernel],
     stack: Stack,
     defined: Bool[np.ndarray, " n_layers"],
+    scores: Float[np.ndarray, "n_layers n_sites"],
     splits: Splits,
 ) -> Choices:
     """Choose each site's layer on every half of the stimuli, and score it on the other half.
@@ -203,6 +215,8 @@ def choose(
         Kernels of all stimuli. A layer that has no score in some half, because it is constant there, is not chosen.
     stack, defined
         What the metric makes of them, and which layers have a score (`murine.comparison.metrics.Metric.prepare`).
+    scores
+        Of every layer on all stimuli.
     """
     n_sites = len(splits.halves[0][0].targets.sites)
     found = np.empty((len(splits.halves), 2, len(layers), n_sites))
@@ -212,4 +226,19 @@ def choose(
     found = np.where(np.isnan(found).any(axis=(0, 1)) | ~defined[:, None], np.nan, found)
     chosen = best_layer(found)
     other = np.take_along_axis(found[:, ::-1], np.maximum(chosen, 0)[:, :, None], axis=2)[:, :, 0]
-    return Choices(chosen, np.where(chosen < 0, np.nan, other).mean(axis=1), found.mean(axis=1))
+    on_halves = found.mean(axis=1)
+    growth = _growth(scores, on_halves.mean(axis=0))
+    return Choices(chosen, np.where(chosen < 0, np.nan, other).mean(axis=1), on_halves, growth)
+
+
+def _growth(
+    scores: Float[np.ndarray, "n_layers n_sites"], on_halves: Float[np.ndarray, "n_layers n_sites"]
+) -> Float[np.ndarray, " n_sites"]:
+    """The slope of one over the other, by site, within `GROWTH`; 1 where there are too few layers to tell."""
+    told = np.isfinite(scores) & np.isfinite(on_halves)
+    n = np.maximum(told.sum(axis=0), 1)
+    whole, half = (np.where(told, x, 0) for x in (scores, on_halves))
+    whole, half = (np.where(told, x - x.sum(axis=0) / n, 0) for x in (whole, half))
+    variance = (half**2).sum(axis=0)
+    slope = np.divide((whole * half).sum(axis=0), variance, out=np.ones_like(variance), where=variance > 0)
+    return np.where(n < MIN_LAYERS, 1.0, np.clip(slope, *GROWTH))

@@ -314,7 +314,7 @@ class _Part:
         """Layers chosen on halves of the stimuli, where there are enough stimuli and a layer."""
         if self.fixed.splits is None or not len(self.layers):
             return None
-        return choose(self.metric, self.kernels, self.layers, self.defined, self.fixed.splits)
+        return choose(self.metric, self.kernels, self.layers, self.defined, self.scores, self.fixed.splits)
 
     def over_subjects(
         self, best: Int[np.ndarray, " n_sites"], choices: Choices | None
