@@ -10,7 +10,7 @@ from pathlib import Path
 
 from murine.atlas import requests
 from murine.atlas.store import Atlas, provenance
-from murine.atlas.sweep import ALL, Outcome, Plan, UnusableDataError, own_work
+from murine.atlas.sweep import GROUPS, Outcome, Plan, UnusableDataError, own_work
 from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
 from murine.comparison.metrics import metrics
 from murine.comparison.scoring import Yardstick, matched, score_layers
@@ -81,7 +81,7 @@ class Bench:
             If the cortex itself cannot be used, or a metric or the device is unknown.
         """
         for metric in self.plan.metrics:
-            if metric != ALL:
+            if metric not in GROUPS:
                 metrics[metric]  # an unknown one raises before any work
         self.plan = replace(self.plan, device=zoo.available_device(self.plan.device))
         self._data = requests.data_fingerprint(self.plan)
@@ -138,11 +138,14 @@ class Bench:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Their names; of ``all``, those that need single neurons only where there are some."""
-        if ALL not in self.plan.metrics:
-            return self.plan.metrics
+        """Their names; of a group, those that need single neurons only where there are some."""
         matrices = not isinstance(self._cortex[1], Recording)
-        return tuple(name for name in metrics if not (matrices and metrics[name].of_neurons))
+        named: dict[str, None] = {}
+        for asked in self.plan.metrics:
+            group = GROUPS.get(asked, (asked,)) or tuple(metrics)
+            possible = [name for name in group if name == asked or not matrices or not metrics[name].of_neurons]
+            named |= dict.fromkeys(possible)
+        return tuple(named)
 
     def yardstick(self, metric: str, neurons: str) -> Yardstick:
         key = metric, neurons
@@ -183,6 +186,7 @@ class Bench:
                 seed=plan.settings.seed,
                 over=plan.settings.over,
                 n_subject_draws=plan.settings.subject_draws,
+                layer_choice=plan.settings.layer_choice,
             )
             for treatment in plan.treatments
             for metric in self.metrics

@@ -13,10 +13,14 @@ from murine.atlas.store import Atlas
 #: Columns of scores that say how they were computed, whatever the metric and the treatment.
 SETTINGS = [
     *("cortex_digest", "cortex_settings", "layers", "method", "n_bootstraps", "seed", "over", "n_subject_draws"),
+    "layer_choice",
 ]
 
 #: How they are called, where their own name says little; and values that are empty.
-_NAMES = {"cortex_digest": "data", "n_bootstraps": "bootstraps", "n_subject_draws": "subject draws"}
+_NAMES = {
+    **{"cortex_digest": "data", "n_bootstraps": "bootstraps", "n_subject_draws": "subject draws"},
+    "layer_choice": "layer choice",
+}
 _EMPTY = {"by": "default", "over": "stimuli"}
 
 

@@ -28,7 +28,13 @@ _BOARD = ["cortex", "metric", *SETTINGS, "normalise_neurons", "normalise_feature
 SHARE, RAW_SCORE = "share of the ceiling", "raw score"
 
 #: What a row from before a column was there has in it.
-BLANKS = {"over": "", "n_subject_draws": 0, "normalise_neurons": "", "normalise_features": ""}
+BLANKS = {
+    "over": "",
+    "n_subject_draws": 0,
+    "layer_choice": "held-out",
+    "normalise_neurons": "",
+    "normalise_features": "",
+}
 
 _KEY = ["cortex", "metric", "network", "weights", "role", "input_size", "network_digest"]
 

@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Every metric.
-ALL = "all"
+#: Names for several metrics: every one; those of Conwell et al. (2021).
+GROUPS: dict[str, tuple[str, ...]] = {
+    "all": (),
+    "conwell2021": ("rsa-pearson", "rsa-reweighted", "ridge-conwell2021-per-neuron"),
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Plan:
     cortex
         Which neurons, grouped how; ``cortex.cortex`` is what `load_cortex` takes.
     metrics
-        Names in `murine.comparison.metrics.metrics`; ``all`` for all that can be had of the cortex.
+        Names in `murine.comparison.metrics.metrics`, or of `GROUPS`: those of them that can be had of the cortex.
     layers, input_size
         As in `capture` and `zoo.load`.
     settings

@@ -41,7 +41,7 @@ _SCORE_COLUMNS: dict[str, str] = {
     "layer_share": "float64",
     "chosen": "string",
     **dict.fromkeys(("n_bootstraps", "n_permutations", "seed"), "int32"),
-    "over": "string",
+    **dict.fromkeys(("over", "layer_choice"), "string"),
     **dict.fromkeys(("n_subject_draws", "n_animals"), "int32"),
     **dict.fromkeys(("low_subjects", "high_subjects", "low_both", "high_both"), "float64"),
     **dict.fromkeys(("ceiled_low_both", "ceiled_high_both"), "float64"),

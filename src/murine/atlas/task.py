@@ -78,11 +78,13 @@ class ScoreTask(Identified):
     seed: int
     over: Literal["", "neurons", "animals", "both"] = ""  # what is resampled beside stimuli
     n_subject_draws: int = 0  # of that; 0 without
+    layer_choice: Literal["held-out", "naive"] = "held-out"  # other stimuli than those of the score, or the same
 
     @model_serializer(mode="wrap")
     def _asked(self, plain: Any) -> dict[str, Any]:
         """Without what was not asked for, so that results from before it could be keep their names."""
-        left_out = () if self.over else ("over", "n_subject_draws")
+        left_out = set() if self.over else {"over", "n_subject_draws"}
+        left_out |= set() if self.layer_choice == "naive" else {"layer_choice"}
         return {key: value for key, value in plain(self).items() if key not in left_out}
 
 

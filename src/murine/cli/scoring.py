@@ -28,6 +28,7 @@ from murine.cli.common import (
     NormaliseFeaturesOption,
     NormaliseNeuronsOption,
     NormaliseOption,
+    OneSide,
     PermutationsOption,
     QuietOption,
     SeedOption,
@@ -59,6 +60,13 @@ if TYPE_CHECKING:
     from murine.networks.choices import Choice
 
 app = typer.Typer()
+
+
+class Protocol(StrEnum):
+    """Sets of choices."""
+
+    murine = "murine"
+    conwell2021 = "conwell2021"
 
 
 class View(StrEnum):
@@ -112,9 +120,19 @@ def score(
         typer.Option(
             "--metric",
             help="rsa-pearson, rsa-spearman, rsa-tau-a, rsa-cosine, rsa-reweighted, cka, cka-debiased, procrustes, "
-            "ridge, ridge-conwell2021, pls-10, pls-25, or all; several times for several.",
+            "ridge, ridge-conwell2021, ridge-conwell2021-per-neuron, pls-10, pls-25, or all; several times for "
+            "several.",
         ),
     ] = None,
+    protocol: Annotated[
+        Protocol,
+        typer.Option(
+            "--protocol",
+            help="murine: the options as given, layers chosen on other images than they are scored on. conwell2021: "
+            "the published protocol of Conwell et al. (2021): everything as it is, rsa-pearson, rsa-reweighted, and "
+            "ridge with the best layer of every neuron; layers chosen and scored on the same images.",
+        ),
+    ] = Protocol.murine,
     by: ByOption = "",
     select: SelectOption = None,
     min_reliability: MinReliabilityOption = None,
@@ -162,6 +180,8 @@ def score(
     `murine score net.py:build@weights.safetensors --against mine.nc --stimuli images/`
 
     `murine score resnet18@random:0 --against allen-neuropixels --metric all`
+
+    `murine score resnet18@random:0 --against allen-neuropixels --protocol conwell2021`
     """
     from murine.atlas.store import Atlas
     from murine.atlas.sweep import Plan
@@ -170,6 +190,9 @@ def score(
     from murine.networks.choices import Choice, controls
 
     quieten(quiet)
+    if protocol is not Protocol.murine:
+        _refuse_changes(protocol, metric, normalise, normalise_neurons, normalise_features, dissimilarity)
+        metric = [protocol.value]
     choices = asked(networks, weights, twins)
     if not no_controls:
         choices += [Choice(name) for name in controls]
@@ -187,7 +210,13 @@ def score(
             tuple(dict.fromkeys(metric or ["rsa-pearson"])),
             layers,
             size,
-            Settings(bootstraps, permutations, seed, "" if over is None else over.value),
+            Settings(
+                bootstraps,
+                permutations,
+                seed,
+                "" if over is None else over.value,
+                layer_choice="held-out" if protocol is Protocol.murine else "naive",
+            ),
             data,
             stimuli,
             batch_size,
@@ -197,6 +226,29 @@ def score(
         for size in sizes(input_size)
     ]
     _sweep_andshow(list(dict.fromkeys(choices)), plans, Atlas(atlas), jobs, format, quiet, time_limit)
+
+
+def _refuse_changes(
+    protocol: Protocol,
+    metric: Sequence[str] | None,
+    normalise: Normalise,
+    neurons: OneSide | None,
+    features: OneSide | None,
+    dissimilarity: str,
+) -> None:
+    """A published protocol with another metric or treatment is not that protocol."""
+    changed = {
+        "--metric": bool(metric),
+        "--normalise": normalise is not Normalise.none,
+        "--normalise-neurons": neurons is not None,
+        "--normalise-features": features is not None,
+        "--dissimilarity": dissimilarity != "pearson",
+    }
+    if given := [name for name, is_given in changed.items() if is_given]:
+        raise MurineError(
+            f"--protocol {protocol.value} fixes the metrics and how both sides are treated; it cannot be combined with "
+            f"{', '.join(given)}. Leave one of them out."
+        )
 
 
 @app.command()

@@ -61,6 +61,8 @@ class Metric(ABC):
         True where a permutation test of all layers takes minutes: it is then run for chosen layers only.
     combines_layers
         True where all layers together have one score.
+    chooses_naively
+        True where that score chooses layers on the stimuli that it is of.
     over_pairs
         True where a score is a mean over pairs of stimuli, so that its draws are to be corrected by
         `murine.comparison.inference.pair_corrected`.
@@ -78,6 +80,7 @@ class Metric(ABC):
     scale: str
     costly_permutations: bool = False
     combines_layers: ClassVar[bool] = False
+    chooses_naively: ClassVar[bool] = False
     over_pairs: bool = False
     of_neurons: ClassVar[bool] = False
     below_zero_by_chance: bool = False
@@ -446,6 +449,61 @@ class Ridge(Encoding):
         return above_chance(scores, chance.astype(scores.dtype)[:, None])
 
 
+class RidgePerNeuron(Ridge):
+    """Ridge as Conwell et al. (2021) report it: the best layer of every neuron, then the mean over a site's neurons.
+
+    Layers are chosen and scored on the same stimuli: networks with many layers have an advantage. Draws keep the layer
+    of every neuron."""
+
+    combines_layers = True
+    chooses_naively = True
+
+    def __init__(self) -> None:
+        super().__init__(from_zero=False)
+        self.below_zero_by_chance = False  # the best of many is above zero by chance
+
+    def of_layers(self, layers: Sequence[LayerKernel], targets: Targets) -> Stack:
+        stack = super().of_layers(layers, targets)
+        usable = stack[np.isfinite(stack).all(axis=(1, 2))]
+        n = targets.n_stimuli
+        return usable[None] if len(usable) else np.full((1, 1, n, n), np.nan)
+
+    def operators(self, layers: Stack, site: Neurons) -> Stack:
+        return layers
+
+    def neuron_scores(self, operators: Stack, responses: Responses) -> Float[np.ndarray, "n_layers n_neuroids"]:
+        return np.stack([correlate(own, responses).max(axis=0) for own in operators])
+
+    def neuron_draws(
+        self, operators: Stack, responses: Responses, counts: Counts
+    ) -> Float[np.ndarray, "n_draws n_layers n_neuroids"]:
+        draws = np.full((len(counts), len(operators), len(responses)), np.nan, np.float32)
+        for own, found in zip(operators, draws.transpose(1, 0, 2), strict=True):
+            scores = correlate(own, responses)
+            best = np.where(np.isnan(scores).any(axis=0), -1, scores.argmax(axis=0))
+            for layer in np.unique(best[best >= 0]):
+                mine = np.flatnonzero(best == layer)
+                found[:, mine] = resampled_neurons(own[[layer]], responses[mine], counts)[:, 0]
+        return draws
+
+    def resample(self, layers: Stack, sites: Neurons, counts: Counts) -> Draws:
+        draws = self.neuron_draws(layers, sites.responses, counts)
+        return np.stack([draws[:, :, members].mean(axis=2) for members in sites.members], axis=2)
+
+    def plain(self, layers: Stack, sites: Neurons) -> Scores:
+        return self.score(layers, sites)
+
+    def chance(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Scores:
+        # What the best of several has by chance depends on all of them, so that no closed form holds.
+        if not len(relabellings):
+            return np.full((len(layers), len(sites.members)), np.nan)
+        return np.asarray(self.permute(layers, sites, relabellings).mean(axis=0))
+
+    def permute(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Draws:
+        orders = (Neurons(sites.responses[:, order], sites.members) for order in relabellings[:CHANCE_REFITS])
+        return np.stack([self.score(layers, own) for own in orders]).astype(np.float32)
+
+
 class PLS(Encoding):
     """Neural regression by partial least squares: r of responses and held-out predictions, mean over a site's neurons.
 
@@ -539,5 +597,6 @@ metrics.register("cka-debiased")(KernelMetric(geometry.kernel_metrics["cka-debia
 metrics.register("procrustes")(KernelMetric(geometry.kernel_metrics["procrustes"], unbiased=False))
 metrics.register("ridge")(Ridge(from_zero=True))
 metrics.register("ridge-conwell2021")(Ridge(from_zero=False))
+metrics.register("ridge-conwell2021-per-neuron")(RidgePerNeuron())
 for _n_components in COMPONENTS:
     metrics.register(f"pls-{_n_components}")(PLS(_n_components))

@@ -129,7 +129,8 @@ class Yardstick:
         # Reliabilities that came with the data do not depend on the stimuli.
         left = metric.over_pairs and targets.parts is not None
         constant = Ceiling(ceiling.value, np.tile(ceiling.value, (n, 1)), ceiling.scale)
-        splits = random_splits(metric, targets, settings.n_bootstraps, settings.seed) if whole else None
+        held_out = whole and settings.layer_choice == "held-out"
+        splits = random_splits(metric, targets, settings.n_bootstraps, settings.seed) if held_out else None
         subjects = self.subjects if whole else None
         return _Fixed(
             targets.without_parts(),
@@ -248,7 +249,7 @@ def score_layers(layers: Sequence[CapturedLayer], yardstick: Yardstick) -> pd.Da
     )
     rows = rows.merge(about, on="layer_index", how="left")
     rows["metric"], rows["scale"] = yardstick.metric_name, yardstick.metric.scale
-    rows["over"] = yardstick.settings.over
+    rows["over"], rows["layer_choice"] = yardstick.settings.over, yardstick.settings.layer_choice
     return rows.sort_values(["stimuli", "split", "site", "layer_index"], kind="stable").reset_index(drop=True)
 
 
@@ -358,8 +359,9 @@ class _Part:
         scores = self.scores
         n_layers = len(scores)
         marks = np.full(scores.shape, "", dtype=object)
-        # What combines layers fits them to other stimuli than it is scored on: nothing of it is naive.
-        marks[best[best >= 0], np.flatnonzero(best >= 0)] = "nested" if self.metric.combines_layers else "naive"
+        # What combines layers mostly fits them to other stimuli than it is scored on.
+        rule = "nested" if self.metric.combines_layers and not self.metric.chooses_naively else "naive"
+        marks[best[best >= 0], np.flatnonzero(best >= 0)] = rule
         chosen = marks != ""
         which = np.arange(n_layers) if everywhere else np.unique(best[best >= 0])
         draws, without = self.draws if everywhere else self._resampled(which)

@@ -19,6 +19,9 @@ class Settings:
         nothing.
     n_subject_draws
         How many samples of it, at most ``n_bootstraps``.
+    layer_choice
+        ``held-out``: layers are chosen on other stimuli than they are scored on (`murine.comparison.held_out`);
+        ``naive``: on the same, as Conwell et al. (2021) do.
     """
 
     n_bootstraps: int = 1000
@@ -26,6 +29,7 @@ class Settings:
     seed: int = 0
     over: Literal["", "neurons", "animals", "both"] = ""
     n_subject_draws: int = 200
+    layer_choice: Literal["held-out", "naive"] = "held-out"
 
     def __post_init__(self) -> None:
         BOOTSTRAPS.check("n_bootstraps", self.n_bootstraps)

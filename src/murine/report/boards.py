@@ -192,6 +192,7 @@ def _shared(task: Mapping[str, Any]) -> dict[str, Any]:
     ranking = ("metric", "method", "n_bootstraps", "n_permutations", "seed", "cortex_digest")
     own = {name: task[name] for name in ranking}
     own |= {"over": task.get("over", "stimuli"), "n_subject_draws": task.get("n_subject_draws", 0)}
+    own["layer_choice"] = task.get("layer_choice", "held-out")
     own |= {"neurons": task["normalise_neurons"], "features": task["capture"].get("normalise", "none")}
     return {**task["cortex"], **own, "stimuli_digest": task["capture"]["stimuli_digest"]}
 

@@ -307,6 +307,10 @@ _METRICS = {
     + "Ridge regression, each image left out in turn, penalty 1 on features scaled as by "
     "the sparse random projection of Conwell et al. (2021), exact. As there, the mean of the other responses is part "
     "of each prediction, which makes a layer that says nothing score below zero.",
+    "ridge-conwell2021-per-neuron": _REGRESSION
+    + "Ridge regression as published by Conwell et al. (2021): each image is left out in turn, every neuron takes "
+    "the layer that predicts it best, and the score of a site is the mean over its neurons. Layers are chosen and "
+    "scored on the same images, so networks with many layers have an advantage.",
     "pls-10": _REGRESSION + "Partial least squares with 10 components, 6 folds over images.",
     "pls-25": _REGRESSION + "Partial least squares with 25 components, 6 folds over images.",
 }
@@ -388,22 +392,33 @@ def _ceiling(board: Board) -> tuple[str, ...]:
 
 
 def _choice(board: Board) -> tuple[str, ...]:
-    if board.metric in list(metrics) and metrics[board.metric].combines_layers:
+    known = metrics[board.metric] if board.metric in list(metrics) else None
+    if known is not None and known.chooses_naively:
+        return (
+            "Every neuron takes the layer that predicts it best, on the images that are scored: the score is "
+            "optimistic, and more so for networks with many layers.",
+        )
+    if known is not None and known.combines_layers:
         return (
             "No layer is chosen: all of them are combined, with weights fitted to other images than those that are "
             "scored, so nothing of it is optimistic.",
         )
     if board.selection == "nested":
         return (
-            "Nested: images are halved at random. For each site the best layer is chosen on one half and scored on "
-            "the other, and the other way round; the score is the mean of both (of regressions, that of all "
-            "predictions together). It is free of the optimism of having been chosen. “Naive best” is the best layer "
-            "on all images, chosen and scored on the same data, and shown for comparison.",
+            "Nested: images are halved at random 50 times. For each site the best layer is chosen on one half and "
+            "scored on the other, and the other way round. The score is the mean score of the chosen layers on all "
+            "images, less the optimism of the choice: by how much a layer scores better on the half that chose it. "
+            "“Naive best” is the best layer on all images, chosen and scored on the same data, and shown for "
+            "comparison.",
         )
+    reason = (
+        "as Conwell et al. (2021) do"
+        if board.settings.get("layer_choice") == "naive"
+        else "because there are too few images to choose layers on one half and score them on the other"
+    )
     return (
-        "Naive: there are too few images to choose layers on one half and score them on the other, so for each site "
-        "the best layer is chosen and scored on the same data. Such scores are optimistic, and more so for networks "
-        "with many layers.",
+        f"Naive: for each site the best layer is chosen and scored on the same images, {reason}. Such scores are "
+        "optimistic, and more so for networks with many layers.",
     )
 
 
@@ -489,7 +504,10 @@ def _controls() -> tuple[str, ...]:
         "Controls never learned: pixels is the grey image, neurn its local contrast, gabor the energies of "
         "a bank of Gabor filters. A network that does not beat them tells little about learned features.",
         "The random twin of a trained network is the same architecture with random weights at the same "
-        "input size. Differences are trained minus random, computed in every bootstrap sample.",
+        "input size. Differences are trained minus random, computed in every bootstrap sample. Random weights are "
+        "those that the network’s own code draws (of timm, of torchvision or of a user’s function), or else those of "
+        "PyTorch’s defaults for each module. With features as they are, another initialisation can move the score of "
+        "a random network by as much as 0.1.",
     )
 
 
