@@ -18,7 +18,9 @@ SETTINGS = [
 
 #: How they are called, where their own name says little; and values that are empty.
 _NAMES = {
-    **{"cortex_digest": "data", "n_bootstraps": "bootstraps", "n_subject_draws": "subject draws"},
+    "cortex_digest": "data",
+    "n_bootstraps": "bootstraps",
+    "n_subject_draws": "subject draws",
     "layer_choice": "layer choice",
 }
 _EMPTY = {"by": "default", "over": "stimuli"}
