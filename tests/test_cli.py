@@ -396,3 +396,28 @@ def test_ctrl_c_tells_and_keeps_what_is_finished(murine, tmp_path):
     ran = murine("score", networks[0], *own)
     assert ran.code == 0, ran.err
     assert ran.told.startswith("0 computed, 1 done before, 0 failed")
+
+
+def test_the_published_protocol_is_one_option(murine, tmp_path):
+    common = ("score", "pixels", "gabor", "--no-controls", *FEW, "--atlas", tmp_path / "a", "-q")
+    ran = murine(*common, "--protocol", "conwell2021", "--format", "json")
+    assert ran.code == 0, ran.err
+    rows = json.loads(ran.out)
+    assert {row["metric"] for row in rows} == {"rsa-pearson", "rsa-reweighted", "ridge-conwell2021-per-neuron"}
+    for row in rows:
+        assert row["treatment"] == "both as they are"
+        # Reweighted RSA fits its mixture to other images than it is scored on; nothing else is held out.
+        assert row["selection"] == ("nested" if row["metric"] == "rsa-reweighted" else "naive")
+    # Beside our own choice of layers, in a table of its own.
+    murine(*common)
+    text = murine("results", "--atlas", tmp_path / "a", "--metric", "rsa-pearson").out
+    assert "layer choice naive" in text
+    assert "layer choice held-out" in text
+
+
+@pytest.mark.parametrize("more", [("--metric", "cka"), ("--normalise", "zscore"), ("--dissimilarity", "cosine")])
+def test_a_published_protocol_is_not_changed(murine, tmp_path, more):
+    ran = murine("score", "pixels", "--protocol", "conwell2021", *more, "--atlas", tmp_path / "a")
+    assert ran.code == 2
+    assert ran.err.startswith("murine: --protocol conwell2021 fixes the metrics")
+    assert more[0] in ran.err

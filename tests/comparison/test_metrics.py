@@ -64,6 +64,11 @@ def tables(layers, targets):
     return {name: score_layers(layers, Yardstick(targets, name, settings=SETTINGS)) for name in metrics}
 
 
+def rule(name):
+    """How layers were chosen on all stimuli."""
+    return "nested" if metrics[name].combines_layers and not metrics[name].chooses_naively else "naive"
+
+
 @pytest.mark.parametrize("name", metrics)
 def test_truth_is_told_from_what_is_none(tables, name):
     rows = tables[name]
@@ -83,7 +88,7 @@ def test_truth_is_told_from_what_is_none(tables, name):
         assert null.score < (0.99 if name == "rsa-cosine" else 0.6) * best.score
         if name not in POSITIVE and name != "ridge-conwell2021":
             assert abs(null.score) < 0.2
-    assert best.chosen == ("nested" if metrics[name].combines_layers else "naive")
+    assert best.chosen == rule(name)
     assert best.p_value == pytest.approx(1 / 20)
     assert best.low < best.score < best.high
 
@@ -91,8 +96,7 @@ def test_truth_is_told_from_what_is_none(tables, name):
 @pytest.mark.parametrize("name", CEILED)
 def test_the_truth_reaches_its_ceiling(tables, name):
     rows = tables[name]
-    chosen = "nested" if metrics[name].combines_layers else "naive"
-    best = rows[(rows.site == "SIMl") & (rows.chosen == chosen)].iloc[0]
+    best = rows[(rows.site == "SIMl") & (rows.chosen == rule(name))].iloc[0]
     assert 0.5 < best.ceiling < 1
     assert best.ceiling_low < best.ceiling < best.ceiling_high
     # Ridge learns from 59 stimuli what 40 neurons respond, so it stays below; RDMs and kernels are the neurons' own.
@@ -207,3 +211,22 @@ def test_matrices_have_no_single_neurons(targets, layers):
     rows = score_layers(layers, Yardstick(given, "cka-debiased", settings=SETTINGS))
     assert rows.ceiling.isna().all()  # reliabilities of RDMs are none of kernels
     assert rows[rows.layer == "truth"].score.notna().all()
+
+
+def test_the_published_protocol_takes_the_best_layer_of_every_neuron(cortex, layers, targets, tables):
+    rows = tables["ridge-conwell2021-per-neuron"]
+    grams = centred_grams([layer.kernel for layer in layers[:3]])
+    assert set(rows.layer) == {"all layers together"}
+    assert set(rows.chosen) == {"naive"}
+    for s, site in enumerate(targets.sites):
+        responses = targets.population.means[targets.population.members[s]]
+        r = [
+            [np.corrcoef(a, b)[0, 1] for a, b in zip(ridge_loo(gram, responses), responses, strict=True)]
+            for gram in grams
+        ]
+        row = rows[rows.site == site.name].iloc[0]
+        assert row.score == pytest.approx(np.max(r, axis=0).mean(), abs=1e-5)
+        assert row.plain == row.score
+        assert row.low < row.score < row.high
+        # The best of several layers is above zero by chance, more so than one.
+        assert row.chance > tables["ridge-conwell2021"].query("site == @site.name").chance.max()
