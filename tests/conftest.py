@@ -12,9 +12,10 @@ import pytest
 
 from commands import Ran, own_notes, run_here
 from public_bucket import BucketServer, PublicBucket, bucket_server
+from runtime_checks import modules_of_arrays
 
-# Before murine is imported: every function checks the types, shapes and dtypes in its annotations.
-jaxtyping.install_import_hook("murine", "runtime_checks.checked")
+# Before murine is imported: functions check the types, shapes and dtypes in their annotations.
+jaxtyping.install_import_hook(modules_of_arrays(), "runtime_checks.checked")
 
 # xdist sets it for its processes; tables in files and pipes are as wide as they like without it.
 os.environ.pop("COLUMNS", None)
