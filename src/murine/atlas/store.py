@@ -13,6 +13,7 @@ import logging
 import platform
 import zipfile
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -285,12 +286,17 @@ class Atlas:
 
 def provenance() -> dict[str, str]:
     """Versions of what computed a result: told, but no part of its identity."""
-    packages = ("murine", "numpy", "scipy", "torch", "timm")
     return {
-        **{name: version(name) for name in packages},
+        **_versions(),
         "python": platform.python_version(),
         "system": platform.platform(),
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Of packages: each is read from a file, and none changes while this runs."""
+    return {name: version(name) for name in ("murine", "numpy", "scipy", "torch", "timm")}
 
 
 def _identity(task: ScoreTask) -> dict[str, str | int]:
