@@ -14,7 +14,6 @@ from typing import NamedTuple
 import pytest
 import typer.main
 
-
 #: Typer makes all commands of their functions anew in every call, which takes as long as many a command.
 _made_once = cache(typer.main.get_command)
 
