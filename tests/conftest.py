@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -50,6 +51,7 @@ def _surroundings(tmp_path_factory) -> Iterator[None]:
     from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(1)
+    gc.freeze()  # Lightning looks through every object after each training; thousands of tests are no garbage
     folder = _find_data()
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
