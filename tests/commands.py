@@ -8,9 +8,14 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import NamedTuple
 
 import pytest
+import typer.main
+
+#: Typer makes all commands of their functions anew in every call, which takes as long as many a command.
+_made_once = cache(typer.main.get_command)
 
 
 class Ran(NamedTuple):
@@ -40,6 +45,7 @@ def run_here(*arguments: object) -> int:
 
     with pytest.MonkeyPatch.context() as patch, own_notes():
         patch.setattr(sys, "argv", ["murine", *map(str, arguments)])
+        patch.setattr(typer.main, "get_command", _made_once)
         try:
             main()
         except SystemExit as end:

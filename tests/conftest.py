@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -12,9 +13,10 @@ import pytest
 
 from commands import Ran, own_notes, run_here
 from public_bucket import BucketServer, PublicBucket, bucket_server
+from runtime_checks import modules_of_arrays
 
-# Before murine is imported: every function checks the types, shapes and dtypes in its annotations.
-jaxtyping.install_import_hook("murine", "runtime_checks.checked")
+# Before murine is imported: functions check the types, shapes and dtypes in their annotations.
+jaxtyping.install_import_hook(modules_of_arrays(), "runtime_checks.checked")
 
 # xdist sets it for its processes; tables in files and pipes are as wide as they like without it.
 os.environ.pop("COLUMNS", None)
@@ -49,6 +51,7 @@ def _surroundings(tmp_path_factory) -> Iterator[None]:
     from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(1)
+    gc.freeze()  # Lightning looks through every object after each training; thousands of tests are no garbage
     folder = _find_data()
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

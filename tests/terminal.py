@@ -19,6 +19,9 @@ SMALL, LARGE = (24, 80), (50, 200)
 
 CTRL_C = b"\x03"
 
+#: What no command prints.
+_END = b"\x00"
+
 #: Whatever a terminal is told that is no text: CSI sequences, and others of one letter.
 _CONTROL = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\x1b[=>()][A-Z0-9]?")
 
@@ -167,13 +170,15 @@ class Terminals:
         start = time.monotonic()
         end, received, pressed, ended = start + timeout, b"", False, False
         try:
-            while not ended:
-                ready = select.select([ours, self._answers], [], [], max(0.0, end - time.monotonic()))[0]
+            while not received.endswith(_END):
+                waited_for = [ours] if ended else [ours, self._answers]
+                ready = select.select(waited_for, [], [], max(0.0, end - time.monotonic()))[0]
                 if not ready:
                     os.kill(pid, signal.SIGKILL)
-                # What it printed last is there before its end is told.
-                ended = ours not in ready
-                received += b"" if ended else os.read(ours, 65536)
+                if self._answers in ready:  # a terminal may show what was printed last only after that
+                    os.write(theirs, _END)
+                    ended = True
+                received += os.read(ours, 65536) if ours in ready else b""
                 if interrupt_at and not pressed and re.search(interrupt_at, _plain(received.decode(errors="replace"))):
                     os.write(ours, CTRL_C * presses)
                     start, pressed = time.monotonic(), True
@@ -182,7 +187,7 @@ class Terminals:
         finally:
             os.close(theirs)
             os.close(ours)
-        text = received.decode(errors="replace")
+        text = received.removesuffix(_END).decode(errors="replace")
         assert pressed or not interrupt_at, f"{interrupt_at!r} was never shown:\n{_plain(text)[-2000:]}"
         return Shown(code, _screen(text, size[1]), _plain(text), seconds)
 

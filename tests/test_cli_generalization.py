@@ -43,8 +43,9 @@ def test_generalize_prints_the_matrix_and_goes_on(tmp_path, shared_data):
     assert other[4]["difference"] is None
 
 
-def test_networks_are_scored_against_a_cortex_too(tmp_path, shared_data):
+def test_networks_are_scored_against_a_cortex_too(tmp_path, shared_data, monkeypatch):
     """Corruptions, few test images, leave-one-out and the change in brain score, all in one small matrix."""
+    monkeypatch.setenv("MURINE_IN_PROCESS", "1")  # as in most tests; those of the search are scored in processes
     arguments = ["generalize", "--protocol", "leave-one-out", "--source", "street", "--target", "semeion,street"]
     arguments += ["--network", "lenet-small", "--variants", "plain,neurn3,sobel", "--seeds", "1", "--set", "epochs=1"]
     arguments += ["--corruptions", "inversion", "--test-images", "40", "--against", "simulated"]

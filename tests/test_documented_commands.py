@@ -15,6 +15,9 @@ from test_terminal import COMMANDS, QUICK
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
+#: Made once: Typer needs 65 ms for it.
+MURINE = typer.main.get_command(app)
+
 #: Words of a shell, which do nothing here; `murine` tells its arguments.
 SHELL = """
 PATH=/nowhere
@@ -43,7 +46,7 @@ def called(block: str) -> list[list[str]]:
 
 def parsed(arguments: list[str]) -> str:
     """Parse a command line to its end, without running it; the name of the command."""
-    command, context, names = typer.main.get_command(app), None, []
+    command, context, names = MURINE, None, []
     rest = [word for word in arguments if word != "--help"]  # which would print and end
     if not rest:
         return ""
@@ -98,7 +101,7 @@ def test_options_that_are_named_in_sentences_exist():
         text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
         for told in re.findall(r"`murine ([^`]+)`", text):
             words = told.split()
-            command, known = typer.main.get_command(app), []
+            command, known = MURINE, []
             for word in words:
                 if not hasattr(command, "commands") or word not in command.commands:
                     break
@@ -122,7 +125,7 @@ def every_command(command: object, names: tuple[str, ...] = ()) -> list[tuple[tu
 
 @pytest.mark.parametrize(
     ("names", "command"),
-    every_command(typer.main.get_command(app)),
+    every_command(MURINE),
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_the_examples_of_a_help_text_are_understood(names, command):

@@ -7,6 +7,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from murine.errors import MurineError
+from murine.kept import Arrays, Kept
 from murine.stimuli import StimulusSet
 
 Scenes = UInt8[np.ndarray, "n size size"]
@@ -55,18 +56,23 @@ def dead_leaves(n: int, size: int = 64, seed: int = 0) -> Scenes:
     return scenes
 
 
-def synthetic_scenes(n: int = 100, size: int = 64, seed: int = 0) -> StimulusSet:
+def synthetic_scenes(n: int = 100, size: int = 64, seed: int = 0, *, kept: Kept | None = None) -> StimulusSet:
     """Return ``n`` grey scenes of ``size`` x ``size`` px: half `photographs`, half `dead_leaves`.
 
     All have one mean and one contrast, as is usual in experiments: responses then tell structure, not how bright a
     scene is. Ids are ``photo_000 ...`` and ``leaves_000 ...``; groups "photographs" and "dead leaves". With an odd
-    ``n`` there is one photograph more.
+    ``n`` there is one photograph more. With ``kept`` they are drawn once.
     """
     if n < 2:
         raise MurineError(f"{n} scenes were asked for; expected at least 2, one of each kind.")
     n_photos, n_leaves = n - n // 2, n // 2
+
+    def draw() -> Arrays:
+        both = [photographs(n_photos, size, seed), dead_leaves(n_leaves, size, seed)]
+        return {"images": _equalised(np.concatenate(both))}
+
     return StimulusSet(
-        _equalised(np.concatenate([photographs(n_photos, size, seed), dead_leaves(n_leaves, size, seed)])),
+        (kept or Kept()).arrays({"scenes": n, "size": size, "seed": seed}, draw)["images"],
         (*(f"photo_{i:03d}" for i in range(n_photos)), *(f"leaves_{i:03d}" for i in range(n_leaves))),
         ("photographs",) * n_photos + ("dead leaves",) * n_leaves,
         "synthetic scenes",

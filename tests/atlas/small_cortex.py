@@ -11,6 +11,8 @@ from murine.atlas.sweep import Plan
 from murine.atlas.task import CortexSettings
 from murine.comparison.scoring import Settings
 from murine.cortex.simulated import simulate
+from murine.files import cache_folder
+from murine.kept import Kept
 from murine.networks.zoo import Choice
 from murine.scenes import synthetic_scenes
 
@@ -56,7 +58,8 @@ def broken():
 def write(folder: Path) -> Plan:
     """Write a cortex, its images and ``nets.py``; return the plan of a sweep."""
     folder.mkdir(parents=True, exist_ok=True)
-    cortex = simulate(synthetic_scenes(24, 40), n_neuroids=10, n_repetitions=6, reliability=0.9)
+    kept = Kept(cache_folder() / "simulated")  # for many tests write it
+    cortex = simulate(synthetic_scenes(24, 40, kept=kept), n_neuroids=10, n_repetitions=6, reliability=0.9, kept=kept)
     cortex.recording.write(folder / "mouse.nc")
     np.savez(folder / "images.npz", images=cortex.stimuli.images, ids=cortex.stimuli.ids)
     (folder / "nets.py").write_text(NETWORKS)

@@ -382,6 +382,20 @@ def test_a_question_reads_the_results_and_nothing_else(question, atlas, tmp_path
     assert len(frame) == 1
 
 
+def test_questions_of_one_block_are_about_the_same_files(atlas):
+    atlas.write_scores(score_task(), rows(), {})
+    how_many = "SELECT count(DISTINCT task) AS n FROM scores"
+    with atlas.opened() as connection:
+        atlas.write_scores(score_task(seed=1), rows(), {})
+        assert atlas.query(how_many).n.item() == 1
+        with pytest.raises(MurineError, match="there are no maps"):
+            atlas.query("SELECT * FROM maps")
+        with atlas.opened() as again:
+            assert again is connection
+        assert atlas.query(how_many).n.item() == 1
+    assert atlas.query(how_many).n.item() == 2
+
+
 def test_questions_of_every_form(atlas):
     atlas.write_scores(score_task(), rows(), {})
     for question, n in (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -388,9 +391,23 @@ def test_a_file_that_keeps_the_library_busy_forever_is_one_error(tmp_path, monke
     assert len(heaps) > 2
     content[heaps[which] + 288 : heaps[which] + 800] = bytes(512)
     file.write_bytes(content)
-    monkeypatch.setattr(isolation, "_SECONDS", 8.0)
-    with pytest.raises(MurineError, match=r"mouse\.nc' could not be read: the process took longer than 8 s"):
+    monkeypatch.setattr(isolation, "_SECONDS", 3.0)
+    with pytest.raises(MurineError, match=r"mouse\.nc' could not be read: the process took longer than 3 s"):
         Recording.read(file)
+
+
+def test_a_file_is_looked_through_again_only_when_it_changed(tmp_path, monkeypatch, recording):
+    looked = []
+    monkeypatch.setattr("murine.cortex.recording.read_apart", lambda file, *call: looked.append(file))
+    file = tmp_path / "mouse.nc"
+    recording.write(file)
+    time.sleep(0.1)  # what changed just now may change again
+    for _ in range(3):
+        assert Recording.read(file).digest == recording.digest
+    assert looked == [file]
+    os.utime(file)
+    Recording.read(file)
+    assert looked == [file, file]
 
 
 def test_links_out_of_the_file_are_refused(tmp_path, recording):

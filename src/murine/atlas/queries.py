@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,23 +15,43 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def answer(
-    files: Mapping[str, Sequence[Path]], sql: str, parameters: Sequence[Any] = (), **tables: pd.DataFrame
-) -> pd.DataFrame:
-    """Answer a question.
-
-    The question sees the tables and no other file, variable or setting; it can change nothing.
+@contextmanager
+def opened(files: Mapping[str, Sequence[Path]]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open files for questions, which see these tables and no other file, variable or setting.
 
     Parameters
     ----------
     files
         Parquet files by the name of the table that they make up.
+
+    Raises
+    ------
+    MurineError
+        If a file cannot be read.
+    """
+    import duckdb
+
+    with duckdb.connect() as connection:
+        _create_views(connection, files)
+        _lock(connection, [file for several in files.values() for file in several])
+        yield connection
+
+
+def answer(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = (), **tables: pd.DataFrame
+) -> pd.DataFrame:
+    """Answer a question, which can change nothing.
+
+    Parameters
+    ----------
+    connection
+        From `opened`.
     sql
         One SELECT (or EXPLAIN) in the dialect of DuckDB.
     parameters
         Values for ``?`` in the question.
     tables
-        More tables.
+        More tables, for this question alone.
 
     Raises
     ------
@@ -39,16 +60,16 @@ def answer(
     """
     import duckdb
 
-    with duckdb.connect() as connection:
-        for name, table in tables.items():
-            connection.register(name, table)
-        _create_views(connection, files)
-        _lock(connection, [file for several in files.values() for file in several])
-        try:
-            _refuse_all_but_questions(connection.extract_statements(sql))
-            return connection.execute(sql, list(parameters)).df()
-        except duckdb.Error as error:
-            raise MurineError(f"the query failed: {error}") from error
+    for name, table in tables.items():
+        connection.register(name, table)
+    try:
+        _refuse_all_but_questions(connection.extract_statements(sql))
+        return connection.execute(sql, list(parameters)).df()
+    except duckdb.Error as error:
+        raise MurineError(f"the query failed: {error}") from error
+    finally:
+        for name in tables:
+            connection.unregister(name)
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection, files: Mapping[str, Sequence[Path]]) -> None:

@@ -12,7 +12,9 @@ import json
 import logging
 import platform
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from murine.atlas import failures, requests
-from murine.atlas.queries import answer
+from murine.atlas.queries import answer, opened
 from murine.atlas.seals import blank_seal, check, defect, seal
 from murine.atlas.tables import TABLES, UNITS_TABLES, schema_of, score_schema, write_rows
 from murine.atlas.task import CaptureTask, ScoreTask, UnitsTask
@@ -30,6 +32,8 @@ from murine.files import appearing, read_npz
 from murine.networks.kernel import LayerKernel
 
 if TYPE_CHECKING:
+    import duckdb
+
     from murine.networks.capture import CapturedLayer
     from murine.networks.observation import Observation
 
@@ -43,6 +47,7 @@ class Atlas:
         self.folder = Path(folder)
         self._defects: dict[Path, tuple[tuple[int, ...], str]] = {}
         self._told: set[Path] = set()
+        self._connection: duckdb.DuckDBPyConnection | None = None
 
     def scores_file(self, task: ScoreTask) -> Path:
         return self.folder / "scores" / f"{task.digest}.parquet"
@@ -255,22 +260,41 @@ class Atlas:
         MurineError
             If there are no results, or DuckDB refuses the question.
         """
+        with self.opened() as connection:
+            try:
+                return answer(connection, sql, parameters, **tables)
+            except MurineError as error:
+                for table, command in TABLES.items():
+                    if f"Table with name {table} does not exist" in str(error):
+                        raise MurineError(
+                            f"there are no {table} in {str(self.folder)!r} yet; `{command} NETWORK --atlas "
+                            f"{self.folder}` makes some."
+                        ) from error
+                raise
+
+    @contextmanager
+    def opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Answer all questions of the block from the files that are there at its start: opening them takes longest.
+
+        Raises
+        ------
+        MurineError
+            If there are no results.
+        """
+        if self._connection is not None:
+            yield self._connection
+            return
         files = self._files()
         if not files:
             raise MurineError(
                 f"there are no results in {str(self.folder)!r} yet; `murine score NETWORK --atlas {self.folder}` makes "
                 "some."
             )
-        try:
-            return answer(files, sql, parameters, **tables)
-        except MurineError as error:
-            for table, command in TABLES.items():
-                if f"Table with name {table} does not exist" in str(error):
-                    raise MurineError(
-                        f"there are no {table} in {str(self.folder)!r} yet; `{command} NETWORK --atlas "
-                        f"{self.folder}` makes some."
-                    ) from error
-            raise
+        with opened(files) as self._connection:
+            try:
+                yield self._connection
+            finally:
+                self._connection = None
 
     def about(self, digest: str) -> dict[str, Any]:
         """The configuration and provenance of a result."""
@@ -289,12 +313,17 @@ class Atlas:
 
 def provenance() -> dict[str, str]:
     """Versions of what computed a result: told, but no part of its identity."""
-    packages = ("murine", "numpy", "scipy", "torch", "timm")
     return {
-        **{name: version(name) for name in packages},
+        **_versions(),
         "python": platform.python_version(),
         "system": platform.platform(),
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Of packages: each is read from a file, and none changes while this runs."""
+    return {name: version(name) for name in ("murine", "numpy", "scipy", "torch", "timm")}
 
 
 def _identity(task: ScoreTask) -> dict[str, str | int]:

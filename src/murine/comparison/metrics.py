@@ -511,6 +511,8 @@ class PLS(Encoding):
     fewer directions than there are components is fitted with all it has. Draws take into account that stimuli are
     learned from, too (`murine.comparison.influence`)."""
 
+    n_splits = 10  # a fit for every layer, site and half
+
     def __init__(self, n_components: int) -> None:
         self._n_components = n_components
         self.below_zero_by_chance = True

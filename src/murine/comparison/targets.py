@@ -45,6 +45,8 @@ class Population:
     ----------
     responses
         (n_neuroids, n_all_stimuli, n_repetitions); NaN where a trial is missing. Selections share them.
+    all_means
+        Their means over repetitions.
     stimuli
         Which of the stimuli this is about, as positions.
     members
@@ -58,6 +60,7 @@ class Population:
     """
 
     responses: Float[np.ndarray, "n_neuroids n_all_stimuli n_repetitions"]
+    all_means: Float[np.ndarray, "n_neuroids n_all_stimuli"]
     stimuli: Int[np.ndarray, " n_stimuli"]
     members: tuple[Int[np.ndarray, " _"], ...]
     normalise: str
@@ -73,11 +76,11 @@ class Population:
     @property
     def means(self) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
         """Mean responses over repetitions."""
-        return _means(self.trials)
+        return self.all_means[:, self.stimuli]
 
     def patterns(self, site: int) -> Float[np.ndarray, "n_members n_stimuli"]:
         """Mean responses of a site's neurons, as patterns are made of them."""
-        means = _means(self.of_neurons(self.members[site]))
+        means = self.means[self.members[site]]
         return zscore(means) if self.normalise == "zscore" else means
 
     def of_neurons(
@@ -239,7 +242,7 @@ class Targets:
                 own[:] = np.nan
                 continue
             # Over all stimuli, as that of the kernels.
-            scale = _Scale.of(_means(population.responses[members]), population.normalise)
+            scale = _Scale.of(population.all_means[members], population.normalise)
             for k, halves in enumerate(half_means(trials, population.keys)):
                 for vector, half in zip(own[:, k], halves, strict=True):
                     vector[:] = upper(u_centred(unit * scale.kernel(half).gram[None]))[0]
@@ -350,6 +353,7 @@ def targets_of(
         np.stack(kernels),
         Population(
             usable.responses,
+            _means(usable.responses),
             np.asarray(order),
             tuple(groups[site] for site in sites),
             normalise,

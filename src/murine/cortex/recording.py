@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from murine.cortex.allen.hdf5 import foreign_format, look_through
 from murine.errors import MurineError, nearest, some
 from murine.files import appearing
+from murine.fingerprints import Fingerprint, fingerprint
 from murine.isolation import read_apart
 from murine.labels import as_labels
 from murine.masks import unmasked
@@ -31,6 +32,9 @@ _STORED_TOGETHER = 32
 
 #: More than the labels of a million neurons take.
 _MOST_LABELS = 256 << 20
+
+#: Files that were looked through in a process of their own, and nothing came of it.
+_harmless: set[Fingerprint] = set()
 
 Halves = tuple[Float[np.ndarray, "n_neuroids n_stimuli"], Float[np.ndarray, "n_neuroids n_stimuli"]]
 
@@ -145,7 +149,8 @@ class Recording:
         ----------
         isolated
             Look through the file in a process of its own first, because a damaged file can make the HDF5 library crash
-            or never end; costs a quarter of a second. False for files that are known to be whole.
+            or never end; costs a quarter of a second, once as long as the file stays as it is. False for files that
+            are known to be whole.
 
         Raises
         ------
@@ -161,7 +166,7 @@ class Recording:
         dataset = None
         try:
             if isolated:
-                read_apart(path, look_through, path, _MOST_LABELS)
+                _look_through_apart(path)
             else:
                 look_through(path, _MOST_LABELS)
             dataset = xr.open_dataset(path, engine="h5netcdf", phony_dims="access")
@@ -506,3 +511,11 @@ def _as_number(label: str) -> str:
         return as_labels((float(label),), "numbers", missing="nan")[0]
     except ValueError:
         return label
+
+
+def _look_through_apart(file: Path) -> None:
+    now = fingerprint(file)
+    if now not in _harmless:
+        read_apart(file, look_through, file, _MOST_LABELS)
+        if now is not None:
+            _harmless.add(now)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from murine.cortex.recording import Recording
 from murine.errors import MurineError, some
 from murine.filters import convolve, gabor_bank, gaussian
+from murine.kept import Arrays, Kept
 from murine.scenes import synthetic_scenes
 from murine.stimuli import StimulusSet
 
@@ -214,6 +215,7 @@ def simulate(
     reliability: float = 0.7,
     seed: int = 0,
     noise_seed: int | None = None,
+    kept: Kept | None = None,
 ) -> SimulatedCortex:
     """Show stimuli to a `CorticalModel` and record noisy trials.
 
@@ -238,6 +240,8 @@ def simulate(
         Draws the neurons.
     noise_seed
         Draws the noise; default ``seed``.
+    kept
+        Where default stimuli and true responses are kept between runs.
 
     Raises
     ------
@@ -249,13 +253,18 @@ def simulate(
             f"reliability {reliability} with {n_repetitions} repetitions cannot be simulated; expected a "
             "reliability above 0 and at most 1, and at least 1 repetition."
         )
-    stimuli = synthetic_scenes(seed=seed) if stimuli is None else stimuli
+    stimuli = synthetic_scenes(seed=seed, kept=kept) if stimuli is None else stimuli
     height, width = stimuli.images.shape[1:3]
     model = CorticalModel((height, width), n_neuroids, seed).eval()
-    images = torch.tensor(stimuli.images.reshape(stimuli.n_stimuli, height, width, -1)).permute(0, 3, 1, 2)
-    with torch.inference_mode():  # in batches, for the maps of an image take a hundred times its memory
-        batches = [model(batch.float() / 255) for batch in torch.split(images, 16)]
-    true = torch.cat(batches).numpy().T.astype(np.float64)
+
+    def respond() -> Arrays:
+        images = torch.tensor(stimuli.images.reshape(stimuli.n_stimuli, height, width, -1)).permute(0, 3, 1, 2)
+        with torch.inference_mode():  # in batches, for the maps of an image take a hundred times its memory
+            batches = [model(batch.float() / 255) for batch in torch.split(images, 16)]
+        return {"true": torch.cat(batches).numpy().T.astype(np.float64)}
+
+    about = {"stimuli": stimuli.digest, "n_neuroids": n_neuroids, "seed": seed}
+    true = (kept or Kept()).arrays(about, respond)["true"]
 
     ids = np.array([f"{name}_{i:03d}" for name in AREAS for i in range(n_neuroids)])
     # What is left of a constant in float32 is rounding, no signal.

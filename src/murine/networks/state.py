@@ -277,9 +277,12 @@ def _logging() -> Iterator[None]:
     try:
         yield
     finally:
-        logging.disable(silenced)
+        # Only what has changed: setting a level makes every logger forget what it knows.
+        if logging.root.manager.disable != silenced:
+            logging.disable(silenced)
         for log, (level, disabled, propagate, handlers, filters) in zip(loggers, before, strict=True):
-            log.setLevel(level)
+            if log.level != level:
+                log.setLevel(level)
             log.disabled, log.propagate = disabled, propagate
             log.handlers[:], log.filters[:] = handlers, filters
 

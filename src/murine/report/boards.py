@@ -163,6 +163,11 @@ def read_boards(atlas: Atlas, *, cortex: str | None = None, metric: str | None =
     MurineError
         No results, an unknown cortex or metric, or no network at all that can be ranked.
     """
+    with atlas.opened():  # for all questions about all boards
+        return _read_boards(atlas, cortex, metric)
+
+
+def _read_boards(atlas: Atlas, cortex: str | None, metric: str | None) -> list[Board]:
     tasks = atlas.query("SELECT DISTINCT task, cortex, metric FROM scores ORDER BY task")
     for column, wanted in (("cortex", cortex), ("metric", metric)):
         known = sorted(tasks[column].unique())

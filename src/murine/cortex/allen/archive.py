@@ -15,16 +15,19 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from murine import download
 from murine.cortex.allen.templates import Templates
-from murine.cortex.recording import Recording
 from murine.download import Bucket, Outcome, Remote, Transfer
 from murine.download.disk import beside, existing_folder, has_litter, tidy
 from murine.errors import MurineError, some
 from murine.files import appearing, cache_folder, meaning
 from murine.isolation import Crashed, Isolated, could_not_read, reading_memory, reading_seconds, with_warnings
 from murine.progress import AnyProgress, Silent
+
+if TYPE_CHECKING:
+    from murine.cortex.recording import Recording
 
 log = logging.getLogger(__name__)
 
@@ -333,6 +336,8 @@ class Archive:
         MurineError
             If there is none.
         """
+        from murine.cortex.recording import Recording  # what fetches needs none of its libraries
+
         there = [file for file in files if file.exists()]
         impossible = [file for file in files if not file.exists() and _verdict(file).exists()]
         for file in impossible:
