@@ -15,9 +15,12 @@ Jalil & Iqbal 2025; ``specs/papers.md`` 1.2). A unit's map is one of two:
 
 Neither is published; results tell which was taken. Where responses are not negative, as rates are not, every neuron's
 map is mostly the mean stimulus, and so is that of shuffled responses: on the Neuropixels recordings these come nearer
-to units than the neurons do (RMSE 0.004 of maps of unit length). ``centred`` takes each neuron's (and channel's) mean
-response off first; then neurons are nearer than chance, on the published scale (the nearest unit 0.08, all 0.13;
-published medians of areas are 0.10 to 0.13)."""
+to units than the neurons do (RMSE 0.004 of maps of unit length). ``centred``, the default, takes each neuron's (and
+channel's) mean response off first; then neurons are nearer than chance, on the published scale (the nearest unit 0.08,
+all 0.13; published medians of areas are 0.10 to 0.13).
+
+RMSE of maps of unit length is sqrt(2 (1 - cosine)) / p: with p x p cells it shrinks as 1 / p, whatever is compared.
+Tables and pictures therefore show it times p / 11 (`comparable`), the size of the published maps."""
 
 from __future__ import annotations
 
@@ -42,6 +45,10 @@ SIDE = 11
 UNIT_MAPS = ("activation", "weighted")
 
 NORMALISATIONS = ("l2", "min-max", "none")
+
+#: Those that give neurons and units one scale. Without one, a neuron's map is pixels times responses, a unit's is
+#: activations: their difference has no unit.
+COMPARABLE = ("l2", "min-max")
 
 #: Tokens before those of an image's patches: a class, a distillation token, registers.
 PREFIXES = (0, 1, 2, 5)
@@ -92,7 +99,10 @@ def response_weighted(
         )
     weights = responses.astype(np.float64)
     if centred:
+        size = np.abs(weights).max(axis=1, keepdims=True, initial=0)
         weights = weights - weights.mean(axis=1, keepdims=True)
+        # A neuron that responds the same to all has no map, not one of rounding.
+        weights[(np.abs(weights) <= 1e-12 * size).all(axis=1)] = 0
     return weights @ stimuli
 
 
@@ -133,6 +143,15 @@ def rmse(a: Float[np.ndarray, "n_a n_cells"], b: Float[np.ndarray, "n_b n_cells"
     squares = [np.einsum("ij,ij->i", x, x) for x in (a, b)]
     total = squares[0][:, None] + squares[1] - 2 * (a @ b.T)
     return np.sqrt(np.maximum(total, 0) / a.shape[1])
+
+
+def comparable(side: int, how: str) -> float:
+    """The factor that makes RMSE of maps of ``side`` x ``side`` cells comparable between sizes.
+
+    For maps of unit length it is ``side`` / `SIDE`, so an RMSE is what maps of `SIDE` x `SIDE` cells with the same cosine
+    have: sqrt(2 (1 - cosine)) / 11. Maps from 0 to 1 need no factor.
+    """
+    return side / SIDE if how == "l2" else 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,9 +220,14 @@ class NearestMaps:
     unit_maps
         ``activation`` or ``weighted``: see the top of this module.
     normalisation
-        As in `normalised`, of neurons and units alike.
+        ``l2`` or ``min-max``, as in `normalised`, of neurons and units alike.
     centred
         As in `response_weighted`.
+
+    Raises
+    ------
+    MurineError
+        Unknown options, or ``none`` as the normalisation: neurons and units would have different scales.
     """
 
     def __init__(
@@ -214,10 +238,16 @@ class NearestMaps:
         sides: Sequence[int] = (SIDE,),
         unit_maps: str = "activation",
         normalisation: str = "l2",
-        centred: bool = False,
+        centred: bool = True,
     ) -> None:
         if unit_maps not in UNIT_MAPS:
             raise MurineError(f"maps of units are {unit_maps!r}; expected one of {', '.join(UNIT_MAPS)}.")
+        if normalisation not in COMPARABLE:
+            why = " Without one, pixels times responses would be compared with activations." * (normalisation == "none")
+            raise MurineError(
+                f"normalisation is {normalisation!r}; expected one of {', '.join(COMPARABLE)}, which give maps of "
+                f"neurons and units one scale.{why}"
+            )
         if not sides:
             raise MurineError("no size of maps was given; expected at least one side, for example 11.")
         self.unit_maps, self.normalisation, self.centred = unit_maps, normalisation, centred

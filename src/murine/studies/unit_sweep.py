@@ -225,7 +225,7 @@ class MapComparison:
     sides: tuple[int, ...] = (SIDE,)
     unit_maps: str = "activation"
     normalisation: str = "l2"
-    centred: bool = False
+    centred: bool = True
 
     def asked(self, choice: zoo.Choice) -> dict[str, str]:
         """As `murine.atlas.sweep.Runner.asked`."""
