@@ -16,10 +16,9 @@ from murine.comparison.maps import (
     comparable,
     nearest,
     normalised,
-    response_weighted,
     rmse,
-    stimulus_maps,
 )
+from murine.cortex.response_maps import response_weighted, stimulus_maps
 from murine.errors import MurineError
 from murine.networks.capture import Features, capture
 from murine.stimuli import StimulusSet

@@ -9,10 +9,11 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import pearsonr
 
-from murine.comparison.maps import nearest, normalised, response_weighted, stimulus_maps
+from murine.comparison.maps import nearest, normalised
 from murine.comparison.matching import shuffled
 from murine.cortex.natural_scenes import BLANK
 from murine.cortex.recording import Recording
+from murine.cortex.response_maps import response_weighted, stimulus_maps
 from murine.cortex.simulated import simulate
 from murine.errors import MurineError
 from murine.networks.preprocessing import Preprocessing

@@ -9,7 +9,8 @@ import torch
 import murine.report.unit_pictures
 from murine.atlas.store import Atlas
 from murine.atlas.task import CortexSettings
-from murine.comparison.maps import normalised, response_weighted, stimulus_maps
+from murine.comparison.maps import normalised
+from murine.cortex.response_maps import response_weighted, stimulus_maps
 from murine.cortex.simulated import simulate
 from murine.errors import MurineError
 from murine.networks.zoo import Choice

@@ -278,17 +278,17 @@ def explain(
         headings = {name: name for name in ("first", "second", "given", "r", "p", "q")}
     if format is Format.table:
         networks = found.networks
-        few = f" (fewer than {architectures.ENOUGH}: too few for a conclusion)"
+        few = f" (fewer than {architectures.ENOUGH}: too few for a conclusion)" * (len(networks) < architectures.ENOUGH)
         print(
-            f"{len(networks)}{few if len(networks) < architectures.ENOUGH else ''} {role.value} networks of {networks.layers.min()} to {networks.layers.max()} layers, "
+            f"{len(networks)}{few} {role.value} networks of {networks.layers.min()} to {networks.layers.max()} layers, "
             f"{found.cortex}, {found.metric}; {method.value}, {table.n_permutations.iloc[0]} permutations\n"
         )
     show(table, format, compact=False, headings=headings)
     open_ones = found.relations[(found.relations.p <= 0.05) & (found.relations.low <= 0) & (found.relations.high >= 0)]
     if format is Format.table and len(open_ones):
         print(
-            f"\n{len(open_ones)} rows have p up to 0.05 and an interval that holds 0: p asks whether networks go together "
-            "at all, the interval what r other networks would have."
+            f"\n{len(open_ones)} rows have p up to 0.05 and an interval that holds 0: p asks whether networks go "
+            "together at all, the interval what r other networks would have."
         )
     if figure is not None:
         _wrote(figure, quiet)

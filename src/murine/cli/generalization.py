@@ -74,7 +74,9 @@ def generalize(
     seeds: Annotated[
         int,
         typer.Option(
-            "--seeds", callback=limited("--seeds", Limits(1, 10_000)), help="Networks per cell: seeds 0, 1 ... One seed supports no conclusion."
+            "--seeds",
+            callback=limited("--seeds", Limits(1, 10_000)),
+            help="Networks per cell: seeds 0, 1 ... One seed supports no conclusion.",
         ),
     ] = 3,
     data_seed: Annotated[

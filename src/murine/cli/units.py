@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from murine.networks.choices import Choice
     from murine.studies.unit_sweep import MapComparison, Matching, Neurons, UnitsPlan
 
-#: Cells along a side of a map, as `murine.comparison.maps` has it.
+#: Cells along a side of a map, as `murine.cortex.response_maps` has it.
 SIDE = 11
 
 app = typer.Typer()
@@ -170,8 +170,9 @@ def match(
 
     The unit, and of all layers the best, are chosen on odd repetitions (r odd) and scored on even ones (r even):
     Pearson's r over stimuli. So the pair that is called best is best on odd repetitions; on even ones another may look
-    better. Pictures show even repetitions. Both halves saw the same stimuli, and of many units one fits by chance; so the same search is done for
-    each neuron with its stimuli shuffled, and stands beside. Only what is above it is not chance.
+    better. Pictures show even repetitions. Both halves saw the same stimuli, and of many units one fits by chance; so
+    the same search is done for each neuron with its stimuli shuffled, and stands beside. Only what is above it is not
+    chance.
 
     Results go into the atlas; what is there already is not computed again.
 
@@ -191,10 +192,8 @@ def match(
     neurons = _neurons(against, select, min_reliability, data, stimuli, quiet)
     work = _Work("matches", neurons.labels(names(by), animals=over is not Over.neurons), atlas, rows, quiet)
     work.sweep([Matching(neurons, plan, candidates) for plan in plans], choices, time_limit)
-    title = (
-        f"{neurons.recording.name}: units chosen by r odd (over {neurons.images.n_stimuli} stimuli on odd repetitions), "
-        "scored by r even"
-    )
+    n = neurons.images.n_stimuli
+    title = f"{neurons.recording.name}: units chosen by r odd (over {n} stimuli on odd repetitions), scored by r even"
     one_to_one = {} if candidates else dict.fromkeys(name for name in _MATCH_HEADINGS if name.startswith("assigned"))
     headings = {name: text for name, text in _MATCH_HEADINGS.items() if name not in one_to_one}
     work.show(over, bootstraps, seed, format, headings, title)
@@ -294,8 +293,8 @@ def maps(
     work.show(over, bootstraps, seed, format, _MAP_HEADINGS, title, (4, 4))
     if not centred and not quiet:
         print(
-            "plain maps are mostly the mean stimulus, those of shuffled responses too: a small RMSE says nothing of what "
-            "neurons prefer. --centred (the default) takes the mean off",
+            "plain maps are mostly the mean stimulus, those of shuffled responses too: a small RMSE says nothing of "
+            "what neurons prefer. --centred (the default) takes the mean off",
             file=sys.stderr,
         )
     work.finish(figures)

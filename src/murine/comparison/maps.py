@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
+from murine.cortex.response_maps import SIDE, resized, response_weighted, stimulus_maps
 from murine.errors import MurineError
 from murine.stimuli import StimulusSet
 
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from murine.networks.capture import Features
-
-#: Cells along a side: what the published figure shows, twice a MobileNet layer's, and that of small digits.
-SIDE = 11
 
 UNIT_MAPS = ("activation", "weighted")
 
@@ -60,50 +58,6 @@ DISTORTION = 1.5
 BLOCK = 1024
 
 Maps = Float[np.ndarray, "n_maps n_cells"]
-
-
-def stimulus_maps(stimuli: StimulusSet, side: int = SIDE) -> Float[np.ndarray, "n_stimuli n_cells"]:
-    """F: the images, grey (mean of the colours), 0 black to 1 white, resized to ``side`` x ``side`` and flattened.
-
-    Bilinear, averaging over what a cell covers; the shape changes where images are not square."""
-    import torch
-
-    if side < 2:
-        raise MurineError(f"maps of {side} x {side} cells have no shape; expected a side of at least 2.")
-    images = torch.from_numpy(stimuli.images.copy()).double() / 255
-    grey = images if images.dim() == 3 else images.mean(dim=3)
-    return _resized(grey[:, None], side)
-
-
-def response_weighted(
-    responses: Float[np.ndarray, "n_neuroids n_stimuli"],
-    stimuli: Float[np.ndarray, "n_stimuli n_cells"],
-    *,
-    centred: bool = False,
-) -> Float[np.ndarray, "n_neuroids n_cells"]:
-    """N = T' F: for each neuron the sum of the stimuli, weighted by its responses (means over repetitions).
-
-    Not divided by anything, so in the unit of the responses.
-
-    Parameters
-    ----------
-    responses
-        NaN to any stimulus makes the map NaN. Leave the blank screen out: it has no image.
-    centred
-        Take each neuron's mean response over stimuli off first, which is the same as taking the mean stimulus off.
-    """
-    if responses.shape[-1] != len(stimuli):
-        raise MurineError(
-            f"responses of shape {responses.shape} and maps of {len(stimuli)} stimuli; expected "
-            "(n_neuroids, n_stimuli) with the same stimuli."
-        )
-    weights = responses.astype(np.float64)
-    if centred:
-        size = np.abs(weights).max(axis=1, keepdims=True, initial=0)
-        weights = weights - weights.mean(axis=1, keepdims=True)
-        # A neuron that responds the same to all has no map, not one of rounding.
-        weights[(np.abs(weights) <= 1e-12 * size).all(axis=1)] = 0
-    return weights @ stimuli
 
 
 def normalised(maps: Maps, how: str = "l2") -> Maps:
@@ -148,8 +102,8 @@ def rmse(a: Float[np.ndarray, "n_a n_cells"], b: Float[np.ndarray, "n_b n_cells"
 def comparable(side: int, how: str) -> float:
     """The factor that makes RMSE of maps of ``side`` x ``side`` cells comparable between sizes.
 
-    For maps of unit length it is ``side`` / `SIDE`, so an RMSE is what maps of `SIDE` x `SIDE` cells with the same cosine
-    have: sqrt(2 (1 - cosine)) / 11. Maps from 0 to 1 need no factor.
+    For maps of unit length it is ``side`` / `SIDE`, so an RMSE is what maps of `SIDE` x `SIDE` cells with the same
+    cosine have: sqrt(2 (1 - cosine)) / 11. Maps from 0 to 1 need no factor.
     """
     return side / SIDE if how == "l2" else 1.0
 
@@ -279,7 +233,7 @@ class NearestMaps:
 
     def _units(self, maps: Tensor, side: int) -> Float[np.ndarray, "n_channels n_cells"]:
         if self.unit_maps == "activation":
-            return _resized(maps.mean(dim=0)[:, None].double(), side)
+            return resized(maps.mean(dim=0)[:, None].double(), side)
         tuning = maps.mean(dim=(2, 3)).double().cpu().numpy().T
         return response_weighted(tuning, self.stimuli[side], centred=self.centred)
 
@@ -306,11 +260,3 @@ def channel_maps(features: Features) -> Tensor | None:
                 return channels[:, :, prefix:].reshape(*channels.shape[:2], side, side)
         return channels[..., None]
     return tensor[:, :, None, None] if len(shape) == 1 else None
-
-
-def _resized(maps: Tensor, side: int) -> Float[np.ndarray, "n_maps n_cells"]:
-    """(n_maps, 1, rows, columns) to flat maps; where cells cover several places they average."""
-    from torch.nn.functional import interpolate
-
-    small = interpolate(maps, (side, side), mode="bilinear", antialias=True, align_corners=False)
-    return small.flatten(1).cpu().numpy()

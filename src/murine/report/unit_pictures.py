@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import Outcome
-from murine.comparison.maps import SIDE, NearestMaps, comparable, nearest
+from murine.comparison.maps import NearestMaps, comparable, nearest
 from murine.comparison.matching import shuffled
+from murine.cortex.response_maps import SIDE
 from murine.networks.capture import Features, capture
 from murine.networks.network import Network
 from murine.report.units import Distributions, MapPair, Pair, distributions_figure, maps_figure, pairs_figure

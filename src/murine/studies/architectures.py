@@ -58,8 +58,8 @@ class Explanation:
         ``score`` (difference of the scores) and ``profile`` (root mean square difference over sites).
     relations
         A row for each two kinds of distance: ``first, second, given`` ('' or what was held constant), ``r, low, high,
-        p, q`` (adjusted for all rows, false discovery rate), ``n_networks, n_permutations``. The interval never excludes
-        0 where p is above 0.05 (`murine.comparison.association.Association`).
+        p, q`` (adjusted for all rows, false discovery rate), ``n_networks, n_permutations``. The interval never
+        excludes 0 where p is above 0.05 (`murine.comparison.association.Association`).
     cortex, metric
         What the scores are of.
     """

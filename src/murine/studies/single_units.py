@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 
 from murine.comparison.inference import interval
-from murine.comparison.maps import SIDE, Nearest, NearestMaps, comparable
+from murine.comparison.maps import Nearest, NearestMaps, comparable
 from murine.comparison.matching import Search, activations_of, assign, shuffled
 from murine.comparison.prediction import correlations
 from murine.comparison.scoring import matched
@@ -22,6 +22,7 @@ from murine.comparison.two_way import OVER, neuron_counts
 from murine.cortex.natural_scenes import BLANK
 from murine.cortex.recording import Recording
 from murine.cortex.reliability import split_half
+from murine.cortex.response_maps import SIDE
 from murine.errors import MurineError, some
 from murine.networks.capture import Features, Reducer, capture
 from murine.networks.memory import freed_memory_kept
@@ -87,9 +88,9 @@ def match_layers(
         * ``r_train_shuffled, r_test_shuffled``: the same with shuffled stimuli, each with its own best unit; means over
           shuffles. The halves share the stimuli, so ``r_test_shuffled`` is above 0: what is above it is not chance.
         * ``ceiling``: of ``r_test``, the r of a unit without noise; NaN where reliability is not above 0
-        * ``overlap, overlap_shuffled``; ``assigned_unit, assigned_r_train, assigned_r_test, assigned_gap`` if asked for,
-          with ``assigned_r_train_shuffled, assigned_r_test_shuffled``: means over shuffles of the same assignment of
-          units to neurons whose stimuli are shuffled
+        * ``overlap, overlap_shuffled``; ``assigned_unit, assigned_r_train, assigned_r_test, assigned_gap`` if asked
+          for, with ``assigned_r_train_shuffled, assigned_r_test_shuffled``: means over shuffles of the same assignment
+          of units to neurons whose stimuli are shuffled
         * ``flag``: '' or why there is no unit
 
     Raises
@@ -177,8 +178,8 @@ def map_layers(
         * ``side, unit_maps, normalisation, centred, n_units`` (channels that have a map)
         * ``neuroid_id, area, cortical_layer, cell_class, cre_line, donor``
         * ``best_unit``: number of the nearest channel, -1 without one
-        * ``rmse_best, rmse_mean``: to that channel, and the mean over channels; scale distance. Of ``l2`` maps it shrinks
-          as 1 / side (`murine.comparison.maps.comparable`)
+        * ``rmse_best, rmse_mean``: to that channel, and the mean over channels; scale distance. Of ``l2`` maps it
+          shrinks as 1 / side (`murine.comparison.maps.comparable`)
         * ``rmse_best_shuffled, rmse_mean_shuffled``: the same with the stimuli of the responses shuffled; means over
           shuffles
         * ``p_value``: (1 + number of shuffles that come at least as near) / (1 + n_shuffles); NaN without shuffles
@@ -256,9 +257,10 @@ def by_site(
         correlations ``r_test, r_test_shuffled, above_chance`` (their difference), each with ``_low`` and ``_high``,
         ``ceiling`` (mean), ``r_train``, ``layer`` (the one that most neurons choose) and, where known, ``overlap,
         overlap_shuffled`` and ``assigned_r_test, assigned_r_test_shuffled`` (each in the layer where the neuron's
-        assigned unit is best on odd repetitions); for maps ``rmse_best, rmse_best_shuffled, below_chance``, ``rmse_mean, rmse_mean_shuffled,
-        median, layer`` and ``layer_shuffled``; all RMSE times `murine.comparison.maps.comparable`, so that sizes of maps
-        can be compared. Intervals over animals are NaN where all neurons are of one.
+        assigned unit is best on odd repetitions); for maps ``rmse_best, rmse_best_shuffled, below_chance``,
+        ``rmse_mean, rmse_mean_shuffled, median, layer`` and ``layer_shuffled``; all RMSE times
+        `murine.comparison.maps.comparable`, so that sizes of maps can be compared. Intervals over animals are NaN where
+        all neurons are of one.
 
     Raises
     ------
@@ -344,7 +346,9 @@ def _best_maps(site: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
     found = site[site.rmse_best.notna()]
     if found.empty:
         return pd.DataFrame(), {}
-    found = found.assign(**(found.filter(like="rmse_") * comparable(int(found.side.iloc[0]), str(found.normalisation.iloc[0]))))
+    found = found.assign(
+        **(found.filter(like="rmse_") * comparable(int(found.side.iloc[0]), str(found.normalisation.iloc[0])))
+    )
     layer, layer_shuffled = nearest_layer(found), nearest_layer(found, "_shuffled")
     best = found[found.layer == layer].set_index("neuroid_id")
     chance = found[found.layer == layer_shuffled].set_index("neuroid_id")
