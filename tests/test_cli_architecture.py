@@ -237,7 +237,7 @@ def test_explaining_an_atlas(murine, folder, tmp_path):
         if row["r"]:
             assert float(row["p"]) <= 0.05 or float(row["low"]) <= 0 <= float(row["high"]), row
     shown = murine("explain", *given).out
-    assert shown.startswith("6 (fewer than 20: too few for a conclusion) random networks of ")
+    assert shown.splitlines()[0].endswith(" permutations; fewer than 20 networks are too few for a conclusion")
 
 
 def test_of_a_family_one_network_counts_and_of_a_network_not_its_variants(tmp_path):

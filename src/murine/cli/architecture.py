@@ -278,10 +278,12 @@ def explain(
         headings = {name: name for name in ("first", "second", "given", "r", "p", "q")}
     if format is Format.table:
         networks = found.networks
-        few = f" (fewer than {architectures.ENOUGH}: too few for a conclusion)" * (len(networks) < architectures.ENOUGH)
+        n = architectures.ENOUGH
+        few = f"; fewer than {n} networks are too few for a conclusion" if len(networks) < n else ""
         print(
-            f"{len(networks)}{few} {role.value} networks of {networks.layers.min()} to {networks.layers.max()} layers, "
-            f"{found.cortex}, {found.metric}; {method.value}, {table.n_permutations.iloc[0]} permutations\n"
+            f"{len(networks)} {role.value} networks of {networks.layers.min()} to {networks.layers.max()} layers, "
+            f"{found.cortex}, {found.metric}; {method.value}, {table.n_permutations.iloc[0]} permutations"
+            f"{few}\n"
         )
     show(table, format, compact=False, headings=headings)
     open_ones = found.relations[(found.relations.p <= 0.05) & (found.relations.low <= 0) & (found.relations.high >= 0)]

@@ -136,7 +136,7 @@ def mantel(
         drawn = _interval(vectors, method, n_things, n_bootstraps, seed)
         held = _not_rejected(null, r, exact)
         if not np.isnan(drawn).any():
-            low, high = min(drawn[0], held[0]), max(drawn[1], held[1])
+            low, high = max(min(drawn[0], held[0]), -1.0), min(max(drawn[1], held[1]), 1.0)
     return Association(r, low, high, p, n_things, len(relabellings), exact)
 
 
