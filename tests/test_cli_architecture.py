@@ -232,6 +232,12 @@ def test_explaining_an_atlas(murine, folder, tmp_path):
     assert {row["n_permutations"] for row in rows} == {"99"}
     assert len(rows) == 4 * 4 + 3 * 4 + 2 * 2 * 2
     assert "of each architecture the first counts; left out: nets.py:short@random:1" in ran.err
+    assert "6 networks tell little: 20 or more are needed for a conclusion." in ran.err
+    for row in rows:
+        if row["r"]:
+            assert float(row["p"]) <= 0.05 or float(row["low"]) <= 0 <= float(row["high"]), row
+    shown = murine("explain", *given).out
+    assert shown.splitlines()[0].endswith(" permutations; fewer than 20 networks are too few for a conclusion")
 
 
 def test_of_a_family_one_network_counts_and_of_a_network_not_its_variants(tmp_path):

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -169,6 +170,10 @@ def test_list_without_a_name_tells_both_kinds(murine):
             "no setting 'n_per_class'; did you mean n_per_cluster",
         ),
         (
+            ["build", "allen", "--out", "x.nc", "--selection", "conwell2021", "--choices", "2"],
+            "--choices repeats --selection mice-to-machines",
+        ),
+        (
             ["build", "allen", "--out", "x.nc", "--selection", "conwell2021", "--picture", "p"],
             "--picture shows the embedding that --selection mice-to-machines chooses in",
         ),
@@ -293,6 +298,18 @@ def test_build_by_clusters_with_a_picture(murine, tmp_path):
     )
     assert ran.code == 0, ran.err
     assert Recording.read(tmp_path / "m.nc").n_neuroids == 8
+    assert re.search(r"choices with 3 seeds share \d \(\d to \d\) of 8 neurons, two lotteries \d; repeat", ran.err)
+    base = ("data", "build", "allen", "--selection", "mice-to-machines", "--out", "c.nc", "--set", "seed=4")
+    several = murine(*base, "--choices", 2, *(part for setting in settings for part in ("--set", setting)))
+    assert several.code == 0, several.err
+    choices = [Recording.read(tmp_path / f"c-{seed}.nc") for seed in (4, 5)]
+    assert [each.n_neuroids for each in choices] == [8, 8]
+    assert not (tmp_path / "c.nc").exists()
+    story = choices[0].dataset.attrs["selection"]
+    assert story in several.err
+    assert story == choices[1].dataset.attrs["selection"]
+    other = murine(*base, "--set", "vectors=responses", *(part for s in settings for part in ("--set", s)))
+    assert other.code == 0, other.err
     assert list((tmp_path / "pictures").iterdir())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -112,15 +113,15 @@ def test_tables_tell_chance_beside_every_score(murine, folder, own, tmp_path):
     ran = murine("match", f"{folder}/nets.py:conv", *own, *atlas)
     assert ran.code == 0, ran.err
     title, heading, *lines = ran.out.splitlines()
-    assert title.startswith("mouse: best unit on odd repetitions, r over 24 stimuli on even")
-    for name in ("r", "r shuffled", "above shuffled", "ceiling of r", "neurons"):
+    assert title.startswith("mouse: units chosen by r odd (over 24 stimuli on odd repetitions), scored by r even")
+    for name in ("r odd", "r even", "r shuffled", "above shuffled", "ceiling of r", "neurons"):
         assert name in heading
     assert len(lines) == 3
     assert all(line.count("[") == 3 for line in lines)  # intervals of what is scored, of chance, of the difference
     ran = murine("maps", f"{folder}/nets.py:conv", *own, *atlas)
     assert "nearest, shuffled" in ran.out
-    assert "--centred takes it off" in ran.err
-    assert ran.out.splitlines()[0].startswith("mouse: RMSE of maps (plain, l2, unit maps by activation)")
+    how = "(centred, l2, unit maps by activation)"
+    assert ran.out.splitlines()[0].startswith(f"mouse: RMSE of maps times side / 11, comparable between sizes {how}")
     assert murine("match", "pixels", *own, "--shuffles", 0).code == 2
     assert murine("maps", "pixels", *own, "--shuffles", 0).code == 2
 
@@ -165,6 +166,23 @@ def test_another_size_of_maps_computes_itself_alone(murine, folder, own, tmp_pat
     assert ((table.rmse_best < table.rmse_mean) & table.rmse_best_shuffled.notna()).all()
     assert len(murine(*base, "--plain", "--quiet").err) == 0
     assert len(written(tmp_path / "a")) == 3
+    assert "RMSE of maps times side / 11, comparable between sizes (centred, l2," in murine(*base, "--side", 14).out
+
+
+def test_maps_are_centred_and_comparable_unless_told_otherwise(murine, folder, own, tmp_path):
+    base = ("maps", f"{folder}/nets.py:conv", *own, "--atlas", tmp_path / "a", "--rows", tmp_path / "rows.csv")
+    ran = murine(*base, "--side", 11, "--side", 28)
+    assert "(centred, l2, unit maps by activation)" in ran.out
+    assert "mean stimulus" not in ran.err
+    assert pd.read_csv(tmp_path / "rows.csv").centred.all()
+    table = pd.DataFrame(murine(*base, "--side", 11, "--side", 28, "--format", "json").rows)
+    by_size = table.groupby("side").rmse_mean.mean()
+    assert by_size[28] == pytest.approx(by_size[11], rel=0.1), "not 11 / 28 of it"
+    plain = murine(*base, "--plain")
+    assert "a small RMSE says nothing of what neurons prefer" in plain.err
+    refused = murine(*base, "--normalisation", "none")
+    assert refused.code == 2
+    assert "l2" in refused.err
 
 
 def test_sites_are_made_of_any_label(murine, folder, own, tmp_path):
@@ -207,12 +225,25 @@ def test_rows_are_exported(murine, folder, own, tmp_path):
     assert table.r_test_shuffled.notna().all()
     conv = table[table.layer == "0"]
     assert conv.assigned_unit.is_unique
+    assert conv[["assigned_r_train_shuffled", "assigned_r_test_shuffled"]].notna().all(axis=None)
     assert (conv.n_units == 5 * 10 * 10).all()
     assert (table.role == np.where(table.network == "pixels", "control", "as built")).all()
     assert table.input_size.unique().tolist() == ["32x32", "64x64"]
     refused = murine(*base, "--rows", tmp_path / "rows.xlsx")
     assert refused.code == 2
     assert "has to end with .parquet or .csv" in refused.err
+
+
+def test_units_of_their_own_stand_beside_chance(murine, folder, own, tmp_path):
+    base = ("match", f"{folder}/nets.py:conv", *own, "--atlas", tmp_path / "a", "-q")
+    assert "one to one" not in murine(*base).out
+    heading = murine(*base, "--candidates", 4).out.splitlines()[1]
+    assert re.search(r"one to one +one to one, shuffled", heading)
+    (row, *_) = murine(*base, "--candidates", 4, "--format", "json").rows
+    assert row["assigned_r_test"] <= row["r_train"] + 1e-6
+    assert row["assigned_r_test_shuffled"] < row["assigned_r_test"]
+    text = " ".join(murine("match", "--help").out.replace("│", " ").split())
+    assert "beside the same assignment for shuffled stimuli" in text
 
 
 def test_pictures_are_drawn(murine, folder, own, tmp_path):
@@ -356,13 +387,13 @@ def poor(folder) -> tuple[object, ...]:
 
 
 def test_neurons_that_lack_something_are_told_of(murine, folder, poor, tmp_path):
-    for command, constant in (("match", "constant"), ("maps", "")):
+    for command, constant in (("match", "constant"), ("maps", "no response")):
         ran = murine(command, f"{folder}/nets.py:conv", *poor, "--atlas", tmp_path / "a", "--format", "csv")
         assert ran.code == 0, ran.err
         table = list(csv.DictReader(io.StringIO(ran.out)))
-        assert {row["area"]: int(row["n_neuroids"]) for row in table} == {"A": 4 if constant else 5, "B": 5}
+        assert {row["area"]: int(row["n_neuroids"]) for row in table} == {"A": 4, "B": 5}
         assert "2 of 12 neurons have no score: not finite\n" in ran.err
-        assert ("1 of 12 neurons have no score: constant\n" in ran.err) == bool(constant)
+        assert f"1 of 12 neurons have no score: {constant}\n" in ran.err
 
 
 def test_blank_labels_and_missing_animals_are_refused(murine, folder, poor, tmp_path):
@@ -415,7 +446,8 @@ def test_help_tells_how_to_read_the_result(murine, command):
     text = " ".join(ran.out.replace("│", " ").split())
     assert "shuffled" in text
     if command == "maps":
-        assert "Recommended: rates are not negative" in text
+        assert "plain maps are all but the mean stimulus" in text
+        assert "[default: centred]" in text
 
 
 def test_a_result_that_is_not_there(tmp_path):

@@ -110,9 +110,51 @@ def test_intervals_cover():
     rng = np.random.default_rng(4)
     covered = 0
     for seed in range(100):
-        found = mantel(distances(rng, 15), distances(rng, 15), n_permutations=1, n_bootstraps=200, seed=seed)
+        found = mantel(distances(rng, 15), distances(rng, 15), n_permutations=99, n_bootstraps=200, seed=seed)
         covered += found.low <= 0 <= found.high
     assert covered / 100 >= 0.885
+
+
+@pytest.mark.parametrize(("n", "n_permutations"), [(6, 999), (8, 99), (8, 199), (15, 199)])
+def test_an_interval_does_not_exclude_0_where_p_is_large(n, n_permutations):
+    """Of unrelated and of weakly related matrices; a bootstrap alone does in one of twenty."""
+    rng = np.random.default_rng(8)
+    large = 0
+    for seed in range(60):
+        a, b = distances(rng, n), distances(rng, n)
+        c = distances(rng, n)
+        options = {"method": "spearman", "n_permutations": n_permutations, "n_bootstraps": 100, "seed": seed}
+        for found in (mantel(a, b, **options), mantel(a, b + 0.3 * a, [c], **options)):
+            large += found.p > 0.05
+            assert -1 <= found.low <= found.r <= found.high <= 1
+            assert found.p <= 0.05 or found.low <= 0 <= found.high, found
+    assert 0.5 * 120 < large < 120
+
+
+@pytest.mark.parametrize("noise", [1.5, 0.5])
+def test_intervals_of_related_things_cover(noise):
+    """The truth is r of many things; 100 data sets, 3 standard errors are 6.5 points."""
+    rng = np.random.default_rng(9)
+
+    def related(n):
+        points = rng.standard_normal((n, 3))
+        moved = points + noise * rng.standard_normal((n, 3))
+        return [np.linalg.norm(x[:, None] - x, axis=2) for x in (points, moved)]
+
+    truth = np.mean([mantel(*related(300), n_permutations=1, n_bootstraps=0).r for _ in range(5)])
+    covered = 0
+    for seed in range(100):
+        found = mantel(*related(12), n_permutations=99, n_bootstraps=200, seed=seed)
+        covered += found.low <= truth <= found.high
+    assert covered / 100 >= 0.885
+
+
+def test_too_few_permutations_reject_nothing():
+    rng = np.random.default_rng(10)
+    a = distances(rng, 12)
+    found = mantel(a, a + 0.01 * distances(rng, 12), n_permutations=9, n_bootstraps=50)
+    assert found.p == 0.1
+    assert (found.low, found.high) == (-1, 1)
 
 
 def test_symmetries():

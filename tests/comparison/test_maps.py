@@ -13,12 +13,12 @@ from murine.comparison.maps import (
     UNIT_MAPS,
     NearestMaps,
     channel_maps,
+    comparable,
     nearest,
     normalised,
-    response_weighted,
     rmse,
-    stimulus_maps,
 )
+from murine.cortex.response_maps import response_weighted, stimulus_maps
 from murine.errors import MurineError
 from murine.networks.capture import Features, capture
 from murine.stimuli import StimulusSet
@@ -65,6 +65,8 @@ def test_neurons_sum_stimuli_by_their_responses():
         np.testing.assert_allclose(found[i], plain, atol=1e-12)
         np.testing.assert_allclose(centred[i], plain - N * response.mean() * stimuli.mean(axis=0), atol=1e-12)
     np.testing.assert_allclose(response_weighted(np.eye(N), stimuli), stimuli, atol=1e-15)
+    constant = np.full((1, N), 0.1) + np.arange(N) * 1e-17
+    assert (response_weighted(constant, stimuli, centred=True) == 0).all(), "no map, not one of rounding"
     responses[2, 3] = np.nan
     np.testing.assert_array_equal(np.isnan(response_weighted(responses, stimuli)).all(axis=1), np.arange(5) == 2)
     np.testing.assert_array_equal(np.isnan(response_weighted(responses, stimuli)).any(axis=1), np.arange(5) == 2)
@@ -111,6 +113,21 @@ def test_rmse_of_unit_maps_is_the_cosine_in_closed_form():
     np.testing.assert_allclose(rmse(apart, apart), np.sqrt(2 / 121) * (1 - np.eye(3)), atol=1e-12)
     np.testing.assert_allclose(rmse(normalised(a), normalised(-a)).diagonal(), 2 / 11, atol=1e-12)
     assert (rmse(normalised(a), normalised(5 * a)).diagonal() < 1e-8).all()
+
+
+def test_rmse_of_sizes_is_comparable():
+    """The same two pictures in finer and finer cells: plain RMSE falls as 1 / side, the one that is shown does not."""
+    a, b = (np.random.default_rng(seed).random((1, 5, 5)) - 0.4 for seed in (0, 1))
+    plain, shown = [], []
+    for times in (1, 2, 6):
+        fine = [np.kron(x, np.ones((1, times, times))).reshape(1, -1) for x in (a, b)]
+        plain.append(rmse(*map(normalised, fine)).item())
+        shown.append(plain[-1] * comparable(5 * times, "l2"))
+    assert plain[0] == pytest.approx(6 * plain[2])
+    np.testing.assert_allclose(shown, shown[0])
+    cosine = float((normalised(a.reshape(1, -1)) @ normalised(b.reshape(1, -1)).T).item())
+    assert shown[0] == pytest.approx(np.sqrt(2 * (1 - cosine)) / 11)
+    assert comparable(14, "min-max") == 1
 
 
 @pytest.mark.parametrize("block", [2, 1024])
@@ -190,7 +207,8 @@ def test_activation_maps_are_means_over_stimuli_resized():
     for side in (9, 11):
         resized = [Image.fromarray(m.astype(np.float32)).resize((side, side), Image.Resampling.BILINEAR) for m in mean]
         units = normalised(np.stack([np.asarray(m, dtype=np.float64).ravel() for m in resized]))
-        expected = nearest(normalised(response_weighted(responses, stimulus_maps(stimuli, side))), units)
+        neurons = response_weighted(responses, stimulus_maps(stimuli, side), centred=True)
+        expected = nearest(normalised(neurons), units)
         np.testing.assert_array_equal(found[side].unit, expected.unit)
         np.testing.assert_allclose(found[side].best, expected.best, atol=1e-6)
         np.testing.assert_allclose(found[side].mean, expected.mean, atol=1e-6)
@@ -219,7 +237,7 @@ def test_a_channel_that_is_the_picture_of_a_neuron_is_found():
     pictures = response_weighted(responses, stimulus_maps(stimuli)).reshape(8, 11, 11)
     order = np.random.default_rng(1).permutation(8)
     features = torch.from_numpy(pictures[order])[None] * torch.rand(N, 1, 1, 1)
-    found = NearestMaps(responses, stimuli)(Features("", features, (11, 11)))[11]
+    found = NearestMaps(responses, stimuli, centred=False)(Features("", features, (11, 11)))[11]
     np.testing.assert_array_equal(order[found.unit], np.arange(8))
     assert found.best.max() < 1e-7
 
@@ -282,7 +300,8 @@ def test_what_is_refused(unchecked):
     responses = np.random.default_rng(0).random((3, N))
     for options, said in (
         ({"unit_maps": "kernel"}, "activation, weighted"),
-        ({"normalisation": "l1"}, "l2, min-max, none"),
+        ({"normalisation": "l1"}, "l2, min-max, which"),
+        ({"normalisation": "none"}, "pixels times responses would be compared with activations"),
         ({"sides": ()}, "at least one side"),
         ({"sides": (1,)}, "at least 2"),
     ):

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
 from murine.cortex.datasets import allen_neuropixels
 from murine.cortex.recording import Recording
-from murine.cortex.representative import embed, nearest_to_centres, representative, response_vectors
+from murine.cortex.representative import (
+    compared,
+    embed,
+    map_vectors,
+    nearest_to_centres,
+    repeated,
+    representative,
+    response_vectors,
+    stability,
+)
 from murine.cortex.selection import selections
 from murine.cortex.simulated import simulate
 from murine.errors import MurineError
+from murine.scenes import synthetic_scenes
+from murine.stimuli import StimulusSet
 
 N_PLANTED = 4
-SMALL = {"n_clusters": N_PLANTED, "n_per_cluster": 6}
+SMALL = {"n_clusters": N_PLANTED, "n_per_cluster": 6, "vectors": "responses"}
 
 
 def planted(noise=0.1, blank=True):
@@ -111,9 +124,86 @@ def test_the_order_of_neurons_and_stimuli_does_not_matter(found):
     assert other.chosen.digest == found.chosen.digest
 
 
+@pytest.fixture(scope="module")
+def by_maps():
+    return representative(planted(), stimuli=scenes(), **{**SMALL, "vectors": "maps"})
+
+
+def scenes():
+    """Images of the planted stimuli; the blank screen has none."""
+    drawn = synthetic_scenes(19, 24, seed=4)
+    return StimulusSet(drawn.images, tuple(f"scene_{i:03d}" for i in range(20) if i != 7))
+
+
+def test_maps_are_those_of_the_paper_on_unit_length(by_maps):
+    """N = T' F of every neuron by a plain loop, divided by its length; and UMAP on these."""
+    from umap import UMAP
+
+    recording = planted()
+    names = [name for name in recording.stimulus_ids if name != "blank"]
+    images = [
+        np.asarray(Image.fromarray(x).convert("L").resize((11, 11), Image.Resampling.BILINEAR)) for x in scenes().images
+    ]
+    responses = recording.responses.astype(np.float64).mean(axis=2)
+    found, centred = (map_vectors(recording, scenes(), centred=how) for how in (False, True))
+    for i in range(0, recording.n_neuroids, 20):
+        weights = np.array([responses[i, recording.stimulus_ids.index(name)] for name in names])
+        for vector, shift in ((found[i], 0), (centred[i], weights.mean())):
+            plain = sum((weight - shift) * image.ravel() for weight, image in zip(weights, images, strict=True))
+            np.testing.assert_allclose(vector, plain / np.linalg.norm(plain), atol=0.02)
+    mine = np.flatnonzero(recording["cell_class"] == "inhibitory")
+    mine = mine[np.argsort(recording["neuroid_id"][mine])]
+    points = UMAP(random_state=0, n_jobs=1, n_neighbors=15, min_dist=0.1).fit_transform(found[mine])
+    ours = np.stack([by_maps.embedded["umap_1"], by_maps.embedded["umap_2"]], axis=1)
+    np.testing.assert_array_equal(ours[mine], points.astype(np.float64))
+    shuffled = Recording(recording.dataset.isel(stimulus=np.random.default_rng(2).permutation(20)))
+    np.testing.assert_allclose(map_vectors(shuffled, scenes()), found, atol=1e-12)
+
+
+def test_shared_neurons_are_counted():
+    """Against sets in Python, and against lotteries drawn."""
+    settings = {"by": "area", "groups": ["SIMp", "SIMl"], "n_clusters": 3, "n_per_cluster": 5, "vectors": "responses"}
+    choices = repeated(simulate(n_neuroids=40, n_repetitions=4).recording, 3, seed=1, **settings)
+    found = stability(choices)
+    sets = [set(each.chosen["neuroid_id"]) for each in choices]
+    shared = [len(sets[i] & sets[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert (found.shared, found.least, found.most) == (pytest.approx(np.mean(shared)), min(shared), max(shared))
+    assert (found.n_choices, found.n_chosen) == (3, 30)
+    rng = np.random.default_rng(0)
+    drawn = [sum((rng.permutation(40)[:15] < 15).sum() for _ in range(2)) for _ in range(4000)]
+    assert found.by_lottery == pytest.approx(2 * 15**2 / 40)
+    assert np.mean(drawn) == pytest.approx(found.by_lottery, rel=0.02)
+    again = representative(simulate(n_neuroids=40, n_repetitions=4).recording, seed=2, **settings)
+    assert again.chosen.digest == choices[1].chosen.digest
+    same = stability([choices[0], choices[0]])
+    assert (same.shared, same.least) == (30, 30)
+    with pytest.raises(MurineError, match="expected at least 2"):
+        stability(choices[:1])
+    with pytest.raises(MurineError, match="from different neurons"):
+        stability([choices[0], representative(planted(), **SMALL)])
+
+
+def test_a_seed_to_compare_with_that_gives_no_choice_is_left_out(monkeypatch, caplog):
+    import murine.cortex.representative as module
+
+    def choose(points, n_clusters, n_per_cluster, *, seed, **options):
+        if seed > 0:
+            raise MurineError("a cluster is too small")
+        return nearest_to_centres(points, n_clusters, n_per_cluster, seed=seed, **options)
+
+    monkeypatch.setattr(module, "nearest_to_centres", choose)
+    monkeypatch.setattr(module, "embed", lambda vectors, seed, **options: vectors[:, :2])
+    found, (chosen,) = compared(planted(), **SMALL)
+    assert len(found) == 1
+    assert "no other seed gives a choice" in chosen.dataset.attrs["selection"]
+    assert "seed 2 gives no choice to compare with: a cluster is too small" in caplog.text
+    with pytest.raises(MurineError, match="too small"):
+        compared(planted(), 2, **SMALL)
+
+
 def test_same_seed_same_answer_other_seed_another():
     recording = simulate(n_neuroids=40, n_repetitions=4).recording
-    settings = {"by": "area", "groups": ["SIMp"], "n_clusters": 3, "n_per_cluster": 5}
+    settings = {"by": "area", "groups": ["SIMp"], "n_clusters": 3, "n_per_cluster": 5, "vectors": "responses"}
     first, again, other = (representative(recording, seed=seed, **settings) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.embedded["umap_1"], again.embedded["umap_1"])
     assert first.chosen.digest == again.chosen.digest
@@ -148,7 +238,7 @@ def test_too_few_neurons_are_counted():
         f"'planted' has only {excitatory} excitatory neurons; 10 clusters with 50 neurons each .* at least 500. Give"
     )
     with pytest.raises(MurineError, match=message):
-        representative(recording)
+        representative(recording, vectors="responses")
     with pytest.raises(MurineError, match=r"n_neighbors 80 need at least 81"):
         representative(recording, n_neighbors=80, **SMALL)
     recording.responses[:, 2] = np.nan
@@ -173,15 +263,25 @@ def test_wrong_settings_and_groups_are_explained():
     recording = planted()
     with pytest.raises(MurineError, match=r"expected at least 1 neuron, cluster and restart"):
         representative(recording, n_clusters=0)
+    with pytest.raises(MurineError, match=r"maps of neurons need the images .* or vectors=responses"):
+        representative(recording)
+    with pytest.raises(MurineError, match="'kernels'; expected one of maps, centred-maps, responses"):
+        representative(recording, vectors="kernels")
+    with pytest.raises(MurineError, match="blank needs vectors=responses"):
+        representative(recording, blank=True, stimuli=scenes())
+    with pytest.raises(MurineError, match="19 of 19 stimuli have no image"):
+        representative(recording, stimuli=synthetic_scenes(4, 16))
+    with pytest.raises(MurineError, match="0 choices were asked for"):
+        repeated(recording, 0, **SMALL)
     with pytest.raises(MurineError, match="has no coordinate 'clas'"):
-        representative(recording, by="clas")
+        representative(recording, by="clas", **SMALL)
     with pytest.raises(MurineError, match="'stimulus_id' is no coordinate of the neurons"):
         representative(recording, by="stimulus_id")
     with pytest.raises(MurineError, match=r"has area 'VISam'; values: VISl, VISp\.$"):
         representative(recording, by="area", groups=["VISp", "VISam"])
     empty = Recording(recording.dataset.assign_coords(line=("neuroid", np.full(recording.n_neuroids, ""))), "empty")
     with pytest.raises(MurineError, match=r"has line \(all are empty\); values: none"):
-        representative(empty, by="line")
+        representative(empty, by="line", **SMALL)
 
 
 def test_groups_of_another_coordinate_and_neurons_of_no_group(caplog):
@@ -190,7 +290,7 @@ def test_groups_of_another_coordinate_and_neurons_of_no_group(caplog):
     area[:5] = ""
     some_unknown = Recording(recording.dataset.assign_coords(area=("neuroid", area)), "some")
     with caplog.at_level(logging.INFO, "murine"):
-        result = representative(some_unknown, by="area", n_clusters=2, n_per_cluster=4)
+        result = representative(some_unknown, by="area", n_clusters=2, n_per_cluster=4, vectors="responses")
     assert "some: 5 neurons of no group (area) are left out" in caplog.messages
     assert result.by == "area"
     assert set(result.embedded["area"]) == {"VISp", "VISl"}
@@ -201,6 +301,10 @@ def test_groups_of_another_coordinate_and_neurons_of_no_group(caplog):
 def test_it_is_a_named_selection_and_survives_a_file(tmp_path, found):
     chosen = selections["mice-to-machines"](planted(), **SMALL)
     assert chosen.digest == found.chosen.digest
+    assert re.fullmatch(
+        r"mice-to-machines: choices with 3 seeds share \d+ \(\d+ to \d+\) of 48 neurons, two lotteries \d+; repeat .*",
+        chosen.dataset.attrs["selection"],
+    )
     found.embedded.write(tmp_path / "embedded.nc")
     again = Recording.read(tmp_path / "embedded.nc")
     for coordinate in ("umap_1", "umap_2", "cluster", "chosen"):
@@ -248,10 +352,10 @@ def test_embedding_warns_of_nothing_and_separates_far_groups():
 
 
 def test_the_real_recording_passes(shared_data):
-    _, recording = allen_neuropixels(shared_data)
+    images, recording = allen_neuropixels(shared_data)
     with pytest.raises(MurineError, match=r"'excitatory' or 'inhibitory'; values: unknown. .* by=\"area\""):
-        representative(recording)
-    result = representative(recording, by="area", n_clusters=4, n_per_cluster=25)
+        representative(recording, stimuli=images)
+    result = representative(recording, stimuli=images, by="area", n_clusters=4, n_per_cluster=25)
     areas, counts = np.unique(result.chosen["area"], return_counts=True)
     assert list(areas) == ["VISal", "VISam", "VISl", "VISp", "VISpm", "VISrl"]
     assert (counts == 100).all()

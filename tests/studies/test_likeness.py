@@ -38,7 +38,7 @@ def told(tmp_path_factory):
 
     results = Results(Atlas(folder / "atlas"))
     found = settings("full", ["dark"], ["grey", "noisy"], digits)
-    recipe = Recipe(epochs=1, batch_size=16)
+    recipe = Recipe(epochs=4, batch_size=8)
     runs = matrix.plan(found, ["lenet-small"], VARIANTS, recipe, matrix.seed_pairs(2))
     rows = matrix.compute(runs, results)
     choices = trained_choices(runs, results)
@@ -94,6 +94,9 @@ def test_association_is_over_variants(told):
     table = told[-1]
     found = association(table)
     mean = table[table.model_seed == -1]
+    assert (mean.no_claim == "").all()
+    assert (table[table.model_seed >= 0].no_claim == "one seed").all()
+    assert association(table.assign(no_claim="one seed"))[["rho", "p_value"]].isna().all(axis=None)
     rho, p = stats.spearmanr(mean.brain_difference, mean.accuracy_difference)
     assert found.n_variants.tolist() == [3]
     assert found[["rho", "p_value"]].to_numpy()[0] == pytest.approx([rho, p])

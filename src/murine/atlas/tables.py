@@ -70,6 +70,7 @@ _MATCH_COLUMNS: dict[str, str] = {
     **dict.fromkeys(("overlap", "overlap_shuffled"), "float32"),
     "assigned_unit": "int64",
     **dict.fromkeys(("assigned_r_train", "assigned_r_test", "assigned_gap"), "float32"),
+    **dict.fromkeys(("assigned_r_train_shuffled", "assigned_r_test_shuffled"), "float32"),
 }
 
 _MAP_COLUMNS: dict[str, str] = {

@@ -89,7 +89,7 @@ class ScoreTask(Identified):
 
 
 #: As above, of rows of single units.
-UNITS_METHOD = 1
+UNITS_METHOD = 2
 
 
 class UnitsTask(Identified):

@@ -233,6 +233,9 @@ def explain(
     constant; then whether representation explains brain score. ``score`` is the difference of the means over sites,
     ``profile`` the difference over sites, one by one. q is p adjusted for the whole table (false discovery rate).
 
+    p is by relabelling networks. The interval of r is over networks drawn anew, and wide enough never to exclude 0
+    where p is above 0.05. Fewer than 20 networks tell little, which is said.
+
     Examples:
 
     `murine explain --atlas atlas --role random --one-per-family --figure explained.png`
@@ -275,11 +278,20 @@ def explain(
         headings = {name: name for name in ("first", "second", "given", "r", "p", "q")}
     if format is Format.table:
         networks = found.networks
+        n = architectures.ENOUGH
+        few = f"; fewer than {n} networks are too few for a conclusion" if len(networks) < n else ""
         print(
             f"{len(networks)} {role.value} networks of {networks.layers.min()} to {networks.layers.max()} layers, "
-            f"{found.cortex}, {found.metric}; {method.value}, {table.n_permutations.iloc[0]} permutations\n"
+            f"{found.cortex}, {found.metric}; {method.value}, {table.n_permutations.iloc[0]} permutations"
+            f"{few}\n"
         )
     show(table, format, compact=False, headings=headings)
+    open_ones = found.relations[(found.relations.p <= 0.05) & (found.relations.low <= 0) & (found.relations.high >= 0)]
+    if format is Format.table and len(open_ones):
+        print(
+            f"\n{len(open_ones)} rows have p up to 0.05 and an interval that holds 0: p asks whether networks go "
+            "together at all, the interval what r other networks would have."
+        )
     if figure is not None:
         _wrote(figure, quiet)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from murine.cortex.allen.holdings import Neuropixels, SpikeCounts, TwoPhoton
     from murine.cortex.allen.reduction import Measure
     from murine.cortex.recording import Recording
+    from murine.stimuli import StimulusSet
 
 app = typer.Typer(no_args_is_help=True, help="Cortical data: what there is, fetching, choosing neurons.")
 
@@ -315,6 +316,15 @@ def data_build(
     picture: Annotated[
         Path | None, typer.Option("--picture", help="For mice-to-machines: folder for a picture of the embedding.")
     ] = None,
+    n_choices: Annotated[
+        int,
+        typer.Option(
+            "--choices",
+            callback=limited("--choices", Limits(1, 1000)),
+            help="For mice-to-machines: choose so many times, with seeds SEED, SEED + 1 ..., and write OUT-SEED.nc for "
+            "each, so that results can be repeated over choices.",
+        ),
+    ] = 1,
     area: AreaOption = None,
     cre: CreOption = None,
     cell_class: ClassOption = None,
@@ -334,6 +344,10 @@ def data_build(
 
     No network is needed. The file is what `murine score --against` and `Recording.read` take.
 
+    Choices of `mice-to-machines` depend much on the seed. The command says how many neurons the choices of several
+    seeds share, beside two lotteries; `--choices 5` writes five, for results to be computed with each. It describes
+    neurons by their maps, as published; `--set vectors=responses` (or `centred-maps`) by something else.
+
     Examples:
 
     `murine data build allen --out mouse.nc --scenes scenes.npz`
@@ -341,6 +355,8 @@ def data_build(
     `murine data build allen --selection conwell2021 --set min_reliability=0.6 --out reliable.nc`
 
     `murine data build allen --selection mice-to-machines --picture figures --out thousand.nc`
+
+    `murine data build allen --selection mice-to-machines --choices 5 --out thousand.nc --scenes scenes.npz`
 
     `murine data build allen-neuropixels --area VISp --window 50:250 --out spikes.nc`
     """
@@ -354,7 +370,7 @@ def data_build(
         raise MurineError(f"--out {str(out)!r} has to end with .nc, and --scenes with .npz.")
     if scenes is None and (warp or mask or size):
         raise MurineError("--warp, --mask and --scene-size are about the images; give --scenes FILE.npz to write them.")
-    _check_selection(selection, settings, picture)
+    _check_selection(selection, settings, picture, n_choices)
     with progress_bars(not quiet) as progress:
         recording: Recording
         if name == NEUROPIXELS:
@@ -373,16 +389,24 @@ def data_build(
         with progress.task("reading images", None):
             images = None if scenes is None else archive.templates.stimuli(warp=warp, mask=mask, size=size)
         with progress.task("choosing neurons", None):
-            recording = _select(recording, selection, settings, picture, quiet)
+            shown = archive.templates.stimuli
+            recordings = _select(recording, selection, settings, picture, n_choices, shown, quiet)
+        files = [out] if n_choices == 1 else [out.with_stem(f"{out.stem}-{seed}") for seed in recordings]
         with progress.task("writing the recording", None):
-            recording.write(out)
+            for file, each in zip(files, recordings.values(), strict=True):
+                each.write(file)
             if images is not None:
                 images.write(scenes)
     if quiet:
         return
-    story = recording.dataset.attrs.get("selection", "")
-    print(f"{out}: {recording}" + (f"\n{story}" if story else ""), file=sys.stderr)
-    print(f"`murine score NETWORK --against {out} --stimuli {scenes or 'IMAGES'}` scores against it.", file=sys.stderr)
+    for file, each in zip(files, recordings.values(), strict=True):
+        print(f"{file}: {each}", file=sys.stderr)
+    if story := each.dataset.attrs.get("selection", ""):
+        print(story, file=sys.stderr)
+    print(
+        f"`murine score NETWORK --against {files[0]} --stimuli {scenes or 'IMAGES'}` scores against it.",
+        file=sys.stderr,
+    )
 
 
 @app.command("reduce")
@@ -689,12 +713,14 @@ def _settings(texts: Sequence[str]) -> dict[str, Any]:
     return settings
 
 
-def _check_selection(selection: str, settings: dict[str, Any], picture: Path | None) -> None:
+def _check_selection(selection: str, settings: dict[str, Any], picture: Path | None, n_choices: int) -> None:
     """Refuse settings that a selection does not take, before anything is read."""
     import inspect
 
     from murine.cortex.selection import selections
 
+    if selection != _BY_CLUSTERS and n_choices > 1:
+        raise MurineError(f"--choices repeats --selection {_BY_CLUSTERS}, which depends on its seed.")
     if not selection:
         if settings or picture is not None:
             raise MurineError("--set and --picture need a --selection.")
@@ -705,6 +731,7 @@ def _check_selection(selection: str, settings: dict[str, Any], picture: Path | N
     elif picture is not None:
         raise MurineError(f"--picture shows the embedding that --selection {_BY_CLUSTERS} chooses in.")
     known = {k: p.default for k, p in inspect.signature(choose).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    known.pop("stimuli", None)
     for key, value in settings.items():
         if key not in known:
             raise MurineError(
@@ -715,22 +742,31 @@ def _check_selection(selection: str, settings: dict[str, Any], picture: Path | N
 
 
 def _select(
-    recording: Recording, selection: str, settings: dict[str, Any], picture: Path | None, quiet: bool
-) -> Recording:
+    recording: Recording,
+    selection: str,
+    settings: dict[str, Any],
+    picture: Path | None,
+    n_choices: int,
+    images: Callable[[], StimulusSet],
+    quiet: bool,
+) -> dict[int, Recording]:
+    """The chosen neurons, by the seed of the choice; of all selections but one there is one choice."""
     from murine.cortex.selection import selections
 
     if not selection:
-        return recording
-    if picture is None:
-        return selections[selection](recording, **settings)
-    from murine.cortex.representative import representative
+        return {0: recording}
+    if selection != _BY_CLUSTERS:
+        return {0: selections[selection](recording, **settings)}
+    from murine.cortex.representative import VECTORS, compared
     from murine.report.embedding import write_embedding
 
-    representatives = representative(recording, **settings)
-    files = write_embedding(representatives, picture)
-    if not quiet:
-        print(f"{_number(len(files), 'picture')} in {picture}", file=sys.stderr)
-    return representatives.chosen
+    stimuli = None if settings.get("vectors", VECTORS[0]) == "responses" else images()
+    found, chosen = compared(recording, n_choices, stimuli=stimuli, **settings)
+    if picture is not None:
+        files = write_embedding(found[0], picture)
+        if not quiet:
+            print(f"{_number(len(files), 'picture')} in {picture}", file=sys.stderr)
+    return dict(enumerate(chosen, settings.get("seed", 0)))
 
 
 def _height_width(text: str) -> tuple[int, int] | None:

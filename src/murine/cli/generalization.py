@@ -74,7 +74,9 @@ def generalize(
     seeds: Annotated[
         int,
         typer.Option(
-            "--seeds", callback=limited("--seeds", Limits(1, 10_000)), help="Networks per cell: seeds 0, 1 ..."
+            "--seeds",
+            callback=limited("--seeds", Limits(1, 10_000)),
+            help="Networks per cell: seeds 0, 1 ... One seed supports no conclusion.",
         ),
     ] = 3,
     data_seed: Annotated[
@@ -145,6 +147,10 @@ def generalize(
     95 % interval over seeds and images together; differences to the plain network (or to `--reference`) are paired by
     seed and image, their p adjusted by Holm's method. Finished networks are kept in the atlas: the same command goes on
     where it was stopped.
+
+    With one seed, intervals are over images only, and nothing is concluded. Networks that are not above chance on their
+    own source are marked, and nothing is concluded from them either: such differences have no p (the column `no_claim`
+    says why).
 
     Examples:
 
@@ -353,30 +359,47 @@ def _strengths(text: str) -> list[tuple[str, int]]:
 
 def _print_matrix(cells: pd.DataFrame, differences: pd.DataFrame, reference: str, format: Format) -> None:
     """One table per source and network, and what of it is a difference."""
-    from murine.generalization.summary import MATRIX, of_matrix
+    from murine.generalization.summary import MATRIX, at_chance_text, of_matrix, over_text
 
     for key, mine in cells.groupby(MATRIX, sort=False):
         source, network, pretrained = key
-        n_seeds = sorted(set(mine.n_seeds))
         about = f"{network}{' (pretrained)' if pretrained else ''} trained on {source}"
-        over = f"{' or '.join(map(str, n_seeds))} seed{'s' if n_seeds != [1] else ''} and images"
+        over = over_text(mine.n_seeds)
         _print_wide(mine, "accuracy", f"{about}: accuracy in %, 95 % intervals over {over}", format)
+        if at_chance := at_chance_text(mine):
+            print(f"Not above chance on their own source, so nothing is concluded from them: {at_chance}.\n")
         if mine.diverged.any():
             gone = mine[mine.diverged > 0].drop_duplicates("variant")
             told = ", ".join(f"{row.diverged} of {row.variant}" for row in gone.itertuples())
             print(f"Training diverged and counts in no mean: {told}.\n")
         theirs = of_matrix(differences, key)
         if len(theirs):
-            note = "* p < 0.05, Holm" if (theirs.p_adjusted < 0.05).any() else "no p below 0.05 after Holm's adjustment"
-            title = f"{about}: minus {reference}, in percentage points, paired by seed and image; {note}"
+            title = f"{about}: minus {reference}, in percentage points, paired by seed and image; {_note(theirs)}"
             _print_wide(theirs, "difference", title, format)
+            _print_no_claim(theirs)
+
+
+def _note(differences: pd.DataFrame) -> str:
+    """What stars mean, or why there are none."""
+    if (differences.p_adjusted < 0.05).any():
+        return "* p < 0.05, Holm"
+    if (differences.no_claim != "").all():
+        return "no p, because nothing can be concluded"
+    return "no p below 0.05 after Holm's adjustment"
+
+
+def _print_no_claim(differences: pd.DataFrame) -> None:
+    """Say from which comparisons nothing can be concluded, and why."""
+    for reason, those in differences[differences.no_claim != ""].groupby("no_claim", sort=False):
+        hint = " Take --seeds 3 or more." if "one seed" in str(reason) else ""
+        print(f"Nothing can be concluded from {', '.join(those.variant.unique())}: {reason}.{hint}\n")
 
 
 def _print_brains(brains: pd.DataFrame, format: Format) -> None:
     """Per source and network: what every variant changes in brain score and in accuracy."""
     import pandas as pd
 
-    from murine.generalization.summary import MATRIX, of_matrix
+    from murine.generalization.summary import MATRIX, of_matrix, over_text
     from murine.studies.likeness import association
 
     if brains.empty:
@@ -387,7 +410,7 @@ def _print_brains(brains: pd.DataFrame, format: Format) -> None:
         mine = mine[mine.model_seed == -1]
         title = (
             f"{row['network']} trained on {row['source']}, {mine.cortex.iloc[0]}, {mine.metric.iloc[0]}: brain score "
-            "in % of the noise ceiling, and accuracy on unseen domains"
+            f"in % of the noise ceiling, and accuracy on unseen domains; 95 % intervals over {over_text(mine.n_seeds)}"
         )
         told = pd.DataFrame(
             {
@@ -401,6 +424,9 @@ def _print_brains(brains: pd.DataFrame, format: Format) -> None:
         )
         print(f"{title}\n" if format is Format.markdown else title)
         show(told, format, headings={name: name for name in told})
+        if (mine.no_claim != "").any():
+            print()
+            _print_no_claim(mine)
         if row["n_variants"] > 2:
             print(
                 f"\nSpearman's correlation of the two changes over {row['n_variants']} variants: {row['rho']:+.2f}, "
@@ -416,7 +442,8 @@ def _print_wide(cells: pd.DataFrame, value: str, title: str, format: Format) -> 
     targets = list(cells[~cells.corruption].target.unique())
     wide = []
     for variant, mine in cells.groupby("variant", sort=False):
-        row: dict[str, Any] = {"variant": variant}
+        mark = " (at chance)" if "at_chance" in mine and mine.at_chance.any() else ""
+        row: dict[str, Any] = {"variant": f"{variant}{mark}"}
         for cell in mine.to_dict("records"):
             name = cell["target"]
             row[name] = _interval_text(cell, value)

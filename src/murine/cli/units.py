@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from murine.networks.choices import Choice
     from murine.studies.unit_sweep import MapComparison, Matching, Neurons, UnitsPlan
 
-#: Cells along a side of a map, as `murine.comparison.maps` has it.
+#: Cells along a side of a map, as `murine.cortex.response_maps` has it.
 SIDE = 11
 
 app = typer.Typer()
@@ -76,7 +76,6 @@ class Normalisation(StrEnum):
 
     l2 = "l2"
     min_max = "min-max"
-    none = "none"
 
 
 AgainstOption = Annotated[
@@ -110,12 +109,15 @@ FiguresOption = Annotated[
 ]
 
 _MATCH_HEADINGS = {
-    "r_test": "r",
+    "r_train": "r odd",
+    "r_test": "r even",
     "r_test_shuffled": "r shuffled",
     "above_chance": "above shuffled",
     "ceiling": "ceiling of r",
     "overlap": "overlap",
     "overlap_shuffled": "shuffled",
+    "assigned_r_test": "one to one",
+    "assigned_r_test_shuffled": "one to one, shuffled",
     "layer": "layer of most",
 }
 
@@ -145,7 +147,8 @@ def match(
         typer.Option(
             "--candidates",
             callback=limited("--candidates", COUNT._replace(least=0)),
-            help="Also give each neuron a unit of its own, of so many of its best; in the rows only (assigned_...).",
+            help="Also give each neuron a unit of its own, of so many of its best (one to one; assigned_... in the "
+            "rows), beside the same assignment for shuffled stimuli.",
         ),
     ] = 0,
     stimuli: StimuliOption = None,
@@ -165,9 +168,11 @@ def match(
 ) -> None:
     """Find the best unit of every neuron, in every layer, and tell how well it does by site.
 
-    The unit, and of all layers the best, are chosen on odd repetitions and scored on even ones: Pearson's r over
-    stimuli. Both halves saw the same stimuli, and of many units one fits by chance; so the same search is done for
-    each neuron with its stimuli shuffled, and stands beside. Only what is above it is not chance.
+    The unit, and of all layers the best, are chosen on odd repetitions (r odd) and scored on even ones (r even):
+    Pearson's r over stimuli. So the pair that is called best is best on odd repetitions; on even ones another may look
+    better. Pictures show even repetitions. Both halves saw the same stimuli, and of many units one fits by chance; so
+    the same search is done for each neuron with its stimuli shuffled, and stands beside. Only what is above it is not
+    chance.
 
     Results go into the atlas; what is there already is not computed again.
 
@@ -187,8 +192,11 @@ def match(
     neurons = _neurons(against, select, min_reliability, data, stimuli, quiet)
     work = _Work("matches", neurons.labels(names(by), animals=over is not Over.neurons), atlas, rows, quiet)
     work.sweep([Matching(neurons, plan, candidates) for plan in plans], choices, time_limit)
-    title = f"{neurons.recording.name}: best unit on odd repetitions, r over {neurons.images.n_stimuli} stimuli on even"
-    work.show(over, bootstraps, seed, format, _MATCH_HEADINGS, title)
+    n = neurons.images.n_stimuli
+    title = f"{neurons.recording.name}: units chosen by r odd (over {n} stimuli on odd repetitions), scored by r even"
+    one_to_one = {} if candidates else dict.fromkeys(name for name in _MATCH_HEADINGS if name.startswith("assigned"))
+    headings = {name: text for name, text in _MATCH_HEADINGS.items() if name not in one_to_one}
+    work.show(over, bootstraps, seed, format, headings, title)
     work.finish(figures)
 
 
@@ -217,17 +225,21 @@ def maps(
         ),
     ] = UnitMaps.activation,
     normalisation: Annotated[
-        Normalisation, typer.Option("--normalisation", help="l2: unit length; min-max: 0 to 1; none.")
+        Normalisation,
+        typer.Option(
+            "--normalisation",
+            help="What gives neurons and units one scale. l2: unit length, the published scale; min-max: 0 to 1.",
+        ),
     ] = Normalisation.l2,
     centred: Annotated[
         bool,
         typer.Option(
             "--centred/--plain",
-            help="centred takes each neuron's (channel's) mean response off first. Recommended: rates are not "
-            "negative, so plain maps are all but the mean stimulus, and those of shuffled responses come as near to "
-            "units as the neurons' own, or nearer. plain is how the published method reads.",
+            help="centred takes each neuron's (channel's) mean response off first. plain does not, as the published "
+            "method reads. Rates are not negative, so plain maps are all but the mean stimulus, and those of shuffled "
+            "responses come as near to units as the neurons' own, or nearer.",
         ),
-    ] = False,
+    ] = True,
     by: ByOption = "area",
     select: SelectOption = None,
     min_reliability: MinReliabilityOption = None,
@@ -253,15 +265,18 @@ def maps(
     nearest is taken for each site. The same for responses with shuffled stimuli stands beside: only what is nearer
     than that has to do with what the neuron prefers.
 
+    RMSE of maps of unit length shrinks as one over the side of the map. The table shows it times side / 11, so that
+    sizes can be compared; 11 is the published size. The rows (`--rows`) hold the plain RMSE.
+
     Results go into the atlas; what is there already is not computed again.
 
     Examples:
 
-    `murine maps resnet18@random:0 --input-size 64 --centred`
+    `murine maps resnet18@random:0 --input-size 64`
 
     `murine maps examples/trained_networks.py:mobilenet_v2 --twins 1 --against allen-neuropixels --side 11 --side 14`
 
-    `murine maps resnet50 --against mouse.nc --stimuli scenes.npz --centred --by cell_class --figures figures`
+    `murine maps resnet50 --against mouse.nc --stimuli scenes.npz --by cell_class --figures figures`
     """
     from murine.studies.unit_sweep import MapComparison
 
@@ -273,10 +288,13 @@ def maps(
     made = (tuple(dict.fromkeys(side or [SIDE])), unit_maps.value, normalisation.value, centred)
     work.sweep([MapComparison(neurons, plan, *made) for plan in plans], choices, time_limit)
     how = f"{'centred' if centred else 'plain'}, {normalisation.value}, unit maps by {unit_maps.value}"
-    work.show(over, bootstraps, seed, format, _MAP_HEADINGS, f"{neurons.recording.name}: RMSE of maps ({how})", (4, 4))
+    scale = f" times side / {SIDE}, comparable between sizes" if normalisation is Normalisation.l2 else ""
+    title = f"{neurons.recording.name}: RMSE of maps{scale} ({how})"
+    work.show(over, bootstraps, seed, format, _MAP_HEADINGS, title, (4, 4))
     if not centred and not quiet:
         print(
-            "plain maps are mostly the mean stimulus, those of shuffled responses too; --centred takes it off",
+            "plain maps are mostly the mean stimulus, those of shuffled responses too: a small RMSE says nothing of "
+            "what neurons prefer. --centred (the default) takes the mean off",
             file=sys.stderr,
         )
     work.finish(figures)

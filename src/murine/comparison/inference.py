@@ -95,7 +95,7 @@ def interval(
     return np.where(lost > 0.05, np.nan, low), np.where(lost > 0.05, np.nan, high)
 
 
-def student_factor(n_stimuli: int | Float[np.ndarray, ...], level: float = 0.95) -> np.float64 | Float[np.ndarray, ...]:
+def student_factor(n_stimuli: int | Float[np.ndarray, "..."], level: float = 0.95) -> np.float64 | Float[np.ndarray, "..."]:
     """How much wider an interval is by Student's t than by the normal distribution: variances of few are uncertain."""
     from scipy.special import stdtrit
 
@@ -103,7 +103,7 @@ def student_factor(n_stimuli: int | Float[np.ndarray, ...], level: float = 0.95)
     return np.float64(1) * stdtrit(np.asarray(n_stimuli) - 1.0, quantile) / stdtrit(np.inf, quantile)
 
 
-def effective_stimuli(without_one: Float[np.ndarray, "n_stimuli ..."]) -> Float[np.ndarray, ...]:
+def effective_stimuli(without_one: Float[np.ndarray, "n_stimuli ..."]) -> Float[np.ndarray, "..."]:
     """How many stimuli tell the variance of a score as surely as these do, of which single ones may decide.
 
     The variance of a score is as uncertain as the kurtosis k of its jackknife makes it: that of n normal values, with k

@@ -15,9 +15,12 @@ Jalil & Iqbal 2025; ``specs/papers.md`` 1.2). A unit's map is one of two:
 
 Neither is published; results tell which was taken. Where responses are not negative, as rates are not, every neuron's
 map is mostly the mean stimulus, and so is that of shuffled responses: on the Neuropixels recordings these come nearer
-to units than the neurons do (RMSE 0.004 of maps of unit length). ``centred`` takes each neuron's (and channel's) mean
-response off first; then neurons are nearer than chance, on the published scale (the nearest unit 0.08, all 0.13;
-published medians of areas are 0.10 to 0.13)."""
+to units than the neurons do (RMSE 0.004 of maps of unit length). ``centred``, the default, takes each neuron's (and
+channel's) mean response off first; then neurons are nearer than chance, on the published scale (the nearest unit 0.08,
+all 0.13; published medians of areas are 0.10 to 0.13).
+
+RMSE of maps of unit length is sqrt(2 (1 - cosine)) / p: with p x p cells it shrinks as 1 / p, whatever is compared.
+Tables and pictures therefore show it times p / 11 (`comparable`), the size of the published maps."""
 
 from __future__ import annotations
 
@@ -28,6 +31,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
+from murine.cortex.response_maps import SIDE, resized, response_weighted, stimulus_maps
 from murine.errors import MurineError
 from murine.stimuli import StimulusSet
 
@@ -36,12 +40,13 @@ if TYPE_CHECKING:
 
     from murine.networks.capture import Features
 
-#: Cells along a side: what the published figure shows, twice a MobileNet layer's, and that of small digits.
-SIDE = 11
-
 UNIT_MAPS = ("activation", "weighted")
 
 NORMALISATIONS = ("l2", "min-max", "none")
+
+#: Those that give neurons and units one scale. Without one, a neuron's map is pixels times responses, a unit's is
+#: activations: their difference has no unit.
+COMPARABLE = ("l2", "min-max")
 
 #: Tokens before those of an image's patches: a class, a distillation token, registers.
 PREFIXES = (0, 1, 2, 5)
@@ -53,47 +58,6 @@ DISTORTION = 1.5
 BLOCK = 1024
 
 Maps = Float[np.ndarray, "n_maps n_cells"]
-
-
-def stimulus_maps(stimuli: StimulusSet, side: int = SIDE) -> Float[np.ndarray, "n_stimuli n_cells"]:
-    """F: the images, grey (mean of the colours), 0 black to 1 white, resized to ``side`` x ``side`` and flattened.
-
-    Bilinear, averaging over what a cell covers; the shape changes where images are not square."""
-    import torch
-
-    if side < 2:
-        raise MurineError(f"maps of {side} x {side} cells have no shape; expected a side of at least 2.")
-    images = torch.from_numpy(stimuli.images.copy()).double() / 255
-    grey = images if images.dim() == 3 else images.mean(dim=3)
-    return _resized(grey[:, None], side)
-
-
-def response_weighted(
-    responses: Float[np.ndarray, "n_neuroids n_stimuli"],
-    stimuli: Float[np.ndarray, "n_stimuli n_cells"],
-    *,
-    centred: bool = False,
-) -> Float[np.ndarray, "n_neuroids n_cells"]:
-    """N = T' F: for each neuron the sum of the stimuli, weighted by its responses (means over repetitions).
-
-    Not divided by anything, so in the unit of the responses.
-
-    Parameters
-    ----------
-    responses
-        NaN to any stimulus makes the map NaN. Leave the blank screen out: it has no image.
-    centred
-        Take each neuron's mean response over stimuli off first, which is the same as taking the mean stimulus off.
-    """
-    if responses.shape[-1] != len(stimuli):
-        raise MurineError(
-            f"responses of shape {responses.shape} and maps of {len(stimuli)} stimuli; expected "
-            "(n_neuroids, n_stimuli) with the same stimuli."
-        )
-    weights = responses.astype(np.float64)
-    if centred:
-        weights = weights - weights.mean(axis=1, keepdims=True)
-    return weights @ stimuli
 
 
 def normalised(maps: Maps, how: str = "l2") -> Maps:
@@ -133,6 +97,15 @@ def rmse(a: Float[np.ndarray, "n_a n_cells"], b: Float[np.ndarray, "n_b n_cells"
     squares = [np.einsum("ij,ij->i", x, x) for x in (a, b)]
     total = squares[0][:, None] + squares[1] - 2 * (a @ b.T)
     return np.sqrt(np.maximum(total, 0) / a.shape[1])
+
+
+def comparable(side: int, how: str) -> float:
+    """The factor that makes RMSE of maps of ``side`` x ``side`` cells comparable between sizes.
+
+    For maps of unit length it is ``side`` / `SIDE`, so an RMSE is what maps of `SIDE` x `SIDE` cells with the same
+    cosine have: sqrt(2 (1 - cosine)) / 11. Maps from 0 to 1 need no factor.
+    """
+    return side / SIDE if how == "l2" else 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,9 +174,14 @@ class NearestMaps:
     unit_maps
         ``activation`` or ``weighted``: see the top of this module.
     normalisation
-        As in `normalised`, of neurons and units alike.
+        ``l2`` or ``min-max``, as in `normalised`, of neurons and units alike.
     centred
         As in `response_weighted`.
+
+    Raises
+    ------
+    MurineError
+        Unknown options, or ``none`` as the normalisation: neurons and units would have different scales.
     """
 
     def __init__(
@@ -214,10 +192,16 @@ class NearestMaps:
         sides: Sequence[int] = (SIDE,),
         unit_maps: str = "activation",
         normalisation: str = "l2",
-        centred: bool = False,
+        centred: bool = True,
     ) -> None:
         if unit_maps not in UNIT_MAPS:
             raise MurineError(f"maps of units are {unit_maps!r}; expected one of {', '.join(UNIT_MAPS)}.")
+        if normalisation not in COMPARABLE:
+            why = " Without one, pixels times responses would be compared with activations." * (normalisation == "none")
+            raise MurineError(
+                f"normalisation is {normalisation!r}; expected one of {', '.join(COMPARABLE)}, which give maps of "
+                f"neurons and units one scale.{why}"
+            )
         if not sides:
             raise MurineError("no size of maps was given; expected at least one side, for example 11.")
         self.unit_maps, self.normalisation, self.centred = unit_maps, normalisation, centred
@@ -249,7 +233,7 @@ class NearestMaps:
 
     def _units(self, maps: Tensor, side: int) -> Float[np.ndarray, "n_channels n_cells"]:
         if self.unit_maps == "activation":
-            return _resized(maps.mean(dim=0)[:, None].double(), side)
+            return resized(maps.mean(dim=0)[:, None].double(), side)
         tuning = maps.mean(dim=(2, 3)).double().cpu().numpy().T
         return response_weighted(tuning, self.stimuli[side], centred=self.centred)
 
@@ -276,11 +260,3 @@ def channel_maps(features: Features) -> Tensor | None:
                 return channels[:, :, prefix:].reshape(*channels.shape[:2], side, side)
         return channels[..., None]
     return tensor[:, :, None, None] if len(shape) == 1 else None
-
-
-def _resized(maps: Tensor, side: int) -> Float[np.ndarray, "n_maps n_cells"]:
-    """(n_maps, 1, rows, columns) to flat maps; where cells cover several places they average."""
-    from torch.nn.functional import interpolate
-
-    small = interpolate(maps, (side, side), mode="bilinear", antialias=True, align_corners=False)
-    return small.flatten(1).cpu().numpy()

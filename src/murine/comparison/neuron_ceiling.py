@@ -113,7 +113,7 @@ def mean_ceilings(responses: Responses, groups: Sequence[Int[np.ndarray, " _"]],
     return Ceiling(ceilings, draws, "r")
 
 
-def _log_noise(reliability: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
+def _log_noise(reliability: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """log(1 - reliability), not below that of the highest ceiling that is told apart from 1."""
     with np.errstate(invalid="ignore"):
         return np.asarray(np.log(np.maximum(1 - reliability, 1 - CEILINGS[-1] ** 2)))

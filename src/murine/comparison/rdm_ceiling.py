@@ -145,7 +145,7 @@ def _correlation(first: Pairs, second: Pairs, counts: Counts) -> Float[np.ndarra
     return np.concatenate([[value], draws])
 
 
-def noise_share(half: Float[np.ndarray, ...], whole: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
+def noise_share(half: Float[np.ndarray, "..."], whole: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """How much of the noise of its halves, in signal, the whole has, from the reliabilities of both.
 
     Within `LEAST_SHARE` and `LARGEST_SHARE`; NaN where one of them is not above 0 or not known."""
@@ -155,7 +155,7 @@ def noise_share(half: Float[np.ndarray, ...], whole: Float[np.ndarray, ...]) -> 
     return np.clip(share, LEAST_SHARE, LARGEST_SHARE)
 
 
-def shared_noise(half: Float[np.ndarray, ...], share: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
+def shared_noise(half: Float[np.ndarray, "..."], share: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """The reliability of the whole, from that of its halves and the `noise_share`; Spearman-Brown where that is NaN.
 
     0 where the halves' is not above 0."""

@@ -2,26 +2,40 @@
 
 As in Qazi, Jalil & Iqbal 2025, "Mice to Machines" (``specs/papers.md`` 1.3, settings of 1.6): 10 clusters a class and
 50 neurons a cluster give 500 excitatory and 500 inhibitory neurons.
+
+Which neurons are chosen depends much on the seed: of real recordings, choices of two seeds share a third to two thirds
+of their neurons, of small ones hardly more than two lotteries would (`stability`). So a result that rests on a choice
+should be repeated over several (`repeated`).
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from murine.cortex.natural_scenes import BLANK
 from murine.cortex.recording import Recording
+from murine.cortex.response_maps import SIDE, response_weighted, stimulus_maps
 from murine.errors import MurineError, some
+from murine.stimuli import StimulusSet
 
 log = logging.getLogger(__name__)
 
 #: The groups of neurons that are embedded and chosen from separately, where these are the cell classes.
 CLASSES = ("excitatory", "inhibitory")
+
+#: Seeds whose choices are compared at least, to tell how stable a choice is.
+COMPARED = 3
+
+#: What neurons are described by.
+VECTORS = ("maps", "centred-maps", "responses")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +63,63 @@ class Representatives:
         return Recording(chosen, self.embedded.name)
 
 
+@dataclass(frozen=True)
+class Stability:
+    """How many neurons the choices of several seeds share.
+
+    Attributes
+    ----------
+    n_choices, n_chosen
+        How many choices there are, and of how many neurons each.
+    shared
+        Mean over pairs of choices of the neurons that both have, with the ``least`` and ``most``.
+    by_lottery
+        How many two random choices share on the average, of as many neurons of each group.
+    """
+
+    n_choices: int
+    n_chosen: int
+    shared: float
+    least: int
+    most: int
+    by_lottery: float
+
+    def __str__(self) -> str:
+        return (
+            f"choices with {self.n_choices} seeds share {self.shared:.0f} ({self.least} to {self.most}) of "
+            f"{self.n_chosen} neurons, two lotteries {self.by_lottery:.0f}"
+        )
+
+
+def stability(choices: Sequence[Representatives]) -> Stability:
+    """Measure how many neurons several choices from the same neurons share.
+
+    Raises
+    ------
+    MurineError
+        Fewer than two choices, or choices from different neurons.
+    """
+    if len(choices) < 2:
+        raise MurineError(f"{len(choices)} choices share nothing with each other; expected at least 2.")
+    first = choices[0].embedded
+    ids = first["neuroid_id"].astype(str)
+    for other in choices[1:]:
+        if not np.array_equal(other.embedded["neuroid_id"].astype(str), ids):
+            raise MurineError("the choices are from different neurons; expected the same, in the same order.")
+    chosen = np.array([each.embedded["chosen"] for each in choices], dtype=bool)
+    shared = [int((one & other).sum()) for one, other in itertools.combinations(chosen, 2)]
+    labels = first[choices[0].by].astype(str)
+    groups = [labels == group for group in np.unique(labels)]
+    lottery = sum(float(chosen[0][mine].sum()) ** 2 / int(mine.sum()) for mine in groups)
+    return Stability(len(choices), int(chosen[0].sum()), float(np.mean(shared)), min(shared), max(shared), lottery)
+
+
 def representative(
     recording: Recording,
     *,
+    stimuli: StimulusSet | None = None,
+    vectors: str = "maps",
+    side: int = SIDE,
     by: str = "cell_class",
     groups: Sequence[str] | None = None,
     n_clusters: int = 10,
@@ -64,20 +132,29 @@ def representative(
 ) -> Representatives:
     """Choose the neurons nearest to the centres of clusters in a UMAP embedding, separately in each group.
 
-    A neuron is described by its responses to the stimuli, averaged over repetitions and scaled to unit length
-    (`response_vectors`). Neurons that miss all trials of a stimulus, or respond the same to all stimuli, are left out
-    and logged; so are neurons of no group. Of each group, the vectors are embedded in two dimensions by UMAP
-    (Euclidean), the embedding is divided by k-means, and the members of each cluster that are nearest to its centre are
-    chosen.
+    A neuron is described by its response-weighted map (`murine.cortex.response_maps`), as published, or by its
+    responses to the stimuli, averaged over repetitions; both are scaled to unit length. Neurons that miss all trials of
+    a stimulus, or respond the same to all stimuli, are left out and logged; so are neurons of no group. Of
+    each group, the vectors are embedded in two dimensions by UMAP (Euclidean), the embedding is divided by k-means, and
+    the members of each cluster that are nearest to its centre are chosen.
 
     Neurons and stimuli are sorted by id first, so their order does not change what is chosen. The same seed gives the
     same neurons on the same machine with the same versions of the libraries; UMAP amplifies rounding, so elsewhere
-    others may be chosen. Keep the ids of what was chosen, or write the recording.
+    others may be chosen. Keep the ids of what was chosen, or write the recording. Another seed gives largely
+    other neurons: see `stability` and `repeated`.
 
     Parameters
     ----------
     recording
         Needs the coordinate ``by``.
+    stimuli
+        The images, by id, for maps.
+    vectors
+        ``maps``: the stimuli weighted by the responses (``specs/papers.md`` 1.6); ``centred-maps``: by the responses
+        less their mean, without which maps of rates are mostly the mean stimulus; ``responses``: the responses
+        themselves, which need no images.
+    side
+        Cells along a side of a map.
     by
         The coordinate of the neurons that tells the groups.
     groups
@@ -97,8 +174,83 @@ def representative(
     Raises
     ------
     MurineError
-        If a group is missing, has fewer neurons than asked for, or some cluster of it has.
+        If a group is missing, has fewer neurons than asked for, or some cluster of it has; or maps are asked for
+        without images.
     """
+    choose = _chooser(
+        recording,
+        stimuli=stimuli,
+        vectors=vectors,
+        side=side,
+        by=by,
+        groups=groups,
+        n_clusters=n_clusters,
+        n_per_cluster=n_per_cluster,
+        n_neighbors=n_neighbors,
+        min_dist=min_dist,
+        n_restarts=n_restarts,
+        blank=blank,
+    )
+    return choose(seed)
+
+
+def repeated(recording: Recording, n_choices: int, *, seed: int = 0, **settings: Any) -> list[Representatives]:
+    """Choose several times, with seeds ``seed``, ``seed + 1`` ...; settings are those of `representative`.
+
+    Results that rest on a choice should be computed for each of them and their spread be told. `stability` tells how
+    much the choices share.
+
+    Raises
+    ------
+    MurineError
+        As `representative`, for any of the seeds; or fewer than one choice.
+    """
+    if n_choices < 1:
+        raise MurineError(f"{n_choices} choices were asked for; expected at least 1.")
+    choose = _chooser(recording, **settings)
+    return [choose(seed + i) for i in range(n_choices)]
+
+
+def compared(
+    recording: Recording, n_choices: int = 1, *, seed: int = 0, **settings: Any
+) -> tuple[list[Representatives], list[Recording]]:
+    """As `repeated`, and the chosen neurons of each choice with what `stability` says in the attribute ``selection``.
+
+    At least `COMPARED` seeds are compared; one beyond those asked for that gives no choice is left out and logged.
+    """
+    if n_choices < 1:
+        raise MurineError(f"{n_choices} choices were asked for; expected at least 1.")
+    choose = _chooser(recording, **settings)
+    found = [choose(seed + i) for i in range(n_choices)]
+    others = []
+    for other in range(seed + n_choices, seed + COMPARED):
+        try:
+            others.append(choose(other))
+        except MurineError as error:
+            log.warning("%s: seed %d gives no choice to compare with: %s", recording.name, other, error)
+    everything = [*found, *others]
+    shared = str(stability(everything)) if len(everything) > 1 else "no other seed gives a choice"
+    story = f"mice-to-machines: {shared}; repeat results over several choices"
+    chosen = [each.chosen for each in found]
+    return found, [Recording(each.dataset.assign_attrs(selection=story), each.name) for each in chosen]
+
+
+def _chooser(
+    recording: Recording,
+    *,
+    stimuli: StimulusSet | None = None,
+    vectors: str = "maps",
+    side: int = SIDE,
+    by: str = "cell_class",
+    groups: Sequence[str] | None = None,
+    n_clusters: int = 10,
+    n_per_cluster: int = 50,
+    n_neighbors: int = 15,
+    min_dist: float = 0.1,
+    n_restarts: int = 10,
+    blank: bool = False,
+) -> Callable[[int], Representatives]:
+    """Describe the neurons; what is returned chooses among them, for a seed."""
     if min(n_clusters, n_per_cluster, n_restarts) < 1 or n_neighbors < 2 or not 0 <= min_dist <= 1:
         raise MurineError(
             f"cannot choose {n_per_cluster} neurons from each of {n_clusters} clusters with n_neighbors {n_neighbors}, "
@@ -107,12 +259,9 @@ def representative(
         )
     members = _groups(recording, by, groups)
     needed = max(n_clusters * n_per_cluster, n_neighbors + 1)
-    vectors = response_vectors(recording, blank=blank)
+    described = _described(recording, vectors, stimuli, side, blank)
     ids = recording["neuroid_id"].astype(str)
-    usable = np.isfinite(vectors).all(axis=1)
-    cluster = np.full(recording.n_neuroids, "", dtype=object)
-    points = np.full((recording.n_neuroids, 2), np.nan)
-    chosen = np.zeros(recording.n_neuroids, dtype=bool)
+    usable = np.isfinite(described).all(axis=1)
     for group, rows in members.items():
         bad, good = rows[~usable[rows]], rows[usable[rows]]
         if len(bad):
@@ -128,18 +277,68 @@ def representative(
                 "n_clusters, n_per_cluster or n_neighbors, or other groups."
             )
         members[group] = good[np.argsort(ids[good])]
-    for group, rows in members.items():
-        points[rows] = embed(vectors[rows], n_neighbors=n_neighbors, min_dist=min_dist, seed=seed)
-        label, nearest = nearest_to_centres(
-            points[rows], n_clusters, n_per_cluster, n_restarts=n_restarts, seed=seed, what=f"{group} neurons"
+
+    def choose(seed: int) -> Representatives:
+        cluster = np.full(recording.n_neuroids, "", dtype=object)
+        points = np.full((recording.n_neuroids, 2), np.nan)
+        chosen = np.zeros(recording.n_neuroids, dtype=bool)
+        for group, rows in members.items():
+            points[rows] = embed(described[rows], n_neighbors=n_neighbors, min_dist=min_dist, seed=seed)
+            label, nearest = nearest_to_centres(
+                points[rows], n_clusters, n_per_cluster, n_restarts=n_restarts, seed=seed, what=f"{group} neurons"
+            )
+            cluster[rows] = [f"{group} {k}" for k in label]
+            chosen[rows] = nearest
+            log.info("%s: %d of %d %s neurons chosen", recording.name, nearest.sum(), len(rows), group)
+        coords = {"umap_1": points[:, 0], "umap_2": points[:, 1], "cluster": cluster.astype(str), "chosen": chosen}
+        dataset = recording.dataset.assign_coords({key: ("neuroid", values) for key, values in coords.items()})
+        embedded = dataset.isel(neuroid=np.sort(np.concatenate(list(members.values()))))
+        return Representatives(Recording(embedded, recording.name), by)
+
+    return choose
+
+
+def _described(
+    recording: Recording, vectors: str, stimuli: StimulusSet | None, side: int, blank: bool
+) -> Float[np.ndarray, "n_neuroids n_features"]:
+    """What neurons are embedded by, of unit length; NaN for those that cannot be described."""
+    if vectors not in VECTORS:
+        raise MurineError(f"neurons are described by {vectors!r}; expected one of {', '.join(VECTORS)}.")
+    if vectors == "responses":
+        return response_vectors(recording, blank=blank)
+    if blank:
+        raise MurineError("the blank screen has no image, so no map has it: blank needs vectors=responses.")
+    if stimuli is None:
+        raise MurineError(
+            "maps of neurons need the images that were shown: give stimuli, or vectors=responses to describe neurons "
+            "by their responses alone."
         )
-        cluster[rows] = [f"{group} {k}" for k in label]
-        chosen[rows] = nearest
-        log.info("%s: %d of %d %s neurons chosen", recording.name, nearest.sum(), len(rows), group)
-    coords = {"umap_1": points[:, 0], "umap_2": points[:, 1], "cluster": cluster.astype(str), "chosen": chosen}
-    dataset = recording.dataset.assign_coords({key: ("neuroid", values) for key, values in coords.items()})
-    embedded = dataset.isel(neuroid=np.sort(np.concatenate(list(members.values()))))
-    return Representatives(Recording(embedded, recording.name), by)
+    return map_vectors(recording, stimuli, side=side, centred=vectors == "centred-maps")
+
+
+def map_vectors(
+    recording: Recording, stimuli: StimulusSet, *, side: int = SIDE, centred: bool = False
+) -> Float[np.ndarray, "n_neuroids n_cells"]:
+    """Response-weighted map of each neuron, flattened and scaled to unit length; the blank screen has no part in it.
+
+    Returns
+    -------
+    vectors
+        NaN for a neuron that misses all trials of a stimulus, or responds the same to all of them.
+
+    Raises
+    ------
+    MurineError
+        If a stimulus has no image.
+    """
+    shown = sorted(stimulus for stimulus in recording.stimulus_ids if stimulus != BLANK)
+    images = stimulus_maps(stimuli.select(shown), side)
+    place = {stimulus: i for i, stimulus in enumerate(recording.stimulus_ids)}
+    means = recording.mean()[:, [place[stimulus] for stimulus in shown]].astype(np.float64)
+    maps = response_weighted(means, images, centred=centred)
+    length = np.linalg.norm(maps, axis=1, keepdims=True)
+    varying = (np.ptp(means, axis=1, keepdims=True) > 0) & (length > 0)
+    return np.divide(maps, length, out=np.full(maps.shape, np.nan), where=varying)
 
 
 def response_vectors(recording: Recording, *, blank: bool = False) -> Float[np.ndarray, "n_neuroids n_stimuli"]:

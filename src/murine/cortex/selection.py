@@ -102,12 +102,13 @@ def conwell2021(
 def mice_to_machines(recording: Recording, **settings: Any) -> Recording:
     """Choose 500 excitatory and 500 inhibitory neurons by UMAP and k-means, as in Mice to Machines.
 
-    `murine.cortex.representative.representative` says how, takes the same ``settings``, and also gives the embedding of
-    the neurons that were not chosen.
+    `murine.cortex.representative.representative` says how, takes the same ``settings`` (``stimuli`` are needed), and
+    also gives the embedding of the neurons that were not chosen. The attribute ``selection`` tells how many neurons
+    choices with other seeds share with it (`murine.cortex.representative.compared`).
     """
-    from murine.cortex.representative import representative
+    from murine.cortex.representative import compared
 
-    return representative(recording, **settings).chosen
+    return compared(recording, **settings)[1][0]
 
 
 def _numbers(recording: Recording, coordinate: str, argument: str) -> Float[np.ndarray, " n_neuroids"]:

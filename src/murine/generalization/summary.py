@@ -1,9 +1,13 @@
-"""What a matrix says: means with intervals over seeds and images, and differences to one of the variants."""
+"""What a matrix says: means with intervals over seeds and images, and differences to one of the variants.
+
+A difference supports a conclusion only where there are at least two seeds and where all networks that are compared have
+learned their own source (`source_tests`). Elsewhere it has no p, and ``no_claim`` says why.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +25,9 @@ PLAIN = "plain"
 UNSEEN = "mean of unseen"
 
 _LEVEL = 0.95
+
+#: A network whose p against chance on its own source is not below this has learned nothing that can be told.
+LEARNED = 0.05
 
 
 @dataclass(frozen=True)
@@ -127,10 +134,63 @@ MATRIX = ["source", "network", "pretrained"]
 
 _CELL = [*MATRIX, "variant"]
 
+_SEEDS = ["model_seed", "data_seed"]
+
 
 def of_matrix(table: pd.DataFrame, key: Sequence[Any]) -> pd.DataFrame:
     """Rows of one matrix, by its values of `MATRIX`, of a table that may have those of several."""
     return table[(table[MATRIX] == list(key)).all(axis=1)] if len(table) else table
+
+
+def source_tests(rows: pd.DataFrame) -> pd.DataFrame:
+    """Test of every run against chance, on the test images of its own source.
+
+    Chance is the share of the most frequent class among these images: a network that always names this class reaches
+    it. It is at least one over the number of classes. The test is one-sided and binomial. Where images come in groups,
+    they are not independent; then p is the larger of that one and of a t-test over groups.
+
+    Parameters
+    ----------
+    rows
+        As `murine.generalization.matrix.compute` returns them. Runs that diverged are left out.
+
+    Returns
+    -------
+    tests
+        One row per run: ``source, network, pretrained, variant, model_seed, data_seed, accuracy, chance, p_value`` and
+        ``learned`` (p below `LEARNED`).
+    """
+    found = []
+    for row in rows[~rows.unseen & (rows.state != "diverged")].to_dict("records"):
+        labels, groups = np.asarray(row["labels"]), np.asarray(row["groups"], dtype=np.int64)
+        right = (np.asarray(row["predicted"]) == labels).astype(np.float64)
+        chance = float(np.unique(labels, return_counts=True)[1].max() / len(labels))
+        p = _above_p(right, groups, chance)
+        about = {name: row[name] for name in (*_CELL, *_SEEDS)}
+        found.append({**about, "accuracy": right.mean(), "chance": chance, "p_value": p, "learned": p < LEARNED})
+    return pd.DataFrame(found, columns=[*_CELL, *_SEEDS, "accuracy", "chance", "p_value", "learned"])
+
+
+def _above_p(right: Float[np.ndarray, " n_images"], groups: Int[np.ndarray, " n_images"], chance: float) -> float:
+    """One-sided p of the share right being above chance; 1 where nothing can be told."""
+    from scipy.stats import binom, t
+
+    p = float(binom.sf(right.sum() - 1, len(right), chance))
+    if len(np.unique(groups)) == len(groups):
+        return p
+    mean = mean_of(right[None] - chance, groups)
+    if mean.n_groups < 2 or mean.variance_images == 0:
+        return 1.0
+    return max(p, float(t.sf(mean.value / math.sqrt(mean.variance_images), mean.n_groups - 1)))
+
+
+def over_text(n_seeds: Iterable[int]) -> str:
+    """What intervals of cells of so many seeds are over: "3 seeds and images", "images only (1 seed)"."""
+    known = sorted({int(n) for n in n_seeds} - {0}) or [0]
+    if known == [1]:
+        return "images only (1 seed)"
+    images = "images (of 1 seed: over images only)" if 1 in known else "images"
+    return f"{' or '.join(map(str, known))} seeds and {images}"
 
 
 def cells(rows: pd.DataFrame) -> pd.DataFrame:
@@ -145,12 +205,14 @@ def cells(rows: pd.DataFrame) -> pd.DataFrame:
     -------
     cells
         ``accuracy`` with ``accuracy_low``, ``accuracy_high`` (95 %, see `mean_of`), ``ece``; ``n_seeds`` and how many
-        runs ``diverged``, which count in no mean; one row more for the mean over unseen domains, corruptions not
-        counted. In the order of ``rows``.
+        runs ``diverged``, which count in no mean; ``at_chance``, how many of the others are not above chance on their
+        own source (`source_tests`); ``interval_over``, "seeds and images" or "images". One row more for the mean over
+        unseen domains, corruptions not counted. In the order of ``rows``.
     """
     found = []
+    unlearned = _unlearned(rows)
     for key, mine in rows.groupby(_CELL, sort=False):
-        about = dict(zip(_CELL, key, strict=True))
+        about = {**dict(zip(_CELL, key, strict=True)), "at_chance": len(unlearned.get(tuple(key), ()))}
         means: dict[str, Mean] = {}
         by_seed: dict[str, NDArray[np.float64]] = {}
         for target, there in mine.groupby("target", sort=False):
@@ -183,9 +245,12 @@ def cells(rows: pd.DataFrame) -> pd.DataFrame:
                     **_told(mean, "accuracy", 0.0, 1.0),
                 }
             )
-    columns = ["accuracy", "accuracy_low", "accuracy_high", "ece"]
-    return pd.DataFrame(found).reindex(
-        columns=[*_CELL, "target", "unseen", "corruption", "n_images", "n_seeds", "diverged", *columns]
+    counts_of = ["n_images", "n_seeds", "diverged", "at_chance"]
+    columns = ["accuracy", "accuracy_low", "accuracy_high", "interval_over", "ece"]
+    table = pd.DataFrame(found)
+    over = np.where(table.n_seeds > 1, "seeds and images", np.where(table.n_seeds == 1, "images", ""))
+    return table.assign(interval_over=over).reindex(
+        columns=[*_CELL, "target", "unseen", "corruption", *counts_of, *columns]
     )
 
 
@@ -204,32 +269,41 @@ def differences(rows: pd.DataFrame, reference: str = PLAIN) -> pd.DataFrame:
     differences
         ``difference`` with ``difference_low``, ``difference_high`` (95 %), ``p_value`` (two-sided, Student's t with the
         same error) and ``p_adjusted``, by Holm's method: for single targets over all variants and targets of a source
-        and network, for the mean over unseen domains over all variants. Empty where there is no such variant, or
-        nothing beside it.
+        and network, for the mean over unseen domains over all variants. ``no_claim`` says why nothing can be concluded,
+        '' where something can: one seed says nothing of other seeds, and a run that is not above chance on its own
+        source has learned nothing (`source_tests`). There both p are NaN and count in no adjustment. Empty where there
+        is no such variant, or nothing beside it.
     """
     found = []
+    unlearned = _unlearned(rows)
     for key, mine in rows[rows.state != "diverged"].groupby(MATRIX, sort=False):
         about = dict(zip(MATRIX, key, strict=True))
         tables = {str(variant): table for variant, table in mine.groupby("variant", sort=False)}
         base = tables.pop(reference, None)
         for variant, table in tables.items() if base is not None else ():
+            at_chance = {name: unlearned.get((*key, name), set()) for name in (reference, variant)}
             means: dict[str, Mean] = {}
             by_seed: dict[str, NDArray[np.float64]] = {}
+            reasons: dict[str, str] = {}
             for target, there in table.groupby("target", sort=False):
-                values, groups = _paired(there, base[base.target == target])
+                values, groups, paired = _paired(there, base[base.target == target])
                 if not len(values):
                     continue
                 means[str(target)] = mean = mean_of(values, groups, floor=False)
                 by_seed[str(target)] = values.mean(axis=1)
                 kind = {name: bool(there[name].iloc[0]) for name in ("unseen", "corruption")}
-                found.append({**about, "variant": variant, "target": target, **kind, **_compared(mean)})
+                reasons[str(target)] = _no_claim(paired, at_chance)
+                told = {**kind, **_compared(mean), "no_claim": reasons[str(target)]}
+                found.append({**about, "variant": variant, "target": target, **told})
             of_domains = [n for n in _unseen_domains(table) if n in means]
             if len(of_domains) > 1 and len({len(by_seed[n]) for n in of_domains}) == 1:
                 mean = mean_over([means[n] for n in of_domains], np.array([by_seed[n] for n in of_domains]))
-                kind = {"unseen": True, "corruption": False}
-                found.append({**about, "variant": variant, "target": UNSEEN, **kind, **_compared(mean)})
-    numbers = ["n_seeds", "difference", "difference_low", "difference_high", "p_value"]
+                reason = max((reasons[name] for name in of_domains), key=len)
+                told = {"unseen": True, "corruption": False, **_compared(mean), "no_claim": reason}
+                found.append({**about, "variant": variant, "target": UNSEEN, **told})
+    numbers = ["n_seeds", "difference", "difference_low", "difference_high", "p_value", "no_claim"]
     table = pd.DataFrame(found).reindex(columns=[*_CELL, "target", "unseen", "corruption", *numbers])
+    table.loc[table.no_claim != "", "p_value"] = np.nan
     table["p_adjusted"] = np.nan
     together = table.target == UNSEEN
     for _, mine in table.groupby([*MATRIX, together], sort=False):
@@ -245,6 +319,13 @@ def over_unseen(table: pd.DataFrame) -> pd.DataFrame:
     return table[table.target.isin(_unseen_domains(table))]
 
 
+def at_chance_text(cells: pd.DataFrame) -> str:
+    """Which runs of `cells` are not above chance on their own source: "3 of 3 of plain"; '' if none."""
+    first = cells[cells.at_chance > 0].drop_duplicates("variant")
+    n_runs = cells.groupby("variant").n_seeds.max()
+    return ", ".join(f"{row.at_chance} of {n_runs[row.variant]} of {row.variant}" for row in first.itertuples())
+
+
 def confusion(rows: pd.DataFrame, n_classes: int) -> NDArray[np.int64]:
     """Counts (true class, given class) of all rows together."""
     total = np.zeros((n_classes, n_classes), dtype=np.int64)
@@ -253,20 +334,41 @@ def confusion(rows: pd.DataFrame, n_classes: int) -> NDArray[np.int64]:
     return total
 
 
+def _unlearned(rows: pd.DataFrame) -> dict[tuple[Any, ...], set[tuple[int, int]]]:
+    """By source, network and variant: the pairs of seeds whose runs are not above chance on their own source."""
+    tests = source_tests(rows)
+    found: dict[tuple[Any, ...], set[tuple[int, int]]] = {}
+    for row in tests[~tests.learned.astype(bool)].to_dict("records"):
+        key = tuple(row[name] for name in _CELL)
+        found.setdefault(key, set()).add((row["model_seed"], row["data_seed"]))
+    return found
+
+
+def _no_claim(seeds: set[tuple[int, int]], at_chance: Mapping[str, set[tuple[int, int]]]) -> str:
+    """Why nothing can be concluded from a comparison of these pairs of seeds; '' where something can."""
+    reasons = ["one seed"] if len(seeds) < 2 else []
+    names = [name for name, those in at_chance.items() if those & seeds]
+    if names:
+        reasons.append(f"not above chance on its source: {', '.join(names)}")
+    return "; ".join(reasons)
+
+
 def _right(rows: pd.DataFrame) -> NDArray[np.float64]:
     """(n_seeds, n_images): 1 where the class was told."""
     pairs = zip(rows.predicted, rows.labels, strict=True)
     return np.array([np.asarray(predicted) == np.asarray(labels) for predicted, labels in pairs], dtype=np.float64)
 
 
-def _paired(rows: pd.DataFrame, base: pd.DataFrame) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Differences (n_seeds, n_images) of the seeds that both have, and the images' groups."""
-    seeds = ["model_seed", "data_seed"]
-    both = rows.merge(base[[*seeds, "predicted"]], on=seeds, suffixes=("", "_before")).sort_values(seeds)
+def _paired(
+    rows: pd.DataFrame, base: pd.DataFrame
+) -> tuple[NDArray[np.float64], NDArray[np.int64], set[tuple[int, int]]]:
+    """Differences (n_seeds, n_images) of the seeds that both have, the images' groups, and these pairs of seeds."""
+    both = rows.merge(base[[*_SEEDS, "predicted"]], on=_SEEDS, suffixes=("", "_before")).sort_values(_SEEDS)
     if both.empty:
-        return np.empty((0, 0)), np.empty(0, dtype=np.int64)
+        return np.empty((0, 0)), np.empty(0, dtype=np.int64), set()
     before = _right(both.assign(predicted=both.predicted_before))
-    return _right(both) - before, np.asarray(both.groups.iloc[0], dtype=np.int64)
+    paired = set(zip(both.model_seed, both.data_seed, strict=True))
+    return _right(both) - before, np.asarray(both.groups.iloc[0], dtype=np.int64), paired
 
 
 def _unseen_domains(rows: pd.DataFrame) -> list[str]:

@@ -123,6 +123,9 @@ def board(
         "targets": list(_domains(cells)),
         "table": _table(cells, "accuracy"),
         "differences": _table(differences, "difference"),
+        "over": "new seeds and new images" if n_seeds > 1 else "new images only: one seed says nothing of other seeds",
+        "at_chance": summary.at_chance_text(cells),
+        "no_claim": _no_claim(differences),
         "diverged": ", ".join(f"{row.diverged} of {row.variant}" for row in diverged.itertuples()),
         "figures": {key: json_text(figure) for key, figure in figures.items() if figure is not None},
     }
@@ -134,6 +137,9 @@ def _finding(differences: pd.DataFrame, reference: str) -> str:
     if mean.empty:
         return f"There is nothing to compare with {reference}."
     on = "the mean over unseen domains" if mean.target.iloc[0] == UNSEEN else f"accuracy on {mean.target.iloc[0]}"
+    mean = mean[mean.no_claim == ""]
+    if mean.empty:
+        return f"Nothing can be concluded about {on}: {_no_claim(differences)}."
     sure = mean[mean.p_adjusted < 0.05]
     among = mean if sure.empty else sure
     best = among.loc[among.difference.abs().idxmax()]
@@ -145,11 +151,19 @@ def _finding(differences: pd.DataFrame, reference: str) -> str:
     return f"{best.variant} changes {on} by {size}, {p}.{others}"
 
 
+def _no_claim(differences: pd.DataFrame) -> str:
+    """Why nothing can be concluded from some comparisons; '' where all support a conclusion."""
+    return "; ".join(dict.fromkeys(part for text in differences.no_claim if text for part in text.split("; ")))
+
+
 def _brain_finding(brains: pd.DataFrame) -> str:
     """What cortex and metric, and whether what gains the one gains the other."""
     found, first = association(brains).iloc[0], brains[brains.model_seed == -1].iloc[0]
     reached = f"{100 * first.brain_before:.1f} % of the noise ceiling"
     about = f"Against {first.cortex}, {first.metric}: plain networks reach {reached}."
+    without = brains[(brains.model_seed == -1) & (brains.no_claim != "")]
+    if len(without):
+        about += f" Nothing is concluded from {', '.join(without.variant)}: {_no_claim(without)}."
     if found.n_variants < 3:
         return about
     rho = f"{found.rho:+.2f}".replace("-", "−")
@@ -171,7 +185,8 @@ def _table(cells: pd.DataFrame, value: str) -> list[dict[str, Any]]:
         texts = [
             _text(by_target.loc[name], value) if name in by_target.index else ("–", "") for name in _domains(cells)
         ]
-        found.append({"variant": variant, "cells": texts})
+        mark = " (at chance on its source)" if "at_chance" in mine and mine.at_chance.any() else ""
+        found.append({"variant": f"{variant}{mark}", "cells": texts})
     return found
 
 

@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import Outcome
-from murine.comparison.maps import NearestMaps, nearest
+from murine.comparison.maps import NearestMaps, comparable, nearest
 from murine.comparison.matching import shuffled
+from murine.cortex.response_maps import SIDE
 from murine.networks.capture import Features, capture
 from murine.networks.network import Network
 from murine.report.units import Distributions, MapPair, Pair, distributions_figure, maps_figure, pairs_figure
@@ -63,7 +64,7 @@ def pictures(
             kind = f"{side}-{how}-{runner.unit_maps}-{runner.normalisation}"
             about = f"{title}\nmaps of {side} x {side}, {how}, {runner.normalisation}, unit maps by {runner.unit_maps}"
             yield from _numbered(f"maps-{name}-{kind}", _map_pairs(runner, network, sites, side, about))
-            yield f"rmse-{name}-{kind}", _rmse_distributions(sites, network, about)
+            yield f"rmse-{name}-{kind}", _rmse_distributions(sites, network, about, side, runner.normalisation)
 
 
 def _sites(rows: pd.DataFrame, labels: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -93,7 +94,11 @@ def _pairs(runner: Matching, network: Network, sites: dict[str, pd.DataFrame], t
         chance = best_layers(rows, "_shuffled").reindex(best.index)
         # Of sparse responses, the best unit is often as good by chance: the second choice tells where it is not.
         above = int(np.argmax((best.r_train - chance.r_train_shuffled).fillna(-np.inf)))
-        choices = {"best pair": len(best) - 1, "farthest above shuffled": above, "median neuron": len(best) // 2}
+        choices = {
+            "best on odd repetitions": len(best) - 1,
+            "farthest above shuffled, odd": above,
+            "median neuron, odd": len(best) // 2,
+        }
         best = best.assign(site=site, r_shuffled=chance.r_test_shuffled).reset_index()
         for heading, i in choices.items():
             columns.setdefault(heading, []).append(best.iloc[[i]])
@@ -113,7 +118,8 @@ def _pairs(runner: Matching, network: Network, sites: dict[str, pd.DataFrame], t
         place, activations = found[row.layer][row.best_unit]
         unit = f"{row.layer} [{place}]"
         r = (float(row.r_test), float(row.r_shuffled))
-        return Pair(row.site, row.neuroid_id, unit, even[row.neuroid_id], activations, *r, float(row.overlap))
+        scores = (*r, float(row.overlap), float(row.r_train))
+        return Pair(row.site, row.neuroid_id, unit, even[row.neuroid_id], activations, *scores)
 
     drawn = {heading: [pair(row) for row in pd.concat(rows).itertuples()] for heading, rows in columns.items()}
     for start in range(0, max(len(sites), 1), SITES_PER_PICTURE):
@@ -168,7 +174,7 @@ def _map_pairs(
                 f"{features.name} [{unit}]",
                 neuron.reshape(side, side),
                 units[unit].reshape(side, side),
-                float(best),
+                float(best) * comparable(side, runner.normalisation),
             )
             for i, neuron, unit, best in members
         }
@@ -183,19 +189,22 @@ def _map_pairs(
         yield maps_figure(title, page, headings)
 
 
-def _rmse_distributions(sites: dict[str, pd.DataFrame], network: Network, title: str) -> Figure:
-    drawn = []
+def _rmse_distributions(
+    sites: dict[str, pd.DataFrame], network: Network, title: str, side: int, normalisation: str
+) -> Figure:
+    drawn, factor = [], comparable(side, normalisation)
     for site, rows in sites.items():
         own, chance = rows[rows.layer == nearest_layer(rows)], rows[rows.layer == nearest_layer(rows, "_shuffled")]
         scores = {"nearest unit": "rmse_best", "mean of all units": "rmse_mean"}
         drawn.append(
             Distributions(
                 site,
-                {text: own[column].to_numpy() for text, column in scores.items()},
-                {text: chance[f"{column}_shuffled"].to_numpy() for text, column in scores.items()},
+                {text: factor * own[column].to_numpy() for text, column in scores.items()},
+                {text: factor * chance[f"{column}_shuffled"].to_numpy() for text, column in scores.items()},
             )
         )
-    return distributions_figure(title, drawn, "RMSE of maps", network.role)
+    axis = "RMSE of maps" + (f" x {side} / {SIDE} (comparable between sizes of maps)" if factor != 1 else "")
+    return distributions_figure(title, drawn, axis, network.role)
 
 
 def _responses(neurons: Neurons, values: np.ndarray) -> dict[str, np.ndarray]:

@@ -24,6 +24,9 @@ from murine.report.palette import GROUND_LIGHT, LIGHT
 #: Below, at and above zero.
 DIVERGING = (LIGHT["random"], "#ffffff", LIGHT["trained"])
 
+#: What a picture of pairs says of how they were chosen.
+CHOSEN = "Pairs are chosen on odd repetitions and shown on even ones: a pair beside the best may look better."
+
 _NEURON, _QUIET = GROUND_LIGHT["ink"], GROUND_LIGHT["quiet"]
 _SMALL, _TINY = 7, 5.5  # font sizes
 _LONGEST = 34  # letters of a name
@@ -41,6 +44,8 @@ class Pair:
         (n_stimuli,) mean responses on the even repetitions, and activations, in the same order; any unit.
     r, r_shuffled
         Over stimuli; and of the neuron's best unit with its stimuli shuffled.
+    r_odd
+        On the odd repetitions, which pairs are chosen on.
     overlap
         Of the densities of both, standardised.
     """
@@ -53,6 +58,7 @@ class Pair:
     r: float
     r_shuffled: float
     overlap: float
+    r_odd: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +122,8 @@ def pairs_figure(title: str, columns: Mapping[str, Sequence[Pair]], role: str) -
                 density.set_xlabel("standardised", fontsize=_SMALL - 1)
     key = [Line2D([], [], color=_NEURON, label="neuron, even repetitions"), _dots(LIGHT[role], "its unit")]
     figure.legend(handles=key, loc="outside lower right", ncols=2, fontsize=_SMALL, frameon=False, borderpad=0)
-    figure.suptitle(title, fontsize=_SMALL + 1, x=0.01, ha="left", parse_math=False)
+    told = f"{title}\n{CHOSEN}" if title else CHOSEN
+    figure.suptitle(told, fontsize=_SMALL + 1, x=0.01, ha="left", parse_math=False)
     return figure
 
 
@@ -211,7 +218,7 @@ def _draw_curve(axes: Axes, pair: Pair, colour: str) -> None:
     axes.plot(place, _standardised(pair.responses)[order], color=_NEURON, linewidth=1)
     low, high = axes.get_ylim()
     axes.set_ylim(low, high + 0.4 * (high - low))  # room for the text
-    text = f"r {pair.r:.2f}, shuffled {pair.r_shuffled:.2f}\noverlap {pair.overlap:.2f}"
+    text = f"r even {pair.r:.2f}, shuffled {pair.r_shuffled:.2f}\nr odd {pair.r_odd:.2f}; overlap {pair.overlap:.2f}"
     axes.text(0.03, 0.97, text, transform=axes.transAxes, va="top", fontsize=_SMALL - 1, linespacing=1.3)
     _plain(axes, 5)
 

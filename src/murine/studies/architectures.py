@@ -37,6 +37,9 @@ Matrix = Float[np.ndarray, "n_networks n_networks"]
 #: Relative depths at which the layers of two networks are compared.
 DEPTHS = tuple(np.linspace(0, 1, 12).round(4).tolist())
 
+#: Fewer networks tell little: intervals are wide, and few relations of any size are found.
+ENOUGH = 20
+
 #: Ways to compare representations.
 REPRESENTATIONS = ("cka-debiased", "rsa-pearson")
 
@@ -55,7 +58,8 @@ class Explanation:
         ``score`` (difference of the scores) and ``profile`` (root mean square difference over sites).
     relations
         A row for each two kinds of distance: ``first, second, given`` ('' or what was held constant), ``r, low, high,
-        p, q`` (adjusted for all rows, false discovery rate), ``n_networks, n_permutations``.
+        p, q`` (adjusted for all rows, false discovery rate), ``n_networks, n_permutations``. The interval never
+        excludes 0 where p is above 0.05 (`murine.comparison.association.Association`).
     cortex, metric
         What the scores are of.
     """
@@ -129,9 +133,11 @@ def explain(
     if len(kept) < MIN_THINGS:
         raise MurineError(
             f"there are {len(kept)} {role} networks of different architecture with scores, kernels and a layer "
-            f"sequence ({some(row['network'] for row in kept)}); at least {MIN_THINGS} are needed, and 20 tell "
-            "something. Networks of a file need --file; --role random takes those with random weights."
+            f"sequence ({some(row['network'] for row in kept)}); at least {MIN_THINGS} are needed, and "
+            f"{ENOUGH} tell something. Networks of a file need --file; --role random takes those with random weights."
         )
+    if len(kept) < ENOUGH:
+        log.warning("%d networks tell little: %d or more are needed for a conclusion.", len(kept), ENOUGH)
     letters = [spelled[row["network"]] for row in kept]
     distances = {
         **{name: 1 - similarities[name](letters) for name in similarities},

@@ -61,7 +61,8 @@ def shifts(
         ``brain_before, brain_after``: brain scores (share of the noise ceiling, mean over sites) of the plain network
         and of the variant, and ``brain_difference``; ``accuracy_difference``: of the accuracy on unseen domains, their
         mean where they are several. Differences have ``_low`` and ``_high``, 95 %: of single seeds over images, of
-        means over seeds and images together. Empty without a plain network.
+        means over seeds and images together. ``no_claim`` says why nothing can be concluded from a row, as in
+        `murine.generalization.summary.differences`. Empty without a plain network.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def association(table: pd.DataFrame) -> pd.DataFrame:
     """Whether variants that gain brain score gain accuracy: Spearman's correlation over variants, of means over seeds.
 
     Variants are few and relatives of each other (three sizes of NeuRN): p takes them for independent, so it is the
-    least that can be had.
+    least that can be had. Variants from which nothing can be concluded (``no_claim``) do not count.
 
     Returns
     -------
@@ -88,9 +89,10 @@ def association(table: pd.DataFrame) -> pd.DataFrame:
 
     found = []
     for key, mine in table[table.model_seed == -1].groupby(MATRIX, sort=False):
-        told = len(mine) > 2
-        rho, p = spearmanr(mine.brain_difference, mine.accuracy_difference) if told else (np.nan, np.nan)
-        found.append({**dict(zip(MATRIX, key, strict=True)), "n_variants": len(mine), "rho": rho, "p_value": p})
+        sound = mine[mine.no_claim == ""]
+        told = len(sound) > 2
+        rho, p = spearmanr(sound.brain_difference, sound.accuracy_difference) if told else (np.nan, np.nan)
+        found.append({**dict(zip(MATRIX, key, strict=True)), "n_variants": len(sound), "rho": rho, "p_value": p})
     return pd.DataFrame(found)
 
 
@@ -145,10 +147,11 @@ def _interval(effect: pd.Series, by_seed: Sequence[float]) -> tuple[float, float
     return Mean(effect.difference, of_seeds, of_images**2, len(by_seed), int(effect.n_stimuli)).interval()
 
 
-def _unseen(rows: pd.DataFrame) -> dict[str, float]:
+def _unseen(rows: pd.DataFrame) -> dict[str, Any]:
     """Change of the accuracy on unseen domains, of one variant."""
     found = summary.over_unseen(summary.differences(rows)).iloc[0]
-    return _told("accuracy_difference", found.difference, (found.difference_low, found.difference_high))
+    told = _told("accuracy_difference", found.difference, (found.difference_low, found.difference_high))
+    return {**told, "no_claim": str(found.no_claim)}
 
 
 def _told(name: str, value: float, interval: tuple[float, float]) -> dict[str, float]:

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 
 from murine.comparison.inference import interval
-from murine.comparison.maps import SIDE, Nearest, NearestMaps
+from murine.comparison.maps import Nearest, NearestMaps, comparable
 from murine.comparison.matching import Search, activations_of, assign, shuffled
 from murine.comparison.prediction import correlations
 from murine.comparison.scoring import matched
@@ -22,6 +22,7 @@ from murine.comparison.two_way import OVER, neuron_counts
 from murine.cortex.natural_scenes import BLANK
 from murine.cortex.recording import Recording
 from murine.cortex.reliability import split_half
+from murine.cortex.response_maps import SIDE
 from murine.errors import MurineError, some
 from murine.networks.capture import Features, Reducer, capture
 from murine.networks.memory import freed_memory_kept
@@ -68,7 +69,8 @@ def match_layers(
         How often the search is repeated with the stimuli of each neuron relabelled: how well the best of as many units
         does by chance. Each costs as much as the search itself.
     n_candidates
-        If above 0, also give each neuron a unit of its own, of so many of its best (`assign`).
+        If above 0, also give each neuron a unit of its own, of so many of its best (`assign`); and do the same for the
+        neurons of each shuffle.
     overlap
         Whether to compute the overlap of the densities of activations and responses.
     seed
@@ -86,7 +88,9 @@ def match_layers(
         * ``r_train_shuffled, r_test_shuffled``: the same with shuffled stimuli, each with its own best unit; means over
           shuffles. The halves share the stimuli, so ``r_test_shuffled`` is above 0: what is above it is not chance.
         * ``ceiling``: of ``r_test``, the r of a unit without noise; NaN where reliability is not above 0
-        * ``overlap, overlap_shuffled``; ``assigned_unit, assigned_r_train, assigned_r_test, assigned_gap`` if asked for
+        * ``overlap, overlap_shuffled``; ``assigned_unit, assigned_r_train, assigned_r_test, assigned_gap`` if asked
+          for, with ``assigned_r_train_shuffled, assigned_r_test_shuffled``: means over shuffles of the same assignment
+          of units to neurons whose stimuli are shuffled
         * ``flag``: '' or why there is no unit
 
     Raises
@@ -97,7 +101,8 @@ def match_layers(
     images, seen = aligned(stimuli, recording)
     train, test = seen.odd_even()
     own = Search(train, test, n_candidates=n_candidates, overlap=overlap)
-    chance = Search(*shuffled(train, test, n_shuffles, seed), overlap=overlap)
+    relabelled = shuffled(train, test, n_shuffles, seed)
+    chance = Search(*relabelled, n_candidates=n_candidates, overlap=overlap)
 
     def matches(features: Features) -> dict[str, Any]:
         found, by_chance = own(features), chance(features)
@@ -116,6 +121,14 @@ def match_layers(
             given = assign(found.candidates, found.candidate_r, found.n_units)
             columns |= {"assigned_unit": given.unit, "assigned_r_train": given.r, "assigned_gap": given.gap}
             columns["assigned_r_test"] = correlations(activations_of(features, given.unit), test)
+            # Each shuffled population has units of its own, as the neurons have.
+            parts = np.arange(n_shuffles * len(test)).reshape(n_shuffles, len(test))
+            drawn = [assign(by_chance.candidates[i], by_chance.candidate_r[i], by_chance.n_units) for i in parts]
+            units = np.concatenate([np.empty(0, dtype=int), *(each.unit for each in drawn)])
+            r_train = np.concatenate([np.empty(0), *(each.r for each in drawn)])
+            columns["assigned_r_train_shuffled"] = _over_shuffles(r_train, n_shuffles)
+            r_test = correlations(activations_of(features, units), relabelled[1])
+            columns["assigned_r_test_shuffled"] = _over_shuffles(r_test, n_shuffles)
         return {**columns, "flag": found.flags}
 
     reliability = split_half(seen.responses)
@@ -133,7 +146,7 @@ def map_layers(
     sides: Sequence[int] = (SIDE,),
     unit_maps: str = "activation",
     normalisation: str = "l2",
-    centred: bool = False,
+    centred: bool = True,
     layers: str = "all",
     batch_size: int | None = None,
     n_shuffles: int = 1,
@@ -165,7 +178,8 @@ def map_layers(
         * ``side, unit_maps, normalisation, centred, n_units`` (channels that have a map)
         * ``neuroid_id, area, cortical_layer, cell_class, cre_line, donor``
         * ``best_unit``: number of the nearest channel, -1 without one
-        * ``rmse_best, rmse_mean``: to that channel, and the mean over channels; scale distance
+        * ``rmse_best, rmse_mean``: to that channel, and the mean over channels; scale distance. Of ``l2`` maps it
+          shrinks as 1 / side (`murine.comparison.maps.comparable`)
         * ``rmse_best_shuffled, rmse_mean_shuffled``: the same with the stimuli of the responses shuffled; means over
           shuffles
         * ``p_value``: (1 + number of shuffles that come at least as near) / (1 + n_shuffles); NaN without shuffles
@@ -241,9 +255,12 @@ def by_site(
     table
         One row per network x site (x size of maps): ``n_neuroids``, those with a score, and ``n_animals``; for
         correlations ``r_test, r_test_shuffled, above_chance`` (their difference), each with ``_low`` and ``_high``,
-        ``ceiling`` (mean), ``layer`` (the one that most neurons choose) and, where known, ``overlap,
-        overlap_shuffled``; for maps ``rmse_best, rmse_best_shuffled, below_chance``, ``rmse_mean, rmse_mean_shuffled,
-        median, layer`` and ``layer_shuffled``. Intervals over animals are NaN where all neurons are of one.
+        ``ceiling`` (mean), ``r_train``, ``layer`` (the one that most neurons choose) and, where known, ``overlap,
+        overlap_shuffled`` and ``assigned_r_test, assigned_r_test_shuffled`` (each in the layer where the neuron's
+        assigned unit is best on odd repetitions); for maps ``rmse_best, rmse_best_shuffled, below_chance``,
+        ``rmse_mean, rmse_mean_shuffled, median, layer`` and ``layer_shuffled``; all RMSE times
+        `murine.comparison.maps.comparable`, so that sizes of maps can be compared. Intervals over animals are NaN where
+        all neurons are of one.
 
     Raises
     ------
@@ -303,19 +320,25 @@ def _best_matches(site: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
     }
     if "overlap" in site:
         told |= {"overlap": best.overlap.mean(), "overlap_shuffled": chance.overlap_shuffled.mean()}
+    if "assigned_r_test" in site and site.assigned_r_test.notna().any():
+        for of in ("", "_shuffled"):
+            name = f"assigned_r_test{of}"
+            told[name] = best_layers(site, of, "assigned_r")[name].mean()
     return neurons, told
 
 
-def best_layers(rows: pd.DataFrame, of: str = "") -> pd.DataFrame:
+def best_layers(rows: pd.DataFrame, of: str = "", score: str = "r") -> pd.DataFrame:
     """Of the rows of one network, those of the layer in which each neuron's training r is best, by ``neuroid_id``.
 
     Parameters
     ----------
     of
         ``_shuffled`` for the layers that neurons with shuffled stimuli choose.
+    score
+        ``r``: of the best unit; ``assigned_r``: of the unit that is the neuron's own.
     """
-    found = rows[rows[f"r_test{of}"].notna()]
-    return found.loc[found.groupby("neuroid_id")[f"r_train{of}"].idxmax()].set_index("neuroid_id")
+    found = rows[rows[f"{score}_test{of}"].notna() & rows[f"{score}_train{of}"].notna()]
+    return found.loc[found.groupby("neuroid_id")[f"{score}_train{of}"].idxmax()].set_index("neuroid_id")
 
 
 def _best_maps(site: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -323,6 +346,9 @@ def _best_maps(site: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
     found = site[site.rmse_best.notna()]
     if found.empty:
         return pd.DataFrame(), {}
+    found = found.assign(
+        **(found.filter(like="rmse_") * comparable(int(found.side.iloc[0]), str(found.normalisation.iloc[0])))
+    )
     layer, layer_shuffled = nearest_layer(found), nearest_layer(found, "_shuffled")
     best = found[found.layer == layer].set_index("neuroid_id")
     chance = found[found.layer == layer_shuffled].set_index("neuroid_id")

@@ -16,8 +16,8 @@ from murine.atlas.store import Atlas, provenance
 from murine.atlas.sweep import Outcome, asked_of
 from murine.atlas.tables import UNITS_TABLES
 from murine.atlas.task import CortexSettings, MapTask, MatchTask
-from murine.comparison.maps import SIDE
 from murine.cortex.recording import Recording
+from murine.cortex.response_maps import SIDE
 from murine.errors import MurineError
 from murine.networks import zoo
 from murine.networks.network import Network
@@ -225,7 +225,7 @@ class MapComparison:
     sides: tuple[int, ...] = (SIDE,)
     unit_maps: str = "activation"
     normalisation: str = "l2"
-    centred: bool = False
+    centred: bool = True
 
     def asked(self, choice: zoo.Choice) -> dict[str, str]:
         """As `murine.atlas.sweep.Runner.asked`."""
