@@ -95,7 +95,9 @@ def interval(
     return np.where(lost > 0.05, np.nan, low), np.where(lost > 0.05, np.nan, high)
 
 
-def student_factor(n_stimuli: int | Float[np.ndarray, "..."], level: float = 0.95) -> np.float64 | Float[np.ndarray, "..."]:
+def student_factor(
+    n_stimuli: int | Float[np.ndarray, "..."], level: float = 0.95
+) -> np.float64 | Float[np.ndarray, "..."]:
     """How much wider an interval is by Student's t than by the normal distribution: variances of few are uncertain."""
     from scipy.special import stdtrit
 
