@@ -248,7 +248,10 @@ def test_filters_sorting_and_limit(murine, atlas):
     assert up == sorted(up)
     assert down == sorted(up, reverse=True)[:5]
     assert json.loads(murine(*base, "--network", "nothing").out) == []
-    assert murine("results", "--atlas", atlas, "--network", "nothing").out == "no results\n"
+    ran = murine("results", "--atlas", atlas, "--network", "gobar")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("murine: no result has network 'gobar'")
+    assert "gabor" in ran.err
     for option, value in (("--cortex", "simulated cortex 0"), ("--metric", "rsa-pearson")):
         assert len(json.loads(murine(*base, option, value).out)) == len(everything)
         assert murine("results", "--atlas", atlas, option, value).code == 0

@@ -13,6 +13,7 @@ from murine.atlas.store import Atlas, provenance
 from murine.atlas.sweep import GROUPS, Outcome, Plan, UnusableDataError, own_work
 from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
 from murine.comparison.metrics import metrics
+from murine.comparison.rdm import dissimilarities
 from murine.comparison.scoring import Yardstick, matched, score_layers
 from murine.comparison.subjects import draw_subjects
 from murine.comparison.targets import Targets, targets_of
@@ -86,6 +87,9 @@ class Bench:
         self.plan = replace(self.plan, device=zoo.available_device(self.plan.device))
         self._data = requests.data_fingerprint(self.plan)
         _ = self.digest, self.stimuli
+        dissimilarities[self.plan.cortex.dissimilarity]
+        if isinstance(self._cortex[1], Recording):
+            self._cortex[1].sites(*self.plan.cortex.by, min_neuroids=1)  # refuses labels that the neurons do not have
         if isinstance(self._cortex[1], NeuralRDMs) and any(t.neurons == "zscore" for t in self.plan.treatments):
             self.targets("zscore")  # refuses it
 

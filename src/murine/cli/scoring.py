@@ -50,7 +50,7 @@ from murine.cli.common import (
 )
 from murine.cli.tables import Format, show
 from murine.cli.units import Over
-from murine.errors import MurineError
+from murine.errors import MurineError, nearest, some
 from murine.limits import COUNT
 
 if TYPE_CHECKING:
@@ -455,5 +455,10 @@ def _filtered(table: pd.DataFrame, patterns: dict[str, str | None]) -> pd.DataFr
             continue
         if column not in table:
             raise MurineError(f"this view has no column {column!r}; `--view sites` or `--view layers` has.")
-        table = table[[fnmatch.fnmatch(str(value), pattern) for value in table[column]]]
+        matching = table[[fnmatch.fnmatch(str(value), pattern) for value in table[column]]]
+        if matching.empty and len(table):
+            known = sorted({str(value) for value in table[column]})
+            near = nearest(pattern, known) or "."
+            raise MurineError(f"no result has {column} {pattern!r}{near} There are: {some(known)}.")
+        table = matching
     return table
