@@ -151,7 +151,7 @@ def main(target: str, *suites: str) -> None:
     sources.torchvision_names()
     with threadpool_limits(1):
         bench = Bench(Plan(CortexSettings(cortex="simulated"), settings=Settings(100, 100, 0)))
-        yardstick = bench.yardstick("rsa-pearson")
+        yardstick = bench.yardstick("rsa-pearson", "none")
         with freed_memory_kept():
             machine = costs.calibrate(bench.stimuli.n_stimuli, time.process_time)
         for network, names in members.items():

@@ -72,6 +72,7 @@ SCORE_CHANGES = [
     {"n_bootstraps": 99},
     {"n_permutations": 99},
     {"seed": 1},
+    {"layer_choice": "naive"},
     {"over": "animals"},
     {"over": "both"},
     {"over": "both", "n_subject_draws": 100},

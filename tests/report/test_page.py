@@ -537,7 +537,7 @@ def test_results_that_cannot_be_ranked_together_have_boards_of_their_own(tmp_pat
     fill(atlas, recording(("VISp", "VISam")), NETWORKS[:2])
     names = [board.name for board in read_boards(atlas)]
     assert len(set(names)) == 2
-    assert all(name.startswith("allen-neuropixels · rsa-pearson · cortex_digest ") for name in names)
+    assert all(name.startswith("allen-neuropixels · rsa-pearson · data ") for name in names)
     assert len(report(atlas, tmp_path).data) == 2
 
 

@@ -96,7 +96,7 @@ def interval(
 
 
 def student_factor(
-    n_stimuli: int | Float[np.ndarray, "..."], level: float = 0.95
+    n_stimuli: int | Int[np.ndarray, "..."] | Float[np.ndarray, "..."], level: float = 0.95
 ) -> np.float64 | Float[np.ndarray, "..."]:
     """How much wider an interval is by Student's t than by the normal distribution: variances of few are uncertain."""
     from scipy.special import stdtrit

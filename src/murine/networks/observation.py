@@ -216,8 +216,13 @@ def _wrapped(seen: Observation) -> list[tuple[Any, str, Callable[[Any], Any]]]:
 
     def of_variable(function: Callable[[Any, str], str]) -> Callable[[Any, str], str]:
         def wrapped(self: Any, name: str) -> str:
-            seen.environment[name] = None
-            value = seen.environment[name] = function(self, name)  # raises where there is none
+            text = os.fsdecode(name)  # os.environb reads the same variables
+            try:
+                value = function(self, name)
+            except KeyError:
+                seen.environment[text] = None
+                raise
+            seen.environment[text] = os.fsdecode(value)
             return value
 
         return wrapped
