@@ -29,6 +29,10 @@ LEAST_AGREEMENT, MOST_AGREEMENT = 0.05, 0.999
 #: which Spearman-Brown takes it to be, where noise changes the truth that the whole stands for, too.
 LEAST_SHARE, LARGEST_SHARE = 0.2, 0.75
 
+#: How much wider draws of a cosine's reliability are than pairs of resampled stimuli say: its SD over experiments was
+#: 1.1 to 1.3 times theirs (benchmarks/intervals.py, Poisson neurons, seeds 0 to 59).
+COSINE_SPREAD = 1.25
+
 Pairs = Float[np.ndarray, "n_splits n_pairs"] | Float32[np.ndarray, "n_splits n_pairs"]
 PerStimulus = Float[np.ndarray, " n_stimuli"]
 
@@ -172,7 +176,7 @@ def cosine_reliability(
 
     Kernels centred without bias have no noise in expectation: their halves have the product of the truth with itself.
     The cosine of halves follows from it, and the noise that the whole has in that of the halves from squared lengths.
-    NaN where a half is not defined."""
+    NaN where a half is not defined. Draws are spread by `COSINE_SPREAD`."""
     scale = np.sqrt((whole**2).mean())
     one, other = (half.astype(np.float64) / (scale if scale > 0 else 1) for half in (first, second))
     columns = np.concatenate(
@@ -189,7 +193,8 @@ def cosine_reliability(
         share = (moments[:, -1] - signal) / (lengths.mean(axis=1) - signal)
     share = np.where(signal > 0, np.clip(share, LEAST_SHARE, LARGEST_SHARE), np.nan)
     found = shared_noise(half, share)
-    return float(found[0]), found[1:]
+    value, draws = float(found[0]), found[1:]
+    return value, draws.mean() + COSINE_SPREAD * (draws - draws.mean())
 
 
 def harmonic_mean(numbers: Int[np.ndarray, "n_neuroids n_stimuli"]) -> PerStimulus:
