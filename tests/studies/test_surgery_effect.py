@@ -14,8 +14,10 @@ from murine.atlas.sweep import Outcome, Plan, sweep
 from murine.atlas.task import CortexSettings
 from murine.comparison.inference import interval, pair_corrected
 from murine.comparison.scoring import Settings
+from murine.comparison.treatments import CHOICES
 from murine.errors import MurineError
 from murine.networks.zoo import Choice
+from murine.report.surgery import effects_figure
 from murine.studies.surgery_effect import ALL_SITES, Pair, effects, in_order, operations, pairs
 
 NETWORKS = """
@@ -42,8 +44,8 @@ NOTHING = "lrn(size=5,alpha=0.0)"  # x / k^beta with k = 1: what comes goes
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory):
-    """An atlas of networks with NeuRN and other layers put in, against neurons that see NeuRN of the image."""
+def asked(tmp_path_factory):
+    """Networks with NeuRN and other layers put in, against neurons that see NeuRN of the image."""
     folder = tmp_path_factory.mktemp("surgery")
     (folder / "nets.py").write_text(NETWORKS)
     labels = {"area": np.repeat(["VISp", "VISl"], 30), "cell_class": np.tile(["excitatory", "inhibitory"], 30)}
@@ -57,7 +59,12 @@ def swept(tmp_path_factory):
         stimuli=seen,
     )
     choices = [Choice.parse(f"{folder / 'nets.py'}:{name}@random:0") for name in ("pool", "conv")]
-    found = operations(choices, ["neurn", NOTHING, "instance-norm"], ["image"])
+    return folder, plan, operations(choices, ["neurn", NOTHING, "instance-norm"], ["image"])
+
+
+@pytest.fixture(scope="module")
+def swept(asked):
+    folder, plan, found = asked
     atlas = Atlas(folder / "atlas")
     outcomes = sweep(in_order(found), plan, atlas)
     assert {outcome.state for outcome in outcomes} == {"computed"}, outcomes
@@ -178,6 +185,23 @@ def test_sites_with_a_low_ceiling_have_rows_but_no_part_in_the_mean(swept):
     assert (mean.n_sites == 3).all()
     assert (strict.metric == "ridge").sum() == (table.metric == "ridge").sum()
     assert effects(atlas, pairs(found, outcomes), min_ceiling=2.0).site.ne(ALL_SITES).all()
+
+
+def test_means_are_of_one_treatment(asked, tmp_path):
+    """With several treatments in one pass, nothing is averaged over them, and the picture has panels of each."""
+    _, plan, found = asked
+    found = [operation for operation in found if operation.variant.startswith("neurn")]
+    plan = replace(plan, metrics=("rsa-pearson",), treatments=CHOICES["both"])
+    atlas = Atlas(tmp_path / "atlas")
+    table = effects(atlas, pairs(found, sweep(in_order(found), plan, atlas)))
+    means = table[(table.n_networks > 1) & (table.site == ALL_SITES)]
+    assert list(means.network) == ["mean of 2", "mean of 2"]
+    for treatment, mean in means.set_index("treatment").iterrows():
+        alone = table[(table.n_networks == 1) & (table.site == ALL_SITES) & (table.treatment == treatment)]
+        assert len(alone) == 2
+        assert mean.difference == pytest.approx(alone.difference.mean())
+    titles = [axes.get_title(loc="left") for axes in effects_figure(table).axes]
+    assert [title.partition(", ")[2] for title in titles] == ["both as they are", "both z-scored"]
 
 
 def test_scores_that_do_not_belong_together_are_refused(swept):

@@ -20,9 +20,9 @@ _IN_A_ROW = 6
 def effects_figure(table: pd.DataFrame) -> Figure:
     """Draw scores after surgery against those before; what lies above the diagonal got more like cortex.
 
-    A panel for each variant and metric, at most six in a row. Small dots are sites of networks, large marks networks
-    in the mean over sites, with their 95 % intervals before and after (that of the difference, which is shorter, is in
-    the table).
+    A panel for each variant, metric and treatment, at most six in a row. Small dots are sites of networks, large marks
+    networks in the mean over sites, with their 95 % intervals before and after (that of the difference, which is
+    shorter, is in the table).
 
     Parameters
     ----------
@@ -30,24 +30,25 @@ def effects_figure(table: pd.DataFrame) -> Figure:
         As of `murine.studies.surgery_effect.effects`, of one cortex and input size.
     """
     own = table[table.n_networks == 1]
-    variants, metrics = list(dict.fromkeys(own.variant)), list(dict.fromkeys(own.metric))
+    variants = list(dict.fromkeys(own.variant))
+    kinds = list(dict.fromkeys(zip(own.metric, own.treatment, strict=True)))
+    several = own.treatment.nunique() > 1
     n_columns = min(len(variants), _IN_A_ROW)
     rows = [
-        (metric, variants[start : start + n_columns])
-        for metric in metrics
-        for start in range(0, len(variants), n_columns)
+        (kind, variants[start : start + n_columns]) for kind in kinds for start in range(0, len(variants), n_columns)
     ]
     size = (_SIDE * n_columns + 0.5, (_SIDE + 0.25) * len(rows) + 0.3)
     figure = Figure(figsize=(max(size[0], 3.2), size[1]), layout="constrained")
     grid = figure.subplots(len(rows), n_columns, squeeze=False)
-    for i, (metric, members) in enumerate(rows):
-        mine = own[own.metric == metric]
+    for i, ((metric, treatment), members) in enumerate(rows):
+        mine = own[(own.metric == metric) & (own.treatment == treatment)]
+        told = f"{metric}, {treatment}" if several else metric
         for j, axes in enumerate(grid[i]):
             if j >= len(members):
                 axes.set_axis_off()
                 continue
             _scatter(axes, mine[mine.variant == members[j]], _limits(mine), mine.ceiling.notna().any())
-            axes.set_title(f"{members[j]}\n{metric}", fontsize=_SMALL, loc="left", parse_math=False)
+            axes.set_title(f"{members[j]}\n{told}", fontsize=_SMALL, loc="left", parse_math=False)
             if j:
                 axes.set_ylabel("")
                 axes.tick_params(labelleft=False)

@@ -22,6 +22,7 @@ from murine.comparison.geometry import kernel_metrics
 from murine.comparison.multiplicity import adjusted_p
 from murine.comparison.rdm import kernel_rdm, upper
 from murine.comparison.rsa import comparisons
+from murine.comparison.treatments import RAW
 from murine.errors import MurineError, some
 from murine.networks.catalogue import entry
 from murine.networks.kernel import LayerKernel
@@ -263,6 +264,11 @@ def _board(
         if len(known) > 1:
             option = "--" + column.replace("_", "-")
             raise MurineError(f"the atlas has scores of several: {', '.join(known)}. Choose one with {option}.")
+    if len(ways := _ways(board)) > 1:
+        # Scores of different treatments or settings are not on one scale: each network must have the same.
+        board = board[(board.treatment == ways[0][0]) & (board.setting == ways[0][1])]
+        texts = [", ".join(filter(None, way)) for way in ways]
+        log.warning("the atlas has scores computed in several ways; %s counts, not %s.", texts[0], some(texts[1:]))
     plain = [Choice.parse(name).name for name in board.network]
     architecture = [name if ".py:" in name else name.partition(".")[0] for name in plain]
     board = board.assign(architecture=architecture).sort_values(["architecture", "network", "weights"], kind="stable")
@@ -270,6 +276,12 @@ def _board(
     if one_per_family:
         board = _first_of(board, [_family(name) for name in board.architecture], "family")
     return board
+
+
+def _ways(board: pd.DataFrame) -> list[tuple[str, str]]:
+    """Treatments and settings of the scores; both sides as they are come first."""
+    found = set(zip(board.treatment, board.setting, strict=True))
+    return sorted(found, key=lambda way: (way[0] != RAW.words, way))
 
 
 def _first_of(board: pd.DataFrame, kinds: Sequence[str], what: str) -> pd.DataFrame:

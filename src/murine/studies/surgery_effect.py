@@ -109,7 +109,8 @@ def effects(atlas: Atlas, pairs: Sequence[Pair], *, min_ceiling: float = MIN_CEI
     -------
     table
         For every pair a row per site and one for their mean (``site`` is `ALL_SITES`), and the same for the mean over
-        all networks of one role, where there are several (``network`` is ``mean of N``); by metric and variant.
+        all networks of one role and treatment, where there are several (``network`` is ``mean of N``); by metric and
+        variant.
         Columns: ``cortex, metric, input_size, treatment, variant, role, network, weights, site, area, cortical_layer,
         n_networks, n_sites``; ``before, after, difference`` each with ``_low`` and ``_high``, 95 % over new images, and
         new neurons or animals where ``over`` says so (networks are taken as they are); ``higher, lower``: networks
@@ -227,7 +228,7 @@ def _means_over_networks(entries: Sequence[_Entry]) -> list[_Entry]:
     """Of the networks of one role that have a score at a site, where they are several."""
     found: dict[tuple[Any, ...], list[_Entry]] = {}
     for entry in entries:
-        key = ("cortex", "metric", "input_size", "variant", "role", "site", "selection")
+        key = ("cortex", "metric", "input_size", "treatment", "variant", "role", "site", "selection")
         found.setdefault(tuple(entry.about[name] for name in key), []).append(entry)
     means = []
     for members in found.values():
