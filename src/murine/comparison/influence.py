@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 
 from murine.comparison.inference import Counts, student_factor
-from murine.comparison.prediction import deviations, memberships
+from murine.comparison.prediction import memberships, standardised
 
 Operators = Float[np.ndarray, "n_layers n_stimuli n_stimuli"]
 Responses = Float[np.ndarray, "n_neuroids n_stimuli"]
@@ -59,14 +59,14 @@ def resampled_scores(
     used = np.flatnonzero(members.any(axis=0))
     members = members[:, used]
     share = members / members.sum(axis=1, keepdims=True)
-    standardised = _standardised(responses[used])
-    squares = standardised**2
+    own = standardised(responses[used])
+    squares = own**2
     weights = _weights(counts)
     draws = np.empty((len(counts), len(operators), len(groups)), np.float32)
     for k, operator in enumerate(operators):
-        predictions, r = _predicted(operator, standardised)
+        predictions, r = _predicted(operator, own)
         half = share * (r / 2)
-        influence = share @ (predictions * standardised)
+        influence = share @ (predictions * own)
         influence -= half @ squares
         influence -= half @ predictions**2
         draws[:, k] = share @ r + weights @ influence.T
@@ -77,29 +77,23 @@ def resampled_neurons(
     operators: Operators, responses: Responses, counts: Counts
 ) -> Float32[np.ndarray, "n_draws n_layers n_neuroids"]:
     """`resampled_scores` of a site before its mean is taken: that is the mean over neurons of these draws."""
-    standardised = _standardised(responses)
+    own = standardised(responses)
     weights = _weights(counts)
     draws = np.empty((len(counts), len(operators), len(responses)), np.float32)
     for k, operator in enumerate(operators):
-        predictions, r = _predicted(operator, standardised)
-        influence = standardised * predictions - r[:, None] * (standardised**2 + predictions**2) / 2
+        predictions, r = _predicted(operator, own)
+        influence = own * predictions - r[:, None] * (own**2 + predictions**2) / 2
         draws[:, k] = r + weights @ influence.T
     return draws
 
 
-def _standardised(values: np.ndarray) -> Float32[np.ndarray, "n_neuroids n_stimuli"]:
-    standardised, sd = deviations(values)
-    standardised /= sd[:, None]
-    return standardised
-
-
 def _predicted(
-    operator: np.ndarray, standardised: Float32[np.ndarray, "n_neuroids n_stimuli"]
+    operator: np.ndarray, responses: Float32[np.ndarray, "n_neuroids n_stimuli"]
 ) -> tuple[Float32[np.ndarray, "n_neuroids n_stimuli"], Float32[np.ndarray, " n_neuroids"]]:
-    """Predictions, standardised, and how they correlate with responses."""
+    """Predictions of standardised responses, standardised, and how they correlate with these."""
     own = (operator - operator.mean(axis=0)).astype(np.float32)
-    predictions = _standardised(standardised @ own.T)
-    return predictions, np.einsum("ij,ij->i", predictions, standardised) / np.float32(standardised.shape[1])
+    predictions = standardised(responses @ own.T)
+    return predictions, np.einsum("ij,ij->i", predictions, responses) / np.float32(responses.shape[1])
 
 
 def _weights(counts: Counts) -> Float32[np.ndarray, "n_draws n_stimuli"]:

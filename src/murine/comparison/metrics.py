@@ -7,7 +7,7 @@ kernels, or single neurons. Scoring only passes these on.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -314,6 +314,10 @@ class Neurons:
         varies = ~np.isnan(unit_length(self.responses)).any(axis=1)
         return np.array([varies[members].all() for members in self.members], bool)
 
+    def relabelled(self, relabellings: Relabellings) -> Iterator[Neurons]:
+        """Yield the same neurons with the stimuli in each of these orders."""
+        return (Neurons(self.responses[:, order], self.members) for order in relabellings)
+
     def averaged(self, scores: Float[np.ndarray, "n_layers n_neuroids"]) -> Scores:
         """Mean over the neurons of each site."""
         return np.stack([scores[:, members].mean(axis=1) for members in self.members], axis=1)
@@ -468,9 +472,6 @@ class RidgePerNeuron(Ridge):
         n = targets.n_stimuli
         return usable[None] if len(usable) else np.full((1, 1, n, n), np.nan)
 
-    def operators(self, layers: Stack, site: Neurons) -> Stack:
-        return layers
-
     def neuron_scores(self, operators: Stack, responses: Responses) -> Float[np.ndarray, "n_layers n_neuroids"]:
         return np.stack([correlate(own, responses).max(axis=0) for own in operators])
 
@@ -500,8 +501,8 @@ class RidgePerNeuron(Ridge):
         return np.asarray(self.permute(layers, sites, relabellings).mean(axis=0))
 
     def permute(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Draws:
-        orders = (Neurons(sites.responses[:, order], sites.members) for order in relabellings[:CHANCE_REFITS])
-        return np.stack([self.score(layers, own) for own in orders]).astype(np.float32)
+        moved = sites.relabelled(relabellings[:CHANCE_REFITS])
+        return np.stack([self.score(layers, own) for own in moved]).astype(np.float32)
 
 
 class PLS(Encoding):
@@ -552,15 +553,14 @@ class PLS(Encoding):
         # Components follow the responses, so that no closed form holds.
         if not len(relabellings):
             return np.full((len(layers), len(sites.members)), np.nan)
-        folded = _folded(layers)
-        orders = (Neurons(sites.responses[:, order], sites.members) for order in relabellings[:CHANCE_REFITS])
-        return np.mean([self._scores(folded, own, relative=False) for own in orders], axis=0)
+        folded, moved = _folded(layers), sites.relabelled(relabellings[:CHANCE_REFITS])
+        return np.mean([self._scores(folded, own, relative=False) for own in moved], axis=0)
 
     def permute(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Draws:
         folded, orders = _folded(layers), relabellings[:MAX_REFITS]
         draws = np.empty((len(orders), len(layers), len(sites.members)), np.float32)
-        for k, order in enumerate(orders):
-            draws[k] = self._scores(folded, Neurons(sites.responses[:, order], sites.members))
+        for draw, own in zip(draws, sites.relabelled(orders), strict=True):
+            draw[:] = self._scores(folded, own)
         return draws
 
     def operators(self, layers: Stack, site: Neurons) -> Stack:

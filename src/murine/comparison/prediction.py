@@ -99,7 +99,7 @@ def resampled_correlations(
     members = memberships(groups, len(responses))
     used = np.flatnonzero(members.any(axis=0))
     members = members[:, used]
-    return _resampled(predictions, _standardised(responses[used]), counts.astype(np.float32), members, used)
+    return _resampled(predictions, standardised(responses[used]), counts.astype(np.float32), members, used)
 
 
 def _resampled(
@@ -114,7 +114,7 @@ def _resampled(
         y_mean, y_scale = _moments(weights, y)
         share = members[:, part].T
         for k, layer in enumerate(predictions):
-            x = _standardised(layer[used[part]])
+            x = standardised(layer[used[part]])
             x_mean, x_scale = _moments(weights, x)
             r = weights @ (x * y).T
             r -= np.multiply(x_mean, y_mean, out=x_mean)
@@ -161,7 +161,7 @@ def deviations(values: np.ndarray) -> tuple[Float32[np.ndarray, "n_neuroids n_st
     return relative, sd
 
 
-def _standardised(values: np.ndarray) -> Float32[np.ndarray, "n_neuroids n_stimuli"]:
+def standardised(values: np.ndarray) -> Float32[np.ndarray, "n_neuroids n_stimuli"]:
     """Mean 0 and variance 1 over stimuli."""
     relative, sd = deviations(values)
     relative /= sd[:, None]

@@ -69,9 +69,9 @@ class HalvedRDM:
         With ``ranks``, of normal scores of the dissimilarities: a squared correlation of which rank correlations follow
         (`murine.comparison.ceiling.Ceiling.from_reliability`). Not below 0; NaN where a half is not defined."""
         everything = np.ones((1, counts.shape[1]), np.uint16)
-        found = self._reliability(np.concatenate([everything, counts]))
-        # Of halves that noise draws towards zero as much as the whole: it changes ranks where stimuli differ in it.
         one, other, lessened = self._without_noise()
+        found = self._reliability(one, other, lessened, np.concatenate([everything, counts]))
+        # Of halves that noise draws towards zero as much as the whole: it changes ranks where stimuli differ in it.
         first, second = one * lessened, other * lessened
         halves = _correlation(first, second, counts)
         share = noise_share(halves, found)
@@ -82,21 +82,15 @@ class HalvedRDM:
         found = shared_noise(halves, share)
         return float(found[0]), found[1:]
 
-    def _reliability(self, counts: Counts) -> Float[np.ndarray, " n_samples"]:
-        one, other, lessened = self._without_noise()
+    def _reliability(
+        self, one: Pairs, other: Pairs, lessened: Float[np.ndarray, " n_pairs"], counts: Counts
+    ) -> Float[np.ndarray, " n_samples"]:
+        """The same, plainly, from what `_without_noise` returns."""
         whole = self.whole - self.whole.mean()
         truth = (one + other) / 2
         measured = truth * lessened
-        columns = np.stack(
-            [
-                (one * other).mean(axis=0),
-                (one * other).mean(axis=0) * lessened,
-                truth.mean(axis=0),
-                measured.mean(axis=0),
-                whole**2,
-                whole,
-            ]
-        )
+        product = (one * other).mean(axis=0)
+        columns = np.stack([product, product * lessened, truth.mean(axis=0), measured.mean(axis=0), whole**2, whole])
         # Centred twice, so that the weighted moments lose no digits in float32.
         shifts = columns[2].mean(), columns[3].mean()
         columns[0] += shifts[0] ** 2 - 2 * shifts[0] * columns[2]

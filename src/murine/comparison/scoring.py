@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -307,6 +307,7 @@ class _Part:
 
     def __init__(self, metric: Metric, layers: Sequence[CapturedLayer], fixed: _Fixed) -> None:
         self.metric, self.fixed = metric, fixed
+        self._pairs: dict[tuple[str, int, int], np.ndarray] = {}
         self.kernels = [layer.kernel.select(fixed.members) for layer in layers if layer.kernel is not None]
         self.layers, self.defined = metric.prepare(self.kernels, fixed.targets)
         self.scores = np.where(self.defined[:, None], metric.score(self.layers, fixed.sites), np.nan)
@@ -345,11 +346,9 @@ class _Part:
     def chance(self, layers: Int[np.ndarray, " n_rows"], sites: Int[np.ndarray, " n_rows"]) -> np.ndarray:
         """The mean plain score of a layer at a site where they share nothing."""
         found = np.full(len(layers), np.nan)
-        metric, fixed = self.metric, self.fixed
-        if isinstance(metric, Encoding):
+        if isinstance(self.metric, Encoding):
             for k in np.flatnonzero((layers >= 0) & self.defined[layers]):
-                site = fixed.sites[[int(sites[k])]]
-                found[k] = metric.chance(self.layers[[layers[k]]], site, fixed.relabellings)[0, 0]
+                found[k] = self._of_pair(self.metric.chance, int(layers[k]), int(sites[k]))[0, 0]
         return found
 
     def layer_rows(
@@ -378,8 +377,8 @@ class _Part:
         p, best_p = (np.full(scores.shape, np.nan) for _ in range(2))
         if len(self.fixed.relabellings) and len(which):
             if self.metric.costly_permutations:
-                for i, s in zip(*np.nonzero(chosen), strict=True):
-                    p[i, s] = permutation_p(scores[[i]][:, [s]], self._null(np.array([i]), self.fixed.sites[[s]]))[0, 0]
+                for i, s in np.argwhere(chosen).tolist():
+                    p[i, s] = permutation_p(scores[[i]][:, [s]], self._of_pair(self.metric.permute, i, s))[0, 0]
             else:
                 null = self.null if everywhere else self._null(which, self.fixed.sites)
                 p[which] = permutation_p(scores[which], null)
@@ -425,8 +424,16 @@ class _Part:
         if not self.metric.costly_permutations:
             return choices.averaged(self.null)
         (first, _), _ = choices.ranked
-        null = [self._null(np.array([max(layer, 0)]), self.fixed.sites[[s]])[:, 0, 0] for s, layer in enumerate(first)]
-        return np.stack(null, axis=1)
+        pairs = zip(first.tolist(), range(len(first)), strict=True)
+        return np.stack([self._of_pair(self.metric.permute, max(i, 0), s)[:, 0, 0] for i, s in pairs], axis=1)
+
+    def _of_pair(self, compute: Callable[..., np.ndarray], layer: int, site: int) -> np.ndarray:
+        """What relabelled stimuli say of one layer at one site, computed once: a site's naive best layer is mostly the
+        one that halves choose, too, and some metrics are fitted anew for each relabelling."""
+        key = compute.__name__, layer, site
+        if key not in self._pairs:
+            self._pairs[key] = compute(self.layers[[layer]], self.fixed.sites[[site]], self.fixed.relabellings)
+        return self._pairs[key]
 
     def chosen_rows(self, choices: Choices) -> pd.DataFrame:
         """One row per site: the mean score of the layers that were chosen on halves of all stimuli, for this group."""

@@ -45,8 +45,6 @@ class Population:
     ----------
     responses
         (n_neuroids, n_all_stimuli, n_repetitions); NaN where a trial is missing. Selections share them.
-    all_means
-        Their means over repetitions.
     stimuli
         Which of the stimuli this is about, as positions.
     members
@@ -57,16 +55,23 @@ class Population:
         Orders of the trials of all stimuli, by which they are halved; none where there is one repetition.
     neuroid_ids, donors
         Of every neuron: its id, and the animal it is of, '' where that is not known.
+    source
+        What this is a selection of: means over repetitions are taken once, when they are first asked for.
     """
 
     responses: Float[np.ndarray, "n_neuroids n_all_stimuli n_repetitions"]
-    all_means: Float[np.ndarray, "n_neuroids n_all_stimuli"]
     stimuli: Int[np.ndarray, " n_stimuli"]
     members: tuple[Int[np.ndarray, " _"], ...]
     normalise: str
     keys: Keys
     neuroid_ids: tuple[str, ...]
     donors: tuple[str, ...]
+    source: Population | None = None
+
+    @cached_property
+    def all_means(self) -> Float[np.ndarray, "n_neuroids n_all_stimuli"]:
+        """Mean responses to all stimuli, whichever of them were selected."""
+        return _means(self.responses) if self.source is None else self.source.all_means
 
     @property
     def trials(self) -> Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]:
@@ -91,7 +96,8 @@ class Population:
 
     def select(self, stimuli: Int[np.ndarray, " n_chosen"]) -> Population:
         """The same neurons' responses to some of the stimuli (positions)."""
-        return replace(self, stimuli=self.stimuli[stimuli], keys=self.keys[:, stimuli])
+        source = self.source or self
+        return replace(self, stimuli=self.stimuli[stimuli], keys=self.keys[:, stimuli], source=source)
 
 
 @dataclass(frozen=True)
@@ -353,7 +359,6 @@ def targets_of(
         np.stack(kernels),
         Population(
             usable.responses,
-            _means(usable.responses),
             np.asarray(order),
             tuple(groups[site] for site in sites),
             normalise,

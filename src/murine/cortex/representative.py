@@ -205,9 +205,12 @@ def repeated(recording: Recording, n_choices: int, *, seed: int = 0, **settings:
     MurineError
         As `representative`, for any of the seeds; or fewer than one choice.
     """
+    return _choices(_chooser(recording, **settings), n_choices, seed)
+
+
+def _choices(choose: Callable[[int], Representatives], n_choices: int, seed: int) -> list[Representatives]:
     if n_choices < 1:
         raise MurineError(f"{n_choices} choices were asked for; expected at least 1.")
-    choose = _chooser(recording, **settings)
     return [choose(seed + i) for i in range(n_choices)]
 
 
@@ -218,10 +221,8 @@ def compared(
 
     At least `COMPARED` seeds are compared; one beyond those asked for that gives no choice is left out and logged.
     """
-    if n_choices < 1:
-        raise MurineError(f"{n_choices} choices were asked for; expected at least 1.")
     choose = _chooser(recording, **settings)
-    found = [choose(seed + i) for i in range(n_choices)]
+    found = _choices(choose, n_choices, seed)
     others = []
     for other in range(seed + n_choices, seed + COMPARED):
         try:
