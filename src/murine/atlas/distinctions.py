@@ -16,6 +16,9 @@ SETTINGS = [
     "layer_choice",
 ]
 
+#: Columns of scores that say how neurons and features were treated.
+TREATMENT = ["normalise_neurons", "normalise_features"]
+
 #: How they are called, where their own name says little; and values that are empty.
 _NAMES = {
     "cortex_digest": "data",

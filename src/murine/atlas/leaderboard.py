@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from murine.atlas.distinctions import SETTINGS, add_setting
+from murine.atlas.distinctions import SETTINGS, TREATMENT, add_setting
 from murine.atlas.store import Atlas
 from murine.comparison.inference import rank_bands
 from murine.comparison.ranking import top_probability
@@ -22,7 +23,7 @@ MIN_CEILING = 0.5
 #: What makes rows comparable: the same neurons and sites, the same treatment of neurons and features, the same layers
 #: in the choice, and bootstrap draws that are paired, which they are for the same number of samples and seed, over the
 #: same.
-_BOARD = ["cortex", "metric", *SETTINGS, "normalise_neurons", "normalise_features"]
+_BOARD = ["cortex", "metric", *SETTINGS, *TREATMENT]
 
 #: What networks are ranked by.
 SHARE, RAW_SCORE = "share of the ceiling", "raw score"
@@ -32,8 +33,7 @@ BLANKS = {
     "over": "",
     "n_subject_draws": 0,
     "layer_choice": "held-out",
-    "normalise_neurons": "",
-    "normalise_features": "",
+    **dict.fromkeys(TREATMENT, ""),
 }
 
 _KEY = ["cortex", "metric", "network", "weights", "role", "input_size", "network_digest"]
@@ -79,14 +79,7 @@ def leaderboards(
         draws), ``layers`` (the chosen ones), ``over, task``; sorted by cortex, metric and value.
     """
     rows = atlas.query("SELECT * FROM scores WHERE chosen <> ''").fillna(BLANKS)
-    for column, wanted in (("cortex", cortex), ("metric", metric)):
-        known = sorted(rows[column].unique())
-        if wanted is not None and wanted not in known:
-            raise MurineError(
-                f"no result has {column} {wanted!r}{nearest(wanted, known) or '.'} There are: {', '.join(known)}."
-            )
-        if wanted is not None:
-            rows = rows[rows[column] == wanted]
+    rows = only(rows, cortex=cortex, metric=metric)
     if tasks is not None:
         rows = rows[rows.task.isin(list(tasks))]
     if rows.empty:
@@ -95,6 +88,26 @@ def leaderboards(
     for _, board in rows.groupby(_BOARD, sort=True):
         boards.append(_board(board, min_ceiling))
     return pd.concat(boards, ignore_index=True)
+
+
+def only(rows: pd.DataFrame, **wanted: str | None) -> pd.DataFrame:
+    """Return the rows with one value in each of some columns; of a column for which None is wanted, every value counts.
+
+    Raises
+    ------
+    MurineError
+        If no row has the value.
+    """
+    for column, value in wanted.items():
+        if value is None:
+            continue
+        known = sorted(rows[column].unique())
+        if value not in known:
+            raise MurineError(
+                f"no result has {column} {value!r}{nearest(value, known) or '.'} There are: {', '.join(known)}."
+            )
+        rows = rows[rows[column] == value]
+    return rows
 
 
 def ask(atlas: Atlas, sql: str) -> pd.DataFrame:
@@ -110,12 +123,12 @@ def ask(atlas: Atlas, sql: str) -> pd.DataFrame:
 def described(atlas: Atlas, rows: pd.DataFrame) -> pd.DataFrame:
     """Add columns ``treatment`` and ``setting`` to rows of scores, in words."""
     rows = add_setting(atlas, rows.fillna(BLANKS))
-    return rows.assign(treatment=[treatment_of(row) for _, row in rows[list(BLANKS)].iterrows()])
+    return rows.assign(treatment=[treatment_of(row) for row in rows[TREATMENT].to_dict("records")])
 
 
-def treatment_of(row: pd.Series) -> str:
+def treatment_of(row: Mapping[Any, Any] | pd.Series) -> str:
     """Return the treatment of a row of scores in words; '' for rows from before it was recorded."""
-    neurons, features = row["normalise_neurons"], row["normalise_features"]
+    neurons, features = (row[name] for name in TREATMENT)
     return Treatment(neurons, features).words if neurons else ""
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from murine.atlas.distinctions import SETTINGS, add_setting
-from murine.atlas.leaderboard import BLANKS, MIN_CEILING
+from murine.atlas.distinctions import SETTINGS, TREATMENT, add_setting
+from murine.atlas.leaderboard import BLANKS, MIN_CEILING, only
 from murine.atlas.store import Atlas
 from murine.comparison.sample import Sample
 from murine.comparison.treatments import CHOICES, Treatment
@@ -55,15 +55,13 @@ def trained_minus_random(
     Raises
     ------
     MurineError
-        If no trained network has a random network of the same architecture beside it.
+        If no result has the cortex or the metric, or no trained network has a random network of the same architecture
+        beside it.
     """
     rows = atlas.query("SELECT * FROM scores WHERE chosen <> '' AND stimuli = 'all'")
-    rows = rows.fillna(BLANKS)
-    for column, wanted in (("cortex", cortex), ("metric", metric)):
-        rows = rows if wanted is None else rows[rows[column] == wanted]
-    rows = add_setting(atlas, rows)
+    rows = add_setting(atlas, only(rows.fillna(BLANKS), cortex=cortex, metric=metric))
     found: dict[tuple[Any, ...], dict[str, Sample]] = {}
-    for shared, own in rows.groupby([*_SHARED, "normalise_neurons", "normalise_features"], sort=True):
+    for shared, own in rows.groupby([*_SHARED, *TREATMENT], sort=True):
         *_, neurons, features = shared
         if not neurons:
             continue  # rows from before treatments were recorded

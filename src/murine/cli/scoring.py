@@ -295,7 +295,7 @@ def results(
 
     `murine results --sql "SELECT network, value, unit FROM leaderboard WHERE metric = 'rsa-pearson'" --format csv`
     """
-    from murine.atlas.leaderboard import ask, described
+    from murine.atlas.leaderboard import across_metrics, ask, described, leaderboards, only
     from murine.atlas.store import Atlas
     from murine.atlas.tables import DRAWS
 
@@ -307,12 +307,8 @@ def results(
         table = store.failures()
         headings = {name: name.replace("_", " ") for name in ("work", "network", "weights", "cortex", "reason", "time")}
     elif view is View.leaderboard:
-        from murine.atlas.leaderboard import leaderboards
-
         table = leaderboards(store, cortex=cortex, metric=metric)
     elif view is View.metrics:
-        from murine.atlas.leaderboard import across_metrics, leaderboards
-
         table = across_metrics(leaderboards(store, cortex=cortex, metric=metric))
         headings = {c: c for c in table if not c.endswith(("_low", "_high"))}
     elif view is View.treatments:
@@ -347,15 +343,7 @@ def results(
         table = store.query(
             f"SELECT * EXCLUDE ({', '.join(DRAWS)}) FROM scores WHERE {which} ORDER BY network, site, layer_index"
         )
-        for column, wanted in (("cortex", cortex), ("metric", metric)):
-            if wanted is None:
-                continue
-            if wanted not in set(table[column]):
-                raise MurineError(
-                    f"no result has {column} {wanted!r}. There are: {', '.join(sorted(set(table[column])))}."
-                )
-            table = table[table[column] == wanted]
-        table = described(store, table)
+        table = described(store, only(table, cortex=cortex, metric=metric))
     table = _filtered(table, {"network": network, "site": site, "layer": layer})
     if sort is not None:
         column = sort.removeprefix("-")

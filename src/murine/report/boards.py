@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from murine.atlas.distinctions import distinctions
-from murine.atlas.leaderboard import MIN_CEILING, leaderboards
+from murine.atlas.leaderboard import MIN_CEILING, leaderboards, only
 from murine.atlas.store import Atlas
 from murine.atlas.tables import DRAWS
 from murine.comparison.sample import Sample
 from murine.comparison.treatments import Treatment
-from murine.errors import MurineError, nearest
+from murine.errors import MurineError
 from murine.report.names import without_files
 
 #: What makes rows belong to one network.
@@ -169,13 +169,7 @@ def read_boards(atlas: Atlas, *, cortex: str | None = None, metric: str | None =
 
 def _read_boards(atlas: Atlas, cortex: str | None, metric: str | None) -> list[Board]:
     tasks = atlas.query("SELECT DISTINCT task, cortex, metric FROM scores ORDER BY task")
-    for column, wanted in (("cortex", cortex), ("metric", metric)):
-        known = sorted(tasks[column].unique())
-        if wanted is not None and wanted not in known:
-            hint = nearest(wanted, known) or "."
-            raise MurineError(f"no result has {column} {wanted!r}{hint} There are: {', '.join(known)}.")
-        if wanted is not None:
-            tasks = tasks[tasks[column] == wanted]
+    tasks = only(tasks, cortex=cortex, metric=metric)
     alike: dict[str, list[str]] = {}
     for task in tasks.task:
         alike.setdefault(json.dumps(_shared(atlas.about(task)["task"]), sort_keys=True), []).append(task)

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from murine.atlas.distinctions import SETTINGS, TREATMENT
 from murine.atlas.leaderboard import BLANKS, MIN_CEILING, treatment_of
+from murine.atlas.sensitivity import ALL_SITES as ALL_SITES
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import Outcome
 from murine.comparison.sample import Sample
@@ -21,14 +23,8 @@ from murine.errors import MurineError
 from murine.networks.surgery import HOLDER, layer_named, spelled, spelled_place
 from murine.networks.zoo import Choice
 
-#: In the column ``site`` of the mean over sites.
-ALL_SITES = "all sites"
-
 #: What scores have to share to be paired: the same neurons, and the same draws of images (and of subjects).
-_SHARED = [
-    *("cortex", "metric", "method", "input_size", "cortex_digest", "cortex_settings", "layers", "n_bootstraps"),
-    *("seed", "over", "n_subject_draws", "normalise_neurons", "normalise_features"),
-]
+_SHARED = ["cortex", "metric", "input_size", *SETTINGS, *TREATMENT]
 
 _ABOUT = ("site", "area", "cortical_layer")
 
