@@ -6,19 +6,14 @@ import numpy as np
 import pytest
 
 from murine.comparison.inference import bootstrap_counts
-from murine.comparison.rdm import kernel_rdm, pearson_rdm, upper
-from murine.comparison.rsa import comparisons
 from murine.comparison.two_way import (
     TwoWay,
     animal_counts,
     dual_variance,
     neuron_counts,
-    over_animals,
     over_neurons,
-    pooled_kernels,
 )
 from murine.errors import MurineError
-from murine.networks.kernel import LayerKernel
 
 ANIMALS = np.repeat(["a", "b", "c", "d"], [5, 1, 8, 3])
 
@@ -161,39 +156,3 @@ def test_neurons_without_score_are_refused_and_single_draws_left_out():
     scores[0, 3] = np.nan
     with pytest.raises(MurineError, match=r"1 of 40 neurons have no score \(NaN\); leave them out"):
         over_neurons(scores, draws, counts, (30, 40))
-
-
-@pytest.fixture
-def animals():
-    rng = np.random.default_rng(0)
-    return [3 + rng.normal(size=(12, n)) + rng.normal(size=(12, 1)) for n in (6, 9, 4)]
-
-
-def test_pooled_kernels_are_those_of_all_neurons(animals):
-    weights = np.array([[1, 1, 1], [0, 2, 1], [3, 0, 0]], np.uint16)
-    kernels = [LayerKernel.of(x) for x in animals]
-    for row, pooled in zip(weights, pooled_kernels(kernels, weights), strict=True):
-        neurons = np.concatenate([x for x, n in zip(animals, row, strict=True) for _ in range(n)], axis=1)
-        expected = LayerKernel.of(neurons)
-        np.testing.assert_allclose(pooled.covariance, expected.covariance, atol=1e-10)
-        np.testing.assert_allclose(pooled.means, expected.means)
-        assert pooled.n_units == expected.n_units
-    with pytest.raises(MurineError, match="its weights are all zero"):
-        list(pooled_kernels(kernels, np.zeros((1, 3), np.uint16)))
-
-
-def test_scores_of_layers_against_resampled_animals(animals):
-    rng = np.random.default_rng(1)
-    layers = np.stack([upper(pearson_rdm(rng.normal(size=(12, 20)))) for _ in range(3)])
-    counts, drawn = bootstrap_counts(12, 6, 0), animal_counts(3, 6, 0)
-    out = over_animals(comparisons["rsa-pearson"], layers, [LayerKernel.of(x) for x in animals], counts, drawn)
-    whole = upper(kernel_rdm(LayerKernel.of(np.concatenate(animals, axis=1))))
-    rows, columns = np.triu_indices(12, 1)
-    for b in range(6):
-        neurons = np.concatenate([x for x, n in zip(animals, drawn[b], strict=True) for _ in range(n)], axis=1)
-        site = upper(pearson_rdm(neurons))
-        chosen = np.repeat(np.arange(len(rows)), counts[b][rows].astype(int) * counts[b][columns])
-        for k, layer in enumerate(layers):
-            assert out.both[b, k] == pytest.approx(np.corrcoef(layer[chosen], site[chosen])[0, 1], abs=1e-5)
-            assert out.stimuli[b, k] == pytest.approx(np.corrcoef(layer[chosen], whole[chosen])[0, 1], abs=1e-5)
-            assert out.subjects[b, k] == pytest.approx(np.corrcoef(layer, site)[0, 1], abs=1e-5)

@@ -6,17 +6,14 @@ all three follows the right one (Schuett et al. 2023, eLife 12:e82566)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int, UInt16
 
-from murine.comparison.inference import Counts, interval
-from murine.comparison.rdm import kernel_rdm, upper
-from murine.comparison.rsa import Comparison, LayerVectors
+from murine.comparison.inference import interval
 from murine.errors import MurineError
-from murine.networks.kernel import LayerKernel
 
 #: What a bootstrap over neurons draws.
 OVER = ("neurons", "animals", "both")
@@ -228,58 +225,3 @@ def over_neurons(
 
     subjects = np.moveaxis(scores @ (weights / weights.sum(axis=1, keepdims=True)).T, -1, 0)
     return TwoWay(mean(weights), mean(np.ones_like(weights)), subjects, sizes)
-
-
-def pooled_kernels(
-    kernels: Sequence[LayerKernel], weights: UInt16[np.ndarray, "n_draws n_animals"]
-) -> Iterator[LayerKernel]:
-    """The kernel of the neurons of several animals together, for each row of weights (how often each animal counts).
-
-    The same as the kernel of all their neurons, repeated as often; what a bootstrap over animals needs of a site.
-    """
-    covariances = np.stack([kernel.covariance for kernel in kernels])
-    means = np.stack([kernel.means for kernel in kernels])
-    sizes = np.array([kernel.n_units for kernel in kernels])
-    for row in weights:
-        units = row * sizes
-        total = units.sum()
-        if not total:
-            raise MurineError("no animal is left in a sample: its weights are all zero.")
-        mean = units @ means / total
-        shifts = means - mean
-        covariance = np.tensordot(row.astype(np.float64), covariances, 1) + (units[:, None] * shifts).T @ shifts
-        yield LayerKernel(covariance, mean, int(total))
-
-
-def over_animals(
-    metric: Comparison,
-    layers: LayerVectors,
-    kernels: Sequence[LayerKernel],
-    counts: Counts,
-    animals: UInt16[np.ndarray, "n_draws n_animals"],
-) -> TwoWay:
-    """Draws of the scores of layers against the Pearson RDM of one site, under resampled stimuli and animals.
-
-    Parameters
-    ----------
-    layers
-        RDM vectors.
-    kernels
-        Of the neurons of each animal (`LayerKernel.of`, neurons as units).
-    counts, animals
-        As many samples of stimuli (`bootstrap_counts`) as of animals (`animal_counts`).
-
-    Returns
-    -------
-    draws
-        (n_draws, n_layers) each.
-    """
-    if len(counts) != len(animals):
-        raise MurineError(f"{len(counts)} draws over stimuli and {len(animals)} over animals cannot be paired.")
-    everyone = np.ones((1, len(kernels)), np.uint16)
-    whole = next(upper(kernel_rdm(kernel)) for kernel in pooled_kernels(kernels, everyone))
-    sites = np.stack([upper(kernel_rdm(kernel)) for kernel in pooled_kernels(kernels, animals)])
-    both = np.stack([metric.resample(layers, s[None], c[None])[0, :, 0] for s, c in zip(sites, counts, strict=True)])
-    stimuli = metric.resample(layers, whole[None], counts)[:, :, 0]
-    subjects = metric.score(layers, sites).T
-    return TwoWay(both, stimuli, subjects, (counts.shape[1], len(kernels)))
