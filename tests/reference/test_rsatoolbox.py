@@ -7,9 +7,9 @@ import warnings
 import numpy as np
 import pytest
 
-from murine.comparison.rdm import pearson_rdm, upper
-from murine.comparison.rsa import comparisons
-from murine.comparison.two_way import dual_variance
+from murine.similarity.rdm import pearson_rdm, upper
+from murine.similarity.rsa import comparisons
+from murine.statistics.crossed_bootstrap import dual_variance
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the packages it imports

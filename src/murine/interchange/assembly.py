@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 import xarray as xr
 
-from murine.cortex.allen.hdf5 import Tree
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
-from murine.files import appearing
 from murine.interchange.presentations import Presentations
+from murine.io.files import atomic_write
+from murine.io.hdf5 import Tree
 
 DIMS = ("presentation", "neuroid")
 
@@ -50,7 +50,7 @@ def write(recording: Recording, file: str | Path, *, drop: str = "empty") -> Non
 
     ``xarray.open_dataarray`` opens it."""
     assembly = to_assembly(recording, drop=drop)
-    with appearing(Path(file)) as partial:
+    with atomic_write(Path(file)) as partial:
         compressed = {"zlib": True, "complevel": 4, "shuffle": True}
         assembly.to_netcdf(partial, engine="h5netcdf", encoding={assembly.name: compressed})
 
