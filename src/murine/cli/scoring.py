@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,7 +27,6 @@ from murine.cli.common import (
     NormaliseFeaturesOption,
     NormaliseNeuronsOption,
     NormaliseOption,
-    OneSide,
     PermutationsOption,
     QuietOption,
     SeedOption,
@@ -38,15 +36,12 @@ from murine.cli.common import (
     TimeLimitOption,
     TwinsOption,
     WeightsOption,
-    asked,
+    count_results,
     isolated,
     limited,
-    names,
-    pairs,
     quieten,
-    report_outcomes,
+    selected,
     sizes,
-    treatments,
 )
 from murine.cli.tables import Format, show
 from murine.cli.units import Over
@@ -56,8 +51,7 @@ from murine.limits import COUNT
 if TYPE_CHECKING:
     import pandas as pd
 
-    from murine.atlas.sweep import NetworkResult, SweepSettings
-    from murine.networks.spec import NetworkSpec
+    from murine.atlas.scores import Scores
 
 app = typer.Typer()
 
@@ -95,13 +89,24 @@ def demo(
 
     Example: `murine demo --out demo`
     """
+    from murine.api import compare
     from murine.atlas.store import Atlas
-    from murine.studies.demonstration import choices, plan
+    from murine.studies.demonstration import INPUT_SIZE, networks
 
     quieten(quiet)
-    atlas = Atlas(out / "atlas")
-    _sweep_andshow(choices(), [plan(seed)], atlas, jobs, Format.table, quiet, TIME_LIMIT)
-    _write_report(atlas, out / "report.html", None, None, quiet)
+    atlas = out / "atlas"
+    scores = compare(
+        networks(),
+        "simulated",
+        input_size=INPUT_SIZE,
+        seed=seed,
+        atlas=atlas,
+        jobs=jobs,
+        isolated=isolated(),
+        progress=not quiet,
+    )
+    _show_scores(scores, atlas, Format.table, quiet)
+    _write_report(Atlas(atlas), out / "report.html", None, None, quiet)
 
 
 @app.command()
@@ -183,72 +188,42 @@ def score(
 
     `murine score resnet18@random:0 --against allen-neuropixels --protocol conwell2021`
     """
-    from murine.atlas.identity import CortexSettings
-    from murine.atlas.store import Atlas
-    from murine.atlas.sweep import SweepSettings
-    from murine.networks.spec import NetworkSpec, controls
-    from murine.scoring.settings import ScoreSettings
+    from murine.api import compare
 
     quieten(quiet)
-    if protocol is not ScoreProtocol.murine:
-        _refuse_changes(protocol, metric, normalise, normalise_neurons, normalise_features, dissimilarity)
-        metric = [protocol.value]
-    choices = asked(networks, weights, twins)
-    if not no_controls:
-        choices += [NetworkSpec(name) for name in controls]
-    cortex = CortexSettings(
-        cortex=against,
-        by=names(by),
-        select=pairs(select or []),
+    scores = compare(
+        networks,
+        against,
+        metric=metric or "",
+        by=by,
+        select=selected(select or []),
         min_reliability=min_reliability,
+        weights=weights,
+        twins=twins,
+        controls=not no_controls,
+        input_size=sizes(input_size),
+        layers=layers,
+        protocol=protocol.value,
+        normalise=normalise.value,
+        normalise_neurons=normalise_neurons and normalise_neurons.value,
+        normalise_features=normalise_features and normalise_features.value,
         dissimilarity=dissimilarity,
+        stimuli=stimuli,
+        data_folder=data,
+        n_bootstraps=bootstraps,
+        n_permutations=permutations,
         n_splits=splits,
+        over="" if over is None else over.value,
+        seed=seed,
+        atlas=atlas,
+        device=device,
+        batch_size=batch_size,
+        jobs=jobs,
+        isolated=isolated(),
+        time_limit=time_limit,
+        progress=not quiet,
     )
-    plans = [
-        SweepSettings(
-            cortex,
-            tuple(dict.fromkeys(metric or ["rsa-pearson"])),
-            layers,
-            size,
-            ScoreSettings(
-                bootstraps,
-                permutations,
-                seed,
-                "" if over is None else over.value,
-                layer_choice="held-out" if protocol is ScoreProtocol.murine else "naive",
-            ),
-            data,
-            stimuli,
-            batch_size,
-            device,
-            treatments(normalise, normalise_neurons, normalise_features),
-        )
-        for size in sizes(input_size)
-    ]
-    _sweep_andshow(list(dict.fromkeys(choices)), plans, Atlas(atlas), jobs, format, quiet, time_limit)
-
-
-def _refuse_changes(
-    protocol: ScoreProtocol,
-    metric: Sequence[str] | None,
-    normalise: NormaliseChoice,
-    neurons: OneSide | None,
-    features: OneSide | None,
-    dissimilarity: str,
-) -> None:
-    """A published protocol with another metric or treatment is not that protocol."""
-    changed = {
-        "--metric": bool(metric),
-        "--normalise": normalise is not NormaliseChoice.none,
-        "--normalise-neurons": neurons is not None,
-        "--normalise-features": features is not None,
-        "--dissimilarity": dissimilarity != "pearson",
-    }
-    if given := [name for name, is_given in changed.items() if is_given]:
-        raise MurineError(
-            f"--protocol {protocol.value} fixes the metrics and how both sides are treated; it cannot be combined with "
-            f"{', '.join(given)}. Leave one of them out."
-        )
+    _show_scores(scores, atlas, format, quiet)
 
 
 @app.command()
@@ -381,32 +356,14 @@ def report(
             print(f"{len(files)} figures are in {figures}", file=sys.stderr)
 
 
-def _sweep_andshow(
-    choices: Sequence[NetworkSpec],
-    plans: Sequence[SweepSettings],
-    atlas: Any,
-    jobs: int,
-    format: Format,
-    quiet: bool,
-    time_limit: float,
-) -> None:
-    """Run sweeps, print the leaderboard of what was asked for, and fail if a network did."""
-    from murine.atlas.leaderboard import leaderboards
-    from murine.atlas.sweep import sweep
+def _show_scores(scores: Scores, folder: Path, format: Format, quiet: bool) -> None:
+    """Print the ranking of what was asked for, and fail if a network did."""
     from murine.progress import progress_bars
 
-    outcomes: list[NetworkResult] = []
-    with progress_bars(not quiet) as progress:
-        for plan in plans:
-            outcomes += sweep(
-                choices, plan, atlas, jobs=jobs, isolated=isolated(), time_limit=time_limit, progress=progress
-            )
-        tasks = {task for outcome in outcomes for task in outcome.tasks}
-        with progress.task("ranking networks", None):
-            table = leaderboards(atlas, tasks=tasks) if tasks else None
-    if table is not None:
-        _show_leaderboards(table, format)
-    report_outcomes(outcomes, atlas.folder, quiet)
+    with progress_bars(not quiet) as progress, progress.task("ranking networks", None):
+        table = scores.leaderboard
+    _show_leaderboards(table, format)
+    count_results(scores.results, folder, quiet)
 
 
 def _show_leaderboards(table: pd.DataFrame, format: Format) -> None:
