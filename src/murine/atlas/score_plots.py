@@ -35,7 +35,7 @@ def plot_depth_profile(rows: pd.DataFrame, axes: Axes | None = None) -> Axes:
         axes.axhline(1, color="grey", linewidth=0.8, linestyle="--")
     axes.set_xlabel("Relative depth of the layer")
     axes.set_ylabel("Score, share of the noise ceiling" if has_ceiling else "Score")
-    axes.set_title(_title(rows), parse_math=False)
+    axes.set_title(_title(rows), parse_math=False, fontsize="medium")
     axes.legend(frameon=False)
     return axes
 
@@ -64,7 +64,7 @@ def plot_ranking(board: pd.DataFrame, axes: Axes | None = None) -> Axes:
 def _title(rows: pd.DataFrame) -> str:
     row = rows.iloc[0]
     weights = "" if row.weights == "none" else f" ({row.weights})"
-    return f"{row.network}{weights}: {row.cortex}, {row.metric}, {row.treatment}"
+    return f"{row.network}{weights}\n{row.cortex}, {row.metric}, {row.treatment}"
 
 
 def _new_axes() -> Axes:

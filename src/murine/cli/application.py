@@ -14,6 +14,7 @@ from murine.cli import (
     interchange,
     models,
     neurn,
+    results,
     scoring,
     units,
     verification,
@@ -30,6 +31,7 @@ app = typer.Typer(
     epilog="Start with `murine demo`. Every command has `--help` with examples.",
 )
 app.add_typer(scoring.app)
+app.add_typer(results.app)
 app.add_typer(neurn.app)
 app.add_typer(architecture.app)
 app.add_typer(units.app)

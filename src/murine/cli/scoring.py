@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -38,15 +38,13 @@ from murine.cli.common import (
     WeightsOption,
     count_results,
     isolated,
-    limited,
     quieten,
     selected,
     sizes,
 )
+from murine.cli.results import write_report
 from murine.cli.tables import Format, show
 from murine.cli.units import Over
-from murine.errors import MurineError, nearest, some
-from murine.limits import COUNT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,18 +59,6 @@ class ScoreProtocol(StrEnum):
 
     murine = "murine"
     conwell2021 = "conwell2021"
-
-
-class ResultView(StrEnum):
-    """Which results."""
-
-    leaderboard = "leaderboard"
-    sites = "sites"
-    layers = "layers"
-    metrics = "metrics"
-    agreement = "agreement"
-    treatments = "treatments"
-    failures = "failures"
 
 
 @app.command()
@@ -90,7 +76,6 @@ def demo(
     Example: `murine demo --out demo`
     """
     from murine.api import compare
-    from murine.atlas.store import Atlas
     from murine.studies.demonstration import INPUT_SIZE, networks
 
     quieten(quiet)
@@ -106,7 +91,7 @@ def demo(
         progress=not quiet,
     )
     _show_scores(scores, atlas, Format.table, quiet)
-    _write_report(Atlas(atlas), out / "report.html", None, None, quiet)
+    write_report(atlas, out / "report.html", None, None, quiet)
 
 
 @app.command()
@@ -226,136 +211,6 @@ def score(
     _show_scores(scores, atlas, format, quiet)
 
 
-@app.command()
-def results(
-    view: Annotated[
-        ResultView,
-        typer.Option(
-            "--view",
-            help="leaderboard; sites: the chosen layers of every site; layers: every layer; metrics: "
-            "networks by metrics; agreement: how scores of "
-            "networks by one metric go with those by another; treatments: trained minus random networks under every "
-            "treatment of neurons and features; failures: networks that could not be scored, and why.",
-        ),
-    ] = ResultView.leaderboard,
-    atlas: AtlasOption = Path("atlas"),
-    network: Annotated[str | None, typer.Option("--network", help="Name, wildcards allowed.")] = None,
-    cortex: Annotated[str | None, typer.Option("--cortex", help="Only this cortex.")] = None,
-    metric: Annotated[str | None, typer.Option("--metric", help="Only this metric.")] = None,
-    site: Annotated[str | None, typer.Option("--site", help="Only this site, wildcards allowed.")] = None,
-    layer: Annotated[str | None, typer.Option("--layer", help="Only these layers, wildcards allowed.")] = None,
-    sort: Annotated[str | None, typer.Option("--sort", help="Column; -COLUMN for descending order.")] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", callback=limited("--limit", COUNT), help="At most so many rows.")
-    ] = None,
-    sql: Annotated[
-        str | None,
-        typer.Option(
-            "--sql",
-            help="DuckDB over the tables leaderboard (one row a network, ranked only with what it can be compared "
-            "with), scores (every layer, naive and held-out rows, groups of images), matches and maps.",
-        ),
-    ] = None,
-    format: FormatOption = Format.table,
-) -> None:
-    """Query the atlas: filters, sorting, SQL.
-
-    Examples:
-
-    `murine results`
-
-    `murine results --view agreement --format markdown`
-
-    `murine results --view sites --cortex allen-2p --site 'VISp*' --sort -ceiled`
-
-    `murine results --sql "SELECT network, value, unit FROM leaderboard WHERE metric = 'rsa-pearson'" --format csv`
-    """
-    from murine.atlas.leaderboard import across_metrics, ask, described, leaderboards, only
-    from murine.atlas.store import Atlas
-    from murine.atlas.tables import DRAWS
-
-    store = Atlas(atlas)
-    headings = None
-    if sql is not None:
-        table = ask(store, sql)
-    elif view is ResultView.failures:
-        table = store.failures()
-        headings = {name: name.replace("_", " ") for name in ("work", "network", "weights", "cortex", "reason", "time")}
-    elif view is ResultView.leaderboard:
-        table = leaderboards(store, cortex=cortex, metric=metric)
-    elif view is ResultView.metrics:
-        table = across_metrics(leaderboards(store, cortex=cortex, metric=metric))
-        headings = {c: c for c in table if not c.endswith(("_low", "_high"))}
-    elif view is ResultView.treatments:
-        from murine.atlas.treatment_differences import trained_minus_random
-
-        table = trained_minus_random(store, cortex=cortex, metric=metric)
-        headings = {c: c.replace("_", " ") for c in table if not c.endswith(("_low", "_high"))}
-    elif view is ResultView.agreement:
-        from murine.atlas.agreement import agreement
-
-        table = agreement(store, cortex=cortex)
-        if metric is not None:
-            table = table[(table.metric == metric) | (table.other_metric == metric)]
-        headings = {
-            "cortex": "cortex",
-            "treatment": "treatment",
-            "setting": "setting",
-            "metric": "metric",
-            "other_metric": "other metric",
-            "n_networks": "networks",
-            "r": "r [95 %]",
-            "rho": "Spearman's rho [95 %]",
-        }
-    else:
-        # A site without a chosen layer is not left out: one of its rows says why there is none.
-        which = (
-            "chosen <> '' OR starts_with(site_flag, flag) AND flag <> '' QUALIFY chosen <> '' OR "
-            "row_number() OVER (PARTITION BY task, site, stimuli, chosen ORDER BY layer_index) = 1"
-            if view is ResultView.sites
-            else "split = 'all'"
-        )
-        table = store.query(
-            f"SELECT * EXCLUDE ({', '.join(DRAWS)}) FROM scores WHERE {which} ORDER BY network, site, layer_index"
-        )
-        table = described(store, only(table, cortex=cortex, metric=metric))
-    table = _filtered(table, {"network": network, "site": site, "layer": layer})
-    if sort is not None:
-        column = sort.removeprefix("-")
-        if column not in table:
-            raise MurineError(f"there is no column {column!r}; columns are {', '.join(table.columns)}.")
-        table = table.sort_values(column, ascending=not sort.startswith("-"), kind="stable")
-    show(table if limit is None else table.head(limit), format, compact=sql is None, headings=headings)
-
-
-@app.command()
-def report(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")] = Path("murine_report.html"),
-    atlas: AtlasOption = Path("atlas"),
-    cortex: Annotated[str | None, typer.Option("--cortex", help="Only this cortex.")] = None,
-    metric: Annotated[str | None, typer.Option("--metric", help="Only this metric.")] = None,
-    figures: Annotated[
-        Path | None, typer.Option("--figures", help="Also write ranking and heat map as PDF and PNG to this folder.")
-    ] = None,
-    quiet: QuietOption = False,
-) -> None:
-    """Write one self-contained HTML page that works offline: leaderboard, heat map, depth profiles, provenance.
-
-    Example: `murine report --atlas atlas --out report.html --figures figures`
-    """
-    from murine.atlas.store import Atlas
-
-    _write_report(Atlas(atlas), out, cortex, metric, quiet)
-    if figures is not None:
-        from murine.progress import progress_bars
-        from murine.report.figures import write_figures
-
-        with progress_bars(not quiet) as progress, progress.task("drawing figures", None):
-            files = write_figures(Atlas(atlas), figures, cortex=cortex, metric=metric)
-        if not quiet:
-            print(f"{len(files)} figures are in {figures}", file=sys.stderr)
-
-
 def _show_scores(scores: Scores, folder: Path, format: Format, quiet: bool) -> None:
     """Print the ranking of what was asked for, and fail if a network did."""
     from murine.progress import progress_bars
@@ -380,30 +235,3 @@ def _show_leaderboards(table: pd.DataFrame, format: Format) -> None:
         told = {"neurons": "neurons", "animals": "animals", "both": "animals and their neurons"}
         beside = ", or ".join(told[name] for name in over)
         print(f"murine: intervals and bands are over new images and new {beside}.", file=sys.stderr)
-
-
-def _write_report(atlas: Any, out: Path, cortex: str | None, metric: str | None, quiet: bool) -> None:
-    from murine.progress import progress_bars
-    from murine.report.page import write_report
-
-    with progress_bars(not quiet) as progress, progress.task("writing the report", None):
-        written = write_report(atlas, out, cortex=cortex, metric=metric)
-    if not quiet:
-        print(f"the report is in {written}", file=sys.stderr)
-
-
-def _filtered(table: pd.DataFrame, patterns: dict[str, str | None]) -> pd.DataFrame:
-    import fnmatch
-
-    for column, pattern in patterns.items():
-        if pattern is None:
-            continue
-        if column not in table:
-            raise MurineError(f"this view has no column {column!r}; `--view sites` or `--view layers` has.")
-        matching = table[[fnmatch.fnmatch(str(value), pattern) for value in table[column]]]
-        if matching.empty and len(table):
-            known = sorted({str(value) for value in table[column]})
-            near = nearest(pattern, known) or "."
-            raise MurineError(f"no result has {column} {pattern!r}{near} There are: {some(known)}.")
-        table = matching
-    return table
