@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from murine.atlas.limits import TIME_LIMIT
-from murine.atlas.sweep import NetworkResult, ScoringTask, SweepSettings, each
+from murine.atlas.sweep import SweepSettings
 from murine.atlas.task_options import cortex_settings, score_settings, sizes_of
-from murine.errors import MurineError, reason_of
+from murine.errors import MurineError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -253,7 +253,7 @@ def compare(
     >>> sorted(scores.leaderboard.network)
     ['gabor', 'neurn', 'pixels', 'resnet18']
     """
-    from murine.atlas.scores import Scores
+    from murine.atlas.scoring_run import score_networks
     from murine.atlas.store import Atlas
     from murine.progress import progress_bars
 
@@ -289,43 +289,24 @@ def compare(
         )
         for size in sizes_of(input_size)
     ]
-    results: list[NetworkResult] = []
     shown = progress_bars(progress) if isinstance(progress, bool) else nullcontext(progress)
-    lasts = atlas is not None
-    kept = nullcontext("") if lasts else TemporaryDirectory(prefix="murine-")
+    kept = nullcontext("") if atlas is not None else TemporaryDirectory(prefix="murine-")
     with kept as folder, shown as bars:
-        store = atlas if isinstance(atlas, Atlas) else Atlas(folder if atlas is None else atlas)
-        for number, plan in enumerate(plans):
-            task = ScoringTask(plan, given)
-            results += each(task, named, store, bars, jobs=jobs, isolated=isolated and not given, time_limit=time_limit)
-            if number == 0:
-                results += [_score_object(task, network, store, bars) for network in objects]
-        tasks = {digest for result in results for digest in result.tasks}
-        if not tasks:
-            raise MurineError(_nothing_scored(results))
-        with bars.task("reading scores", None):
-            scores = Scores.from_atlas(store, tasks, results, lasts=lasts)
+        scores = score_networks(
+            named,
+            objects,
+            plans,
+            atlas if isinstance(atlas, Atlas) else Atlas(folder if atlas is None else atlas),
+            given,
+            lasts=atlas is not None,
+            jobs=jobs,
+            isolated=isolated,
+            time_limit=time_limit,
+            progress=bars,
+        )
     for name, reason in scores.failures.items():
         log.error("%s could not be scored: %s", name, reason)
     return scores
-
-
-def _nothing_scored(results: Sequence[NetworkResult]) -> str:
-    """Return why no network could be scored."""
-    reasons = "\n".join(f"{result.choice}: {result.reason}" for result in results)
-    return reasons if len(results) == 1 else f"none of {len(results)} networks could be scored:\n{reasons}"
-
-
-def _dataset(data: object) -> Dataset:
-    """Refuse what is no data set: responses alone have no images."""
-    from murine.cortex.dataset import Dataset
-
-    if isinstance(data, Dataset):
-        return data
-    raise MurineError(
-        f"the data are a {type(data).__name__}; expected a name, a file or a Dataset. "
-        "murine.load_data(responses, stimuli=...) makes one."
-    )
 
 
 def capture(
@@ -428,19 +409,13 @@ def _networks(
     return list(dict.fromkeys(named)), objects
 
 
-def _score_object(task: ScoringTask, network: Network, atlas: Atlas, progress: Progress) -> NetworkResult:
-    """Score a network in memory, in this process."""
-    from murine.atlas.sweep import UnusableDataError
-    from murine.atlas.worker import fixed_threads
-    from murine.networks.memory import freed_memory_kept
-    from murine.networks.spec import NetworkSpec
+def _dataset(data: object) -> Dataset:
+    """Refuse what is no data set: responses alone have no images."""
+    from murine.cortex.dataset import Dataset
 
-    scorer = task.scorer
-    network.module.to(scorer.plan.device)
-    try:
-        with fixed_threads(), freed_memory_kept():
-            return scorer.score(network, atlas, progress)
-    except UnusableDataError:
-        raise
-    except Exception as error:
-        return NetworkResult(NetworkSpec(network.name, network.weights), "failed", reason=reason_of(error))
+    if isinstance(data, Dataset):
+        return data
+    raise MurineError(
+        f"the data are a {type(data).__name__}; expected a name, a file or a Dataset. "
+        "murine.load_data(responses, stimuli=...) makes one."
+    )
