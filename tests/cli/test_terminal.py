@@ -117,9 +117,9 @@ COMMANDS = {
         r"networks .* 0/4",
         r"networks 4/4, neurn: \w+",
         "the report is in out/report.html",
-        "import functools\nimport murine.api\nimport murine.studies.demonstration as demonstration\n"
+        "import functools\nimport murine.api as api\nimport murine.studies.demonstration as demonstration\n"
         "demonstration.ARCHITECTURES = ()\n"
-        "murine.api.compare = functools.partial(murine.api.compare, n_bootstraps=20, n_permutations=0)",
+        "api.compare = functools.partial(api.compare, n_bootstraps=20, n_permutations=0)",
     ),
     "score": Command(
         f"score {TWO} pixels --no-controls {MINE} {FEW}",
