@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import sys
 from pathlib import Path
+from textwrap import shorten
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "murine"
@@ -35,7 +36,7 @@ def lines(folder: Path, depth: int) -> list[str]:
             continue
         name = "    " * depth + (f"{path.name}/" if is_room else path.name)
         about = first_sentence(path / "__init__.py" if is_room else path)
-        found.append(f"{name:<{NAMES}}{about}"[:WIDTH].rstrip())
+        found.append(f"{name:<{NAMES}}{shorten(about, WIDTH - NAMES, placeholder=' ...')}")
         if is_room:
             found += lines(path, depth + 1)
     return found
