@@ -242,7 +242,7 @@ def test_damage_inside_the_responses_is_one_clear_error(tmp_path):
 @pytest.mark.parametrize(
     ("responses", "neuroid", "stimulus", "message"),
     [
-        (np.zeros((2, 3)), {}, {}, r"shape \(2, 3\)"),
+        (np.zeros(2), {}, {}, r"shape \(2,\)"),
         (np.zeros((2, 3, 1), complex), {}, {}, "complex"),
         (np.full((2, 3, 1), "a"), {}, {}, "real numbers"),
         (None, {"neuroid_id": ["a", "a"]}, {}, "neuroid_id must be unique in 'recording'; repeated: a"),

@@ -17,11 +17,11 @@ from numpy.typing import ArrayLike
 
 from murine.comparison.rdm import dissimilarities, n_stimuli_of, upper
 from murine.cortex.allen.hdf5 import Tree
+from murine.cortex.presentations import Presentations, column, required
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError, some
 from murine.files import appearing
-from murine.interchange.presentations import Presentations, column, required
 from murine.labels import as_labels
 from murine.masks import unmasked
 from murine.networks.kernel import LayerKernel
