@@ -250,7 +250,7 @@ def _labels(
             odd = next(i for i, first in enumerate(of_neuron[neuron]) if not same_labels(values[[i]], values[[first]]))
             members = pd.unique(table[column][neuron == neuron[odd]])
             raise MurineError(
-                f"the column {column!r} of {name!r} differs between trials of neuron {neuron_ids[neuron[odd]]!r}: "
+                f"the column {column!r} of {name!r} differs between trials of neuron {str(neuron_ids[neuron[odd]])!r}: "
                 f"{some(members)}. A label of neurons must be the same in all rows of a neuron. Correct it, or name "
                 "the columns to keep with labels=[...] (--labels A,B; '' for none)."
             )
