@@ -159,7 +159,7 @@ def test_nwb_files_of_two_days(desk, tmp_path):
         (("trials.csv", "--window", "0:1", "--out", "x.nc"), "window does not apply to"),
         (("units.nwb", "--window", "fast", "--out", "x.nc"), "--window 'fast' is not understood"),
         (("units.nwb", "--stimulus-table", "gabors", "--out", "x.nc"), "no table of intervals called 'gabors'"),
-        (("nothing.csv", "--out", "x.nc"), "does not exist; expected a file of responses"),
+        (("nothing.csv", "--out", "x.nc"), "expected a file of responses"),
         (("images", "--out", "x.nc"), "is a folder; expected a file of responses"),
         (("units.nwb", "--stimuli", "few", "--out", "x.nc"), "19 of 20 stimuli have no image in 'few'"),
     ],
@@ -190,3 +190,14 @@ def test_what_cannot_be_scored_against_says_what_it_is(desk, run_here):
     ran = run_here("score", "pixels", "--against", "trials.csv", *FEW)
     assert ran.code == 2
     assert "'trials.csv' came without images; give them with --stimuli FOLDER or FILE.npz" in ran.err
+
+
+def test_names_that_are_no_file_and_no_data_set(desk, run_here):
+    for name, message in (
+        ("images", "'images' is a folder; expected a file of responses: a recording of murine (.nc)"),
+        ("trials.tsv", "there is no file 'trials.tsv'; expected a file of responses"),
+        ("mouse", "unknown dataset 'mouse'"),
+    ):
+        ran = run_here("score", "pixels", "--against", name, "--stimuli", "images", *FEW)
+        assert ran.code == 2
+        assert message in ran.err

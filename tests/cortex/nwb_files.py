@@ -76,7 +76,7 @@ def add_units(nwb: NWBFile, spikes: Spikes, *, electrodes=True, observed=None, s
         nwb.add_unit(
             id=10 + i,
             spike_times=times,
-            quality=["good", "mua", "good"][i],
+            quality=["good", "mua"][i % 2],
             snr=float(i),
             **({"electrodes": own} if electrodes else {}),
             **({} if observed is None else {"obs_intervals": observed[i]}),

@@ -156,7 +156,7 @@ UNKNOWN = {
     "a.bin": (lambda path: path.write_bytes(bytes(range(20))), "begins with the bytes 00 01 02 03 04 05 06 07"),
     "folder": (lambda path: path.mkdir(), "is a folder; expected a file of responses"),
     "b.nwb": (lambda path: (path.mkdir(), (path / ".zgroup").touch()), "Folders of Zarr are not read"),
-    "nothing": (lambda path: None, "does not exist; expected a file of responses"),
+    "nothing": (lambda path: None, "expected a file of responses"),
 }
 
 

@@ -77,7 +77,7 @@ def test_datasets(recording):
     assert found.digest == recording.digest
     assert found["group"].tolist() == STIMULUS["group"]
     dataset["counts"] = dataset["rates"] * 2
-    with pytest.raises(MurineError, match=r"holds 2 variables of responses; .*variable=\.\.\. \(--variable NAME\)"):
+    with pytest.raises(MurineError, match=r"holds 2 variables of responses; .*variable=\.\.\. \(--variable NAME of"):
         Recording.from_xarray(dataset)
     assert Recording.from_xarray(dataset, variable="rates").digest == recording.digest
     with pytest.raises(MurineError, match=r"no variable 'rate' of responses\. It holds .*rates"):

@@ -250,7 +250,7 @@ def test_several_signals(both_file):
     with pytest.raises(MurineError) as raised:
         read(both_file)
     text = str(raised.value)
-    assert "has 3 signals; say which one to take with signal=NAME (--signal NAME)" in text
+    assert "has 3 signals; say which one to take with signal=NAME (--signal NAME of `murine data import`)" in text
     for path in ("/units (spikes)", "/processing/ophys/DfOverF/RoiResponseSeries (traces)", "Fluorescence/Roi"):
         assert path in text
     with pytest.raises(MurineError, match="has several signals called 'RoiResponseSeries'"):

@@ -63,7 +63,7 @@ def read_array(
         raise MurineError(
             f"{str(file)!r} came without stimulus ids, so its responses cannot be matched to images. Write one id a "
             f"line into {str(path.with_name(path.stem + '_stimuli.txt'))!r}, or name such a file with "
-            "stimulus_ids=FILE (--stimulus-ids FILE)."
+            "stimulus_ids=FILE (--stimulus-ids FILE of `murine data import`)."
         )
     about: dict[str, Mapping[str, ArrayLike]] = {"neuroid": {"neuroid_id": np.arange(len(array))}}
     for axis, (dimension, labels) in enumerate(reversed(named.items())):

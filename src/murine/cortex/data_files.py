@@ -67,9 +67,8 @@ RSATOOLBOX = FileKind("a file of rsatoolbox", _read_rsatoolbox, ("stimulus", "ne
 
 
 def is_data_file(name: str) -> bool:
-    """Whether a text names a file of responses rather than a registered data set: by its ending, a folder in it, or
-    because there is such a file."""
-    return Path(name).suffix.lower() in SUFFIXES or os.sep in name or Path(name).is_file()
+    """Whether a text names a file of responses, whatever data sets are registered: by its ending, or a folder in it."""
+    return Path(name).suffix.lower() in SUFFIXES or os.sep in name
 
 
 def files_read(name: str) -> list[Path]:
@@ -185,10 +184,10 @@ def kind_of(path: Path) -> FileKind:
         If it is none, with what it looks like and what is accepted.
     """
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
+        found = f"{str(path)!r} is a folder" if path.is_dir() else f"there is no file {str(path)!r}"
         zarr = any((path / name).exists() for name in (".zgroup", ".zattrs", "zarr.json"))
         advice = " Folders of Zarr are not read: save the file as HDF5 or NetCDF-4." if zarr else ""
-        raise MurineError(f"{str(path)!r} {what}; expected a file of responses: {ACCEPTED}.{advice}")
+        raise MurineError(f"{found}; expected a file of responses: {ACCEPTED}.{advice}")
     with path.open("rb") as opened:
         start = opened.read(4096)
     suffix = path.suffix.lower()

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from murine.cortex.allen.holdings import TwoPhoton
-from murine.cortex.data_files import SUFFIXES, is_data_file, read_responses
+from murine.cortex.data_files import SUFFIXES, is_data_file, kind_of, read_responses
 from murine.cortex.natural_scenes import BLANK, SCENE_IDS, scene_groups
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
@@ -229,12 +229,9 @@ def load_cortex(name: str, *, root: Path | None = None, stimuli: Path | None = N
         For a user's own data: the images, a folder or an npz file (`StimulusSet.from_folder`, `from_npz`). Responses to
         ``blank`` need no image and are left out, as are stimuli without a single valid trial.
     """
-    if is_data_file(name):
-        if not Path(name).is_file():
-            raise MurineError(
-                f"there is no file {name!r}; expected responses, as `--against` or `murine data` name them."
-            )
+    if _is_own_file(name):
         if stimuli is None:
+            kind_of(Path(name))  # what is no file of responses is told first
             raise MurineError(f"{name!r} came without images; give them with --stimuli FOLDER or FILE.npz.")
         images = read_stimuli(stimuli)
         return images, matched_to(images, read_responses(name))
@@ -249,7 +246,12 @@ def load_cortex(name: str, *, root: Path | None = None, stimuli: Path | None = N
 
 def load_responses(name: str, *, root: Path | None = None) -> Recording | NeuralRDMs:
     """Load a data set as `load_cortex` does, without images: a user's own file needs none."""
-    return read_responses(name) if is_data_file(name) else datasets[name](root)[1]
+    return read_responses(name) if _is_own_file(name) else datasets[name](root)[1]
+
+
+def _is_own_file(name: str) -> bool:
+    """Whether a name is a user's file: by its ending, or because no data set is called so and it looks like a file."""
+    return is_data_file(name) or (name not in datasets and (Path(name).exists() or Path(name).suffix != ""))
 
 
 def read_stimuli(path: Path) -> StimulusSet:

@@ -83,7 +83,9 @@ def _chosen(data: xr.Dataset, variable: str | None, name: str) -> xr.DataArray:
         raise MurineError(f"{name!r} has no variable {variable!r} of responses. It holds {held}.")
     if variable is None and len(candidates) != 1:
         what = f"{len(candidates)} variables of responses" if candidates else "no variable of responses"
-        advice = "Say with variable=... (--variable NAME) which one it is. " if candidates else ""
+        advice = (
+            "Say with variable=... (--variable NAME of `murine data import`) which one it is. " if candidates else ""
+        )
         raise MurineError(
             f"{name!r} holds {what}; expected one with dimensions neuroid and stimulus (with or without repetition), "
             f"or presentation and neuroid. {advice}It holds {held}."

@@ -50,7 +50,7 @@ def recording_of_trials(
         if column is not None and column not in table:
             levels = [str(level) for level in frame.index.names if level is not None]
             inside = f" Its index has {', '.join(levels)}: call reset_index() first." if levels else ""
-            option = f"{parameter}=COLUMN (--{parameter} COLUMN)"
+            option = f"{parameter}=COLUMN (--{parameter} COLUMN of `murine data import`)"
             raise MurineError(_no_column(table, name, column, option) + inside)
     if table.empty:
         raise MurineError(f"the table of {name!r} has no rows; expected one for each trial of each neuron.")
@@ -237,7 +237,9 @@ def _labels(
     about_neurons, about_stimuli = {}, {}
     for column in [*([] if area is None else [area]), *(column for column in chosen if column != area)]:
         if column not in table:
-            raise MurineError(_no_column(table, name, column, "labels=COLUMNS (--labels COLUMNS)"))
+            raise MurineError(
+                _no_column(table, name, column, "labels=COLUMNS (--labels COLUMNS of `murine data import`)")
+            )
         key = "area" if column == area else column
         if key in about_neurons or key in ("neuroid_id", "stimulus_id", "repetition"):
             raise MurineError(f"the column {column!r} of {name!r} has a name that another column takes: rename it.")
@@ -252,7 +254,7 @@ def _labels(
             raise MurineError(
                 f"the column {column!r} of {name!r} differs between trials of neuron {str(neuron_ids[neuron[odd]])!r}: "
                 f"{some(members)}. A label of neurons must be the same in all rows of a neuron. Correct it, or name "
-                "the columns to keep with labels=[...] (--labels A,B; '' for none)."
+                "the columns to keep with labels=[...] (--labels A,B of `murine data import`; '' for none)."
             )
     return about_neurons, about_stimuli
 

@@ -111,8 +111,8 @@ def _chosen_signal(tree: Tree, groups: Sequence[str], asked: str | None) -> str:
         return found[0]
     if asked is None:
         raise MurineError(
-            f"{str(tree.file)!r} has {len(found)} signals; say which one to take with signal=NAME (--signal NAME). "
-            f"They are: {listed}."
+            f"{str(tree.file)!r} has {len(found)} signals; say which one to take with signal=NAME (--signal NAME of "
+            f"`murine data import`). They are: {listed}."
         )
     raise MurineError(
         f"{str(tree.file)!r} has {'several signals' if found else 'no signal'} called {asked!r}"

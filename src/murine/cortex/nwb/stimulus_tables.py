@@ -115,7 +115,7 @@ def _chosen_table(tree: Tree, groups: Sequence[str], asked: str | None) -> str:
     if asked is None:
         raise MurineError(
             f"{str(tree.file)!r} has {len(tables)} tables of intervals; say which one tells when stimuli were shown, "
-            f"with stimulus_table=NAME (--stimulus-table NAME). They are: {listed}."
+            f"with stimulus_table=NAME (--stimulus-table NAME of `murine data import`). They are: {listed}."
         )
     raise MurineError(
         f"{str(tree.file)!r} has {'several tables' if found else 'no table'} of intervals called {asked!r}"
@@ -151,7 +151,7 @@ def _chosen_column(tree: Tree, table: str, n_rows: int, asked: str | None) -> st
     listed = ", ".join(f"{name} ({n_different[name]} different)" for name in columns) or "none"
     raise MurineError(
         f"it is not clear which column of {table} in {str(tree.file)!r} holds the ids of the stimuli; say it with "
-        f"stimulus_column=NAME (--stimulus-column NAME). Its columns are: {listed}."
+        f"stimulus_column=NAME (--stimulus-column NAME of `murine data import`). Its columns are: {listed}."
     )
 
 
