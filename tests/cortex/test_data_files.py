@@ -16,8 +16,9 @@ from nwb_files import Spikes, add_presentations, add_units, empty, save, shown
 
 from murine.cortex import data_files
 from murine.cortex.array_files import read_array
-from murine.cortex.data_files import files_read, is_data_file, kind_of, read_responses, read_together
+from murine.cortex.data_files import kind_of, read_responses, read_together
 from murine.cortex.datasets import load_responses
+from murine.cortex.file_names import files_read, is_data_file
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, join
 from murine.errors import MurineError
@@ -116,10 +117,10 @@ def test_matrices(tmp_path):
 
 def test_what_is_a_file_and_what_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("odd").touch()
-    for name in ("mine.nc", "MINE.CSV", "a/b", "x.nwb", "odd"):
+    Path("allen").touch()
+    for name in ("mine.nc", "MINE.CSV", "a/b", "x.nwb"):
         assert is_data_file(name)
-    for name in ("allen-2p", "simulated", "mine", "mine.mat"):
+    for name in ("allen", "allen-2p", "mine", "mine.mat"):
         assert not is_data_file(name)
     np.save("a.npy", np.ones(2))
     Path("a_stimuli.csv").touch()

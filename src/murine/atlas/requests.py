@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from murine.cortex.data_files import files_read, is_data_file
+from murine.cortex.file_names import files_read, is_data_file
 from murine.errors import MurineError
 from murine.files import appearing, read_json
 from murine.fingerprints import fingerprint, fingerprint_of_all

@@ -8,24 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from murine.cortex.file_names import files_beside
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError, some
 from murine.files import read_npz, read_table
 from murine.labels import as_labels
-
-#: What the files beside ``NAME.npy`` are called, without their ending: ``NAME_stimuli.txt`` or ``.csv``, and so on.
-_BESIDE = {"stimulus": "_stimuli", "neuroid": "_neurons"}
-
-
-def files_beside(file: Path) -> dict[str, Path]:
-    """Return the files of labels beside a ``.npy`` file that are there, by the dimension that they label."""
-    found = {}
-    for dimension, ending in _BESIDE.items():
-        for suffix in (".csv", ".txt"):
-            if (labels := file.with_name(file.stem + ending + suffix)).is_file():
-                found[dimension] = labels
-    return found
 
 
 def read_array(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from murine.cortex.allen.hdf5 import Tree, foreign_format
-from murine.cortex.array_files import files_beside, read_array, read_arrays
+from murine.cortex.array_files import read_array, read_arrays
+from murine.cortex.file_names import SUFFIXES
 from murine.cortex.labelled_arrays import read_netcdf
 from murine.cortex.nwb import read_nwb
 from murine.cortex.rdms import NeuralRDMs
@@ -54,9 +54,6 @@ ACCEPTED = (
     "stimulus ids (.npy, .npz), dissimilarity matrices (.npz), an NWB 2 file (.nwb) or a file of rsatoolbox (.h5)"
 )
 
-#: The endings of the files that are accepted.
-SUFFIXES = (".nc", ".npz", ".npy", ".csv", ".parquet", ".nwb", ".h5", ".hdf5")
-
 RECORDING = FileKind("a recording of murine", Recording.read)
 XARRAY = FileKind("labelled arrays of xarray", read_netcdf, ("variable", "stimulus", "neuroid", "repetition"))
 TRIALS = FileKind("a table of trials", read_trials, ("stimulus", "neuroid", "response", "repetition", "area", "labels"))
@@ -64,17 +61,6 @@ NWB = FileKind("an NWB 2 file", read_nwb, ("signal", "stimulus_table", "stimulus
 ARRAY = FileKind("an array of NumPy", read_array, ("stimulus_ids", "neurons"))
 ARRAYS = FileKind("an archive of NumPy arrays", read_arrays)
 RSATOOLBOX = FileKind("a file of rsatoolbox", _read_rsatoolbox, ("stimulus", "neuroid", "repetition", "site"))
-
-
-def is_data_file(name: str) -> bool:
-    """Whether a text names a file of responses, whatever data sets are registered: by its ending, or a folder in it."""
-    return Path(name).suffix.lower() in SUFFIXES or os.sep in name
-
-
-def files_read(name: str) -> list[Path]:
-    """Return all files that `read_responses` reads for a file of responses: itself, and those with its labels."""
-    path = Path(name)
-    return [path, *(files_beside(path).values() if path.suffix.lower() == ".npy" else ())]
 
 
 def read_responses(file: str | Path, **options: Any) -> Recording | NeuralRDMs:
@@ -251,4 +237,5 @@ def _look(path: Path, start: bytes) -> str:
         line = start.decode("utf-8", "replace").splitlines()[0]
         shown = "".join(character if character.isprintable() else " " for character in line[:60])
         return f"looks like text that begins {shown!r}; a table of trials ends with .csv and has commas"
-    return f"begins with the bytes {start[:8].hex(' ')}, which are of no format that murine knows"
+    damaged = "; it may be damaged" if path.suffix.lower() in SUFFIXES else ""
+    return f"begins with the bytes {start[:8].hex(' ')}, which are of no format that murine knows{damaged}"

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from murine.cortex.allen.holdings import TwoPhoton
-from murine.cortex.data_files import SUFFIXES, is_data_file, kind_of, read_responses
+from murine.cortex.data_files import kind_of, read_responses
+from murine.cortex.file_names import SUFFIXES, is_data_file
 from murine.cortex.natural_scenes import BLANK, SCENE_IDS, scene_groups
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
