@@ -103,9 +103,7 @@ def test_the_same_scores_from_every_file_to_the_last_bit(desk, tmp_path):
     found = {}
     for file in (desk / "made.nc", "mine.nc", desk / "trials.csv", desk / "array.npy"):
         atlas = f"{Path(file).stem}.atlas"
-        ran = murine(
-            tmp_path, "score", "pixels", "--against", file, "--stimuli", desk / "images", *FEW, "--atlas", atlas
-        )
+        ran = run(tmp_path, "score", "pixels", "--against", file, "--stimuli", desk / "images", *FEW, "--atlas", atlas)
         found[str(file)] = scores(ran, tmp_path, atlas)
     first, *others = found.values()
     assert {row[0] for row in first} == {"VISp", "VISl"}

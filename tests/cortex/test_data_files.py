@@ -19,8 +19,9 @@ from murine.cortex.array_files import read_array
 from murine.cortex.data_files import kind_of, read_responses, read_together
 from murine.cortex.datasets import load_responses
 from murine.cortex.file_names import files_read, is_data_file
+from murine.cortex.joining import join
 from murine.cortex.rdms import NeuralRDMs
-from murine.cortex.recording import Recording, join
+from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.interchange.assembly import write
 

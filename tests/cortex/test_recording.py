@@ -12,7 +12,8 @@ import pytest
 import xarray as xr
 
 from murine import isolation
-from murine.cortex.recording import Recording, join
+from murine.cortex.joining import join
+from murine.cortex.recording import Recording
 from murine.cortex.reliability import split_half
 from murine.errors import MurineError
 from murine.masks import unmasked

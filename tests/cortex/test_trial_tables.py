@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from murine.cortex import recording as recording_module
+from murine.cortex import constructors
 from murine.cortex.recording import Recording
 from murine.cortex.trial_tables import read_trials
 from murine.errors import MurineError
@@ -247,4 +247,5 @@ def test_files_that_cannot_be_used(tmp_path):
 
 
 def test_the_examples_of_the_documentation_run():
-    assert doctest.testmod(recording_module).failed == 0
+    ran = doctest.testmod(constructors, extraglobs={"Recording": Recording})
+    assert (ran.failed, ran.attempted) == (0, 6)

@@ -12,10 +12,11 @@ from typing import Any
 from murine.cortex.allen.hdf5 import Tree, foreign_format
 from murine.cortex.array_files import read_array, read_arrays
 from murine.cortex.file_names import SUFFIXES
+from murine.cortex.joining import join
 from murine.cortex.labelled_arrays import read_netcdf
 from murine.cortex.nwb import read_nwb
 from murine.cortex.rdms import NeuralRDMs
-from murine.cortex.recording import Recording, join
+from murine.cortex.recording import Recording
 from murine.cortex.trial_tables import read_trials
 from murine.errors import MurineError, some
 from murine.isolation import read_apart

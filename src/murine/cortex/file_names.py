@@ -13,7 +13,7 @@ _BESIDE = {"stimulus": "_stimuli", "neuroid": "_neurons"}
 
 
 def files_beside(file: Path) -> dict[str, Path]:
-    """Return the files of labels beside a ``.npy`` file, by the dimension that they label; of two, the ``.csv`` file."""
+    """Return the files of labels beside a ``.npy`` file, by the dimension that they label; of two, the ``.csv``."""
     found = {}
     for dimension, ending in _BESIDE.items():
         for suffix in (".txt", ".csv"):
