@@ -58,7 +58,7 @@ $(LOWEST)/installed: pyproject.toml
 
 # What people use murine for; building wheels, pages in a browser and terminals do not depend on these versions.
 test-lowest: $(LOWEST)/installed
-	$(LOWEST)/bin/$(PYTEST) --ignore tests/packaging --ignore tests/test_terminal.py -k "not in_a_browser" -W default
+	$(LOWEST)/bin/$(PYTEST) --ignore tests/packaging --ignore tests/cli/test_terminal.py -k "not in_a_browser" -W default
 
 wheel: $(VENV)/installed
 	$(RUN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .

@@ -21,8 +21,8 @@ import numpy as np
 from Bio.Align import PairwiseAligner
 from threadpoolctl import threadpool_limits
 
-from murine.comparison.alignment import Alignment, Scoring, align_all, scores
-from murine.networks.spelling import published
+from murine.architecture.alignment import Alignment, AlignmentScoring, align_all, scores
+from murine.architecture.named_sequences import published
 
 ROUNDS = 5
 N_RANDOM = 1000
@@ -39,12 +39,12 @@ def cpu_time(work: Callable[[], object]) -> float:
 
 def biopython() -> PairwiseAligner:
     aligner = PairwiseAligner(mode="global")
-    aligner.match_score, aligner.mismatch_score, aligner.gap_score = Scoring().values
+    aligner.match_score, aligner.mismatch_score, aligner.gap_score = AlignmentScoring().values
     return aligner
 
 
 def counted(alignment: Alignment) -> int:
-    scoring = Scoring()
+    scoring = AlignmentScoring()
     matches = alignment.n_matches * scoring.match + alignment.n_mismatches * scoring.mismatch
     return matches + alignment.n_gaps * scoring.gap
 

@@ -58,8 +58,8 @@ def ridge() -> dict[str, float]:
     from sklearn.linear_model import RidgeCV
     from sklearn.preprocessing import scale
 
-    from murine.comparison.encoding import ridge_correlations
-    from murine.networks.kernel import LayerKernel
+    from murine.encoding.ridge import ridge_correlations
+    from murine.networks.layer_kernel import LayerKernel
 
     features, responses = inputs(4096)
     features = scale(features)
@@ -84,8 +84,8 @@ def pls() -> dict[str, float]:
     import numpy as np
     from sklearn.cross_decomposition import PLSRegression
 
-    from murine.comparison.inference import folds
-    from murine.comparison.pls import pls_cv
+    from murine.encoding.pls import pls_cv
+    from murine.statistics.folds import folds
 
     features, responses = inputs(4096)
     parts = folds(N_STIMULI, 5, 0)
@@ -116,7 +116,7 @@ def projection() -> dict[str, float]:
     import numpy as np
     from sklearn.random_projection import SparseRandomProjection
 
-    from murine.networks.kernel import LayerKernel
+    from murine.networks.layer_kernel import LayerKernel
 
     features = np.random.default_rng(0).standard_normal((N_STIMULI, 800_000), dtype=np.float32)
     ours = cpu_time(lambda: LayerKernel.of(features), 3)
@@ -127,12 +127,13 @@ def projection() -> dict[str, float]:
 def layers() -> dict[str, float]:
     import numpy as np
 
-    from murine.comparison.encoding import loo_operators, ridge_correlations, ridge_loo
-    from murine.comparison.inference import bootstrap_counts, folds
-    from murine.comparison.influence import resampled_scores
-    from murine.comparison.pls import pls_correlations
-    from murine.comparison.prediction import correlations, resampled_correlations
-    from murine.comparison.spectrum import Spectrum
+    from murine.encoding.jackknife import resampled_scores
+    from murine.encoding.pls import pls_correlations
+    from murine.encoding.prediction_scores import correlations, resampled_correlations
+    from murine.encoding.ridge import loo_operators, ridge_correlations, ridge_loo
+    from murine.encoding.ridge_spectrum import Spectrum
+    from murine.statistics.bootstrap import bootstrap_counts
+    from murine.statistics.folds import folds
 
     responses = inputs(10)[1]
     grams = np.stack([f @ f.T for f in (inputs(500 + 50 * k, k)[0] for k in range(N_LAYERS))])

@@ -4,7 +4,7 @@ Parts 1 to 4 are of a simulated cortex, part 5 of Poisson neurons.
 
 The neurons of `murine.cortex.simulated` see other scenes in every experiment, drawn from 1,000, with other noise, at
 three levels: the reliability of a neuron's mean response over its repetitions. Scores, ceilings and intervals are those
-of `Yardstick` and `score_layers`. Tables, in Markdown:
+of `SiteBenchmark` and `score_layers`. Tables, in Markdown:
 
 1. Ceilings. Two experiments with the same neurons and scenes agree on something; the truth is the root of its mean
    over sets of scenes. Of tau-a it is the score of the matrix expected of many experiments, of single neurons what
@@ -42,17 +42,17 @@ import torch
 from scipy.stats import kendalltau, spearmanr
 from threadpoolctl import threadpool_limits
 
-from murine.comparison.geometry import u_centred
-from murine.comparison.metrics import metrics
-from murine.comparison.rdm import dissimilarities, upper, zscore
-from murine.comparison.sample import Sample
-from murine.comparison.scoring import Settings, Yardstick, score_layers
-from murine.comparison.targets import Targets, targets_of
 from murine.cortex.recording import Recording
 from murine.cortex.simulated import CorticalModel, simulate
 from murine.networks.capture import CapturedLayer
-from murine.networks.kernel import LayerKernel
+from murine.networks.layer_kernel import LayerKernel
 from murine.scenes import synthetic_scenes
+from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
+from murine.scoring.metric import metrics
+from murine.scoring.score_sample import ScoreSample
+from murine.scoring.site_data import SiteData, make_site_data
+from murine.similarity.kernel_similarity import u_centred
+from murine.similarity.rdm import dissimilarities, upper, zscore
 from poisson import CASES, Case
 from poisson import Experiment as PoissonExperiment
 from poisson import World as PoissonWorld
@@ -61,7 +61,7 @@ LEVELS = (0.3, 0.6, 0.9)
 N_SCENES, N_STIMULI, N_REPETITIONS = 1000, 100, 20
 N_NEURONS, N_UNITS = 60, 200  # of each of the three areas, of the cortex and of the network
 N_SHUFFLED = 3
-SETTINGS = Settings(n_bootstraps=300, n_permutations=0)
+SETTINGS = ScoreSettings(n_bootstraps=300, n_permutations=0)
 N_EXPERIMENTS = 200  # for the expected matrices
 
 #: Where no score says that nothing is shared, and why.
@@ -124,14 +124,14 @@ class Experiment:
         """The SD of the noise of a mean over repetitions."""
         return self.world.true.std(axis=1, keepdims=True) * np.sqrt((1 - self.level) / self.level)
 
-    def record(self, k: int) -> Targets:
+    def record(self, k: int) -> SiteData:
         """The k-th repetition of the whole experiment."""
         rng = np.random.default_rng([self.seed, LEVELS.index(self.level), k, 2])
         trials = rng.normal(size=(*self.true.shape, N_REPETITIONS)) * np.sqrt(N_REPETITIONS) * self.noise[:, :, None]
         neuroid = {"neuroid_id": np.arange(len(trials)).astype(str), "area": self.world.areas}
         stimulus = {"stimulus_id": [f"{i:03d}" for i in range(N_STIMULI)]}
         recording = Recording.from_arrays((trials + self.true[:, :, None]).astype(np.float32), neuroid, stimulus)
-        return targets_of(recording, n_splits=20, seed=self.seed)
+        return make_site_data(recording, n_splits=20, seed=self.seed)
 
     def layer(self, area: int, shuffle: int | None = None) -> CapturedLayer:
         """Units of an area of the network; with the scenes in another order for a number."""
@@ -146,7 +146,7 @@ def captured(name: str, units: np.ndarray) -> CapturedLayer:
     return CapturedLayer(name, 0.5, (units.shape[1],), kernel, flag=kernel.flag)
 
 
-def agreement(name: str, one: Targets, other: Targets) -> np.ndarray:
+def agreement(name: str, one: SiteData, other: SiteData) -> np.ndarray:
     """How alike two experiments are, for each site."""
     metric = metrics[name]
     if name == "rsa-reweighted":
@@ -154,18 +154,18 @@ def agreement(name: str, one: Targets, other: Targets) -> np.ndarray:
     return np.diag(metric.score(metric.of_sites(one), metric.of_sites(other)))
 
 
-def neuron_truth(experiment: Experiment, targets: Targets) -> np.ndarray:
+def neuron_truth(experiment: Experiment, site_data: SiteData) -> np.ndarray:
     """The correlation of mean responses with true ones, averaged over the neurons of each site."""
     signal = experiment.true.var(axis=1, ddof=1)
     expected = np.sqrt(signal / (signal + experiment.noise[:, 0] ** 2))
-    return np.array([expected[members].mean() for members in targets.population.members])
+    return np.array([expected[members].mean() for members in site_data.population.members])
 
 
-def expected_score(name: str, experiment: Experiment, targets: Targets) -> np.ndarray:
+def expected_score(name: str, experiment: Experiment, site_data: SiteData) -> np.ndarray:
     """The score of the RDMs that are expected of many experiments with these scenes."""
     rng = np.random.default_rng([experiment.seed, 4])
     found = []
-    for s, site in enumerate(targets.sites):
+    for s, site in enumerate(site_data.sites):
         mine = experiment.world.areas == site.labels["area"]
         true, noise = experiment.true[mine], experiment.noise[mine]
         drawn = (true + noise * rng.normal(size=true.shape) for _ in range(N_EXPERIMENTS))
@@ -173,7 +173,7 @@ def expected_score(name: str, experiment: Experiment, targets: Targets) -> np.nd
             upper(dissimilarities["pearson"](LayerKernel.of(np.ascontiguousarray(zscore(responses).T))))
             for responses in drawn
         ]
-        sites = metrics[name].of_sites(targets)
+        sites = metrics[name].of_sites(site_data)
         found.append(metrics[name].score(np.mean(rdms, axis=0)[None], sites[[s]])[0, 0])
     return np.array(found)
 
@@ -186,9 +186,9 @@ def experiment_rows(world: World, chosen: Sequence[str], parts: Sequence[int], t
     other = experiment.record(1) if 1 in parts else one
     rows: list[dict[str, Any]] = []
     for name in chosen:
-        yardstick = Yardstick(one, name, settings=replace(SETTINGS, seed=seed))
+        benchmark = SiteBenchmark(one, name, settings=replace(SETTINGS, seed=seed))
         about = {"metric": name, "level": level, "seed": seed}
-        ceiling = yardstick.parts["all"].ceiling
+        ceiling = benchmark.parts["all"].ceiling
         if 1 in parts and (ceiling.value > 0).any():
             if metrics[name].of_neurons:
                 alike = neuron_truth(experiment, one)
@@ -200,11 +200,11 @@ def experiment_rows(world: World, chosen: Sequence[str], parts: Sequence[int], t
                 rows.append({**about, "part": 1, "site": s, **found})
         if 2 in parts:
             layers = [experiment.layer(k % 3, k) for k in range(N_SHUFFLED)]
-            rows += score_rows(score_layers(layers, yardstick), {**about, "part": 2})
+            rows += score_rows(score_layers(layers, benchmark), {**about, "part": 2})
         if 3 in parts:
             for area in range(3):
                 rows += score_rows(
-                    score_layers([experiment.layer(area)], yardstick), {**about, "part": 3, "area": area}
+                    score_layers([experiment.layer(area)], benchmark), {**about, "part": 3, "area": area}
                 )
     return rows
 
@@ -216,13 +216,13 @@ def score_rows(table: pd.DataFrame, about: dict[str, Any]) -> list[dict[str, Any
 
 def choice_rows(world: World, chosen: Sequence[str], seed: int) -> list[Any]:
     """Part 4: the best of random layers for every site."""
-    targets = Experiment.draw(world, CHOICE_LEVEL, seed).record(0)
+    site_data = Experiment.draw(world, CHOICE_LEVEL, seed).record(0)
     rng = np.random.default_rng([seed, 5])
     layers = [captured(f"random {k}", rng.normal(size=(N_STIMULI, 50))) for k in range(N_LAYERS)]
     rows = []
     for name in chosen:
         settings = replace(SETTINGS, n_bootstraps=200, seed=seed)
-        table = score_layers(layers, Yardstick(targets, name, settings=settings))
+        table = score_layers(layers, SiteBenchmark(site_data, name, settings=settings))
         for kind in ("naive", "nested"):
             found = table[table.chosen == kind]
             rows += score_rows(found, {"part": 4, "metric": name, "level": CHOICE_LEVEL, "seed": seed, "kind": kind})
@@ -233,9 +233,9 @@ def choice_rows(world: World, chosen: Sequence[str], seed: int) -> list[Any]:
     return rows
 
 
-def noise_free_score(name: str, experiment: PoissonExperiment, targets: Targets) -> float:
+def noise_free_score(name: str, experiment: PoissonExperiment, site_data: SiteData) -> float:
     """The score of the responses without noise, on the scale of the measured ones, with the measured ones."""
-    population = targets.population
+    population = site_data.population
     assert population is not None
     kept = np.flatnonzero(np.isin(np.arange(len(experiment.true)), [int(i) for i in population.neuroid_ids]))
     measured, true = population.means, experiment.true[kept]
@@ -259,13 +259,13 @@ def poisson_truths(names: Sequence[str], task: tuple[Case, str, int]) -> list[An
     """Scores and noise-free scores of one experiment."""
     case, normalise, seed = task
     experiment = PoissonExperiment.draw(PoissonWorld.of(case), seed)
-    targets = targets_of(experiment.recording(), normalise=normalise, n_splits=1)
+    site_data = make_site_data(experiment.recording(), normalise=normalise, n_splits=1)
     rows = []
     for name in names:
-        stack, _ = metrics[name].prepare([x.kernel for x in experiment.layers if x.kernel is not None], targets)
-        score = float(metrics[name].score(stack, metrics[name].of_sites(targets))[:, 0].mean())
+        stack, _ = metrics[name].prepare([x.kernel for x in experiment.layers if x.kernel is not None], site_data)
+        score = float(metrics[name].score(stack, metrics[name].of_sites(site_data))[:, 0].mean())
         about = {"case": case.name, "normalise": normalise, "metric": name}
-        rows.append({**about, "score": score, "ceiling": noise_free_score(name, experiment, targets)})
+        rows.append({**about, "score": score, "ceiling": noise_free_score(name, experiment, site_data)})
     return rows
 
 
@@ -273,11 +273,11 @@ def poisson_rows(names: Sequence[str], task: tuple[Case, str, int]) -> list[Any]
     """Intervals of one experiment: both scores, the ceiling, and the difference."""
     case, normalise, seed = task
     experiment = PoissonExperiment.draw(PoissonWorld.of(case), seed)
-    targets = targets_of(experiment.recording(), normalise=normalise, n_splits=20, seed=seed)
+    site_data = make_site_data(experiment.recording(), normalise=normalise, n_splits=20, seed=seed)
     rows: list[dict[str, Any]] = []
     for name in names:
-        yardstick = Yardstick(targets, name, settings=replace(SETTINGS, seed=seed))
-        tables = [score_layers([layer], yardstick) for layer in experiment.layers]
+        benchmark = SiteBenchmark(site_data, name, settings=replace(SETTINGS, seed=seed))
+        tables = [score_layers([layer], benchmark) for layer in experiment.layers]
         found = [table[table.split == "all"].iloc[0] for table in tables]
         about = {"case": case.name, "normalise": normalise, "metric": name, "seed": seed}
         about["flag"] = "; ".join(filter(None, dict.fromkeys(x for row in found for x in (row.flag, row.site_flag))))
@@ -285,7 +285,7 @@ def poisson_rows(names: Sequence[str], task: tuple[Case, str, int]) -> list[Any]
         ends = {"score": first.ceiling, "low": first.ceiling_low, "high": first.ceiling_high}
         rows.append({**about, "what": "ceiling", **ends})
         rows += [{**about, "what": "score", "score": x.score, "low": x.low, "high": x.high} for x in found]
-        difference = Sample.of_row(first) - Sample.of_row(found[1])
+        difference = ScoreSample.of_row(first) - ScoreSample.of_row(found[1])
         low, high = difference.interval()
         rows.append({**about, "what": "difference", "score": difference.value, "low": low, "high": high})
     return rows

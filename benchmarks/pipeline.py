@@ -74,8 +74,8 @@ def recording(kernels, n_repetitions: int):  # type: ignore[no-untyped-def]
     """Responses that a site's neurons, in part, share with one of the layers; each trial with as much noise again."""
     import numpy as np
 
-    from murine.comparison.encoding import centred_grams
     from murine.cortex.recording import Recording
+    from murine.encoding.ridge import centred_grams
 
     rng = np.random.default_rng(0)
     grams = centred_grams(kernels)
@@ -121,16 +121,16 @@ def murine(folder: Path) -> dict[str, float]:
     """From images to scores, given the responses; what it scored is left in the folder for the published way."""
     import numpy as np
 
-    from murine.comparison.metrics import metrics
-    from murine.comparison.targets import targets_of
     from murine.networks.memory import freed_memory_kept
+    from murine.scoring.metric import metrics
+    from murine.scoring.site_data import make_site_data
 
     module, shown = network(), images()
     names = ("rsa-pearson", "rsa-reweighted", "ridge-conwell2021")
     with freed_memory_kept():
         kernels = [layer.kernel for layer in captured(module, shown)]
-        targets = targets_of(recording(kernels, 2), normalise="none", n_splits=1)
-        sites = {name: metrics[name].of_sites(targets) for name in names}
+        site_data = make_site_data(recording(kernels, 2), normalise="none", n_splits=1)
+        sites = {name: metrics[name].of_sites(site_data) for name in names}
         times = dict.fromkeys(("total", "features", *names), 0.0)
         scores = {}
 
@@ -139,7 +139,7 @@ def murine(folder: Path) -> dict[str, float]:
             found = [layer.kernel for layer in captured(module, shown)]
             for name in ("features", *names):
                 if name != "features":
-                    stack, _ = metrics[name].prepare(found, targets)
+                    stack, _ = metrics[name].prepare(found, site_data)
                     scores[name] = metrics[name].score(stack, sites[name])
                 now = time.process_time()
                 times[name], last = now - last, now
@@ -150,7 +150,7 @@ def murine(folder: Path) -> dict[str, float]:
         whole()
     if times["total"] > slowest["total"]:
         times = slowest
-    np.savez(folder / "scored.npz", responses=targets.population.means, rdms=targets.rdms, **scores)
+    np.savez(folder / "scored.npz", responses=site_data.population.means, rdms=site_data.rdms, **scores)
     return times
 
 
@@ -243,39 +243,39 @@ def published(folder: Path, whole: bool) -> dict[str, float]:
 
 def scores(folder: Path) -> dict[str, float]:
     """What every metric takes from kernels to scores."""
-    from murine.comparison.metrics import metrics
-    from murine.comparison.targets import targets_of
+    from murine.scoring.metric import metrics
+    from murine.scoring.site_data import make_site_data
 
     kernels = [layer.kernel for layer in captured(network(), images())]
-    targets = targets_of(recording(kernels, 2), n_splits=1)
+    site_data = make_site_data(recording(kernels, 2), n_splits=1)
     found = {}
     for name in metrics:
         metric = metrics[name]
-        sites = metric.of_sites(targets)
+        sites = metric.of_sites(site_data)
 
         def work(metric: Any, sites: Any) -> None:
-            metric.score(metric.prepare(kernels, targets)[0], sites)
+            metric.score(metric.prepare(kernels, site_data)[0], sites)
 
-        metric.score(metric.prepare(kernels[:2], targets)[0], sites)  # compiles
+        metric.score(metric.prepare(kernels[:2], site_data)[0], sites)  # compiles
         found[name] = cpu_time(functools.partial(work, metric, sites), 2, warm=False)
     return found
 
 
 def intervals(folder: Path) -> dict[str, float]:
     """What `murine score` does for a network, metric by metric; what all networks share is made before."""
-    from murine.comparison.metrics import metrics
-    from murine.comparison.scoring import Settings, Yardstick, score_layers
-    from murine.comparison.targets import targets_of
+    from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
+    from murine.scoring.metric import metrics
+    from murine.scoring.site_data import make_site_data
 
     layers = captured(network(), images())
-    targets = targets_of(recording([layer.kernel for layer in layers], N_REPETITIONS))
+    site_data = make_site_data(recording([layer.kernel for layer in layers], N_REPETITIONS))
     found = {}
     for name in metrics:
         start = time.process_time()
-        yardstick = Yardstick(targets, name, settings=Settings(1000, 1000, 0))
+        benchmark = SiteBenchmark(site_data, name, settings=ScoreSettings(1000, 1000, 0))
         found[f"{name}, shared"] = time.process_time() - start
-        score_layers(layers[:2], Yardstick(targets, name, settings=Settings(20, 5, 0)))  # compiles
-        found[name] = cpu_time(functools.partial(score_layers, layers, yardstick), warm=False)
+        score_layers(layers[:2], SiteBenchmark(site_data, name, settings=ScoreSettings(20, 5, 0)))  # compiles
+        found[name] = cpu_time(functools.partial(score_layers, layers, benchmark), warm=False)
         print(f"{name} {found[name]:.1f} s", file=sys.stderr, flush=True)
     return found
 
@@ -284,20 +284,20 @@ def memory(folder: Path, name: str, batch_size: int | None) -> dict[str, float]:
     """The most that a process has held that captures a network and scores it by three metrics."""
     import torch
 
-    from murine.comparison.scoring import Settings, Yardstick, score_layers
-    from murine.comparison.targets import targets_of
     from murine.networks.capture import capture
-    from murine.networks.kernel import LayerKernel
+    from murine.networks.layer_kernel import LayerKernel
     from murine.networks.memory import freed_memory_kept, release_freed_memory
+    from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
+    from murine.scoring.site_data import make_site_data
 
     def peak() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
     shown = images()
     kernel = LayerKernel.of(shown.flatten(1).numpy())
-    targets = targets_of(recording([kernel], N_REPETITIONS))
+    site_data = make_site_data(recording([kernel], N_REPETITIONS))
     names = ("rsa-pearson", "rsa-reweighted", "ridge")
-    yardsticks = [Yardstick(targets, metric, settings=Settings(1000, 1000, 0)) for metric in names]
+    benchmarks = [SiteBenchmark(site_data, metric, settings=ScoreSettings(1000, 1000, 0)) for metric in names]
     before = peak()
     module = network(name)
     start = time.process_time()
@@ -306,8 +306,8 @@ def memory(folder: Path, name: str, batch_size: int | None) -> dict[str, float]:
         release_freed_memory()
         seconds = time.process_time() - start
         after = peak()
-        for yardstick in yardsticks:
-            score_layers(layers, yardstick)
+        for benchmark in benchmarks:
+            score_layers(layers, benchmark)
     return {"data": before, "capture": after, "peak": peak(), "seconds of capture": seconds}
 
 

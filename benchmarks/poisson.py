@@ -17,7 +17,7 @@ import numpy as np
 
 from murine.cortex.recording import Recording
 from murine.networks.capture import CapturedLayer
-from murine.networks.kernel import LayerKernel
+from murine.networks.layer_kernel import LayerKernel
 
 N_LATENTS, N_SHARED, N_UNITS = 15, 3, 200
 

@@ -64,12 +64,12 @@ def score() -> dict[str, float]:
     import torch
     from threadpoolctl import threadpool_limits
 
-    from murine.comparison.scoring import Settings, Yardstick, score_layers
-    from murine.comparison.targets import targets_of
     from murine.cortex.rdms import NeuralRDMs
     from murine.cortex.recording import Site
     from murine.networks.capture import capture
     from murine.networks.memory import freed_memory_kept
+    from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
+    from murine.scoring.site_data import make_site_data
 
     torch.set_num_threads(1)
     generator = np.random.default_rng(0)
@@ -78,20 +78,20 @@ def score() -> dict[str, float]:
     sites = tuple(Site.of({"area": f"site {i}"}) for i in range(N_SITES))
     reliability = np.full(N_SITES, 0.8)
     rdms = NeuralRDMs(matrices, sites, ids, reliability, reliability / 100)
-    yardstick = Yardstick(targets_of(rdms), settings=Settings(N_BOOTSTRAPS, 0, 0))
+    benchmark = SiteBenchmark(make_site_data(rdms), settings=ScoreSettings(N_BOOTSTRAPS, 0, 0))
     network = timm.create_model("resnet18")
     images = torch.rand(N_STIMULI, 3, SIZE, SIZE)
     layers = []
 
     def whole() -> None:
         layers[:] = capture(network, images)
-        score_layers(layers, yardstick)
+        score_layers(layers, benchmark)
 
     with threadpool_limits(1), freed_memory_kept():
         whole()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # of scoring one network
         total = cpu_time(whole, 2)
-        comparison = cpu_time(lambda: score_layers(layers, yardstick), 2)
+        comparison = cpu_time(lambda: score_layers(layers, benchmark), 2)
     modules = float(len(layers))
     return {"total": total, "of which comparison": comparison, "peak MB": peak, "outputs": modules}
 
@@ -102,7 +102,7 @@ def rdm() -> dict[str, float]:
     import rsatoolbox
     from threadpoolctl import threadpool_limits
 
-    from murine.comparison.rdm import pearson_rdm, upper
+    from murine.similarity.rdm import pearson_rdm, upper
 
     features = np.random.default_rng(0).standard_normal((N_STIMULI, 800_000), dtype=np.float32)
     data = rsatoolbox.data.Dataset(features)

@@ -25,11 +25,12 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold
 from threadpoolctl import threadpool_limits
 
-from murine.comparison.geometry import kernel_metrics
-from murine.comparison.inference import bootstrap_counts, permutations
-from murine.comparison.rdm import upper
-from murine.comparison.reweighted import reweight
-from murine.comparison.rsa import comparisons
+from murine.similarity.kernel_similarity import kernel_metrics
+from murine.similarity.rdm import upper
+from murine.similarity.reweighted_rsa import reweight
+from murine.similarity.rsa import comparisons
+from murine.statistics.bootstrap import bootstrap_counts
+from murine.statistics.permutation import permutations
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

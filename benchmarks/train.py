@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from murine.domains.domain import Domain, Identity
+from murine.domains.preparation import Preparation
 from murine.generalization.architectures import build
-from murine.generalization.domain import Domain, Identity
-from murine.generalization.preparation import Preparation
 from murine.generalization.recipe import Recipe
 from murine.generalization.training import train
-from murine.networks.neurn import neurn
+from murine.networks.surgery.neurn import neurn
 
 
 def noise(n: int) -> Domain:

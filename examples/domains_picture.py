@@ -16,9 +16,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from murine.generalization.corruptions import STRENGTHS, corrupted, corruptions
-from murine.generalization.domain import Domain
-from murine.generalization.domains import load_domain
+from murine.domains.catalogue import load_domain
+from murine.domains.corruptions import STRENGTHS, corrupted, corruptions
+from murine.domains.domain import Domain
 
 DOMAINS = ("mnist", "usps", "semeion", "mnist-m", "mnist-m-made", "street", "fonts", "rendered-fonts")
 

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import nn
 
 from murine import NeuRN, NeuRNTransform
-from murine.networks.normalisation import Sobel
+from murine.networks.surgery.rival_layers import Sobel
 
 CLASSES = (0, 2, 4, 6, 8)
 WINDOWS = (3, 4)

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from murine.generalization.domain import Domain
-from murine.generalization.domains import load_domain
-from murine.generalization.preparation import Preparation
+from murine.domains.catalogue import load_domain
+from murine.domains.domain import Domain
+from murine.domains.preparation import Preparation
 
 TARGETS = ("mnist", "usps", "semeion", "fonts")
 PREPARATIONS = (

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import murine
-from murine.comparison.metrics import Metric, metrics
 from murine.cortex.datasets import datasets
 from murine.errors import MurineError, nearest, some
 from murine.networks.zoo import controls
 from murine.registry import Registry
+from murine.scoring.metric import Metric, metrics
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from murine.errors import MurineError
-from murine.files import read_npz
+from murine.io.files import read_npz
 from murine.stimuli import StimulusSet
 
 

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from murine.report.frame import SCRIPTS, joined
+from murine.report.page_shell import SCRIPTS, joined
 
 ROOT = Path(__file__).resolve().parents[1]
 TEMPLATES = ROOT / "src/murine/report/templates"
@@ -28,7 +28,7 @@ def main() -> int:
         return 1
     listed = {name for names in SCRIPTS.values() for name in names}
     found = [
-        f"{file.relative_to(ROOT)}: no page of murine.report.frame.SCRIPTS has this file"
+        f"{file.relative_to(ROOT)}: no page of murine.report.page_shell.SCRIPTS has this file"
         for file in sorted(TEMPLATES.glob("*.js"))
         if file.name not in listed
     ]

@@ -19,7 +19,8 @@ import timm
 import torch
 from timm.models import _registry
 
-from murine.networks import anatomy, sources, zoo
+from murine.networks import parameter_counts as anatomy
+from murine.networks import sources, zoo
 
 TABLE = Path(__file__).resolve().parents[1] / "src/murine/networks/tables/architectures.csv"
 COLUMNS = ("name", "family", "parameters", "depth", "height", "width", "source")

@@ -24,14 +24,15 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from murine.atlas.bench import Bench
-from murine.atlas.sweep import Plan
-from murine.atlas.task import CortexSettings
-from murine.comparison.scoring import Settings, Yardstick, score_layers
+from murine.atlas.identity import CortexSettings
+from murine.atlas.network_scorer import NetworkScorer
+from murine.atlas.sweep import SweepSettings
 from murine.errors import MurineError
-from murine.networks import catalogue, costs, sources, surgery, zoo
+from murine.networks import catalogue, costs, sources, zoo
 from murine.networks.capture import CapturedLayer, capture, tensors_in
 from murine.networks.memory import freed_memory_kept
+from murine.networks.surgery import insertion as surgery
+from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
 from murine.stimuli import StimulusSet
 
 SUITES = ("conwell2021", "neurn44", "conwell2021-tasks")
@@ -43,7 +44,7 @@ COLUMNS = (
 )
 
 
-def attempt(network: str, stimuli: StimulusSet, yardstick: Yardstick, machine: costs.Machine) -> dict[str, object]:
+def attempt(network: str, stimuli: StimulusSet, benchmark: SiteBenchmark, machine: costs.Machine) -> dict[str, object]:
     reason = ""
     for size in SIZES:
         try:
@@ -61,7 +62,7 @@ def attempt(network: str, stimuli: StimulusSet, yardstick: Yardstick, machine: c
             continue
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
         start = time.process_time()
-        rows = score_layers(layers, yardstick)
+        rows = score_layers(layers, benchmark)
         return {
             "input_size": loaded.preprocessing.input_size[0],
             "layers": len(layers),
@@ -150,14 +151,14 @@ def main(target: str, *suites: str) -> None:
     timm.list_models()
     sources.torchvision_names()
     with threadpool_limits(1):
-        bench = Bench(Plan(CortexSettings(cortex="simulated"), settings=Settings(100, 100, 0)))
-        yardstick = bench.yardstick("rsa-pearson", "none")
+        bench = NetworkScorer(SweepSettings(CortexSettings(cortex="simulated"), settings=ScoreSettings(100, 100, 0)))
+        benchmark = bench.benchmark("rsa-pearson", "none")
         with freed_memory_kept():
             machine = costs.calibrate(bench.stimuli.n_stimuli, time.process_time)
         for network, names in members.items():
             if network in done:
                 continue
-            found = in_child(lambda name=network: attempt(name, bench.stimuli, yardstick, machine))
+            found = in_child(lambda name=network: attempt(name, bench.stimuli, benchmark, machine))
             with file.open("a", newline="") as stream:
                 row = {"network": network, "members": " ".join(names), **found}
                 csv.DictWriter(stream, COLUMNS, lineterminator="\n").writerow(row)

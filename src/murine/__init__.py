@@ -6,15 +6,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from murine.networks.neurn import NeuRN, NeuRNTransform, neurn
-    from murine.networks.surgery import insert
+    from murine.networks.surgery.insertion import insert
+    from murine.networks.surgery.neurn import NeuRN, NeuRNTransform, neurn
 
 __all__ = ["NeuRN", "NeuRNTransform", "insert", "neurn"]
 
 # Imported when first asked for: ``import murine`` alone must not take the second that torch takes.
 _HOMES = {
-    **dict.fromkeys(("NeuRN", "NeuRNTransform", "neurn"), "murine.networks.neurn"),
-    "insert": "murine.networks.surgery",
+    **dict.fromkeys(("NeuRN", "NeuRNTransform", "neurn"), "murine.networks.surgery.neurn"),
+    "insert": "murine.networks.surgery.insertion",
 }
 
 

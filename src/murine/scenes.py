@@ -7,7 +7,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from murine.errors import MurineError
-from murine.kept import Arrays, Kept
+from murine.io.array_cache import ArrayCache, Arrays
 from murine.stimuli import StimulusSet
 
 Scenes = UInt8[np.ndarray, "n size size"]
@@ -56,7 +56,7 @@ def dead_leaves(n: int, size: int = 64, seed: int = 0) -> Scenes:
     return scenes
 
 
-def synthetic_scenes(n: int = 100, size: int = 64, seed: int = 0, *, kept: Kept | None = None) -> StimulusSet:
+def synthetic_scenes(n: int = 100, size: int = 64, seed: int = 0, *, kept: ArrayCache | None = None) -> StimulusSet:
     """Return ``n`` grey scenes of ``size`` x ``size`` px: half `photographs`, half `dead_leaves`.
 
     All have one mean and one contrast, as is usual in experiments: responses then tell structure, not how bright a
@@ -72,7 +72,7 @@ def synthetic_scenes(n: int = 100, size: int = 64, seed: int = 0, *, kept: Kept 
         return {"images": _equalised(np.concatenate(both))}
 
     return StimulusSet(
-        (kept or Kept()).arrays({"scenes": n, "size": size, "seed": seed}, draw)["images"],
+        (kept or ArrayCache()).arrays({"scenes": n, "size": size, "seed": seed}, draw)["images"],
         (*(f"photo_{i:03d}" for i in range(n_photos)), *(f"leaves_{i:03d}" for i in range(n_leaves))),
         ("photographs",) * n_photos + ("dead leaves",) * n_leaves,
         "synthetic scenes",

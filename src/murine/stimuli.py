@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from murine.errors import MurineError, some
-from murine.files import appearing, read_npz
-from murine.labels import as_labels
-from murine.pictures import ENDINGS, image_files, is_hidden, label_of, read_content, read_picture, warn_about
+from murine.io.files import atomic_write, read_npz
+from murine.io.image_files import ENDINGS, image_files, is_hidden, label_of, read_content, read_picture, warn_about
+from murine.io.labels import as_labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +99,7 @@ class StimulusSet:
     def write(self, file: str | Path) -> None:
         """Write images, ids and groups to an npz file that `from_npz` reads; it appears whole or not at all."""
         groups = {"groups": np.array(self.groups)} if self.groups else {}
-        with appearing(Path(file)) as partial, partial.open("wb") as opened:
+        with atomic_write(Path(file)) as partial, partial.open("wb") as opened:
             np.savez_compressed(opened, images=self.images, ids=np.array(self.ids), **groups)  # type: ignore[arg-type]
 
     @classmethod
@@ -220,3 +220,14 @@ def _no_image(folder: Path, pattern: str) -> str:
         return f"{told}, but its subfolders do: {some(inside)}. Give one of these, or put all images into one folder."
     found = sorted({child.suffix for child in folder.iterdir() if child.suffix and not is_hidden(child)})
     return f"{told}{f'; it holds files that end in {some(found)}' if found else ''}."
+
+
+def matched(stimuli: StimulusSet, stimulus_ids: Sequence[str]) -> StimulusSet:
+    """Return the images that responses refer to, in the order of their ids; sets that differ are refused."""
+    extra = sorted(set(stimuli.ids) - set(stimulus_ids))
+    if extra:
+        raise MurineError(
+            f"{len(extra)} of the {stimuli.n_stimuli} images of {stimuli.name!r} have no responses: {some(extra)}. "
+            f"Images and responses are matched by id; the responses are to {some(sorted(stimulus_ids), 3)}."
+        )
+    return stimuli.select(sorted(stimulus_ids))

@@ -10,13 +10,13 @@ import pytest
 import small_cortex
 
 import murine.atlas.tables
+from murine.atlas.identity import CaptureTask, CortexSettings, ScoreTask
 from murine.atlas.leaderboard import MIN_CEILING, across_metrics, ask, leaderboards
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import sweep
-from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
-from murine.comparison.inference import pair_corrected
 from murine.errors import MurineError
 from murine.networks.preprocessing import Preprocessing
+from murine.statistics.bootstrap import pair_corrected
 
 N_DRAWS = 400
 

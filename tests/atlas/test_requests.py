@@ -12,14 +12,14 @@ from dataclasses import replace
 import pytest
 import small_cortex
 
-import murine.atlas.bench
+import murine.atlas.network_scorer
+from murine.atlas.identity import CortexSettings
 from murine.atlas.requests import data_fingerprint, request_digest
 from murine.atlas.store import Atlas
-from murine.atlas.sweep import Plan, sweep
-from murine.atlas.task import CortexSettings
-from murine.fingerprints import ABSENT, fingerprint
-from murine.networks.choices import Choice
-from murine.networks.observation import busy_packages, observation
+from murine.atlas.sweep import SweepSettings, sweep
+from murine.io.fingerprints import ABSENT, fingerprint
+from murine.networks.dependencies import busy_packages, observation
+from murine.networks.spec import NetworkSpec
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plan(folder):
-    made = Plan(
+    made = SweepSettings(
         CortexSettings(cortex=str(folder / "mouse.nc"), n_splits=4), input_size=32, stimuli=folder / "images.npz"
     )
     return replace(made, settings=replace(made.settings, n_bootstraps=20, n_permutations=9))
@@ -42,13 +42,13 @@ def plan(folder):
 def loaded(monkeypatch):
     """Names of the networks that were built."""
     names = []
-    original = murine.atlas.bench.zoo.load
+    original = murine.atlas.network_scorer.zoo.load
 
     def counting(choice, **options):
         names.append(str(choice))
         return original(choice, **options)
 
-    monkeypatch.setattr(murine.atlas.bench.zoo, "load", counting)
+    monkeypatch.setattr(murine.atlas.network_scorer.zoo, "load", counting)
     return names
 
 
@@ -104,7 +104,7 @@ def test_whatever_a_network_is_made_from_counts(plan, folder, tmp_path, loaded, 
     file = settled(tmp_path / "reads.py", READS)
     settled(tmp_path / "beside.py", "WIDTH = 4\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    choice = Choice(f"{file}:build", "random:0")
+    choice = NetworkSpec(f"{file}:build", "random:0")
 
     def run():
         sys.modules.pop("beside", None)
@@ -199,10 +199,10 @@ def test_what_safetensors_opens_is_seen(tmp_path):
 def test_a_request_is_named_by_all_that_can_change_its_results(plan, folder, monkeypatch):
     data = data_fingerprint(plan)
     assert data is not None
-    pixels = Choice("pixels")
+    pixels = NetworkSpec("pixels")
     named = request_digest(plan, pixels, data)
     others = [
-        request_digest(plan, Choice("gabor"), data),
+        request_digest(plan, NetworkSpec("gabor"), data),
         request_digest(replace(plan, metrics=("cka",)), pixels, data),
         request_digest(replace(plan, layers="blocks"), pixels, data),
         request_digest(replace(plan, input_size=64), pixels, data),
@@ -221,9 +221,9 @@ def test_a_request_is_named_by_all_that_can_change_its_results(plan, folder, mon
 
 @pytest.mark.parametrize("weights", ["", "pretrained", "nothing.pth"])
 def test_published_weights_are_looked_at(weights, plan):
-    assert request_digest(plan, Choice("resnet18", weights), "data") is None
-    assert request_digest(plan, Choice("resnet18", "random:0"), "data") is not None
-    assert request_digest(plan, Choice("resnet18", "random:0"), None) is None
+    assert request_digest(plan, NetworkSpec("resnet18", weights), "data") is None
+    assert request_digest(plan, NetworkSpec("resnet18", "random:0"), "data") is not None
+    assert request_digest(plan, NetworkSpec("resnet18", "random:0"), None) is None
 
 
 def test_files_that_changed_just_now_have_no_fingerprint(tmp_path):
@@ -266,7 +266,7 @@ def test_commands_of_a_finished_sweep_import_nothing_heavy(plan, folder, tmp_pat
     atlas = Atlas(tmp_path / "atlas")
     data = ["--against", plan.cortex.cortex, "--stimuli", str(plan.stimuli), "--input-size", "32", "--splits", "4"]
     sizes = ["--bootstraps", "20", "--permutations", "9", "--no-controls", "--atlas", str(atlas.folder)]
-    sweep([Choice("pixels")], plan, atlas)
+    sweep([NetworkSpec("pixels")], plan, atlas)
     for arguments in (["score", "pixels", *data, *sizes], ["results", "--atlas", str(atlas.folder)]):
         done = subprocess.run([sys.executable, "-c", COUNTS, *arguments], capture_output=True, text=True, check=True)
         assert "heavy: []" in done.stderr, done.stderr

@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import murine.atlas.tables
-from murine.atlas.seals import blank_seal, defect, seal
+from murine.atlas.checksums import blank_seal, defect, seal
+from murine.atlas.identity import CaptureTask, CortexSettings, ScoreTask
 from murine.atlas.store import Atlas, provenance
-from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
 from murine.errors import MurineError
-from murine.files import appearing
+from murine.io.files import atomic_write
 from murine.networks.capture import CapturedLayer
-from murine.networks.kernel import LayerKernel
+from murine.networks.layer_kernel import LayerKernel
 from murine.networks.preprocessing import Preprocessing
 
 CAPTURE = CaptureTask(
@@ -418,7 +418,7 @@ def test_questions_of_every_form(atlas):
 
 def test_a_file_appears_at_the_end(tmp_path):
     file = tmp_path / "deep" / "result"
-    with appearing(file) as partial:
+    with atomic_write(file) as partial:
         partial.write_text("whole")
         assert not file.exists()
         written = partial.stat().st_ino
@@ -432,7 +432,7 @@ def test_a_failed_writer_leaves_the_old_file_and_nothing_else(tmp_path):
     file.write_text("old")
 
     def write(error):
-        with appearing(file) as partial:
+        with atomic_write(file) as partial:
             partial.write_text("ha")
             raise error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,18 +14,18 @@ import small_cortex
 import torch
 from scipy.stats import pearsonr
 
-import murine.atlas.bench
+import murine.atlas.network_scorer
+from murine.atlas.identity import ScoreTask
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import sweep
-from murine.atlas.task import ScoreTask
-from murine.comparison.rdm import pearson_rdm, upper
-from murine.comparison.targets import targets_of
-from murine.comparison.treatments import CHOICES, Treatment
 from murine.cortex.datasets import load_cortex
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.networks import zoo
-from murine.networks.zoo import Choice
+from murine.networks.zoo import NetworkSpec
+from murine.scoring.site_data import make_site_data
+from murine.scoring.treatments import CHOICES, Treatment
+from murine.similarity.rdm import pearson_rdm, upper
 from murine.stimuli import StimulusSet
 
 ORDER = ["network", "weights", "layer_index", "site", "split", "metric", "stimuli"]
@@ -60,13 +59,13 @@ def whole(plan, networks, tmp_path_factory):
 def captured(monkeypatch):
     """Names of the networks that were shown images."""
     seen = []
-    original = murine.atlas.bench.capture
+    original = murine.atlas.network_scorer.capture
 
     def counting(module, *args, **kwargs):
         seen.append(type(module).__name__)
         return original(module, *args, **kwargs)
 
-    monkeypatch.setattr(murine.atlas.bench, "capture", counting)
+    monkeypatch.setattr(murine.atlas.network_scorer, "capture", counting)
     return seen
 
 
@@ -99,13 +98,13 @@ def files(atlas):
 
 def test_rows_are_scores_of_the_network_against_the_cortex(plan, whole):
     stimuli, recording = load_cortex(plan.cortex.cortex, stimuli=plan.stimuli)
-    targets = targets_of(recording, n_splits=4)
+    site_data = make_site_data(recording, n_splits=4)
     images = zoo.load("pixels", input_size=32).preprocessing.apply(stimuli.select(sorted(stimuli.ids)))
     rdm = upper(pearson_rdm(images.mean(dim=1).flatten(1).double().numpy()))
     rows = whole.query("SELECT * FROM scores WHERE network = 'pixels' AND split = 'all' AND layer = 'pixels'")
-    for s, site in enumerate(targets.sites):
+    for s, site in enumerate(site_data.sites):
         row = rows[rows.site == site.name].iloc[0]
-        assert row.score == pytest.approx(pearsonr(rdm, upper(targets.rdms[s])).statistic, abs=1e-6)
+        assert row.score == pytest.approx(pearsonr(rdm, upper(site_data.rdms[s])).statistic, abs=1e-6)
         assert (row.input_size, row.cortex, row.role) == ("32x32", "mouse", "control")
         assert (row.n_neuroids, row.n_repetitions, row.n_stimuli) == (10, 6, 24)
 
@@ -223,7 +222,7 @@ def test_corrupt_kernels_are_captured_again(plan, networks, whole, tmp_path, cap
 def test_networks_that_fail_do_not_stop_the_others(plan, folder, tmp_path):
     atlas = Atlas(tmp_path / "atlas")
     chosen = small_cortex.choices(folder, "pixels", "broken", "nothing", "conv@missing.pth", "gabor")
-    outcomes = sweep([*chosen, Choice("resnet1000")], plan, atlas)
+    outcomes = sweep([*chosen, NetworkSpec("resnet1000")], plan, atlas)
     assert [outcome.state for outcome in outcomes] == ["computed", "failed", "failed", "failed", "computed", "failed"]
     for outcome, reason in zip(
         [o for o in outcomes if o.state == "failed"],
@@ -293,7 +292,7 @@ def test_what_changes_a_result_changes_its_name(plan, networks, folder, whole, t
     variants = [
         (networks[2], plan),
         (networks[3], plan),
-        (Choice(networks[2].name, str(tmp_path / "w.pth")), plan),
+        (NetworkSpec(networks[2].name, str(tmp_path / "w.pth")), plan),
         (networks[2], replace(plan, input_size=40)),
         (networks[2], replace(plan, layers="blocks")),
         (networks[2], replace(plan, settings=replace(plan.settings, n_bootstraps=21))),
@@ -333,7 +332,7 @@ print(json.dumps(found))
 
 def test_a_full_disk_fails_the_network_and_the_next_run_completes_it(whole, tmp_path):
     pytest.importorskip("resource")
-    command = [sys.executable, "-W", "ignore", "-c", LIMITED, os.path.dirname(__file__)]
+    command = [sys.executable, "-W", "ignore", "-c", LIMITED, str(Path(__file__).parents[1] / "helpers")]
     done = subprocess.run(
         [*command, str(tmp_path / "mouse"), str(tmp_path / "atlas")], capture_output=True, text=True, check=True
     )

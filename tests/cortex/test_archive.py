@@ -16,17 +16,17 @@ from pathlib import Path
 import allen_files
 import odd_reductions
 import pytest
-
 from allen_bucket import filled
+from public_bucket import Fault, FaultProxy, PublicBucket
+
 from murine.cortex.allen.archive import Archive, Session, default_folder
 from murine.cortex.allen.holdings import TwoPhoton
 from murine.cortex.allen.reduction import Measure
 from murine.download import Bucket
 from murine.errors import MurineError
-from public_bucket import Fault, FaultProxy, PublicBucket
 
 NOWHERE = "http://127.0.0.1:9"  # nobody listens there
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "helpers"
 
 
 class Small(Archive):

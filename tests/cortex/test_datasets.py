@@ -11,9 +11,6 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
-from murine.comparison.inference import bootstrap_counts
-from murine.comparison.rdm import pearson_rdm, upper, zscore
-from murine.comparison.targets import targets_of
 from murine.cortex.datasets import (
     allen_2p,
     allen_neuropixels,
@@ -26,6 +23,9 @@ from murine.cortex.recording import Recording
 from murine.cortex.simulated import simulate
 from murine.errors import MurineError
 from murine.networks.preprocessing import Preprocessing
+from murine.scoring.site_data import make_site_data
+from murine.similarity.rdm import pearson_rdm, upper, zscore
+from murine.statistics.bootstrap import bootstrap_counts
 
 # The README of allen_neuropixels_natural_scenes, arrays with n_bins >= 6: units, mice, RDM reliability over
 # trials, Spearman correlation with the two-photon RDM (mean over layers), and with that of pixels (32 x 41).
@@ -159,10 +159,10 @@ def test_scenes_shifted_by_one_destroy_the_correlation(shift, population_rdms, t
 
 
 def test_reliability_over_trials_is_that_of_the_readme(neuropixels):
-    targets = targets_of(neuropixels, normalise="zscore", n_splits=4)
+    site_data = make_site_data(neuropixels, normalise="zscore", n_splits=4)
     counts = bootstrap_counts(118, 20, 0)
-    reliability = targets.ceiling("r2", counts).value
-    for site, value in zip(targets.sites, reliability, strict=True):
+    reliability = site_data.ceiling("r2", counts).value
+    for site, value in zip(site_data.sites, reliability, strict=True):
         assert value == pytest.approx(README[site.name][2], abs=0.01)
 
 

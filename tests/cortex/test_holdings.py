@@ -8,8 +8,8 @@ import logging
 import allen_files
 import numpy as np
 import pytest
-
 from allen_bucket import FAILED, GONE, NO_DEMIXED, NO_EVENTS, TAGGED, TWICE, SmallBucket, filled
+
 from murine.cortex.allen.holdings import Neuropixels, SpikeCounts, TwoPhoton
 from murine.cortex.allen.neuropixels import VISUAL_AREAS, read_session, read_tables
 from murine.cortex.allen.reduction import Measure, read_recording
@@ -217,9 +217,9 @@ def test_the_window_of_spikes():
 
 def test_the_shared_recording_and_a_fetched_one_go_through_the_same_code(probes, shared_data):
     """Selection, reliability and scoring take the counts in the folder of data as they take what was fetched."""
-    from murine.comparison.inference import bootstrap_counts
-    from murine.comparison.targets import targets_of
     from murine.cortex.datasets import load_cortex
+    from murine.scoring.site_data import make_site_data
+    from murine.statistics.bootstrap import bootstrap_counts
 
     scenes, real = load_cortex("allen-neuropixels", root=shared_data)
     assert isinstance(real, Recording)
@@ -234,8 +234,8 @@ def test_the_shared_recording_and_a_fetched_one_go_through_the_same_code(probes,
         chosen = selections["conwell2021"](recording, run_alpha=None, min_reliability=threshold)
         np.testing.assert_array_equal(chosen["neuroid_id"], recording["neuroid_id"][reliability >= threshold])
         np.testing.assert_array_equal(chosen["reliability"], reliability[reliability >= threshold])
-        targets = targets_of(chosen, ("area",))
-        ceiling = targets.ceiling("r", bootstrap_counts(recording.n_stimuli, 20, 0))
+        site_data = make_site_data(chosen, ("area",))
+        ceiling = site_data.ceiling("r", bootstrap_counts(recording.n_stimuli, 20, 0))
         assert (ceiling.value <= 1).all()
         if recording is real:
             assert 300 < chosen.n_neuroids < real.n_neuroids

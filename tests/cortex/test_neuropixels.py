@@ -21,8 +21,6 @@ from neuropixels_files import (
     write_tables,
 )
 
-from murine.comparison.scoring import Settings, Yardstick, score_layers
-from murine.comparison.targets import targets_of
 from murine.cortex.allen import neuropixels
 from murine.cortex.allen.neuropixels import (
     VISUAL_AREAS,
@@ -34,7 +32,9 @@ from murine.cortex.recording import Recording
 from murine.cortex.reliability import split_half
 from murine.errors import MurineError
 from murine.networks.capture import CapturedLayer
-from murine.networks.kernel import LayerKernel
+from murine.networks.layer_kernel import LayerKernel
+from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
+from murine.scoring.site_data import make_site_data
 
 read_session = partial(neuropixels.read_session, isolated=False)  # checked, traced and seen by caplog
 IDS = (*(f"scene_{i:03d}" for i in range(N_SCENES)), "blank")
@@ -391,9 +391,11 @@ def test_same_selection_reliability_and_scoring(source, tmp_path, request):
     assert chosen.stimulus_ids == IDS[:-1]
     reliability = split_half(chosen.responses)
     assert (reliability >= 0.3).all()
-    targets = targets_of(chosen, normalise="zscore", n_splits=5)  # as they are, few neurons are silent to some scene
-    settings = Settings(n_bootstraps=20, n_permutations=9)
-    rows = score_layers([*layers_for(np.random.default_rng(0), N_SCENES)], Yardstick(targets, settings=settings))
+    site_data = make_site_data(
+        chosen, normalise="zscore", n_splits=5
+    )  # as they are, few neurons are silent to some scene
+    settings = ScoreSettings(n_bootstraps=20, n_permutations=9)
+    rows = score_layers([*layers_for(np.random.default_rng(0), N_SCENES)], SiteBenchmark(site_data, settings=settings))
     whole = rows[(rows.stimuli == "all") & (rows.split == "all")]
     assert set(whole.site) == {"VISp", "VISam"}
     assert set(whole.n_neuroids) == {int((chosen["area"] == a).sum()) for a in ("VISp", "VISam")}

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from murine import isolation
 from murine.cortex.joining import join
 from murine.cortex.recording import Recording
 from murine.cortex.reliability import split_half
 from murine.errors import MurineError
-from murine.masks import unmasked
+from murine.io import isolation
+from murine.io.masked_arrays import unmasked
 
 N, S, R = 12, 7, 5
 NEUROID = {

@@ -7,8 +7,8 @@ the seed and its number alone (``--only 17`` makes it again). A defect is an exc
 MurineError that does not say which file (and for HDF5 what was expected), a crash or a hang outside the HDF5 library,
 more than 2 GB of memory, or anything unpickled.
 
-Files are read in a process as `murine.isolation` makes them for files that nobody has verified. Where the HDF5 library
-itself crashes or hangs in it, that is counted as contained: its user sees one MurineError.
+Files are read in a process as `murine.io.isolation` makes them for files that nobody has verified. Where the HDF5
+library itself crashes or hangs in it, that is counted as contained: its user sees one MurineError.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "cortex"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 
 from murine.errors import MurineError
-from murine.isolation import Crashed, Isolated
+from murine.io.isolation import Crashed, Isolated
 
 Rng = np.random.Generator
 
@@ -101,7 +101,7 @@ def read_tiff(path: Path) -> None:
 
 
 def read_arrays(path: Path) -> None:
-    from murine.files import read_npz
+    from murine.io.files import read_npz
 
     read_npz(path, max_bytes=1 << 30)
 
@@ -645,7 +645,7 @@ def _container() -> Any:
 
 def looked_up(read: Callable[[Path], None], file: Path) -> list[str]:
     """The paths in an HDF5 file that its reader asks for, with the groups on the way."""
-    from murine.cortex.allen.hdf5 import Tree
+    from murine.io.hdf5 import Tree
 
     asked: set[str] = set()
     find = Tree._find

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import Ran
 from PIL import Image
 from safetensors.torch import save_file
 
-from commands import Ran
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.stimuli import StimulusSet

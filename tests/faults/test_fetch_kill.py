@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from allen_bucket import SmallBucket, filled
-from murine.cortex.recording import Recording
 from public_bucket import Fault, FaultProxy
+
+from murine.cortex.recording import Recording
 
 CHOICE = ("--class", "inhibitory", "--signal", "dff", "--signal", "events", "--window", "0-250ms", "--workers", "2")
 SESSIONS = ("501889084", "503019786", "503019999", "507691476")

@@ -13,7 +13,7 @@ import pytest
 from fuzz_readers import Attempt, attempt, fuzz, judge, targets
 
 from murine.errors import MurineError
-from murine.isolation import Isolated
+from murine.io.isolation import Isolated
 
 N = 150
 

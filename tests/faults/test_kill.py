@@ -82,7 +82,7 @@ def verify(atlas):
     if pid == 0:
         code = 1
         try:
-            from murine.atlas.task import ScoreTask
+            from murine.atlas.identity import ScoreTask
 
             for file in (atlas / "scores").glob("*.parquet"):
                 rows = pyarrow.parquet.read_table(file)
@@ -128,7 +128,7 @@ KEY = ["network", "weights", "metric", "layer_index", "site", "split"]
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 def test_a_killed_sweep_leaves_whole_results_and_the_next_run_completes_them(tmp_path):
-    helpers = Path(__file__).resolve().parents[1] / "atlas"
+    helpers = Path(__file__).resolve().parents[1] / "helpers"
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(helpers), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     report = json.loads(done.stdout.splitlines()[-1])

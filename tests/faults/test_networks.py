@@ -11,9 +11,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "atlas"))
-
 import small_cortex
 
 from murine.atlas.store import Atlas

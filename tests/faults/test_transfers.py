@@ -20,9 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from murine.download import Bucket, Outcome, Remote, Transfer, fetch, verify
 from public_bucket import Fault, FaultProxy, PublicBucket, Request
+
+from murine.download import Bucket, Remote, Transfer, TransferResult, fetch, verify
 
 SIZE = 300_000
 PART = 5 * 2**20
@@ -46,7 +46,7 @@ class Line:
         remotes = Bucket(bucket.name, endpoint=proxy.url).objects("faults/")
         self.transfers = {Path(r.key).name: Transfer(r, folder / Path(r.key).name) for r in remotes}
 
-    def fetch(self, *names: str, retries: int = 3, **options: object) -> list[Outcome]:
+    def fetch(self, *names: str, retries: int = 3, **options: object) -> list[TransferResult]:
         wanted = [self.transfers[name] for name in names or ("whole",)]
         return fetch(wanted, retries=retries, pause=0.001, **options)
 
@@ -63,7 +63,7 @@ def line(objects: PublicBucket, tmp_path: Path, request: pytest.FixtureRequest) 
     return make
 
 
-def check_fetched(line: Line, outcome: Outcome, data: bytes = WHOLE) -> None:
+def check_fetched(line: Line, outcome: TransferResult, data: bytes = WHOLE) -> None:
     assert outcome.state == "fetched", outcome.reason
     file = outcome.transfer.file
     assert file.read_bytes() == data
@@ -71,7 +71,7 @@ def check_fetched(line: Line, outcome: Outcome, data: bytes = WHOLE) -> None:
     assert not list(line.folder.glob(f".{file.name}.partial*"))
 
 
-def check_failed(outcome: Outcome, *reasons: str) -> None:
+def check_failed(outcome: TransferResult, *reasons: str) -> None:
     assert outcome.state == "failed"
     for reason in reasons:
         assert reason in outcome.reason
@@ -415,7 +415,7 @@ def test_what_a_caller_raises_does_not_wait_for_a_stalled_line(line, objects):
     objects.put("faults/zero", b"0")
     here = line(lambda r: Fault(stall=1000) if r.path.endswith("whole") else None)
 
-    def arrived(outcome: Outcome) -> None:
+    def arrived(outcome: TransferResult) -> None:
         partial = here.folder / ".whole.partial"
         here.proxy.until(lambda _: partial.exists() and partial.stat().st_size == 1000)
         raise KeyboardInterrupt
@@ -521,7 +521,7 @@ def test_who_waits_is_asked_whether_the_file_is_still_needed(line, objects):
     here = line(lambda r: None)
     reduced, asked = here.folder / "reduced", threading.Event()
     transfer = here.transfers["whole"]
-    others: list[Outcome] = []
+    others: list[TransferResult] = []
 
     def settled(transfer: Transfer) -> bool:
         asked.set()
@@ -532,7 +532,7 @@ def test_who_waits_is_asked_whether_the_file_is_still_needed(line, objects):
 
     thread = threading.Thread(target=other)
 
-    def arrived(outcome: Outcome) -> None:
+    def arrived(outcome: TransferResult) -> None:
         thread.start()
         assert not asked.wait(0.5)  # not while the file is made use of
         reduced.write_bytes(outcome.transfer.file.read_bytes()[:10])

@@ -24,13 +24,13 @@ sys.path.insert(0, sys.argv[1])
 import small_cortex
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import each
-from murine.studies.unit_sweep import MapComparison, Matching, Neurons, UnitsPlan
+from murine.atlas.unit_sweep import MapComparison, Matching, NeuronData, UnitsPlan
 
 torch.set_num_threads(1)
 folder = Path(sys.argv[2])
 plan = small_cortex.write(folder)
 choices = small_cortex.choices(folder, "pixels", "conv@random:0", "conv@random:1", "pool", "square")
-neurons = Neurons(plan.cortex, stimuli=plan.stimuli)
+neurons = NeuronData(plan.cortex, stimuli=plan.stimuli)
 shown = UnitsPlan(input_size=16)
 runners = [Matching(neurons, shown), MapComparison(neurons, shown, sides=(4, 5), centred=True)]
 write_table, sync = pyarrow.parquet.write_table, os.fsync
@@ -92,7 +92,7 @@ def whole(files: list[str]) -> list[str]:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 def test_killed_sweeps_leave_whole_rows_and_the_next_completes_them(tmp_path):
-    helpers = Path(__file__).resolve().parents[1] / "atlas"
+    helpers = Path(__file__).resolve().parents[1] / "helpers"
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(helpers), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     report = json.loads(done.stdout.splitlines()[-1])

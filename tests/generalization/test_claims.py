@@ -8,11 +8,11 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import toy_domains
 from scipy import stats
 from test_summary import MATRIX, rows
 
-import toy_domains
-from murine.generalization import domains
+from murine.domains import catalogue as domains
 from murine.generalization.summary import UNSEEN, cells, differences, over_text, source_tests
 from murine.report.generalization import board
 

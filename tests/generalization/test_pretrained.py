@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+import toy_domains
 from torch import nn
 
-import toy_domains
 from murine.atlas.store import Atlas
 from murine.errors import MurineError
 from murine.generalization import matrix
 from murine.generalization.architectures import build
-from murine.generalization.contenders import apply, contender_named
 from murine.generalization.protocol import settings
 from murine.generalization.recipe import Recipe
 from murine.generalization.results import Results
+from murine.generalization.variants import apply, contender_named
 from murine.networks import weights, zoo
 
 NETWORKS = """

@@ -10,10 +10,10 @@ import pytest
 import torch
 from scipy import stats
 
-from murine.comparison.multiplicity import adjusted_p
 from murine.generalization import summary
 from murine.generalization.summary import UNSEEN, cells, confusion, differences, mean_of
 from murine.generalization.training import calibration_error
+from murine.statistics.multiple_testing import adjusted_p
 
 
 def simulated(rng, n_seeds, n_images, spread_seeds, spread_images, n_groups=None):

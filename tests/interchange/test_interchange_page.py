@@ -8,11 +8,11 @@ import warnings
 from pathlib import Path
 
 import pytest
+from commands import run_here
 from PIL import Image
 
-from commands import run_here
 from murine.cortex.recording import Recording
-from murine.studies.references import REFERENCES
+from murine.studies.reference_libraries import REFERENCES
 
 PAGE = Path(__file__).parents[2] / "docs" / "interchange.md"
 

@@ -9,8 +9,6 @@ import h5py
 import numpy as np
 import pytest
 
-from murine.comparison.rdm import crossnobis_rdm, euclidean_rdm, pearson_rdm, upper, zscore
-from murine.comparison.rsa import Cosine, comparisons
 from murine.cortex.datasets import load_responses
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
@@ -26,8 +24,10 @@ from murine.interchange.rsatoolbox import (
     to_rdms,
     write,
 )
-from murine.networks.kernel import LayerKernel
+from murine.networks.layer_kernel import LayerKernel
 from murine.scenes import synthetic_scenes
+from murine.similarity.rdm import crossnobis_rdm, euclidean_rdm, pearson_rdm, upper, zscore
+from murine.similarity.rsa import Cosine, comparisons
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the packages it imports

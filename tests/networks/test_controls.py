@@ -7,7 +7,7 @@ from timm.data import resolve_model_data_config
 
 from murine.errors import MurineError
 from murine.networks.controls import GaborEnergy, NeuRNPixels, Pixels
-from murine.networks.neurn import neurn
+from murine.networks.surgery.neurn import neurn
 
 
 def capture(network, images):

@@ -16,7 +16,7 @@ from torch import nn
 
 from murine.errors import MurineError
 from murine.networks.capture import OUTPUT, capture, chosen_modules
-from murine.networks.kernel import LayerKernel
+from murine.networks.layer_kernel import LayerKernel
 
 N = 6
 

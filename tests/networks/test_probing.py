@@ -14,7 +14,7 @@ from torch.nn import functional
 from murine.errors import MurineError
 from murine.networks.capture import OUTPUT, capture
 from murine.networks.capture.probing import distinct
-from murine.networks.kernel import LayerKernel
+from murine.networks.layer_kernel import LayerKernel
 
 N = 9
 DEPENDS = "depends on the other images of the batch"

@@ -11,13 +11,14 @@ from functools import cache
 import pytest
 import torch
 
-from murine.atlas.bench import Bench
-from murine.atlas.sweep import Plan
-from murine.atlas.task import CortexSettings
-from murine.comparison.scoring import Settings, score_layers
+from murine.atlas.identity import CortexSettings
+from murine.atlas.network_scorer import NetworkScorer
+from murine.atlas.sweep import SweepSettings
 from murine.errors import MurineError
-from murine.networks import catalogue, surgery, zoo
+from murine.networks import catalogue, zoo
 from murine.networks.capture import CapturedLayer, capture, tensors_in
+from murine.networks.surgery import insertion as surgery
+from murine.scoring.layer_scores import ScoreSettings, score_layers
 
 #: Parameters of the largest that is tried without being asked for.
 SMALL = 5_400_000
@@ -48,8 +49,10 @@ def _chosen() -> list[str]:
 
 
 @cache
-def _bench() -> Bench:
-    return Bench(Plan(CortexSettings(cortex="simulated", n_splits=5), settings=Settings(20, 0, 0)))
+def _bench() -> NetworkScorer:
+    return NetworkScorer(
+        SweepSettings(CortexSettings(cortex="simulated", n_splits=5), settings=ScoreSettings(20, 0, 0))
+    )
 
 
 def _captured(network: str) -> tuple[torch.nn.Module, torch.Tensor, list[CapturedLayer]]:
@@ -71,7 +74,7 @@ def test_a_member_passes(network):
     usable = [layer for layer in layers if not layer.flag]
     assert len(usable) >= (catalogue.entry(network).depth or 1) / 2
     assert all(torch.isfinite(torch.from_numpy(layer.kernel.covariance)).all() for layer in usable)
-    scores = score_layers(layers, _bench().yardstick("rsa-pearson", "none"))
+    scores = score_layers(layers, _bench().benchmark("rsa-pearson", "none"))
     assert scores["score"].between(-1, 1).all()
     keys, few = list(module.state_dict()), images[:2]
     before = _sums(module, few)

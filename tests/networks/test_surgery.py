@@ -14,11 +14,12 @@ from torch import nn
 import murine
 from murine import NeuRN, insert
 from murine.errors import MurineError
-from murine.networks import surgery, zoo
+from murine.networks import zoo
 from murine.networks.capture import OUTPUT, capture
-from murine.networks.neurn import neurn
-from murine.networks.normalisation import Sobel, layers
-from murine.networks.zoo import Choice
+from murine.networks.surgery import insertion as surgery
+from murine.networks.surgery.neurn import neurn
+from murine.networks.surgery.rival_layers import Sobel, layers
+from murine.networks.zoo import NetworkSpec
 
 
 class Small(nn.Module):
@@ -410,40 +411,40 @@ def test_one_spelling_of_a_layer():
 @pytest.mark.parametrize(
     ("text", "choice"),
     [
-        ("resnet18", Choice("resnet18")),
-        ("resnet18@random:0", Choice("resnet18", "random:0")),
-        ("resnet18+neurn", Choice("resnet18", "", "neurn(k=3)@input")),
-        ("resnet18+neurn(k=3)@input@random:0", Choice("resnet18", "random:0", "neurn(k=3)@input")),
-        ("resnet18+neurn@random:0", Choice("resnet18", "random:0", "neurn(k=3)@input")),
+        ("resnet18", NetworkSpec("resnet18")),
+        ("resnet18@random:0", NetworkSpec("resnet18", "random:0")),
+        ("resnet18+neurn", NetworkSpec("resnet18", "", "neurn(k=3)@input")),
+        ("resnet18+neurn(k=3)@input@random:0", NetworkSpec("resnet18", "random:0", "neurn(k=3)@input")),
+        ("resnet18+neurn@random:0", NetworkSpec("resnet18", "random:0", "neurn(k=3)@input")),
         (
             "resnet18+sobel@image+lrn@image@w.pt",
-            Choice("resnet18", "w.pt", "sobel(relative=True)@image+lrn(size=5)@image"),
+            NetworkSpec("resnet18", "w.pt", "sobel(relative=True)@image+lrn(size=5)@image"),
         ),
-        ("resnet18+neurn@images.pt", Choice("resnet18", "images.pt", "neurn(k=3)@input")),
-        ("resnet18+neurn@inputs.pt", Choice("resnet18", "inputs.pt", "neurn(k=3)@input")),
+        ("resnet18+neurn@images.pt", NetworkSpec("resnet18", "images.pt", "neurn(k=3)@input")),
+        ("resnet18+neurn@inputs.pt", NetworkSpec("resnet18", "inputs.pt", "neurn(k=3)@input")),
         (
             "r18.a1_in1k+sobel@after:layer?.0+neurn(k=5)@replace:*.bn1@a+b@c.pt",
-            Choice("r18.a1_in1k", "a+b@c.pt", "sobel(relative=True)@after:layer?.0+neurn(k=5)@replace:*.bn1"),
+            NetworkSpec("r18.a1_in1k", "a+b@c.pt", "sobel(relative=True)@after:layer?.0+neurn(k=5)@replace:*.bn1"),
         ),
-        ("c++/net.py:make+lrn@w.pt", Choice("c++/net.py:make", "w.pt", "lrn(size=5)@input")),
-        ("resnet18@net.py:f+x", Choice("resnet18", "net.py:f+x")),
-        ("a/me@home/c++/net.py:f+lrn@w@x.pt", Choice("a/me@home/c++/net.py:f", "w@x.pt", "lrn(size=5)@input")),
-        ("torchvision:alexnet+divisive", Choice("torchvision:alexnet", "", "divisive(sigma=2.0)@input")),
+        ("c++/net.py:make+lrn@w.pt", NetworkSpec("c++/net.py:make", "w.pt", "lrn(size=5)@input")),
+        ("resnet18@net.py:f+x", NetworkSpec("resnet18", "net.py:f+x")),
+        ("a/me@home/c++/net.py:f+lrn@w@x.pt", NetworkSpec("a/me@home/c++/net.py:f", "w@x.pt", "lrn(size=5)@input")),
+        ("torchvision:alexnet+divisive", NetworkSpec("torchvision:alexnet", "", "divisive(sigma=2.0)@input")),
     ],
 )
 def test_names_with_variants(text, choice):
-    assert Choice.parse(text) == choice
-    assert Choice.parse(str(choice)) == choice
+    assert NetworkSpec.parse(text) == choice
+    assert NetworkSpec.parse(str(choice)) == choice
 
 
 def test_names_that_are_not_understood():
     for text in ("resnet18+", "resnet18+(k=3)", "resnet18+neurn(k=3", "resnet18+sobel()x"):
         with pytest.raises(MurineError, match=r"is not understood; expected \+LAYER\(OPTIONS\)@PLACE"):
-            Choice.parse(text)
+            NetworkSpec.parse(text)
     with pytest.raises(MurineError, match="unknown layer 'neuron'; did you mean neurn"):
-        Choice.parse("resnet18+neuron@input")
+        NetworkSpec.parse("resnet18+neuron@input")
     with pytest.raises(MurineError, match="names no network"):
-        Choice.parse("+neurn@input")
+        NetworkSpec.parse("+neurn@input")
 
 
 def test_variants_expand_and_load_as_networks_of_their_own():
@@ -451,7 +452,7 @@ def test_variants_expand_and_load_as_networks_of_their_own():
     assert found[0].variant == "neurn(k=3)@input"
     assert all(choice.weights == "random:1" and choice.variant for choice in found[:-1])
     assert zoo.twin(found[0]) is None
-    assert zoo.twin(Choice("test_vit", "", "lrn(size=5)@input"), 2) == Choice(
+    assert zoo.twin(NetworkSpec("test_vit", "", "lrn(size=5)@input"), 2) == NetworkSpec(
         "test_vit", "random:2", "lrn(size=5)@input"
     )
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from murine.errors import MurineError
 from murine.networks import zoo
 from murine.networks.user_files import _say_once
-from murine.networks.zoo import Choice
+from murine.networks.zoo import NetworkSpec
 
 HEAD = "import os, sys, random, torch\nimport numpy as np\nfrom torch import nn\n"
 
@@ -186,12 +186,12 @@ def test_an_existing_file_wins_over_every_other_reading(folder, write, tmp_path,
     file = write(SMALL, f"{folder}/net@2.py")
     save_file(zoo.load(f"{file}:small@random:3").module.state_dict(), tmp_path / "w@1.safetensors")
     monkeypatch.chdir(tmp_path)
-    choice = Choice.parse(f"{folder}/net@2.py:small+sobel@w@1.safetensors")
+    choice = NetworkSpec.parse(f"{folder}/net@2.py:small+sobel@w@1.safetensors")
     assert (choice.name, choice.weights) == (f"{folder}/net@2.py:small", "w@1.safetensors")
-    assert Choice.parse(str(choice)) == choice
+    assert NetworkSpec.parse(str(choice)) == choice
     network = zoo.load(choice)
     assert (network.name, network.weights) == ("net@2.py:small+sobel(relative=True)@input", "file:w@1.safetensors")
-    assert zoo.expand([str(file) + ":small@random:1"]) == [Choice(f"{file}:small", "random:1")]
+    assert zoo.expand([str(file) + ":small@random:1"]) == [NetworkSpec(f"{file}:small", "random:1")]
 
 
 # --------------------------------------------------------------------------------- what is said

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from murine.errors import MurineError
 from murine.networks import weights, zoo
 from murine.networks.preprocessing import Preprocessing
-from murine.networks.zoo import Choice
+from murine.networks.zoo import NetworkSpec
 
 # --------------------------------------------------------------------------------- names
 
@@ -33,7 +33,7 @@ def test_unknown_names_suggest_the_nearest():
         zoo.load("resnet18.a1_in2k@random:0")
     for empty in ("", "@random:0"):
         with pytest.raises(MurineError, match="names no network; expected NAME or NAME@WEIGHTS"):
-            Choice.parse(empty)
+            NetworkSpec.parse(empty)
 
 
 def test_wildcards_expand_in_order_and_once():
@@ -41,10 +41,10 @@ def test_wildcards_expand_in_order_and_once():
     vits = timm.list_models("test_vit*")
     assert len(vits) >= 3
     assert found == [
-        Choice("pixels"),
-        *(Choice(name, "random:1") for name in vits),
-        Choice("gabor"),
-        Choice("test_vit"),
+        NetworkSpec("pixels"),
+        *(NetworkSpec(name, "random:1") for name in vits),
+        NetworkSpec("gabor"),
+        NetworkSpec("test_vit"),
     ]
     assert [str(choice) for choice in found[:2]] == ["pixels", "test_vit@random:1"]
     with pytest.raises(MurineError, match=r"no network matches 'nothing\*'"):
@@ -54,18 +54,18 @@ def test_wildcards_expand_in_order_and_once():
 def test_weights_of_all_are_for_those_that_name_none_and_not_for_controls():
     found = zoo.expand(["neurn", "test_vit", "test_resnet@random:3", "net[1].py:make"], "random:0")
     assert found == [
-        Choice("neurn"),
-        Choice("test_vit", "random:0"),
-        Choice("test_resnet", "random:3"),
-        Choice("net[1].py:make", "random:0"),
+        NetworkSpec("neurn"),
+        NetworkSpec("test_vit", "random:0"),
+        NetworkSpec("test_resnet", "random:3"),
+        NetworkSpec("net[1].py:make", "random:0"),
     ]
 
 
 def test_twins_are_the_same_networks_untrained():
-    assert zoo.twin(Choice("resnet18")) == Choice("resnet18", "random:0")
-    assert zoo.twin(Choice("net.py:make", "random_init.pth"), 4) == Choice("net.py:make", "random:4")
-    assert zoo.twin(Choice("pixels")) is None
-    assert zoo.twin(Choice("resnet18", "random:1")) is None
+    assert zoo.twin(NetworkSpec("resnet18")) == NetworkSpec("resnet18", "random:0")
+    assert zoo.twin(NetworkSpec("net.py:make", "random_init.pth"), 4) == NetworkSpec("net.py:make", "random:4")
+    assert zoo.twin(NetworkSpec("pixels")) is None
+    assert zoo.twin(NetworkSpec("resnet18", "random:1")) is None
 
 
 @pytest.mark.parametrize("name", ["pixels", "gabor", "neurn"])

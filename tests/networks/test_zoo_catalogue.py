@@ -13,9 +13,8 @@ import torchvision.models
 from torch import nn
 
 from murine.errors import MurineError
-from murine.networks import anatomy, catalogue, sources, zoo
-
-# ---------------------------------------------------------------------------------------------- suites
+from murine.networks import catalogue, sources, zoo
+from murine.networks import parameter_counts as anatomy
 
 
 def test_the_lists_are_those_of_the_studies(shared_data):

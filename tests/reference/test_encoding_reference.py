@@ -19,14 +19,14 @@ from sklearn.preprocessing import StandardScaler, scale
 from sklearn.random_projection import SparseRandomProjection
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from murine.comparison.encoding import ridge_correlations, ridge_cv, ridge_loo
-from murine.comparison.estimators import PLS, Ridge
-from murine.comparison.inference import folds
-from murine.comparison.pls import pls_cv
-from murine.comparison.prediction import correlations, explained_variance, r2
-from murine.comparison.projection import conwell2021_regression, projected
-from murine.comparison.spectrum import Spectrum
+from murine.encoding.conwell2021 import conwell2021_regression, projected
+from murine.encoding.estimators import PLSRegressor, RidgeRegressor
+from murine.encoding.pls import pls_cv
+from murine.encoding.prediction_scores import correlations, explained_variance, r2
+from murine.encoding.ridge import ridge_correlations, ridge_cv, ridge_loo
+from murine.encoding.ridge_spectrum import Spectrum
 from murine.errors import MurineError
+from murine.statistics.folds import folds
 
 N = 40
 
@@ -78,7 +78,7 @@ def test_choice_of_penalty(n_units):
     features, responses = data(n_units)
     grid = np.logspace(-3, 4, 8)
     theirs = RidgeCV(grid, alpha_per_target=True)
-    ours = Ridge(grid)
+    ours = RidgeRegressor(grid)
     expected = cross_val_predict(theirs, features, responses.T, cv=KFold(4)).T
     np.testing.assert_allclose(cross_val_predict(ours, features, responses.T, cv=KFold(4)).T, expected, atol=1e-8)
     found, chosen = ridge_cv(features @ features.T, responses, KFold(4), grid, scale="none")
@@ -134,7 +134,7 @@ def test_pls_of_features(n_units, standardise):
     theirs = PLSRegression(10, scale=standardise, tol=1e-20, max_iter=100_000)
     expected = cross_val_predict(theirs, features, responses.T, cv=KFold(5, shuffle=True, random_state=0))
     found = cross_val_predict(
-        PLS(10, scale=standardise), features, responses.T, cv=KFold(5, shuffle=True, random_state=0)
+        PLSRegressor(10, scale=standardise), features, responses.T, cv=KFold(5, shuffle=True, random_state=0)
     )
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
@@ -191,7 +191,9 @@ def test_projection_of_features():
 
 
 @pytest.mark.parametrize(
-    "estimator", [Ridge(), Ridge([0.1, 1, 10], scale="projection"), PLS(1), PLS(1, scale=False)], ids=str
+    "estimator",
+    [RidgeRegressor(), RidgeRegressor([0.1, 1, 10], scale="projection"), PLSRegressor(1), PLSRegressor(1, scale=False)],
+    ids=str,
 )
 def test_estimators_are_scikit_learns(estimator, unchecked):
     with warnings.catch_warnings():
@@ -205,7 +207,7 @@ def test_estimators_are_scikit_learns(estimator, unchecked):
 @pytest.mark.parametrize("n_units", [8, 300])
 def test_estimator_is_the_function(scaling, n_units):
     features, responses = data(n_units)
-    model = make_pipeline(Ridge(3.0, scale=scaling))
+    model = make_pipeline(RidgeRegressor(3.0, scale=scaling))
     found = cross_val_predict(clone(model), features, responses.T, cv=KFold(5)).T
     expected, _ = ridge_cv(features @ features.T, responses, KFold(5), 3.0, scale=scaling)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
@@ -213,14 +215,14 @@ def test_estimator_is_the_function(scaling, n_units):
 
 def test_estimators_refuse_what_says_nothing():
     features, responses = data()
-    for model in (Ridge(), PLS(2)):
+    for model in (RidgeRegressor(), PLSRegressor(2)):
         with pytest.raises(MurineError, match="same for all stimuli"):
             model.fit(np.full_like(features, 0.1), responses.T)
     for wrong in (0, N):
         with pytest.raises(MurineError, match="components"):
-            PLS(wrong).fit(features, responses.T)
+            PLSRegressor(wrong).fit(features, responses.T)
     with pytest.raises(MurineError, match="above 0"):
-        Ridge(0.0).fit(features, responses.T)
+        RidgeRegressor(0.0).fit(features, responses.T)
     few = np.tile(features[:, :3], 4)  # fewer directions than units
     expected = SklearnRidge(1.0).fit(few, responses.T).predict(few)
-    np.testing.assert_allclose(Ridge(1.0).fit(few, responses.T).predict(few), expected, atol=1e-9)
+    np.testing.assert_allclose(RidgeRegressor(1.0).fit(few, responses.T).predict(few), expected, atol=1e-9)

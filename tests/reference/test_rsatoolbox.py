@@ -7,16 +7,13 @@ import warnings
 import numpy as np
 import pytest
 
-from murine.comparison.animals import animal_bounds
-from murine.comparison.inference import bootstrap_counts
-from murine.comparison.rdm import pearson_rdm, upper
-from murine.comparison.rsa import comparisons
-from murine.comparison.two_way import dual_variance
+from murine.similarity.rdm import pearson_rdm, upper
+from murine.similarity.rsa import comparisons
+from murine.statistics.crossed_bootstrap import dual_variance
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the packages it imports
     rsatoolbox = pytest.importorskip("rsatoolbox")
-    from rsatoolbox.inference import boot_noise_ceiling
     from rsatoolbox.util.inference_util import extract_variances
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -72,16 +69,3 @@ def test_variance_of_the_dual_bootstrap(sizes):
     theirs, _, _ = extract_variances(covariances, nc_included=False, n_rdm=n_rdm, n_pattern=n_pattern)
     both, subjects, stimuli = variances
     np.testing.assert_allclose(dual_variance(both, stimuli, subjects, sizes), theirs, rtol=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("comparison", "method", "tolerance"),
-    [("pearson", "corr", 1e-12), ("cosine", "cosine", 1e-12), ("spearman", "spearman", 0.01)],
-)
-def test_noise_ceiling_over_animals(comparison, method, tolerance):
-    rng = np.random.default_rng(0)
-    common = patterns(30)
-    rdms = np.stack([upper(pearson_rdm(common + 0.7 * rng.normal(size=common.shape))) for _ in range(6)])
-    bounds = animal_bounds(rdms, bootstrap_counts(25, 2, 0), comparison=comparison)
-    theirs = boot_noise_ceiling(as_rsatoolbox(rdms), method=method)
-    np.testing.assert_allclose([bounds.lower.value[0], bounds.upper.value[0]], theirs, rtol=0, atol=tolerance)

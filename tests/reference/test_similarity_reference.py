@@ -11,10 +11,11 @@ from scipy.stats import kendalltau, pearsonr
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, LeaveOneOut
 
-from murine.comparison.encoding import centred_grams
-from murine.comparison.geometry import angular_distances, kernel_metrics
-from murine.comparison.noise import noise_covariance
-from murine.comparison.rdm import (
+from murine.encoding.ridge import centred_grams
+from murine.networks.layer_kernel import LayerKernel
+from murine.similarity.kernel_similarity import angular_distances, kernel_metrics
+from murine.similarity.noise_covariance import noise_covariance
+from murine.similarity.rdm import (
     cosine_rdm,
     crossnobis_rdm,
     dissimilarities,
@@ -23,9 +24,8 @@ from murine.comparison.rdm import (
     pearson_rdm,
     upper,
 )
-from murine.comparison.reweighted import reweight
-from murine.comparison.rsa import Cosine, comparisons
-from murine.networks.kernel import LayerKernel
+from murine.similarity.reweighted_rsa import reweight
+from murine.similarity.rsa import Cosine, comparisons
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the packages it imports

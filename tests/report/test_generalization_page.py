@@ -8,12 +8,12 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-
 from browser import needs_browser, shown
+
+from murine.domains.domain import Domain, Identity
+from murine.domains.preparation import Preparation
 from murine.generalization import summary
-from murine.generalization.domain import Domain, Identity
-from murine.generalization.preparation import Preparation
-from murine.networks.neurn import NeuRNTransform
+from murine.networks.surgery.neurn import NeuRNTransform
 from murine.report.generalization import board, example_grid, write_page
 
 

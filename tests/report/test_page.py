@@ -15,32 +15,32 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-
 from browser import needs_browser, shown
+
+from murine.atlas.identity import CaptureTask, CortexSettings, ScoreTask
 from murine.atlas.leaderboard import leaderboards
 from murine.atlas.store import Atlas
-from murine.atlas.task import CaptureTask, CortexSettings, ScoreTask
-from murine.comparison.inference import pair_corrected
-from murine.comparison.scoring import Settings, Yardstick, score_layers
-from murine.comparison.targets import targets_of
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError
 from murine.networks.capture import CapturedLayer
-from murine.networks.kernel import LayerKernel
+from murine.networks.layer_kernel import LayerKernel
 from murine.networks.preprocessing import Preprocessing
-from murine.report.boards import read_boards
 from murine.report.charts import columns, extent
 from murine.report.figures import heatmap_figure, leaderboard_figure, write_figures
+from murine.report.leaderboard_view import read_boards
 from murine.report.page import write_report
 from murine.report.palette import LIGHT
-from murine.report.texts import finding, p_value
+from murine.report.wording import finding, p_value
+from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
+from murine.scoring.site_data import make_site_data
+from murine.statistics.bootstrap import pair_corrected
 
 N_STIMULI, N_LATENT = 44, 6
 IDS = tuple(f"image_{i:02d}" for i in range(N_STIMULI))
 GROUPS = tuple("blurred" if i < 22 else "sharp" for i in range(N_STIMULI))
 LATENT = np.random.default_rng(1).standard_normal((N_STIMULI, N_LATENT))
-SETTINGS = Settings(n_bootstraps=80, n_permutations=19, seed=3)
+SETTINGS = ScoreSettings(n_bootstraps=80, n_permutations=19, seed=3)
 
 HOSTILE = "</script><img src=x onerror=\"document.title='harmed'\"><!-- & %{x} $a$ 'q' <b>bold</b>"
 
@@ -96,7 +96,7 @@ def layers(strength, seed, prefix="", flagged=True):
 
 def fill(atlas, data, networks=NETWORKS, metric="rsa-pearson", by=("area",), change=lambda rows: rows, **options):
     """Score networks against data and write them as a sweep does."""
-    yardstick = Yardstick(targets_of(data, by, n_splits=5), metric, groups=GROUPS, settings=SETTINGS)
+    benchmark = SiteBenchmark(make_site_data(data, by, n_splits=5), metric, groups=GROUPS, settings=SETTINGS)
     for i, (network, weights, strength) in enumerate(networks):
         digest = hashlib.sha256(f"{network} {weights}".encode()).hexdigest()
         task = ScoreTask(
@@ -115,7 +115,7 @@ def fill(atlas, data, networks=NETWORKS, metric="rsa-pearson", by=("area",), cha
             n_permutations=SETTINGS.n_permutations,
             seed=SETTINGS.seed,
         )
-        rows = score_layers(layers(strength, i, **options), yardstick).assign(
+        rows = score_layers(layers(strength, i, **options), benchmark).assign(
             role=ROLES.get(weights.partition(":")[0], "trained")
         )
         atlas.write_scores(task, change(rows), {"murine": "0", "python": "3"})

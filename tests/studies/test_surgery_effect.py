@@ -8,17 +8,17 @@ import edge_cortex
 import numpy as np
 import pytest
 
+from murine.atlas.identity import CortexSettings
 from murine.atlas.leaderboard import leaderboards
 from murine.atlas.store import Atlas
-from murine.atlas.sweep import Outcome, Plan, sweep
-from murine.atlas.task import CortexSettings
-from murine.comparison.inference import interval, pair_corrected
-from murine.comparison.scoring import Settings
-from murine.comparison.treatments import CHOICES
+from murine.atlas.sweep import NetworkResult, SweepSettings, sweep
 from murine.errors import MurineError
-from murine.networks.zoo import Choice
+from murine.networks.zoo import NetworkSpec
 from murine.report.surgery import effects_figure
-from murine.studies.surgery_effect import ALL_SITES, Pair, effects, in_order, operations, pairs
+from murine.scoring.layer_scores import ScoreSettings
+from murine.scoring.treatments import CHOICES
+from murine.statistics.bootstrap import interval, pair_corrected
+from murine.studies.surgery_effect import ALL_SITES, NetworkPair, effects, in_order, operations, pairs
 
 NETWORKS = """
 from torch import nn
@@ -50,15 +50,15 @@ def asked(tmp_path_factory):
     (folder / "nets.py").write_text(NETWORKS)
     labels = {"area": np.repeat(["VISp", "VISl"], 30), "cell_class": np.tile(["excitatory", "inhibitory"], 30)}
     mouse, seen = edge_cortex.write(folder, labels)
-    plan = Plan(
+    plan = SweepSettings(
         CortexSettings(cortex=str(mouse), by=("area", "cell_class"), n_splits=4),
         ("rsa-pearson", "ridge"),
         "own",
         input_size=32,
-        settings=Settings(n_bootstraps=60, n_permutations=0, seed=0),
+        settings=ScoreSettings(n_bootstraps=60, n_permutations=0, seed=0),
         stimuli=seen,
     )
-    choices = [Choice.parse(f"{folder / 'nets.py'}:{name}@random:0") for name in ("pool", "conv")]
+    choices = [NetworkSpec.parse(f"{folder / 'nets.py'}:{name}@random:0") for name in ("pool", "conv")]
     return folder, plan, operations(choices, ["neurn", NOTHING, "instance-norm"], ["image"])
 
 
@@ -72,7 +72,7 @@ def swept(asked):
 
 
 def test_operations_are_spelt_once_and_given_in_whole_pairs():
-    first, second = Choice("resnet18", "random:0", "sobel(relative=True)@input"), Choice("vgg11", "random:0")
+    first, second = NetworkSpec("resnet18", "random:0", "sobel(relative=True)@input"), NetworkSpec("vgg11", "random:0")
     found = operations([first, second], ["neurn", "neurn(k=3)", "lrn"], ["input", "layer1"])
     assert [operation.variant for operation in found[:4]] == [
         "neurn(k=3)@input",
@@ -86,12 +86,12 @@ def test_operations_are_spelt_once_and_given_in_whole_pairs():
     assert len(order) == 10
     assert order[4] == first  # behind its variants
     assert order[9] == second
-    assert Choice.parse(str(order[5])) == order[5]
-    done = [Outcome(choice, "done", (f"{choice.full_name} by a", f"{choice.full_name} by b")) for choice in order]
+    assert NetworkSpec.parse(str(order[5])) == order[5]
+    done = [NetworkResult(choice, "done", (f"{choice.full_name} by a", f"{choice.full_name} by b")) for choice in order]
     done[0] = replace(done[0], state="failed", tasks=())
     both = pairs(found, done)
     assert len(both) == 14
-    assert both[-1] == Pair("vgg11 by b", "vgg11+lrn(size=5)@after:layer1 by b", "lrn(size=5)@after:layer1")
+    assert both[-1] == NetworkPair("vgg11 by b", "vgg11+lrn(size=5)@after:layer1 by b", "lrn(size=5)@after:layer1")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_operations_are_spelt_once_and_given_in_whole_pairs():
 )
 def test_what_is_not_understood_is_told_before_anything_runs(layers, places, message):
     with pytest.raises(MurineError, match=message):
-        operations([Choice("resnet18")], layers, places)
+        operations([NetworkSpec("resnet18")], layers, places)
 
 
 def test_a_layer_that_changes_nothing_has_no_effect(swept):
@@ -208,8 +208,8 @@ def test_scores_that_do_not_belong_together_are_refused(swept):
     atlas, _, outcomes, _ = swept
     rsa, ridge = outcomes[0].tasks
     with pytest.raises(MurineError, match="cannot be paired: they differ in metric"):
-        effects(atlas, [Pair(rsa, ridge, "x")])
+        effects(atlas, [NetworkPair(rsa, ridge, "x")])
     with pytest.raises(MurineError, match="no network that could be scored both before and after"):
         effects(atlas, [])
     with pytest.raises(MurineError, match="no layer has a score"):
-        effects(atlas, [Pair("nothing", "nothing either", "x")])
+        effects(atlas, [NetworkPair("nothing", "nothing either", "x")])

@@ -7,16 +7,24 @@ import sys
 
 import numpy as np
 import pytest
-
 from counting import Counting
-from murine.comparison import encoding, geometry, metrics, noise, pls, prediction, projection, rdm, reweighted, rsa
+
 from murine.cortex import reliability
 from murine.cortex.datasets import load_responses
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
+from murine.encoding import conwell2021 as projection
+from murine.encoding import pls
+from murine.encoding import prediction_scores as prediction
+from murine.encoding import ridge as encoding
 from murine.errors import MurineError
+from murine.scoring import metric as metrics
+from murine.similarity import kernel_similarity as geometry
+from murine.similarity import noise_covariance as noise
+from murine.similarity import rdm, rsa
+from murine.similarity import reweighted_rsa as reweighted
 from murine.studies import verification
-from murine.studies.references import REFERENCES
+from murine.studies.reference_libraries import REFERENCES
 from murine.studies.verification import ABSENT, FAILED, MISMATCH, OK, sample_of, simulated_sample, verify
 
 COLUMNS = ["data", "metric", "reference", "version", "function", "difference", "tolerance", "agreement", "seconds"]

@@ -12,8 +12,8 @@ from scipy.stats import rankdata
 
 from murine.atlas.leaderboard import MIN_CEILING, leaderboards
 from murine.atlas.store import Atlas
-from murine.comparison.inference import interval
 from murine.errors import MurineError
+from murine.statistics.bootstrap import interval
 
 #: A correlation over fewer networks says nothing.
 MIN_NETWORKS = 4

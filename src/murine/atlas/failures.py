@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from murine.errors import MurineError
-from murine.files import appearing, read_json
+from murine.io.files import atomic_write, read_json
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def add(folder: Path, asked: dict[str, str], reason: str) -> None:
         "host": socket.gethostname(),
         "murine": version("murine"),
     }
-    with appearing(_file(folder, asked)) as partial:
+    with atomic_write(_file(folder, asked)) as partial:
         partial.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 

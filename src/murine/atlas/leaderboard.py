@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from murine.atlas.distinctions import SETTINGS, TREATMENT, add_setting
+from murine.atlas.comparability import SETTINGS, TREATMENT, add_setting
 from murine.atlas.store import Atlas
-from murine.comparison.inference import rank_bands
-from murine.comparison.ranking import top_probability
-from murine.comparison.sample import Sample
-from murine.comparison.treatments import Treatment
 from murine.errors import MurineError, nearest
+from murine.scoring.score_sample import ScoreSample
+from murine.scoring.treatments import Treatment
+from murine.statistics.ranking import rank_bands, top_probability
 
 #: Sites whose ceiling is lower cannot rank networks (VISrl layer 5 of the two-photon matrices: 0.36) and are left out.
 MIN_CEILING = 0.5
@@ -50,10 +49,10 @@ def leaderboards(
     """Rank networks for every cortex and metric in the atlas.
 
     A network's score is the unweighted mean over sites of the ceiling-normalised score of its layers, chosen on other
-    stimuli than they are scored on (``selection`` is ``nested``, `murine.comparison.held_out`); with too few stimuli
+    stimuli than they are scored on (``selection`` is ``nested``, `murine.scoring.held_out`); with too few stimuli
     for that, the naive best (``naive``, optimistic for networks with many layers). Intervals, bands and probabilities
     come from bootstrap draws that are the same for all networks: over stimuli, and over neurons or animals, too, where
-    ``over`` says so (`murine.comparison.subjects`).
+    ``over`` says so (`murine.scoring.subject_bootstrap`).
 
     Parameters
     ----------
@@ -67,7 +66,7 @@ def leaderboards(
     -------
     table
         One row per network: ``band`` (networks in one band cannot be told apart from its best), ``network, weights,
-        role, input_size, treatment`` (`murine.comparison.treatments`), ``setting`` (what tells results of this cortex
+        role, input_size, treatment`` (`murine.scoring.treatments`), ``setting`` (what tells results of this cortex
         apart that are not ranked together, as ``by area``); ``value, value_low, value_high, unit``: what
         networks are ranked by, which is a ``share of the ceiling``, or the ``raw score`` where no site has a ceiling;
         ``ceiled, ceiled_low, ceiled_high``: the share of the ceiling, NaN without a ceiling; ``score``: the raw mean,
@@ -159,7 +158,7 @@ def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
         own = mine[mine.chosen == selection].sort_values("site")
         if own.empty:
             continue
-        sample = Sample.mean([Sample.of_row(row) for row in own.to_dict("records")])
+        sample = ScoreSample.mean([ScoreSample.of_row(row) for row in own.to_dict("records")])
         low, high = sample.interval()
         naive = mine[mine.chosen == "naive"]
         has_ceiling = bool(own.ceiled.notna().all())

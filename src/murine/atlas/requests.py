@@ -2,8 +2,8 @@
 
 ``requests/<digest>.json`` belongs to one network of one plan. The digest covers everything that the results depend on
 and that is known without building the network: the request itself, the program and its packages, and fingerprints of
-the files of the data (`murine.fingerprints`). The file holds what the network was seen to be made from, and the names
-of its results. Where anything is in doubt there is no such file, and the network is built."""
+the files of the data (`murine.io.fingerprints`). The file holds what the network was seen to be made from, and the
+names of its results. Where anything is in doubt there is no such file, and the network is built."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 from murine.cortex.file_names import files_read, is_data_file
 from murine.errors import MurineError
-from murine.files import appearing, read_json
-from murine.fingerprints import fingerprint, fingerprint_of_all
-from murine.networks.choices import Choice, controls, is_user_file, seed_of
-from murine.program import program_state
+from murine.io.files import atomic_write, read_json
+from murine.io.fingerprints import fingerprint, fingerprint_of_all
+from murine.io.software import program_state
+from murine.networks.spec import NetworkSpec, controls, is_user_file, seed_of
 
 if TYPE_CHECKING:
-    from murine.atlas.sweep import Plan
-    from murine.networks.observation import Observation
+    from murine.atlas.sweep import SweepSettings
+    from murine.networks.dependencies import Observation
 
 
-def data_fingerprint(plan: Plan) -> str | None:
+def data_fingerprint(plan: SweepSettings) -> str | None:
     """A text that changes whenever the data of a plan may have changed; None where that cannot be told."""
     files = _data_files(plan)
     return None if files is None else fingerprint_of_all(files)
 
 
-def _data_files(plan: Plan) -> list[Path] | None:
+def _data_files(plan: SweepSettings) -> list[Path] | None:
     """All files that the data of a plan are read from; None where they are not known."""
     name = plan.cortex.cortex
     if is_data_file(name):
@@ -51,7 +51,7 @@ def _data_files(plan: Plan) -> list[Path] | None:
     return None
 
 
-def request_digest(plan: Plan, choice: Choice, data: str | None) -> str | None:
+def request_digest(plan: SweepSettings, choice: NetworkSpec, data: str | None) -> str | None:
     """The name of a request; None where what the network is made from cannot be told.
 
     Parameters
@@ -77,7 +77,7 @@ def request_digest(plan: Plan, choice: Choice, data: str | None) -> str | None:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _network(choice: Choice) -> list[Any] | None:
+def _network(choice: NetworkSpec) -> list[Any] | None:
     """What is known of a network before it is built; None where that is not enough."""
     if is_user_file(choice.name):
         if choice.weights and not choice.weights.startswith("random:") and not Path(choice.weights).is_file():
@@ -103,7 +103,7 @@ def _file(path: str) -> list[Any]:
 
 def find(folder: Path, digest: str) -> tuple[str, ...] | None:
     """The digests of the results that answered a request; None if there are none, or the network may have changed."""
-    from murine.networks.observation import Observation
+    from murine.networks.dependencies import Observation
 
     try:
         about = read_json(folder / f"{digest}.json")
@@ -125,7 +125,7 @@ def add(folder: Path, digest: str, seen: Observation, tasks: Sequence[str]) -> N
         "tasks": list(tasks),
         "check": _check(digest, seen, tasks),
     }
-    with appearing(folder / f"{digest}.json") as partial:
+    with atomic_write(folder / f"{digest}.json") as partial:
         partial.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
 

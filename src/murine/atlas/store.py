@@ -3,8 +3,9 @@
 ``scores/<digest>.parquet`` holds the rows of a task, ``kernels/<digest>.npz`` the kernels of a network,
 ``matches/<digest>.parquet`` and ``maps/<digest>.parquet`` the rows of single units, ``generalization/<digest>.parquet``
 those of networks that were trained here (`murine.generalization.results`). Files appear only by renaming a
-finished temporary file, so whatever happens, a file that is there is complete. Each is sealed (`murine.atlas.seals`):
-a file that is damaged, foreign or under another's name is left out with a warning and counts as not done."""
+finished temporary file, so whatever happens, a file that is there is complete. Each is sealed
+(`murine.atlas.checksums`): a file that is damaged, foreign or under another's name is left out with a warning and
+counts as not done."""
 
 from __future__ import annotations
 
@@ -23,19 +24,19 @@ import numpy as np
 import pandas as pd
 
 from murine.atlas import failures, requests
+from murine.atlas.checksums import blank_seal, check, defect, seal
+from murine.atlas.identity import CaptureTask, ScoreTask, UnitsTask
 from murine.atlas.queries import answer, opened
-from murine.atlas.seals import blank_seal, check, defect, seal
 from murine.atlas.tables import TABLES, UNITS_TABLES, schema_of, score_schema, write_rows
-from murine.atlas.task import CaptureTask, ScoreTask, UnitsTask
 from murine.errors import MurineError, some
-from murine.files import appearing, read_npz
-from murine.networks.kernel import LayerKernel
+from murine.io.files import atomic_write, read_npz
+from murine.networks.layer_kernel import LayerKernel
 
 if TYPE_CHECKING:
     import duckdb
 
     from murine.networks.capture import CapturedLayer
-    from murine.networks.observation import Observation
+    from murine.networks.dependencies import Observation
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class Atlas:
 
     def export_units(self, table: str, digests: Sequence[str], file: Path) -> None:
         """Write the rows of several tasks into one file, ``.parquet`` or ``.csv``, one task after the other."""
-        with appearing(file) as partial:
+        with atomic_write(file) as partial:
             if file.suffix == ".csv":
                 for i, digest in enumerate(digests):
                     rows = self.read_units(table, digest)
@@ -151,7 +152,7 @@ class Atlas:
             {"name": x.name, "depth": x.depth, "shape": x.shape, "flag": x.flag, "same_as": x.same_as} for x in layers
         ]
         target = self.kernels_file(task)
-        with appearing(target) as partial:
+        with atomic_write(target) as partial:
             with partial.open("wb") as file:
                 np.savez(
                     file,

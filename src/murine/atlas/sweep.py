@@ -14,18 +14,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from murine.atlas.identity import CortexSettings
 from murine.atlas.limits import TIME_LIMIT
 from murine.atlas.requests import data_fingerprint, request_digest
 from murine.atlas.store import Atlas
-from murine.atlas.task import CortexSettings
-from murine.comparison.settings import Settings
-from murine.comparison.treatments import Treatment
 from murine.errors import MurineError, reason_of
-from murine.networks.choices import Choice
+from murine.networks.spec import NetworkSpec
 from murine.progress import Progress, Silent
+from murine.scoring.settings import ScoreSettings
+from murine.scoring.treatments import Treatment
 
 if TYPE_CHECKING:
-    from murine.atlas.bench import Bench
+    from murine.atlas.network_scorer import NetworkScorer
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepSettings:
     """Everything a sweep needs to know besides the networks.
 
     Attributes
@@ -45,7 +45,7 @@ class Plan:
     cortex
         Which neurons, grouped how; ``cortex.cortex`` is what `load_cortex` takes.
     metrics
-        Names in `murine.comparison.metrics.metrics`, or of `GROUPS`: those of them that can be had of the cortex.
+        Names in `murine.scoring.metric.metrics`, or of `GROUPS`: those of them that can be had of the cortex.
     layers, input_size
         As in `capture` and `zoo.load`.
     settings
@@ -62,7 +62,7 @@ class Plan:
     metrics: tuple[str, ...] = ("rsa-pearson",)
     layers: str = "own"
     input_size: int | tuple[int, int] | None = None
-    settings: Settings = field(default_factory=Settings)
+    settings: ScoreSettings = field(default_factory=ScoreSettings)
     data: Path | None = None
     stimuli: Path | None = None
     batch_size: int | None = None
@@ -71,29 +71,29 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class NetworkResult:
     """What became of one network: ``computed``, ``done`` already, or ``failed`` for a reason."""
 
-    choice: Choice
+    choice: NetworkSpec
     state: Literal["computed", "done", "failed"]
     tasks: tuple[str, ...] = ()
     reason: str = ""
 
 
 @runtime_checkable
-class Runner(Protocol):
+class NetworkTask(Protocol):
     """What a sweep does with each network. It must pickle: processes get a copy of it."""
 
-    def asked(self, choice: Choice) -> dict[str, str]:
+    def asked(self, choice: NetworkSpec) -> dict[str, str]:
         """What is asked of a network, in words: what a failure is a failure of."""
 
-    def known(self, choice: Choice, atlas: Atlas) -> Outcome | None:
+    def known(self, choice: NetworkSpec, atlas: Atlas) -> NetworkResult | None:
         """What is known of a network without building it: that it is done, or nothing."""
 
     def prepare(self) -> None:
         """Load what all networks share; a `MurineError` ends the sweep."""
 
-    def run(self, choice: Choice, atlas: Atlas, progress: Progress | None = None) -> Outcome:
+    def run(self, choice: NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
         """Do it, unless it is done. An `UnusableDataError` ends the sweep."""
 
 
@@ -115,9 +115,9 @@ def own_work(progress: Progress | None) -> AbstractContextManager[None]:
 
 
 def asked_of(
-    work: str, choice: Choice, plan_size: int | tuple[int, int] | None, layers: str, cortex: CortexSettings
+    work: str, choice: NetworkSpec, plan_size: int | tuple[int, int] | None, layers: str, cortex: CortexSettings
 ) -> dict[str, str]:
-    """What `Runner.asked` of every runner tells."""
+    """What `NetworkTask.asked` of every runner tells."""
     size = (plan_size, plan_size) if isinstance(plan_size, int) else plan_size
     return {
         "work": work,
@@ -130,39 +130,39 @@ def asked_of(
     }
 
 
-class Scoring:
+class ScoringTask:
     """Scores networks by a plan: the runner of `sweep`. What it needs is imported where networks run."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: SweepSettings) -> None:
         self.plan = plan
-        self._bench: Bench | None = None
+        self._bench: NetworkScorer | None = None
 
-    def __reduce__(self) -> tuple[type[Scoring], tuple[Plan]]:
+    def __reduce__(self) -> tuple[type[ScoringTask], tuple[SweepSettings]]:
         """A copy in another process loads its own data."""
-        return Scoring, (self.plan,)
+        return ScoringTask, (self.plan,)
 
-    def asked(self, choice: Choice) -> dict[str, str]:
-        """As `Runner.asked`."""
+    def asked(self, choice: NetworkSpec) -> dict[str, str]:
+        """As `NetworkTask.asked`."""
         return asked_of("score", choice, self.plan.input_size, self.plan.layers, self.plan.cortex)
 
-    def known(self, choice: Choice, atlas: Atlas) -> Outcome | None:
-        """As `Runner.known`, from the requests of the atlas."""
+    def known(self, choice: NetworkSpec, atlas: Atlas) -> NetworkResult | None:
+        """As `NetworkTask.known`, from the requests of the atlas."""
         request = request_digest(self.plan, choice, self._data)
         tasks = None if request is None else atlas.answered(request)
-        return None if tasks is None else Outcome(choice, "done", tasks)
+        return None if tasks is None else NetworkResult(choice, "done", tasks)
 
     @cached_property
     def _data(self) -> str | None:
         return data_fingerprint(self.plan)
 
     def prepare(self) -> None:
-        """As `murine.atlas.bench.ready`, once."""
+        """As `murine.atlas.network_scorer.ready`, once."""
         if self._bench is None:
-            from murine.atlas.bench import ready
+            from murine.atlas.network_scorer import ready
 
             self._bench = ready(self.plan)
 
-    def run(self, choice: Choice, atlas: Atlas, progress: Progress | None = None) -> Outcome:
+    def run(self, choice: NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
         """Score one network, unless that is done."""
         self.prepare()
         if self._bench is None:
@@ -171,16 +171,16 @@ class Scoring:
 
 
 def sweep(
-    choices: Sequence[Choice],
-    plan: Plan,
+    choices: Sequence[NetworkSpec],
+    plan: SweepSettings,
     atlas: Atlas,
     *,
     jobs: int = 1,
     isolated: bool = False,
     time_limit: float | None = TIME_LIMIT,
     progress: Progress | None = None,
-    announce: Callable[[Outcome], None] = lambda outcome: None,
-) -> list[Outcome]:
+    announce: Callable[[NetworkResult], None] = lambda outcome: None,
+) -> list[NetworkResult]:
     """Score networks, one after the other or in ``jobs`` processes.
 
     A network that cannot be scored is reported in its outcome and among the failures of the atlas; the others go on.
@@ -202,22 +202,24 @@ def sweep(
         If the cortex itself cannot be used, or a metric is unknown.
     """
     outcomes = []
-    for outcome in each(Scoring(plan), choices, atlas, progress, jobs=jobs, isolated=isolated, time_limit=time_limit):
+    for outcome in each(
+        ScoringTask(plan), choices, atlas, progress, jobs=jobs, isolated=isolated, time_limit=time_limit
+    ):
         outcomes.append(outcome)
         announce(outcome)
     return outcomes
 
 
 def each(
-    runner: Runner,
-    choices: Sequence[Choice],
+    runner: NetworkTask,
+    choices: Sequence[NetworkSpec],
     atlas: Atlas,
     progress: Progress | None = None,
     *,
     jobs: int = 1,
     isolated: bool = False,
     time_limit: float | None = TIME_LIMIT,
-) -> Iterator[Outcome]:
+) -> Iterator[NetworkResult]:
     """Do the same with every network; one that fails does not stop the others. Parameters as in `sweep`."""
     with (progress or Silent()).task("networks", len(choices)) as bar:
         for outcome in _outcomes(runner, choices, atlas, progress, jobs, isolated, time_limit):
@@ -227,14 +229,14 @@ def each(
 
 
 def _outcomes(
-    runner: Runner,
-    choices: Sequence[Choice],
+    runner: NetworkTask,
+    choices: Sequence[NetworkSpec],
     atlas: Atlas,
     progress: Progress | None,
     jobs: int,
     isolated: bool,
     time_limit: float | None,
-) -> Iterator[Outcome]:
+) -> Iterator[NetworkResult]:
     """Those that are known first; what runs networks is imported only if there are others."""
     missing = []
     for choice in choices:
@@ -254,7 +256,7 @@ def _outcomes(
         yield from in_this_process(runner, missing, atlas, progress)
 
 
-def _record(asked: dict[str, str], outcome: Outcome, atlas: Atlas) -> None:
+def _record(asked: dict[str, str], outcome: NetworkResult, atlas: Atlas) -> None:
     """Note a failure in the atlas, or that there is none any more."""
     try:
         if outcome.state == "failed":

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel
 
-from murine.atlas.seals import blank_seal, seal
-from murine.files import appearing
+from murine.atlas.checksums import blank_seal, seal
+from murine.io.files import atomic_write
 
 #: Folders of rows, which are also the tables of queries, and the commands that make them.
 TABLES = {
@@ -124,6 +124,6 @@ def write_rows(file: Path, task: BaseModel, rows: pd.DataFrame, schema: Any, pro
         "murine.seal": blank_seal(file),
     }
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
-    with appearing(file) as partial:
+    with atomic_write(file) as partial:
         pq.write_table(table, partial, compression="zstd")
         seal(partial, file)

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from murine.atlas.store import Atlas
-from murine.atlas.sweep import Outcome, Runner, UnusableDataError
+from murine.atlas.sweep import NetworkResult, NetworkTask, UnusableDataError
 from murine.errors import MurineError, reason_of
-from murine.networks.choices import Choice
 from murine.networks.memory import freed_memory_kept, release_freed_memory
+from murine.networks.spec import NetworkSpec
 from murine.progress import Progress
 
 #: Threads that a network computes with, if the machine has them. How a sum is split among threads changes its last
@@ -36,8 +36,8 @@ _BEAT = 0.5
 
 
 def in_this_process(
-    runner: Runner, choices: Sequence[Choice], atlas: Atlas, progress: Progress | None = None
-) -> Iterator[Outcome]:
+    runner: NetworkTask, choices: Sequence[NetworkSpec], atlas: Atlas, progress: Progress | None = None
+) -> Iterator[NetworkResult]:
     """Run one network after the other here; what a network raises is its failure.
 
     Raises
@@ -53,7 +53,7 @@ def in_this_process(
             except (UnusableDataError, KeyboardInterrupt):
                 raise
             except BaseException as error:  # SystemExit, too: it is somebody else's code
-                outcome = Outcome(choice, "failed", reason=_reason(error))
+                outcome = NetworkResult(choice, "failed", reason=_reason(error))
             release_freed_memory()
             yield outcome
 
@@ -99,12 +99,12 @@ def serve() -> None:
     os.close(nothing)
     _be_the_first_to_go()
     copy, folder = pickle.load(requests)
-    inbox: queue.SimpleQueue[Choice] = queue.SimpleQueue()
+    inbox: queue.SimpleQueue[NetworkSpec] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, inbox), daemon=True).start()
     log = logging.getLogger("murine")
     log.handlers, log.propagate = [_Forward(answers)], False
     try:
-        runner: Runner = pickle.loads(copy)
+        runner: NetworkTask = pickle.loads(copy)
         runner.prepare()
     except MurineError as error:
         answers.send("unusable", str(error))
@@ -123,7 +123,7 @@ def serve() -> None:
             release_freed_memory()
 
 
-def _answer(choice: Choice, runner: Runner, atlas: Atlas, progress: _Reporter, answers: _Answers) -> None:
+def _answer(choice: NetworkSpec, runner: NetworkTask, atlas: Atlas, progress: _Reporter, answers: _Answers) -> None:
     """Run one network. After anything but a clear refusal the process is not to be trusted with another one."""
     clean = True
     try:
@@ -132,14 +132,14 @@ def _answer(choice: Choice, runner: Runner, atlas: Atlas, progress: _Reporter, a
         answers.send("unusable", str(error))
         return
     except MurineError as error:
-        outcome = Outcome(choice, "failed", reason=str(error))
+        outcome = NetworkResult(choice, "failed", reason=str(error))
     except BaseException as error:  # KeyboardInterrupt, too: nobody's Ctrl-C reaches this process
         clean = False
         try:
             reason = _reason(error)
         except BaseException as second:
             reason = f"{type(error).__name__} (its text cannot be read: {type(second).__name__})"
-        outcome = Outcome(choice, "failed", reason=reason)
+        outcome = NetworkResult(choice, "failed", reason=reason)
     answers.send("outcome", outcome, clean)
 
 
@@ -223,7 +223,7 @@ def _beat_with_every_module(answers: _Answers) -> None:
     register_module_forward_pre_hook(lambda *_: answers.beat())
 
 
-def _listen(requests: IO[bytes], inbox: queue.SimpleQueue[Choice]) -> None:
+def _listen(requests: IO[bytes], inbox: queue.SimpleQueue[NetworkSpec]) -> None:
     """Take requests; end this process when no more can come."""
     with suppress(Exception):
         while True:

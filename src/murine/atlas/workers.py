@@ -21,9 +21,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from murine.atlas.sweep import Outcome, Runner
+from murine.atlas.sweep import NetworkResult, NetworkTask
 from murine.errors import MurineError
-from murine.networks.choices import Choice
+from murine.networks.spec import NetworkSpec
 from murine.progress import Bar, Progress, Silent, duration
 
 #: Seconds after which is looked whether a process has ended without a word.
@@ -31,13 +31,13 @@ _POLL = 0.5
 
 
 def in_workers(
-    runner: Runner,
-    choices: Sequence[Choice],
+    runner: NetworkTask,
+    choices: Sequence[NetworkSpec],
     folder: Path,
     jobs: int,
     time_limit: float | None,
     progress: Progress | None = None,
-) -> Iterator[Outcome]:
+) -> Iterator[NetworkResult]:
     """Run networks in processes of their own; outcomes come as they are ready.
 
     A network that ends its process, in whatever way, or does nothing for ``time_limit`` seconds has failed.
@@ -81,14 +81,14 @@ class _Worker:
         told: set[tuple[str, str]],
     ) -> None:
         self._setup, self._events, self._progress, self._told = setup, events, progress, told
-        self.choice: Choice | None = None
+        self.choice: NetworkSpec | None = None
         self.n_starts = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._bars: dict[int, Bar] = {}
         self._ready = self._begun = self._resting = False
         self._last = 0.0
 
-    def give(self, choice: Choice) -> None:
+    def give(self, choice: NetworkSpec) -> None:
         """Start a network."""
         self.choice = choice
         if self._process is None:
@@ -96,7 +96,7 @@ class _Worker:
         self._last, self._begun, self._resting = time.monotonic(), False, False
         self._send(pickle.dumps(choice))
 
-    def take(self, event: Any) -> Outcome | None:
+    def take(self, event: Any) -> NetworkResult | None:
         """Take note of an event; the outcome, if it is one."""
         if event is None:
             return self._ended()
@@ -107,7 +107,7 @@ class _Worker:
             self._finish()
             if not clean:
                 self.end()
-            done: Outcome = outcome
+            done: NetworkResult = outcome
             return done
         if kind == "unusable":
             raise MurineError(about[0])
@@ -130,7 +130,7 @@ class _Worker:
             logging.getLogger(about[0]).log(about[1], "%s", about[2])
         return None
 
-    def look(self, time_limit: float | None) -> Outcome | None:
+    def look(self, time_limit: float | None) -> NetworkResult | None:
         """See whether the process has ended without a word, or does nothing any more."""
         if self.choice is None or self._process is None:
             return None
@@ -143,7 +143,9 @@ class _Worker:
         choice = self.choice
         self._finish()
         self.end()
-        return Outcome(choice, "failed", reason=f"it did nothing for {duration(idle)} (--time-limit), and was ended")
+        return NetworkResult(
+            choice, "failed", reason=f"it did nothing for {duration(idle)} (--time-limit), and was ended"
+        )
 
     def end(self) -> None:
         """End the process, and those that a network has started in it."""
@@ -184,7 +186,7 @@ class _Worker:
             self._process.stdin.write(content)
             self._process.stdin.flush()
 
-    def _ended(self) -> Outcome | None:
+    def _ended(self) -> NetworkResult | None:
         """What a process that is no more leaves of its network."""
         if self.choice is None or self._process is None:
             self.end()
@@ -202,7 +204,7 @@ class _Worker:
         if not begun:  # what an earlier network left has ended it
             self.give(choice)
             return None
-        return Outcome(choice, "failed", reason=reason)
+        return NetworkResult(choice, "failed", reason=reason)
 
     def _finish(self) -> None:
         self.choice = None

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from murine.comparison.alignment import Alignment
-    from murine.networks.spelling import Spelled
+    from murine.architecture.alignment import Alignment
+    from murine.architecture.named_sequences import Spelled
 
 log = logging.getLogger(__name__)
 
@@ -130,8 +130,8 @@ def align(
 
     `murine align resnet50 convnext_tiny net.py:build --vocabulary fine --format csv`
     """
-    import murine.comparison.alignment as alignment
-    from murine.networks.spelling import spell
+    import murine.architecture.alignment as alignment
+    from murine.architecture.named_sequences import spell
     from murine.progress import progress_bars
 
     quieten(quiet)
@@ -299,8 +299,8 @@ def explain(
 def _compare_with_published(file: Path, quiet: bool) -> None:
     import numpy as np
 
-    from murine.comparison.rdm import upper
     from murine.report.architectures import heat_map_figure, write
+    from murine.similarity.rdm import upper
     from murine.studies.architectures import published_agreement
 
     names, panels, r, difference = published_agreement()
@@ -325,7 +325,7 @@ def _pairs(found: Sequence[Spelled], every: Sequence[tuple[tuple[str, str], Alig
     import numpy as np
     import pandas as pd
 
-    from murine.comparison.alignment import similarities
+    from murine.architecture.alignment import similarities
 
     own = {one.name: one for one in found}
     rows = []
@@ -354,7 +354,7 @@ def _pairs(found: Sequence[Spelled], every: Sequence[tuple[tuple[str, str], Alig
 
 
 def _print_networks(found: Sequence[Spelled], vocabulary: str) -> None:
-    from murine.networks.sequence import vocabulary_of
+    from murine.architecture.layer_sequences import vocabulary_of
 
     legend = vocabulary_of(vocabulary).legend
     used = sorted(set("".join(own.letters for own in found)))
@@ -388,7 +388,7 @@ def _tell_of_groups(
     n_clusters: int | None,
     quiet: bool,
 ) -> None:
-    from murine.comparison.alignment import clusters, short_list
+    from murine.architecture.alignment import clusters, short_list
 
     if n_clusters is not None:
         labels, chosen = clusters(correlation, n_clusters), short_list(correlation, n_clusters)
@@ -405,7 +405,7 @@ def _tell_of_groups(
 
 def _tell_of_lengths(sequences: Sequence[str], file: Path, seed: int) -> list[str]:
     """Draw similarities against lengths; what is to be said of each."""
-    from murine.comparison.alignment import length_effect, similarities
+    from murine.architecture.alignment import length_effect, similarities
     from murine.report.architectures import length_figure, write
 
     short, lines = {}, []

@@ -29,9 +29,9 @@ from murine.limits import (
 )
 
 if TYPE_CHECKING:
-    from murine.atlas.sweep import Outcome
-    from murine.comparison.treatments import Treatment
-    from murine.networks.choices import Choice
+    from murine.atlas.sweep import NetworkResult
+    from murine.networks.spec import NetworkSpec
+    from murine.scoring.treatments import Treatment
 
 
 def limited(name: str, limits: Limits) -> Callable[[Any], Any]:
@@ -113,8 +113,8 @@ LayersOption = Annotated[
 ]
 
 
-class Normalise(StrEnum):
-    """Treatments of neurons and features (`murine.comparison.treatments.CHOICES`)."""
+class NormaliseChoice(StrEnum):
+    """Treatments of neurons and features (`murine.scoring.treatments.CHOICES`)."""
 
     none = "none"
     zscore = "zscore"
@@ -130,7 +130,7 @@ class OneSide(StrEnum):
 
 
 NormaliseOption = Annotated[
-    Normalise,
+    NormaliseChoice,
     typer.Option(
         "--normalise",
         help="Neurons and features alike: none, as they are (Conwell et al. 2021); zscore, each standardised over "
@@ -191,16 +191,16 @@ class _Notes(logging.Handler):
         print(f"murine: {self.format(record)}", file=sys.stderr)
 
 
-def treatments(normalise: Normalise, neurons: OneSide | None, features: OneSide | None) -> tuple[Treatment, ...]:
+def treatments(normalise: NormaliseChoice, neurons: OneSide | None, features: OneSide | None) -> tuple[Treatment, ...]:
     """The treatments that options ask for."""
-    from murine.comparison.treatments import chosen_treatments
+    from murine.scoring.treatments import chosen_treatments
 
     return chosen_treatments(normalise, neurons, features)
 
 
-def asked(networks: Sequence[str], weights: str, twins: int) -> list[Choice]:
+def asked(networks: Sequence[str], weights: str, twins: int) -> list[NetworkSpec]:
     """The networks that were named, each once, and random twins of those that are trained."""
-    from murine.networks.choices import expand, twin
+    from murine.networks.spec import expand, twin
 
     choices = expand(networks, weights)
     with_twins = [*choices, *(twin(choice, seed) for choice in choices for seed in range(twins))]
@@ -248,7 +248,7 @@ def isolated() -> bool:
     return os.environ.get("MURINE_IN_PROCESS", "") in ("", "0")
 
 
-def report_outcomes(outcomes: Sequence[Outcome], folder: Path, quiet: bool) -> None:
+def report_outcomes(outcomes: Sequence[NetworkResult], folder: Path, quiet: bool) -> None:
     """Tell what became of networks, and end with exit code 1 if one failed."""
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     if not quiet:

@@ -470,25 +470,25 @@ def data_show(
     import numpy as np
     import pandas as pd
 
-    from murine.comparison.inference import bootstrap_counts
-    from murine.comparison.targets import targets_of
     from murine.cortex.datasets import load_cortex
     from murine.cortex.recording import Recording
     from murine.cortex.reliability import split_half
+    from murine.scoring.site_data import make_site_data
+    from murine.statistics.bootstrap import bootstrap_counts
 
     _, cortex = load_cortex(name, root=data, stimuli=stimuli)
     if isinstance(cortex, Recording):
         cortex = cortex.usable()[0]
     coordinates = tuple(part.strip() for part in by.split(","))
-    targets = targets_of(cortex, coordinates)
-    ceiling = targets.ceiling("r", bootstrap_counts(len(targets.stimulus_ids), 1000, 0))
+    site_data = make_site_data(cortex, coordinates)
+    ceiling = site_data.ceiling("r", bootstrap_counts(len(site_data.stimulus_ids), 1000, 0))
     low, high = ceiling.interval()
     table = pd.DataFrame(
         {
-            "site": [site.name for site in targets.sites],
-            "n_neuroids": targets.n_neuroids,
-            "n_repetitions": targets.n_repetitions,
-            "n_stimuli": len(targets.stimulus_ids),
+            "site": [site.name for site in site_data.sites],
+            "n_neuroids": site_data.n_neuroids,
+            "n_repetitions": site_data.n_repetitions,
+            "n_stimuli": len(site_data.stimulus_ids),
             "ceiling": ceiling.value,
             "ceiling_low": low,
             "ceiling_high": high,

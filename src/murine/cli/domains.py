@@ -13,8 +13,8 @@ from murine.cli.tables import Format, show
 from murine.limits import Limits
 
 if TYPE_CHECKING:
-    from murine.generalization.domain import Domain
-    from murine.generalization.preparation import Preparation
+    from murine.domains.domain import Domain
+    from murine.domains.preparation import Preparation
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -71,7 +71,7 @@ def preparation_of(
     size: int, fit: Fit, framing: Framing, polarity: Polarity, interpolation: Interpolation
 ) -> Preparation:
     """The record that options ask for."""
-    from murine.generalization.preparation import Preparation
+    from murine.domains.preparation import Preparation
 
     return Preparation(
         size=size, fit=fit.value, framing=framing.value, polarity=polarity.value, interpolation=interpolation.value
@@ -94,7 +94,7 @@ def list_domains(
     """
     import pandas as pd
 
-    from murine.generalization.domains import Places, domains, is_here
+    from murine.domains.catalogue import Places, domains, is_here
 
     places = Places(data, cache)
     rows = [
@@ -140,8 +140,8 @@ def show_domains(
     """
     import pandas as pd
 
-    from murine.generalization.domain import common_classes
-    from murine.generalization.domains import load_domain, require_name
+    from murine.domains.catalogue import load_domain, require_name
+    from murine.domains.domain import common_classes
 
     for name in names:
         require_name(name)
@@ -181,7 +181,7 @@ def fetch(
 
     `murine domains fetch syndigits --mirror https://files.lab.org/digits`
     """
-    from murine.generalization.archives import FILES, fetch_domain, require_fetchable
+    from murine.domains.archives import FILES, fetch_domain, require_fetchable
     from murine.progress import progress_bars
 
     quieten(quiet)

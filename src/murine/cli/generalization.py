@@ -28,8 +28,8 @@ from murine.limits import COUNT, SEED, Limits
 if TYPE_CHECKING:
     import pandas as pd
 
-    from murine.atlas.sweep import Scoring
-    from murine.generalization.domain import Domain
+    from murine.atlas.sweep import ScoringTask
+    from murine.domains.domain import Domain
     from murine.generalization.matrix import Run
     from murine.generalization.protocol import Setting
     from murine.generalization.recipe import Recipe
@@ -171,9 +171,10 @@ def generalize(
     `murine generalize --network examples/trained_networks.py:mobilenet_v2 --pretrained --prepare size=64`
     """
     from murine.atlas.store import Atlas
-    from murine.generalization import contenders, matrix
-    from murine.generalization.domains import domains, load_domain
-    from murine.generalization.preparation import Preparation
+    from murine.domains.catalogue import domains, load_domain
+    from murine.domains.preparation import Preparation
+    from murine.generalization import matrix
+    from murine.generalization import variants as contenders
     from murine.generalization.protocol import adapted, settings
     from murine.generalization.recipe import recipes
     from murine.generalization.results import Results
@@ -261,22 +262,22 @@ def _show(rows: pd.DataFrame, brains: pd.DataFrame | None, reference: str, forma
     show(table, format)
 
 
-def _bench(against: str, metric: str, data: Path | None, device: str) -> Scoring:
+def _bench(against: str, metric: str, data: Path | None, device: str) -> ScoringTask:
     """What trained networks are scored by; a cortex or metric that there is not is told before anything is trained."""
-    from murine.atlas.sweep import Plan, Scoring
-    from murine.atlas.task import CortexSettings
+    from murine.atlas.identity import CortexSettings
+    from murine.atlas.sweep import ScoringTask, SweepSettings
 
-    scoring = Scoring(Plan(CortexSettings(cortex=against), (metric,), "own", data=data, device=device))
+    scoring = ScoringTask(SweepSettings(CortexSettings(cortex=against), (metric,), "own", data=data, device=device))
     scoring.prepare()
     return scoring
 
 
 def _brains(
-    runs: Sequence[Run], rows: pd.DataFrame, results: Results, bench: Scoring, progress: Progress
+    runs: Sequence[Run], rows: pd.DataFrame, results: Results, bench: ScoringTask, progress: Progress
 ) -> pd.DataFrame:
     """Every trained network scored against a cortex; changes to plain beside those in accuracy."""
     from murine.atlas.sweep import each
-    from murine.studies.likeness import shifts, trained_choices
+    from murine.studies.brain_vs_robustness import shifts, trained_choices
 
     choices = trained_choices(runs, results)
     outcomes = list(each(bench, list(dict.fromkeys(choices.values())), results.atlas, progress, isolated=isolated()))
@@ -351,7 +352,7 @@ def _checked(kind: Any, values: Mapping[str, Any], option: str) -> Any:
 
 def _strengths(text: str) -> list[tuple[str, int]]:
     """Corruptions at all their strengths."""
-    from murine.generalization.corruptions import STRENGTHS, corruptions, parsed
+    from murine.domains.corruptions import STRENGTHS, corruptions, parsed
 
     chosen = list(corruptions) if text == "all" else listed(text)
     return [parsed(f"{name}:{strength}") for name in chosen for strength in STRENGTHS]
@@ -400,7 +401,7 @@ def _print_brains(brains: pd.DataFrame, format: Format) -> None:
     import pandas as pd
 
     from murine.generalization.summary import MATRIX, of_matrix, over_text
-    from murine.studies.likeness import association
+    from murine.studies.brain_vs_robustness import association
 
     if brains.empty:
         print("No variant has a plain network of the same seeds beside it: no change in brain score can be told.")

@@ -157,9 +157,9 @@ def plan(
     """
     import pandas as pd
 
-    from murine.atlas.bench import Bench
-    from murine.atlas.sweep import Plan as Sweep
-    from murine.atlas.task import CortexSettings
+    from murine.atlas.identity import CortexSettings
+    from murine.atlas.network_scorer import NetworkScorer
+    from murine.atlas.sweep import SweepSettings as Sweep
     from murine.networks import costs, zoo
     from murine.networks.memory import freed_memory_kept
     from murine.progress import duration, progress_bars
@@ -174,7 +174,7 @@ def plan(
     with progress_bars(not quiet) as progress:
         with progress.task("reading images and responses", None):
             settings = CortexSettings(cortex=against)
-            bench = Bench(Sweep(settings, tuple(metric or ["rsa-pearson"]), data=data, stimuli=stimuli))
+            bench = NetworkScorer(Sweep(settings, tuple(metric or ["rsa-pearson"]), data=data, stimuli=stimuli))
             n = bench.stimuli.n_stimuli
         with progress.task("reading shapes", len(wanted)) as bar:
             for choice, size in wanted:
@@ -301,9 +301,9 @@ def _scoring(bench: Any, n_stimuli: int) -> tuple[float, float]:
 
     import numpy as np
 
-    from murine.comparison.scoring import score_layers
     from murine.networks.capture import CapturedLayer
-    from murine.networks.kernel import LayerKernel
+    from murine.networks.layer_kernel import LayerKernel
+    from murine.scoring.layer_scores import score_layers
 
     metrics = [metric for metric in bench.plan.metrics if metric != "none"]
     if not metrics:
@@ -313,11 +313,11 @@ def _scoring(bench: Any, n_stimuli: int) -> tuple[float, float]:
     made_up = [CapturedLayer(f"layer{i}", i / 15, (512,), kernel) for i, kernel in enumerate(kernels)]
     taken = []
     for metric in metrics:
-        yardstick = bench.yardstick(metric, "none")
-        score_layers(made_up[:2], yardstick)  # what is made once for all networks
+        benchmark = bench.benchmark(metric, "none")
+        score_layers(made_up[:2], benchmark)  # what is made once for all networks
         for count in (2, len(made_up)):
             start = time.perf_counter()
-            score_layers(made_up[:count], yardstick)
+            score_layers(made_up[:count], benchmark)
             taken.append(time.perf_counter() - start)
     few, many = sum(taken[::2]), sum(taken[1::2])
     per_layer = max(many - few, 0.0) / (len(made_up) - 2)

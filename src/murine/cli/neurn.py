@@ -24,7 +24,7 @@ from murine.cli.common import (
     LayersOption,
     MinReliabilityOption,
     NetworksArgument,
-    Normalise,
+    NormaliseChoice,
     NormaliseFeaturesOption,
     NormaliseNeuronsOption,
     NormaliseOption,
@@ -58,7 +58,7 @@ log = logging.getLogger(__name__)
 app = typer.Typer()
 
 
-class View(StrEnum):
+class EffectView(StrEnum):
     """Which rows."""
 
     sites = "sites"
@@ -98,7 +98,7 @@ def neurn(
     by: ByOption = "",
     select: SelectOption = None,
     min_reliability: MinReliabilityOption = None,
-    normalise: NormaliseOption = Normalise.none,
+    normalise: NormaliseOption = NormaliseChoice.none,
     normalise_neurons: NormaliseNeuronsOption = None,
     normalise_features: NormaliseFeaturesOption = None,
     stimuli: StimuliOption = None,
@@ -117,12 +117,12 @@ def neurn(
     time_limit: TimeLimitOption = TIME_LIMIT,
     batch_size: BatchSizeOption = None,
     view: Annotated[
-        View,
+        EffectView,
         typer.Option(
             "--view",
             help="sites: every network at every site; networks: in the mean over sites; means: over networks only.",
         ),
-    ] = View.sites,
+    ] = EffectView.sites,
     figure: Annotated[
         Path | None, typer.Option("--figure", help="Picture of after against before (.png, .pdf, .svg).")
     ] = None,
@@ -148,11 +148,11 @@ def neurn(
 
     `murine neurn resnet18 --against mouse.nc --by area,cell_class --at after:layer1 --over animals`
     """
+    from murine.atlas.identity import CortexSettings
     from murine.atlas.store import Atlas
-    from murine.atlas.sweep import Plan, sweep
-    from murine.atlas.task import CortexSettings
-    from murine.comparison.settings import Settings
+    from murine.atlas.sweep import SweepSettings, sweep
     from murine.progress import progress_bars
+    from murine.scoring.settings import ScoreSettings
     from murine.studies.surgery_effect import effects, in_order, operations
     from murine.studies.surgery_effect import pairs as paired
 
@@ -164,7 +164,7 @@ def neurn(
         if len(sizes(input_size)) > 1:
             raise MurineError("--figure is of one --input-size; ask for one at a time.")
     asked_for = operations(asked(networks, weights, twins), layer or ["neurn(k=3)"], at or ["input"])
-    if view is View.means and len({operation.before for operation in asked_for}) < 2:
+    if view is EffectView.means and len({operation.before for operation in asked_for}) < 2:
         raise MurineError("--view means needs two networks at least, to have a mean; --view networks shows one.")
     cortex = CortexSettings(
         cortex=against,
@@ -177,12 +177,12 @@ def neurn(
     outcomes, found = [], []
     with progress_bars(not quiet) as progress:
         for size in sizes(input_size):
-            plan = Plan(
+            plan = SweepSettings(
                 cortex,
                 tuple(dict.fromkeys(metric or ["rsa-pearson"])),
                 layers,
                 size,
-                Settings(bootstraps, permutations, seed, "" if over is None else over.value),
+                ScoreSettings(bootstraps, permutations, seed, "" if over is None else over.value),
                 data,
                 stimuli,
                 batch_size,
@@ -214,13 +214,13 @@ def neurn(
     report_outcomes(outcomes, store.folder, quiet)
 
 
-def _show(table: pd.DataFrame, view: View, format: Format, quiet: bool) -> None:
+def _show(table: pd.DataFrame, view: EffectView, format: Format, quiet: bool) -> None:
     from murine.studies.surgery_effect import ALL_SITES
 
     shown = table
-    if view is not View.sites:
+    if view is not EffectView.sites:
         shown = table[table.site == ALL_SITES]
-    if view is View.means:
+    if view is EffectView.means:
         if (shown.n_networks > 1).any():
             shown = shown[shown.n_networks > 1]
         else:  # what was computed is told all the same
@@ -229,7 +229,7 @@ def _show(table: pd.DataFrame, view: View, format: Format, quiet: bool) -> None:
         column for column in ("metric", "treatment", "variant", "input_size", "role") if shown[column].nunique() > 1
     ]
     numbers = ["before", "after", "difference"]
-    columns = [*told, "network", "weights", *(["site"] if view is View.sites else []), *numbers]
+    columns = [*told, "network", "weights", *(["site"] if view is EffectView.sites else []), *numbers]
     if (shown.n_networks > 1).any():
         columns += ["higher", "lower"]
     same = [str(shown[c].iloc[0]) for c in ("cortex", "metric", "treatment", "variant") if shown[c].nunique() == 1]

@@ -24,7 +24,7 @@ from murine.cli.common import (
     LayersOption,
     MinReliabilityOption,
     NetworksArgument,
-    Normalise,
+    NormaliseChoice,
     NormaliseFeaturesOption,
     NormaliseNeuronsOption,
     NormaliseOption,
@@ -56,20 +56,20 @@ from murine.limits import COUNT
 if TYPE_CHECKING:
     import pandas as pd
 
-    from murine.atlas.sweep import Outcome, Plan
-    from murine.networks.choices import Choice
+    from murine.atlas.sweep import NetworkResult, SweepSettings
+    from murine.networks.spec import NetworkSpec
 
 app = typer.Typer()
 
 
-class Protocol(StrEnum):
+class ScoreProtocol(StrEnum):
     """Sets of choices."""
 
     murine = "murine"
     conwell2021 = "conwell2021"
 
 
-class View(StrEnum):
+class ResultView(StrEnum):
     """Which results."""
 
     leaderboard = "leaderboard"
@@ -125,18 +125,18 @@ def score(
         ),
     ] = None,
     protocol: Annotated[
-        Protocol,
+        ScoreProtocol,
         typer.Option(
             "--protocol",
             help="murine: the options as given, layers chosen on other images than they are scored on. conwell2021: "
             "the published protocol of Conwell et al. (2021): everything as it is, rsa-pearson, rsa-reweighted, and "
             "ridge with the best layer of every neuron; layers chosen and scored on the same images.",
         ),
-    ] = Protocol.murine,
+    ] = ScoreProtocol.murine,
     by: ByOption = "",
     select: SelectOption = None,
     min_reliability: MinReliabilityOption = None,
-    normalise: NormaliseOption = Normalise.none,
+    normalise: NormaliseOption = NormaliseChoice.none,
     normalise_neurons: NormaliseNeuronsOption = None,
     normalise_features: NormaliseFeaturesOption = None,
     dissimilarity: Annotated[
@@ -183,19 +183,19 @@ def score(
 
     `murine score resnet18@random:0 --against allen-neuropixels --protocol conwell2021`
     """
+    from murine.atlas.identity import CortexSettings
     from murine.atlas.store import Atlas
-    from murine.atlas.sweep import Plan
-    from murine.atlas.task import CortexSettings
-    from murine.comparison.settings import Settings
-    from murine.networks.choices import Choice, controls
+    from murine.atlas.sweep import SweepSettings
+    from murine.networks.spec import NetworkSpec, controls
+    from murine.scoring.settings import ScoreSettings
 
     quieten(quiet)
-    if protocol is not Protocol.murine:
+    if protocol is not ScoreProtocol.murine:
         _refuse_changes(protocol, metric, normalise, normalise_neurons, normalise_features, dissimilarity)
         metric = [protocol.value]
     choices = asked(networks, weights, twins)
     if not no_controls:
-        choices += [Choice(name) for name in controls]
+        choices += [NetworkSpec(name) for name in controls]
     cortex = CortexSettings(
         cortex=against,
         by=names(by),
@@ -205,17 +205,17 @@ def score(
         n_splits=splits,
     )
     plans = [
-        Plan(
+        SweepSettings(
             cortex,
             tuple(dict.fromkeys(metric or ["rsa-pearson"])),
             layers,
             size,
-            Settings(
+            ScoreSettings(
                 bootstraps,
                 permutations,
                 seed,
                 "" if over is None else over.value,
-                layer_choice="held-out" if protocol is Protocol.murine else "naive",
+                layer_choice="held-out" if protocol is ScoreProtocol.murine else "naive",
             ),
             data,
             stimuli,
@@ -229,9 +229,9 @@ def score(
 
 
 def _refuse_changes(
-    protocol: Protocol,
+    protocol: ScoreProtocol,
     metric: Sequence[str] | None,
-    normalise: Normalise,
+    normalise: NormaliseChoice,
     neurons: OneSide | None,
     features: OneSide | None,
     dissimilarity: str,
@@ -239,7 +239,7 @@ def _refuse_changes(
     """A published protocol with another metric or treatment is not that protocol."""
     changed = {
         "--metric": bool(metric),
-        "--normalise": normalise is not Normalise.none,
+        "--normalise": normalise is not NormaliseChoice.none,
         "--normalise-neurons": neurons is not None,
         "--normalise-features": features is not None,
         "--dissimilarity": dissimilarity != "pearson",
@@ -254,7 +254,7 @@ def _refuse_changes(
 @app.command()
 def results(
     view: Annotated[
-        View,
+        ResultView,
         typer.Option(
             "--view",
             help="leaderboard; sites: the chosen layers of every site; layers: every layer; metrics: "
@@ -262,7 +262,7 @@ def results(
             "networks by one metric go with those by another; treatments: trained minus random networks under every "
             "treatment of neurons and features; failures: networks that could not be scored, and why.",
         ),
-    ] = View.leaderboard,
+    ] = ResultView.leaderboard,
     atlas: AtlasOption = Path("atlas"),
     network: Annotated[str | None, typer.Option("--network", help="Name, wildcards allowed.")] = None,
     cortex: Annotated[str | None, typer.Option("--cortex", help="Only this cortex.")] = None,
@@ -303,20 +303,20 @@ def results(
     headings = None
     if sql is not None:
         table = ask(store, sql)
-    elif view is View.failures:
+    elif view is ResultView.failures:
         table = store.failures()
         headings = {name: name.replace("_", " ") for name in ("work", "network", "weights", "cortex", "reason", "time")}
-    elif view is View.leaderboard:
+    elif view is ResultView.leaderboard:
         table = leaderboards(store, cortex=cortex, metric=metric)
-    elif view is View.metrics:
+    elif view is ResultView.metrics:
         table = across_metrics(leaderboards(store, cortex=cortex, metric=metric))
         headings = {c: c for c in table if not c.endswith(("_low", "_high"))}
-    elif view is View.treatments:
-        from murine.atlas.sensitivity import trained_minus_random
+    elif view is ResultView.treatments:
+        from murine.atlas.treatment_differences import trained_minus_random
 
         table = trained_minus_random(store, cortex=cortex, metric=metric)
         headings = {c: c.replace("_", " ") for c in table if not c.endswith(("_low", "_high"))}
-    elif view is View.agreement:
+    elif view is ResultView.agreement:
         from murine.atlas.agreement import agreement
 
         table = agreement(store, cortex=cortex)
@@ -337,7 +337,7 @@ def results(
         which = (
             "chosen <> '' OR starts_with(site_flag, flag) AND flag <> '' QUALIFY chosen <> '' OR "
             "row_number() OVER (PARTITION BY task, site, stimuli, chosen ORDER BY layer_index) = 1"
-            if view is View.sites
+            if view is ResultView.sites
             else "split = 'all'"
         )
         table = store.query(
@@ -382,8 +382,8 @@ def report(
 
 
 def _sweep_andshow(
-    choices: Sequence[Choice],
-    plans: Sequence[Plan],
+    choices: Sequence[NetworkSpec],
+    plans: Sequence[SweepSettings],
     atlas: Any,
     jobs: int,
     format: Format,
@@ -395,7 +395,7 @@ def _sweep_andshow(
     from murine.atlas.sweep import sweep
     from murine.progress import progress_bars
 
-    outcomes: list[Outcome] = []
+    outcomes: list[NetworkResult] = []
     with progress_bars(not quiet) as progress:
         for plan in plans:
             outcomes += sweep(

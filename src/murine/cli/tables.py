@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from murine.report.names import shortened
+from murine.report.short_names import shortened
 
 if TYPE_CHECKING:
     import pandas as pd

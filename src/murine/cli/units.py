@@ -46,9 +46,9 @@ from murine.limits import BOOTSTRAPS, COUNT, SHUFFLES, Limits
 if TYPE_CHECKING:
     import pandas as pd
 
-    from murine.atlas.sweep import Outcome
-    from murine.networks.choices import Choice
-    from murine.studies.unit_sweep import MapComparison, Matching, Neurons, UnitsPlan
+    from murine.atlas.sweep import NetworkResult
+    from murine.atlas.unit_sweep import MapComparison, Matching, NeuronData, UnitsPlan
+    from murine.networks.spec import NetworkSpec
 
 #: Cells along a side of a map, as `murine.cortex.response_maps` has it.
 SIDE = 11
@@ -187,7 +187,7 @@ def match(
 
     `murine match resnet50 --against mouse.nc --stimuli scenes.npz --by cre_line --over animals --figures figures`
     """
-    from murine.studies.unit_sweep import Matching
+    from murine.atlas.unit_sweep import Matching
 
     quieten(quiet)
     choices = asked(networks, weights, twins)
@@ -281,7 +281,7 @@ def maps(
 
     `murine maps resnet50 --against mouse.nc --stimuli scenes.npz --by cell_class --figures figures`
     """
-    from murine.studies.unit_sweep import MapComparison
+    from murine.atlas.unit_sweep import MapComparison
 
     quieten(quiet)
     choices = asked(networks, weights, twins)
@@ -307,8 +307,8 @@ def _plans(
     input_size: Sequence[str] | None, layers: str, shuffles: int, seed: int, batch_size: int | None, device: str
 ) -> list[UnitsPlan]:
     """One for each size of the images."""
+    from murine.atlas.unit_sweep import UnitsPlan
     from murine.networks.zoo import available_device
-    from murine.studies.unit_sweep import UnitsPlan
 
     there = available_device(device)
     return [UnitsPlan(layers, size, shuffles, seed, batch_size, there) for size in sizes(input_size)]
@@ -321,14 +321,14 @@ def _neurons(
     data: Path | None,
     stimuli: Path | None,
     quiet: bool,
-) -> Neurons:
-    from murine.atlas.task import CortexSettings
+) -> NeuronData:
+    from murine.atlas.identity import CortexSettings
+    from murine.atlas.unit_sweep import NeuronData
     from murine.progress import progress_bars
-    from murine.studies.unit_sweep import Neurons
 
     settings = CortexSettings(cortex=against, select=pairs(select or []), min_reliability=min_reliability)
     with progress_bars(not quiet) as progress, progress.task("reading the recording", None):
-        return Neurons(settings, data, stimuli)
+        return NeuronData(settings, data, stimuli)
 
 
 class _Work:
@@ -340,9 +340,11 @@ class _Work:
         if rows is not None and rows.suffix not in (".parquet", ".csv"):
             raise MurineError(f"--rows {str(rows)!r} has to end with .parquet or .csv.")
         self.table, self.labels, self.atlas, self.rows, self.quiet = table, labels, Atlas(atlas), rows, quiet
-        self.done: list[tuple[Matching | MapComparison, Outcome]] = []
+        self.done: list[tuple[Matching | MapComparison, NetworkResult]] = []
 
-    def sweep(self, runners: Sequence[Matching | MapComparison], choices: Sequence[Choice], time_limit: float) -> None:
+    def sweep(
+        self, runners: Sequence[Matching | MapComparison], choices: Sequence[NetworkSpec], time_limit: float
+    ) -> None:
         """Compute what is missing."""
         from murine.atlas.sweep import each
         from murine.progress import progress_bars
@@ -369,8 +371,8 @@ class _Work:
         """Print the table of sites. A network of which no neuron has a score counts as failed."""
         import pandas as pd
 
+        from murine.atlas.unit_sweep import site_table, unscored
         from murine.progress import progress_bars
-        from murine.studies.unit_sweep import site_table, unscored
 
         tables = []
         flags: dict[str, str] = {}

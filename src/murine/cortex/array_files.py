@@ -12,8 +12,8 @@ from murine.cortex.file_names import files_beside
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError, some
-from murine.files import read_npz, read_table
-from murine.labels import as_labels
+from murine.io.files import read_npz, read_table
+from murine.io.labels import as_labels
 
 
 def read_array(

@@ -12,8 +12,8 @@ import xarray as xr
 from numpy.typing import ArrayLike
 
 from murine.errors import MurineError
-from murine.labels import as_labels
-from murine.masks import unmasked
+from murine.io.labels import as_labels
+from murine.io.masked_arrays import unmasked
 
 if TYPE_CHECKING:
     from murine.cortex.recording import Recording

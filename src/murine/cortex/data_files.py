@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from murine.cortex.allen.hdf5 import Tree, foreign_format
 from murine.cortex.array_files import read_array, read_arrays
 from murine.cortex.file_names import SUFFIXES
 from murine.cortex.joining import join
@@ -19,7 +18,8 @@ from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording
 from murine.cortex.trial_tables import read_trials
 from murine.errors import MurineError, some
-from murine.isolation import read_apart
+from murine.io.hdf5 import Tree, foreign_format
+from murine.io.isolation import read_apart
 from murine.progress import Progress, Silent
 
 

@@ -17,9 +17,9 @@ from murine.cortex.natural_scenes import BLANK, SCENE_IDS, scene_groups
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError, some
-from murine.files import cache_folder, read_npz, read_table
-from murine.kept import Kept
-from murine.labels import as_labels
+from murine.io.array_cache import ArrayCache
+from murine.io.files import cache_folder, read_npz, read_table
+from murine.io.labels import as_labels
 from murine.registry import Registry
 from murine.stimuli import StimulusSet
 
@@ -212,7 +212,7 @@ def simulated(root: Path | None = None) -> Cortex:
     """
     from murine.cortex.simulated import simulate
 
-    cortex = simulate(kept=Kept(cache_folder() / "simulated"))  # once, and not in every process of a sweep
+    cortex = simulate(kept=ArrayCache(cache_folder() / "simulated"))  # once, and not in every process of a sweep
     return cortex.stimuli, cortex.recording
 
 

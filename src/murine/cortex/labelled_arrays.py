@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from murine.cortex.allen.hdf5 import look_through
 from murine.cortex.presentations import Presentations, required
 from murine.cortex.recording import Recording
 from murine.errors import MurineError, some
-from murine.isolation import read_apart
+from murine.io.hdf5 import look_through
+from murine.io.isolation import read_apart
 
 log = logging.getLogger(__name__)
 

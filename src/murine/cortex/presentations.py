@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from murine.cortex.recording import Recording
 from murine.errors import MurineError, nearest, some
-from murine.labels import as_labels
-from murine.masks import unmasked
+from murine.io.labels import as_labels
+from murine.io.masked_arrays import unmasked
 
 log = logging.getLogger(__name__)
 

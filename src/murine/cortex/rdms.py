@@ -13,9 +13,9 @@ from jaxtyping import Float
 
 from murine.cortex.recording import Site
 from murine.errors import MurineError, some
-from murine.files import appearing
-from murine.labels import as_labels
-from murine.masks import unmasked
+from murine.io.files import atomic_write
+from murine.io.labels import as_labels
+from murine.io.masked_arrays import unmasked
 
 #: Two entries of a matrix that should be equal may differ by so much, over its largest entry: what rounding to float32
 #: leaves, whatever type the matrix has by now. What rounding to float64 leaves is less than the second number; such a
@@ -28,7 +28,7 @@ class NeuralRDMs:
     """One dissimilarity matrix per site.
 
     Masked entries count as NaN: of a matrix they are refused, of a reliability they say that it is not known. Ids may
-    be numbers or bytes; they become text (`murine.labels.as_labels`).
+    be numbers or bytes; they become text (`murine.io.labels.as_labels`).
 
     Attributes
     ----------
@@ -124,7 +124,7 @@ class NeuralRDMs:
             "reliability_sem": self.reliability_sem,
             **{f"label_{key}": np.array([site.labels.get(key, "") for site in self.sites], dtype=str) for key in keys},
         }
-        with appearing(Path(file)) as partial, partial.open("wb") as opened:
+        with atomic_write(Path(file)) as partial, partial.open("wb") as opened:
             np.savez_compressed(opened, **arrays)
 
     @cached_property

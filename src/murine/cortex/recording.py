@@ -17,13 +17,13 @@ import xarray as xr
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
-from murine.cortex.allen.hdf5 import foreign_format, look_through
 from murine.cortex.constructors import Constructors, coordinate_values
 from murine.errors import MurineError, nearest, some
-from murine.files import appearing
-from murine.fingerprints import Fingerprint, fingerprint
-from murine.isolation import read_apart
-from murine.labels import as_labels
+from murine.io.files import atomic_write
+from murine.io.fingerprints import Fingerprint, fingerprint
+from murine.io.hdf5 import foreign_format, look_through
+from murine.io.isolation import read_apart
+from murine.io.labels import as_labels
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ class Recording(Constructors):
         plain = self.dataset.copy()
         for variable in plain.variables.values():
             variable.encoding = {}  # of the file it was read from
-        with appearing(Path(file)) as partial:
+        with atomic_write(Path(file)) as partial:
             plain.to_netcdf(partial, engine="h5netcdf", encoding=encoding)
 
     def __repr__(self) -> str:

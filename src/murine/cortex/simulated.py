@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from murine.cortex.recording import Recording
 from murine.errors import MurineError, some
 from murine.filters import convolve, gabor_bank, gaussian
-from murine.kept import Arrays, Kept
+from murine.io.array_cache import ArrayCache, Arrays
 from murine.scenes import synthetic_scenes
 from murine.stimuli import StimulusSet
 
@@ -215,7 +215,7 @@ def simulate(
     reliability: float = 0.7,
     seed: int = 0,
     noise_seed: int | None = None,
-    kept: Kept | None = None,
+    kept: ArrayCache | None = None,
 ) -> SimulatedCortex:
     """Show stimuli to a `CorticalModel` and record noisy trials.
 
@@ -264,7 +264,7 @@ def simulate(
         return {"true": torch.cat(batches).numpy().T.astype(np.float64)}
 
     about = {"stimuli": stimuli.digest, "n_neuroids": n_neuroids, "seed": seed}
-    true = (kept or Kept()).arrays(about, respond)["true"]
+    true = (kept or ArrayCache()).arrays(about, respond)["true"]
 
     ids = np.array([f"{name}_{i:03d}" for name in AREAS for i in range(n_neuroids)])
     # What is left of a constant in float32 is rounding, no signal.

@@ -14,9 +14,9 @@ from jaxtyping import Float, Int
 from murine.cortex.presentations import repetition_positions, same_labels
 from murine.cortex.recording import Recording
 from murine.errors import MurineError, nearest, reason_of, some
-from murine.files import read_table
-from murine.isolation import read_apart
-from murine.labels import as_labels
+from murine.io.files import read_table
+from murine.io.isolation import read_apart
+from murine.io.labels import as_labels
 
 log = logging.getLogger(__name__)
 

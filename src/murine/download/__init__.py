@@ -12,8 +12,8 @@ Nothing in them depends on where the folder is.
 """
 
 from murine.download.bucket import Bucket
-from murine.download.fetching import Outcome, fetch, require_all
-from murine.download.planning import Plan, plan
+from murine.download.fetching import TransferResult, fetch, require_all
+from murine.download.planning import TransferPlan, plan
 from murine.download.proxies import proxy_of, proxy_trouble
 from murine.download.records import Record, read_record, remove, untouched, verified, verify
 from murine.download.remote import Check, Remote, Transfer
@@ -21,11 +21,11 @@ from murine.download.remote import Check, Remote, Transfer
 __all__ = [
     "Bucket",
     "Check",
-    "Outcome",
-    "Plan",
     "Record",
     "Remote",
     "Transfer",
+    "TransferPlan",
+    "TransferResult",
     "fetch",
     "plan",
     "proxy_of",

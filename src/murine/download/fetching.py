@@ -23,7 +23,7 @@ from murine.download.planning import plan, require_room
 from murine.download.records import compared_with, may_adopt, read_record, verified, vouches, write_record
 from murine.download.remote import Check, Transfer
 from murine.errors import MurineError
-from murine.files import meaning
+from murine.io.files import meaning
 from murine.progress import Bar, Silent, TransferProgress
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TransferResult:
     """How a transfer ended.
 
     ``state`` is ``fetched``, ``present`` (it was here, and is what the server has), ``settled`` (nobody needs it any
@@ -55,10 +55,10 @@ def fetch(
     pause: float = 0.5,
     check: Check = "etag",
     kept: bool = True,
-    arrived: Callable[[Outcome], None] | None = None,
+    arrived: Callable[[TransferResult], None] | None = None,
     settled: Callable[[Transfer], bool] | None = None,
     progress: TransferProgress | None = None,
-) -> list[Outcome]:
+) -> list[TransferResult]:
     """Bring files here, several at a time, and check them; what was fetched before, or in part, is not fetched again.
 
     A file that cannot be had does not stop the others (a full disk does). What has come of it is kept, and the next
@@ -114,7 +114,7 @@ def fetch(
     known = [size for size in sizes if size is not None]
     total = shown.transfer("all files", sum(known) if len(known) == len(sizes) else None) if sizes else None
     pool = _Pool(transfers, Manner(timeout, retries, pause, check), settled, shown, total)
-    outcomes: dict[Transfer, Outcome] = {}
+    outcomes: dict[Transfer, TransferResult] = {}
     try:
         pool.start(min(workers, len(transfers)))
         while len(outcomes) < len(transfers):
@@ -132,7 +132,7 @@ def fetch(
     return [outcomes[transfer] for transfer in transfers]
 
 
-def require_all(outcomes: Sequence[Outcome]) -> None:
+def require_all(outcomes: Sequence[TransferResult]) -> None:
     """Raise a MurineError that names every file that could not be had, and why; return if there is none."""
     failed = [outcome for outcome in outcomes if outcome.state == "failed"]
     if failed:
@@ -157,7 +157,7 @@ class _Pool:
         self._waiting = deque(transfers)
         self._manner, self._settled, self._shown, self._total = manner, settled, shown, total
         # Holds one, so that no more is fetched ahead of whoever makes use of the files.
-        self._done: queue.Queue[tuple[Outcome, ExitStack] | BaseException] = queue.Queue(maxsize=1)
+        self._done: queue.Queue[tuple[TransferResult, ExitStack] | BaseException] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
         self._full = ""
         self._told: set[Transfer] = set()
@@ -172,7 +172,7 @@ class _Pool:
             self._threads.append(thread)
             thread.start()
 
-    def next(self) -> tuple[Outcome, ExitStack]:
+    def next(self) -> tuple[TransferResult, ExitStack]:
         done = self._done.get()
         if isinstance(done, BaseException):
             raise done
@@ -201,7 +201,10 @@ class _Pool:
                     return
                 held = ExitStack()
                 try:
-                    done: tuple[Outcome, ExitStack] | BaseException = (self._outcome(transfer, client, held), held)
+                    done: tuple[TransferResult, ExitStack] | BaseException = (
+                        self._outcome(transfer, client, held),
+                        held,
+                    )
                 except _Busy:
                     if transfer not in self._told:
                         _log.info("%s: waiting for another process that is fetching it", transfer.file)
@@ -219,29 +222,29 @@ class _Pool:
                     held.close()
                     return
 
-    def _hand_over(self, done: tuple[Outcome, ExitStack] | BaseException) -> bool:
+    def _hand_over(self, done: tuple[TransferResult, ExitStack] | BaseException) -> bool:
         while not self._stop.is_set():
             with suppress(queue.Full):
                 self._done.put(done, timeout=0.1)
                 return True
         return False
 
-    def _outcome(self, transfer: Transfer, client: Client, held: ExitStack) -> Outcome:
+    def _outcome(self, transfer: Transfer, client: Client, held: ExitStack) -> TransferResult:
         if self._full:
-            return Outcome(transfer, "failed", f"not tried, since {self._full}")
+            return TransferResult(transfer, "failed", f"not tried, since {self._full}")
         meter = _Meter(transfer, self._shown, self._total)
         partial = Partial(transfer, meter.at)
         try:
             unwritable = _hold(transfer.file, held)
             if self._settled and self._settled(transfer):
-                return Outcome(transfer, "settled")
+                return TransferResult(transfer, "settled")
             if _is_here(transfer, self._manner.check, self._stop, self._shown):
-                return Outcome(transfer, "present")
+                return TransferResult(transfer, "present")
             if unwritable:
                 raise unwritable
             with partial:
                 obtain(partial, client, self._manner, self._stop)
-            return Outcome(transfer, "fetched", received=partial.received)
+            return TransferResult(transfer, "fetched", received=partial.received)
         except Refusal as refusal:
             reason = str(refusal)
         except OSError as error:
@@ -250,7 +253,7 @@ class _Pool:
                 self._full = meaning(error)
         finally:
             meter.close()
-        return Outcome(transfer, "failed", reason, partial.received)
+        return TransferResult(transfer, "failed", reason, partial.received)
 
 
 class _Busy(Exception):

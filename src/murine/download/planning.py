@@ -14,7 +14,7 @@ from murine.errors import MurineError, some
 
 
 @dataclass(frozen=True)
-class Plan:
+class TransferPlan:
     """What a fetch will do.
 
     Attributes
@@ -38,7 +38,7 @@ class Plan:
     free: int
 
 
-def plan(transfers: Sequence[Transfer], *, check: Check = "etag") -> Plan:
+def plan(transfers: Sequence[Transfer], *, check: Check = "etag") -> TransferPlan:
     """Tell what of the files is here already, and what a fetch will bring; looks at names and records only.
 
     Raises
@@ -61,10 +61,10 @@ def plan(transfers: Sequence[Transfer], *, check: Check = "etag") -> Plan:
             missing.append(transfer)
             n_bytes += max(0, (remote.size or 0) - left_over(transfer))
     free = min((shutil.disk_usage(folder).free for folder in {existing_folder(file) for file in files}), default=0)
-    return Plan(tuple(present), tuple(unchecked), tuple(missing), n_bytes, free)
+    return TransferPlan(tuple(present), tuple(unchecked), tuple(missing), n_bytes, free)
 
 
-def require_room(plan: Plan, workers: int, kept: bool) -> None:
+def require_room(plan: TransferPlan, workers: int, kept: bool) -> None:
     """Refuse a plan that the disk has no room for; see `fetch` for the arguments."""
     if kept:
         needed, what = plan.n_bytes, "there are"

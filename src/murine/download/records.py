@@ -10,7 +10,7 @@ from murine.download.digests import MD5, Digests, digest_of
 from murine.download.disk import beside, read_json, tidy, write_json
 from murine.download.remote import Check, Remote
 from murine.errors import MurineError
-from murine.files import meaning
+from murine.io.files import meaning
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,8 @@ class Architecture:
     build
         From the number of classes and the side of the images; draws its weights from torch's global state.
     inner
-        Module after which an inner layer is put (a pattern of `murine.networks.surgery`): the end of the first stage,
-        where maps are still images.
+        Module after which an inner layer is put (a pattern of `murine.networks.surgery.insertion`): the end of the
+        first stage, where maps are still images.
     """
 
     build: Callable[[int, int], nn.Module]

@@ -11,14 +11,15 @@ import pandas as pd
 from torch import nn
 
 from murine.errors import MurineError
-from murine.generalization import contenders, factories
+from murine.generalization import trained_networks as factories
+from murine.generalization import variants as contenders
 from murine.generalization.architectures import SIDE, build, check_network, inner_of, known_networks
-from murine.generalization.contenders import Contender
 from murine.generalization.protocol import Setting
 from murine.generalization.recipe import Recipe
 from murine.generalization.results import Results, Trained, TrainingTask, row_of
 from murine.generalization.training import predict, split, train
-from murine.networks import calls
+from murine.generalization.variants import Contender
+from murine.networks import option_parser as calls
 from murine.networks.memory import freed_memory_kept, release_freed_memory
 from murine.progress import Progress, Silent
 

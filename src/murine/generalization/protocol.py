@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from murine.domains.corruptions import corrupted
+from murine.domains.domain import Domain, Identity, common_classes, excluding
 from murine.errors import MurineError
-from murine.generalization.corruptions import corrupted
-from murine.generalization.domain import Domain, Identity, common_classes, excluding
 from murine.generalization.recipe import Recipe
 from murine.registry import Registry
 
@@ -19,7 +19,7 @@ N_CORRUPTED = 2000
 
 
 @dataclass(frozen=True)
-class Protocol:
+class DomainProtocol:
     """What a name stands for.
 
     Attributes
@@ -41,10 +41,10 @@ class Protocol:
     leave_one_out: bool = False
 
 
-protocols: Registry[Protocol] = Registry("protocol")
-protocols.register("full")(Protocol("all training images of the source, a tenth of them to choose the epoch by"))
+protocols: Registry[DomainProtocol] = Registry("protocol")
+protocols.register("full")(DomainProtocol("all training images of the source, a tenth of them to choose the epoch by"))
 protocols.register("mnist10k")(
-    Protocol(
+    DomainProtocol(
         "the first 10,000 of MNIST, as in the literature; the next 2,000 choose the epoch",
         n_train=10_000,
         validation=0.2,
@@ -52,7 +52,9 @@ protocols.register("mnist10k")(
     )
 )
 protocols.register("leave-one-out")(
-    Protocol("all domains but one, pooled, to meet the one; a tenth of the pool chooses the epoch", leave_one_out=True)
+    DomainProtocol(
+        "all domains but one, pooled, to meet the one; a tenth of the pool chooses the epoch", leave_one_out=True
+    )
 )
 
 

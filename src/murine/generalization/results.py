@@ -13,14 +13,14 @@ from jaxtyping import Shaped
 from numpy.typing import NDArray
 from torch import nn
 
+from murine.atlas.identity import Identified
 from murine.atlas.store import Atlas, provenance
 from murine.atlas.tables import schema_of, write_rows
-from murine.atlas.task import Identified
+from murine.domains.domain import Domain
 from murine.errors import MurineError
-from murine.files import appearing, read_json
-from murine.generalization.domain import Domain
 from murine.generalization.recipe import Recipe
 from murine.generalization.training import History, Predictions, calibration_error
+from murine.io.files import atomic_write, read_json
 from murine.networks import checkpoints, weights
 
 #: Raised whenever the same configuration would give other weights or other rows.
@@ -129,7 +129,7 @@ class Results:
             from safetensors.torch import save
 
             state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-            with appearing(self.weights_file(task)) as partial:
+            with atomic_write(self.weights_file(task)) as partial:
                 partial.write_bytes(save(state, {"murine.task": task.digest, "sha256": found.weights_digest}))
         about = {
             "task": task.model_dump(mode="json"),
@@ -139,7 +139,7 @@ class Results:
             "n_train": n_train,
             "n_validation": n_validation,
         }
-        with appearing(self._file(task, ".json")) as partial:
+        with atomic_write(self._file(task, ".json")) as partial:
             partial.write_text(json.dumps(about, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         self.checkpoint_file(task).unlink(missing_ok=True)
         return found

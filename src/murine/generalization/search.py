@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from murine.domains.corruptions import METHOD as CORRUPTION_METHOD
+from murine.domains.corruptions import corrupted, corruptions
+from murine.domains.domain import Domain
 from murine.generalization.architectures import ConvSpace
-from murine.generalization.corruptions import METHOD as CORRUPTION_METHOD
-from murine.generalization.corruptions import corrupted, corruptions
-from murine.generalization.domain import Domain
 from murine.generalization.matrix import Run, plan, trained_run
 from murine.generalization.protocol import Setting
 from murine.generalization.recipe import Recipe
@@ -35,7 +35,7 @@ SIDES = ("without", "with")
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The best of one side.
 
     Attributes
@@ -64,7 +64,7 @@ def search(
     seed: int = 0,
     device: str = "cpu",
     tick: Callable[[], None] = lambda: None,
-) -> list[Found]:
+) -> list[SearchResult]:
     """Search both sides of the space, with NeuRN (where, and of which size) and without.
 
     The objective is the mean of the accuracy on validation images of the source and of that on the same images
@@ -110,7 +110,7 @@ def search(
             tick()
         chosen = study.best_trial
         about: dict[str, Any] = chosen.user_attrs
-        best.append(Found(side, value=float(chosen.value or 0.0), n_trials=n_trials, **about))
+        best.append(SearchResult(side, value=float(chosen.value or 0.0), n_trials=n_trials, **about))
     return best
 
 

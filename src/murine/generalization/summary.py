@@ -16,7 +16,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from murine.comparison.multiplicity import adjusted_p
+from murine.statistics.multiple_testing import adjusted_p
 
 #: What all others are compared with.
 PLAIN = "plain"

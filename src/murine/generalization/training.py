@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from murine.domains.domain import Domain
 from murine.errors import MurineError
-from murine.files import appearing
-from murine.generalization.domain import Domain
 from murine.generalization.recipe import Recipe
+from murine.io.files import atomic_write
 
 if TYPE_CHECKING:
     import pytorch_lightning
@@ -466,7 +466,7 @@ def _learner(
                 self.best_weights = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
             self.trainer.should_stop = self.history.state != "running"
             if checkpoint is not None:
-                with appearing(checkpoint) as partial:
+                with atomic_write(checkpoint) as partial:
                     self.trainer.save_checkpoint(partial)
             tick()
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from murine.cortex.presentations import Presentations
 from murine.cortex.recording import Recording
-from murine.files import appearing
+from murine.io.files import atomic_write
 
 DIMS = ("presentation", "neuroid")
 
@@ -46,6 +46,6 @@ def write(recording: Recording, file: str | Path, *, drop: str = "empty") -> Non
 
     ``xarray.open_dataarray`` opens it."""
     assembly = to_assembly(recording, drop=drop)
-    with appearing(Path(file)) as partial:
+    with atomic_write(Path(file)) as partial:
         compressed = {"zlib": True, "complevel": 4, "shuffle": True}
         assembly.to_netcdf(partial, engine="h5netcdf", encoding={assembly.name: compressed})

@@ -15,16 +15,16 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from murine.comparison.rdm import dissimilarities, n_stimuli_of, upper
-from murine.cortex.allen.hdf5 import Tree
 from murine.cortex.presentations import Presentations, column, required
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError, some
-from murine.files import appearing
-from murine.labels import as_labels
-from murine.masks import unmasked
-from murine.networks.kernel import LayerKernel
+from murine.io.files import atomic_write
+from murine.io.hdf5 import Tree
+from murine.io.labels import as_labels
+from murine.io.masked_arrays import unmasked
+from murine.networks.layer_kernel import LayerKernel
+from murine.similarity.rdm import dissimilarities, n_stimuli_of, upper
 
 #: What rsatoolbox calls our measures of dissimilarity; others keep their name.
 _MEASURES = {"pearson": "correlation"}
@@ -150,7 +150,7 @@ def layer_rdms(
     stimulus_ids
         Of the images in the order in which they were captured.
     dissimilarity
-        ``pearson``, ``cosine`` or ``euclidean`` (`murine.comparison.rdm.dissimilarities`).
+        ``pearson``, ``cosine`` or ``euclidean`` (`murine.similarity.rdm.dissimilarities`).
 
     Returns
     -------
@@ -233,7 +233,7 @@ def matched(*rdms: Any, stimulus: str = "stimulus") -> tuple[Any, ...]:
 def write(data: Recording | NeuralRDMs, file: str | Path, *, drop: str = "empty") -> None:
     """Write what `to_dataset` or `to_rdms` give to an HDF5 file of rsatoolbox, which appears whole or not at all."""
     made = to_dataset(data, drop=drop) if isinstance(data, Recording) else to_rdms(data)
-    with appearing(Path(file)) as partial:
+    with atomic_write(Path(file)) as partial:
         try:
             made.save(str(partial), file_type="hdf5", overwrite=True)  # the empty file of this name is ours
         except UnicodeEncodeError as error:

@@ -20,7 +20,7 @@ from typing import Any
 
 from murine.errors import MurineError, nearest
 from murine.networks import sources
-from murine.networks.choices import SUITE as SUITE
+from murine.networks.spec import SUITE as SUITE
 
 #: Where the accuracies of timm's weights are from: a public file of its repository.
 TOP1_SOURCE = "timm results-imagenet.csv at 0173a13"

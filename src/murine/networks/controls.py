@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from murine.errors import MurineError
 from murine.filters import convolve, gabor_bank
-from murine.networks.neurn import NeuRN
+from murine.networks.surgery.neurn import NeuRN
 
 Images = Float[Tensor, "n_images channels height width"]
 
@@ -45,7 +45,7 @@ class Pixels(Control):
 
 
 class NeuRNPixels(Control):
-    """The local contrast of the grey image (`murine.networks.neurn`), at the submodule ``neurn``."""
+    """The local contrast of the grey image (`murine.networks.surgery.neurn`), at the submodule ``neurn``."""
 
     def __init__(self, kernel_size: int = 3) -> None:
         super().__init__()

@@ -23,11 +23,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from murine.errors import MurineError, reason_of
-from murine.networks.anatomy import n_parameters
 from murine.networks.capture import affordable_images, chosen_modules, image_groups, tensors_in, working_bytes
-from murine.networks.kernel import BLOCK, LayerKernel
+from murine.networks.layer_kernel import BLOCK, LayerKernel
 from murine.networks.memory import available_memory
-from murine.networks.state import preserved_state
+from murine.networks.parameter_counts import n_parameters
+from murine.networks.process_state import preserved_state
 
 #: Kinds of operation, each with a speed of its own.
 KINDS = ("convolution", "pointwise convolution", "depthwise convolution", "matrix product", "attention", "elementwise")

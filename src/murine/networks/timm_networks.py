@@ -14,7 +14,7 @@ from torch import nn
 from murine.download import proxy_of, proxy_trouble
 from murine.errors import MurineError, nearest, reason_of
 from murine.networks import checkpoints, weights
-from murine.networks.choices import seed_of
+from murine.networks.spec import seed_of
 
 #: Seconds to wait for the hub of pretrained weights to answer at all.
 CONNECTION_TIMEOUT = 5.0

@@ -21,10 +21,12 @@ from typing import Any
 from torch import nn
 
 from murine.errors import MurineError, nearest, reason_of
-from murine.networks import adaptation, calls, checkpoints, weights
-from murine.networks.choices import name_length, seed_of
+from murine.networks import checkpoints, weights
+from murine.networks import module_adapters as adaptation
+from murine.networks import option_parser as calls
 from murine.networks.preprocessing import Preprocessing
-from murine.networks.state import preserved_state
+from murine.networks.process_state import preserved_state
+from murine.networks.spec import name_length, seed_of
 
 log = logging.getLogger(__name__)
 
@@ -235,7 +237,7 @@ class _Neighbours:
     """Modules that a user's file imports from its own folder, as Python lets a script do.
 
     They are known by their names only while the file is at work: the `helper` of another folder is another module.
-    The folder is not listed, so that new files in it are no change of the network (`murine.networks.observation`)."""
+    The folder is not listed, so that new files in it are no change of the network (`murine.networks.dependencies`)."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()

@@ -13,16 +13,17 @@ import torch
 from torch import nn
 
 from murine.errors import MurineError, reason_of
-from murine.networks import checkpoints, sources, surgery, timm_networks, user_files, weights
-from murine.networks.adaptation import config_of
-from murine.networks.choices import Choice as Choice
-from murine.networks.choices import controls as controls
-from murine.networks.choices import expand as expand
-from murine.networks.choices import is_user_file, name_length, seed_of
-from murine.networks.choices import twin as twin
+from murine.networks import checkpoints, sources, timm_networks, user_files, weights
+from murine.networks.module_adapters import config_of
 from murine.networks.network import Network
 from murine.networks.preprocessing import Preprocessing, input_size_of
-from murine.networks.state import preserved_state
+from murine.networks.process_state import preserved_state
+from murine.networks.spec import NetworkSpec as NetworkSpec
+from murine.networks.spec import controls as controls
+from murine.networks.spec import expand as expand
+from murine.networks.spec import is_user_file, name_length, seed_of
+from murine.networks.spec import twin as twin
+from murine.networks.surgery import insertion as surgery
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def matching(pattern: str) -> list[str]:
     return [*fnmatch.filter(controls, pattern), *timm_networks.names(pattern), *others]
 
 
-def load(choice: Choice | str, *, input_size: int | tuple[int, int] | None = None, device: str = "cpu") -> Network:
+def load(choice: NetworkSpec | str, *, input_size: int | tuple[int, int] | None = None, device: str = "cpu") -> Network:
     """Build a network with its weights.
 
     Parameters
@@ -49,7 +50,7 @@ def load(choice: Choice | str, *, input_size: int | tuple[int, int] | None = Non
         interpolation) tells the preprocessing; options of the function in brackets, ``factory(width=64)``.
         WEIGHTS: ``pretrained`` (the default but for a factory), ``random:SEED``, a file (safetensors, or a checkpoint
         without code), or ``sha256:HEX``, the published weights if they have this digest. VARIANT: layers put into it
-        (`murine.networks.surgery`), ``LAYER(OPTIONS)@PLACE``, as ``resnet18+neurn(k=3)@input@random:0``.
+        (`murine.networks.surgery.insertion`), ``LAYER(OPTIONS)@PLACE``, as ``resnet18+neurn(k=3)@input@random:0``.
     input_size
         Replaces the network's own; part of the identity, since small inputs fit the mouse better.
 
@@ -58,7 +59,7 @@ def load(choice: Choice | str, *, input_size: int | tuple[int, int] | None = Non
     MurineError
         Unknown names, weights that cannot be had or do not fit.
     """
-    choice = Choice.parse(choice) if isinstance(choice, str) else choice
+    choice = NetworkSpec.parse(choice) if isinstance(choice, str) else choice
     size = input_size_of(input_size)
     with preserved_state(str(choice)), user_files.explained(f"{str(choice)!r} cannot be built"):
         built = _built(choice, size)
@@ -99,7 +100,7 @@ def _identity(built: _Built) -> str:
 
 
 def skeleton(
-    choice: Choice | str, *, input_size: int | tuple[int, int] | None = None
+    choice: NetworkSpec | str, *, input_size: int | tuple[int, int] | None = None
 ) -> tuple[nn.Module, Preprocessing]:
     """Build a network on the meta device: all shapes, no numbers, no memory; whatever its weights would be.
 
@@ -110,8 +111,8 @@ def skeleton(
     MurineError
         As `load`.
     """
-    asked = Choice.parse(choice) if isinstance(choice, str) else choice
-    choice = Choice(asked.name, "" if asked.name in controls else "random:0", asked.variant)
+    asked = NetworkSpec.parse(choice) if isinstance(choice, str) else choice
+    choice = NetworkSpec(asked.name, "" if asked.name in controls else "random:0", asked.variant)
     size = input_size_of(input_size)
     with preserved_state(str(asked)), user_files.explained(f"{str(asked)!r} cannot be built"):
         try:
@@ -126,7 +127,7 @@ def skeleton(
     return module, preprocessing
 
 
-def _built(choice: Choice, size: tuple[int, int] | None, shapes_only: bool = False) -> _Built:
+def _built(choice: NetworkSpec, size: tuple[int, int] | None, shapes_only: bool = False) -> _Built:
     if is_user_file(choice.name):
         user = user_files.build(choice.name, choice.weights, size, shapes_only=shapes_only)
         return _Built(choice.name, user.module, user.preprocessing, user.weights, user.source)

@@ -13,12 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from murine.comparison.alignment import Alignment, length_ratios, on_a_best_path, score_matrix, similarities
-from murine.comparison.rdm import upper
+from murine.architecture.alignment import Alignment, length_ratios, on_a_best_path, score_matrix, similarities
 from murine.errors import MurineError
-from murine.files import appearing
-from murine.report.names import shortened, without_files
+from murine.io.files import atomic_write
 from murine.report.palette import GROUND_LIGHT, HEAT_LIGHT, LIGHT
+from murine.report.short_names import shortened, without_files
+from murine.similarity.rdm import upper
 
 Matrix = Float[np.ndarray, "n_networks n_networks"]
 
@@ -45,7 +45,7 @@ def write(figure: Figure, file: Path, dpi: int = 150) -> Path:
         If the name ends with another format than `ENDINGS`, or the file cannot be written.
     """
     check_ending(file)
-    with appearing(file) as partial, matplotlib.rc_context({"pdf.fonttype": 42}):
+    with atomic_write(file) as partial, matplotlib.rc_context({"pdf.fonttype": 42}):
         figure.savefig(partial, format=file.suffix.lower()[1:], dpi=dpi)
     return file
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from murine.report.boards import Board, Interval
+from murine.report.leaderboard_view import Board, Interval
 
 #: Layer scores are written as whole numbers of this fraction.
 STEP = 1e-4

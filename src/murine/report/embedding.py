@@ -17,8 +17,8 @@ from murine.cortex.recording import Recording
 from murine.cortex.representative import Representatives
 from murine.errors import MurineError
 from murine.report.figures import WIDTH, save
-from murine.report.names import shortened
 from murine.report.palette import CATEGORIES, GROUND_LIGHT, UNLABELLED
+from murine.report.short_names import shortened
 
 #: What coordinates are called in a figure; others go by their own name.
 TITLES = {"cre_line": "Cre line", "cell_class": "class", "donor": "mouse"}

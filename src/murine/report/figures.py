@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 
 from murine.atlas.store import Atlas
 from murine.errors import MurineError
-from murine.files import appearing
-from murine.report.boards import Board, read_boards
-from murine.report.names import shortened
+from murine.io.files import atomic_write
+from murine.report.leaderboard_view import Board, read_boards
 from murine.report.palette import GROUND_LIGHT, HEAT_LIGHT, LIGHT, MARKERS
-from murine.report.texts import number
+from murine.report.short_names import shortened
+from murine.report.wording import number
 
 #: Width of a figure in inches: two columns of most journals.
 WIDTH = 7.2
@@ -59,7 +59,7 @@ def save(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     for ending in ("pdf", "png"):
         file = Path(folder) / f"{name}.{ending}"
         # Type 42 keeps letters as letters, so that a figure's text can be edited and searched.
-        with appearing(file) as partial, matplotlib.rc_context({"pdf.fonttype": 42}):
+        with atomic_write(file) as partial, matplotlib.rc_context({"pdf.fonttype": 42}):
             about = {"CreationDate": None} if ending == "pdf" else None
             figure.savefig(partial, format=ending, dpi=300, metadata=about)
         files.append(file)

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 
+from murine.domains.domain import Domain
 from murine.generalization import summary
-from murine.generalization.domain import Domain
 from murine.generalization.summary import PLAIN, UNSEEN
-from murine.report.frame import filled, json_text, save
-from murine.studies.likeness import association
+from murine.report.page_shell import filled, json_text, save
+from murine.studies.brain_vs_robustness import association
 
 #: A picture is shown in pixels of this many.
 _ZOOM = 2
@@ -50,7 +50,7 @@ def write_page(
     reference
         The variant that the others are compared with.
     brains
-        Of `murine.studies.likeness.shifts`: changes in brain score beside those in accuracy.
+        Of `murine.studies.brain_vs_robustness.shifts`: changes in brain score beside those in accuracy.
     recipes
         How networks were trained, as JSON: told at the end.
 
@@ -484,7 +484,7 @@ def example_grid(domain: Domain, kernel_size: int = 3) -> UInt8[np.ndarray, "hei
     """The first image of every class, above what NeuRN makes of it."""
     import torch
 
-    from murine.networks.neurn import neurn
+    from murine.networks.surgery.neurn import neurn
 
     first = [int(np.flatnonzero(domain.labels == label)[0]) for label in np.unique(domain.labels)]
     images = domain.images[first]

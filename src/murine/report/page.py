@@ -17,10 +17,11 @@ from markupsafe import Markup
 
 from murine.atlas.leaderboard import MIN_CEILING
 from murine.atlas.store import Atlas
-from murine.report import palette, texts
-from murine.report.boards import AREAS, Board, read_boards
+from murine.report import palette
+from murine.report import wording as texts
 from murine.report.charts import chart_data, extent
-from murine.report.frame import filled, json_text, save
+from murine.report.leaderboard_view import AREAS, Board, read_boards
+from murine.report.page_shell import filled, json_text, save
 
 #: Names of the areas that the Allen Institute abbreviates, as physiologists call them.
 _AREA_NAMES = {

@@ -15,29 +15,29 @@ import torch
 from matplotlib.figure import Figure
 
 from murine.atlas.store import Atlas
-from murine.atlas.sweep import Outcome
-from murine.comparison.maps import NearestMaps, comparable, nearest
-from murine.comparison.matching import shuffled
+from murine.atlas.sweep import NetworkResult
+from murine.atlas.unit_sweep import MapComparison, Matching, NeuronData, with_labels
 from murine.cortex.response_maps import SIDE
 from murine.networks.capture import Features, capture
 from murine.networks.network import Network
-from murine.report.units import Distributions, MapPair, Pair, distributions_figure, maps_figure, pairs_figure
-from murine.studies.single_units import best_layers, nearest_layer
-from murine.studies.unit_sweep import MapComparison, Matching, Neurons, with_labels
+from murine.report.units import Distributions, MapPair, PairOfPictures, distributions_figure, maps_figure, pairs_figure
+from murine.units.layer_tables import best_layers, nearest_layer
+from murine.units.maps import NearestMaps, comparable, nearest
+from murine.units.matching import shuffled
 
 #: Sites in one picture of single pairs; further sites have further pictures.
 SITES_PER_PICTURE = 6
 
 
 def pictures(
-    runner: Matching | MapComparison, outcome: Outcome, atlas: Atlas, labels: pd.DataFrame
+    runner: Matching | MapComparison, outcome: NetworkResult, atlas: Atlas, labels: pd.DataFrame
 ) -> Iterator[tuple[str, Figure]]:
     """Draw what a runner made of one network.
 
     Parameters
     ----------
     labels
-        As in `murine.studies.unit_sweep.site_table`.
+        As in `murine.atlas.unit_sweep.site_table`.
 
     Returns
     -------
@@ -114,12 +114,12 @@ def _pairs(runner: Matching, network: Network, sites: dict[str, pd.DataFrame], t
 
     found = _reduced(runner, network, wanted, curves)
 
-    def pair(row: Any) -> Pair:
+    def pair(row: Any) -> PairOfPictures:
         place, activations = found[row.layer][row.best_unit]
         unit = f"{row.layer} [{place}]"
         r = (float(row.r_test), float(row.r_shuffled))
         scores = (*r, float(row.overlap), float(row.r_train))
-        return Pair(row.site, row.neuroid_id, unit, even[row.neuroid_id], activations, *scores)
+        return PairOfPictures(row.site, row.neuroid_id, unit, even[row.neuroid_id], activations, *scores)
 
     drawn = {heading: [pair(row) for row in pd.concat(rows).itertuples()] for heading, rows in columns.items()}
     for start in range(0, max(len(sites), 1), SITES_PER_PICTURE):
@@ -207,7 +207,7 @@ def _rmse_distributions(
     return distributions_figure(title, drawn, axis, network.role)
 
 
-def _responses(neurons: Neurons, values: np.ndarray) -> dict[str, np.ndarray]:
+def _responses(neurons: NeuronData, values: np.ndarray) -> dict[str, np.ndarray]:
     """Rows of an array over neurons, by their ids."""
     return dict(zip(neurons.recording["neuroid_id"].astype(str), values, strict=True))
 

@@ -18,8 +18,8 @@ from matplotlib.ticker import MaxNLocator
 
 from murine.errors import MurineError
 from murine.report.figures import WIDTH
-from murine.report.names import shortened
 from murine.report.palette import GROUND_LIGHT, LIGHT
+from murine.report.short_names import shortened
 
 #: Below, at and above zero.
 DIVERGING = (LIGHT["random"], "#ffffff", LIGHT["trained"])
@@ -33,7 +33,7 @@ _LONGEST = 34  # letters of a name
 
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class PairOfPictures:
     """A neuron and the unit it was matched with.
 
     Attributes
@@ -81,7 +81,7 @@ class Distributions:
     shuffled: Mapping[str, Float[np.ndarray, " n_neuroids"]]
 
 
-def pairs_figure(title: str, columns: Mapping[str, Sequence[Pair]], role: str) -> Figure:
+def pairs_figure(title: str, columns: Mapping[str, Sequence[PairOfPictures]], role: str) -> Figure:
     """Draw activation curves and densities of pairs: one row per site, one column for each choice of pairs.
 
     Stimuli are in the order of the neuron's responses; both are standardised over stimuli.
@@ -211,7 +211,7 @@ def distributions_figure(title: str, sites: Sequence[Distributions], axis: str, 
     return figure
 
 
-def _draw_curve(axes: Axes, pair: Pair, colour: str) -> None:
+def _draw_curve(axes: Axes, pair: PairOfPictures, colour: str) -> None:
     order = np.argsort(pair.responses, kind="stable")
     place = np.arange(1, len(order) + 1)
     axes.plot(place, _standardised(pair.activations)[order], "o", color=colour, markersize=1.6, markeredgewidth=0)
@@ -223,7 +223,7 @@ def _draw_curve(axes: Axes, pair: Pair, colour: str) -> None:
     _plain(axes, 5)
 
 
-def _draw_density(axes: Axes, pair: Pair, colour: str) -> None:
+def _draw_density(axes: Axes, pair: PairOfPictures, colour: str) -> None:
     neuron, unit = _standardised(pair.responses), _standardised(pair.activations)
     points = np.linspace(min(neuron.min(), unit.min()) - 1, max(neuron.max(), unit.max()) + 1, 200)
     of_neuron, of_unit = _density(neuron, points), _density(unit, points)

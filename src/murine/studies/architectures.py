@@ -12,24 +12,24 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from murine.architecture.alignment import heat_map, length_ratios, similarities, similarity_index
+from murine.architecture.layer_sequences import Vocabulary
+from murine.architecture.mantel import MIN_THINGS, Method, mantel
+from murine.architecture.named_sequences import as_published, published_heat_map, spell
+from murine.atlas.identity import ScoreTask
 from murine.atlas.leaderboard import MIN_CEILING, leaderboards
 from murine.atlas.store import Atlas
-from murine.atlas.task import ScoreTask
-from murine.comparison.alignment import heat_map, length_ratios, similarities, similarity_index
-from murine.comparison.association import MIN_THINGS, Method, mantel
-from murine.comparison.encoding import centred_grams
-from murine.comparison.geometry import kernel_metrics
-from murine.comparison.multiplicity import adjusted_p
-from murine.comparison.rdm import kernel_rdm, upper
-from murine.comparison.rsa import comparisons
-from murine.comparison.treatments import RAW
+from murine.encoding.ridge import centred_grams
 from murine.errors import MurineError, some
 from murine.networks.catalogue import entry
-from murine.networks.kernel import LayerKernel
-from murine.networks.sequence import Vocabulary
-from murine.networks.spelling import as_published, published_heat_map, spell
-from murine.networks.zoo import Choice
+from murine.networks.layer_kernel import LayerKernel
+from murine.networks.zoo import NetworkSpec
 from murine.progress import Progress, Silent
+from murine.scoring.treatments import RAW
+from murine.similarity.kernel_similarity import kernel_metrics
+from murine.similarity.rdm import kernel_rdm, upper
+from murine.similarity.rsa import comparisons
+from murine.statistics.multiple_testing import adjusted_p
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Explanation:
     relations
         A row for each two kinds of distance: ``first, second, given`` ('' or what was held constant), ``r, low, high,
         p, q`` (adjusted for all rows, false discovery rate), ``n_networks, n_permutations``. The interval never
-        excludes 0 where p is above 0.05 (`murine.comparison.association.Association`).
+        excludes 0 where p is above 0.05 (`murine.architecture.mantel.Association`).
     cortex, metric
         What the scores are of.
     """
@@ -222,7 +222,7 @@ def likeness(networks: Sequence[Sequence[LayerKernel]], measure: str) -> Matrix:
     networks
         Of each as many kernels as of the others, of layers at the same relative depths.
     measure
-        One of `murine.comparison.geometry.kernel_metrics` or ``rsa-*``, then on Pearson RDMs.
+        One of `murine.similarity.kernel_similarity.kernel_metrics` or ``rsa-*``, then on Pearson RDMs.
     """
     n = len(networks)
     found = np.empty((len(networks[0]), n, n))
@@ -269,7 +269,7 @@ def _board(
         board = board[(board.treatment == ways[0][0]) & (board.setting == ways[0][1])]
         texts = [", ".join(filter(None, way)) for way in ways]
         log.warning("the atlas has scores computed in several ways; %s counts, not %s.", texts[0], some(texts[1:]))
-    plain = [Choice.parse(name).name for name in board.network]
+    plain = [NetworkSpec.parse(name).name for name in board.network]
     architecture = [name if ".py:" in name else name.partition(".")[0] for name in plain]
     board = board.assign(architecture=architecture).sort_values(["architecture", "network", "weights"], kind="stable")
     board = _first_of(board, board.architecture, "architecture")

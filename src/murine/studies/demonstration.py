@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from murine.atlas.sweep import Plan
-from murine.atlas.task import CortexSettings
-from murine.comparison.settings import Settings
+from murine.atlas.identity import CortexSettings
+from murine.atlas.sweep import SweepSettings
 from murine.cortex.simulated import SimulatedCortex, simulate
-from murine.networks.zoo import Choice, controls
+from murine.networks.zoo import NetworkSpec, controls
+from murine.scoring.settings import ScoreSettings
 
 #: Small architectures of different kinds, with random weights: the demonstration must not need a network.
 ARCHITECTURES = ("resnet18", "mobilenetv3_small_100", "vit_tiny_patch16_224", "convnext_atto")
@@ -55,13 +55,13 @@ def generating_model() -> GeneratingModel:
     return GeneratingModel(simulate())
 
 
-def choices() -> list[Choice]:
+def choices() -> list[NetworkSpec]:
     """The generating model (through the route of a user's own network), random networks and the controls."""
-    generating = Choice(f"{__file__}:{generating_model.__name__}")
-    random = [Choice(name, f"random:{seed}") for name in ARCHITECTURES for seed in (0, 1)]
-    return [generating, *random, *(Choice(name) for name in controls)]
+    generating = NetworkSpec(f"{__file__}:{generating_model.__name__}")
+    random = [NetworkSpec(name, f"random:{seed}") for name in ARCHITECTURES for seed in (0, 1)]
+    return [generating, *random, *(NetworkSpec(name) for name in controls)]
 
 
-def plan(seed: int = 0) -> Plan:
+def plan(seed: int = 0) -> SweepSettings:
     """Against the simulated cortex, at the size of its images."""
-    return Plan(CortexSettings(cortex="simulated"), input_size=64, settings=Settings(seed=seed))
+    return SweepSettings(CortexSettings(cortex="simulated"), input_size=64, settings=ScoreSettings(seed=seed))

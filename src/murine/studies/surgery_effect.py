@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from murine.atlas.distinctions import SETTINGS, TREATMENT
+from murine.atlas.comparability import SETTINGS, TREATMENT
 from murine.atlas.leaderboard import BLANKS, MIN_CEILING, treatment_of
-from murine.atlas.sensitivity import ALL_SITES as ALL_SITES
 from murine.atlas.store import Atlas
-from murine.atlas.sweep import Outcome
-from murine.comparison.sample import Sample
+from murine.atlas.sweep import NetworkResult
+from murine.atlas.treatment_differences import ALL_SITES as ALL_SITES
 from murine.errors import MurineError
-from murine.networks.surgery import HOLDER, layer_named, spelled, spelled_place
-from murine.networks.zoo import Choice
+from murine.networks.surgery.insertion import HOLDER, layer_named, spelled, spelled_place
+from murine.networks.zoo import NetworkSpec
+from murine.scoring.score_sample import ScoreSample
 
 #: What scores have to share to be paired: the same neurons, and the same draws of images (and of subjects).
 _SHARED = ["cortex", "metric", "input_size", *SETTINGS, *TREATMENT]
@@ -33,13 +33,13 @@ _ABOUT = ("site", "area", "cortical_layer")
 class Operation:
     """A network, the same with a layer put in, and how that is spelt: ``neurn(k=3)@input``."""
 
-    before: Choice
-    after: Choice
+    before: NetworkSpec
+    after: NetworkSpec
     variant: str
 
 
 @dataclass(frozen=True)
-class Pair:
+class NetworkPair:
     """Digests of the tasks of one network before and after surgery, for one metric."""
 
     before: str
@@ -47,7 +47,7 @@ class Pair:
     variant: str
 
 
-def operations(choices: Sequence[Choice], layers: Sequence[str], places: Sequence[str]) -> list[Operation]:
+def operations(choices: Sequence[NetworkSpec], layers: Sequence[str], places: Sequence[str]) -> list[Operation]:
     """Every layer at every place in every network.
 
     Parameters
@@ -70,26 +70,26 @@ def operations(choices: Sequence[Choice], layers: Sequence[str], places: Sequenc
     ]
 
 
-def in_order(operations: Iterable[Operation]) -> list[Choice]:
+def in_order(operations: Iterable[Operation]) -> list[NetworkSpec]:
     """Each network once, behind its variants: what does not fit is told early, and a sweep that is stopped leaves
     whole pairs."""
-    found: dict[Choice, dict[Choice, None]] = {}
+    found: dict[NetworkSpec, dict[NetworkSpec, None]] = {}
     for operation in operations:
         found.setdefault(operation.before, {})[operation.after] = None
     return list(dict.fromkeys(choice for before, after in found.items() for choice in (*after, before)))
 
 
-def pairs(operations: Iterable[Operation], outcomes: Iterable[Outcome]) -> list[Pair]:
+def pairs(operations: Iterable[Operation], outcomes: Iterable[NetworkResult]) -> list[NetworkPair]:
     """What of a sweep can be held side by side; networks that failed have no pair."""
     tasks = {outcome.choice: outcome.tasks for outcome in outcomes}
     return [
-        Pair(before, after, operation.variant)
+        NetworkPair(before, after, operation.variant)
         for operation in operations
         for before, after in zip(tasks.get(operation.before, ()), tasks.get(operation.after, ()), strict=False)
     ]
 
 
-def effects(atlas: Atlas, pairs: Sequence[Pair], *, min_ceiling: float = MIN_CEILING) -> pd.DataFrame:
+def effects(atlas: Atlas, pairs: Sequence[NetworkPair], *, min_ceiling: float = MIN_CEILING) -> pd.DataFrame:
     """Scores before and after, and their differences, by network and site.
 
     Scores are those of a leaderboard (`murine.atlas.leaderboard.leaderboards`): the share of the noise ceiling that
@@ -143,8 +143,8 @@ class _Entry:
     """One network, or the mean of some, at one site, or over all."""
 
     about: dict[str, Any]
-    before: Sample
-    after: Sample
+    before: ScoreSample
+    after: ScoreSample
     members: tuple[_Entry, ...] = ()
 
     def row(self) -> dict[str, Any]:
@@ -195,7 +195,7 @@ def _entries(before: pd.DataFrame, after: pd.DataFrame, variant: str, min_ceilin
             "task_before": one["task"],
             "task_after": other["task"],
         }
-        entries.append(_Entry(about, Sample.of_row(one), Sample.of_row(other)))
+        entries.append(_Entry(about, ScoreSample.of_row(one), ScoreSample.of_row(other)))
     return [*entries, *_mean_over_sites(entries, min_ceiling)]
 
 
@@ -242,5 +242,7 @@ def _means_over_networks(entries: Sequence[_Entry]) -> list[_Entry]:
 
 def _mean(entries: Sequence[_Entry], about: dict[str, Any]) -> _Entry:
     return _Entry(
-        about, Sample.mean([entry.before for entry in entries]), Sample.mean([entry.after for entry in entries])
+        about,
+        ScoreSample.mean([entry.before for entry in entries]),
+        ScoreSample.mean([entry.after for entry in entries]),
     )

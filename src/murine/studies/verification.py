@@ -12,12 +12,12 @@ from math import inf
 import numpy as np
 import pandas as pd
 
-from murine.comparison.rdm import pearson_rdm, upper
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.progress import Progress, Silent
-from murine.studies.references import HIMALAYA, REFERENCES, TOOLBOX, Reference, Sample
+from murine.similarity.rdm import pearson_rdm, upper
+from murine.studies.reference_libraries import HIMALAYA, REFERENCES, TOOLBOX, ReferenceMetric, TestData
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ MIN_NEUROIDS = 24
 N_LAYERS = 4
 
 
-def simulated_sample(seed: int = 0) -> Sample:
+def simulated_sample(seed: int = 0) -> TestData:
     """Six layers and 40 neurons that share what they know of 48 stimuli; noise is shared by neurons."""
     n_stimuli, n_neuroids, n_repetitions = 48, 40, 5
     rng = np.random.default_rng([seed, *b"verify"])
@@ -57,7 +57,7 @@ def simulated_sample(seed: int = 0) -> Sample:
     return _sample("simulated", layers, recording)
 
 
-def sample_of(cortex: Recording | NeuralRDMs, seed: int = 0) -> Sample:
+def sample_of(cortex: Recording | NeuralRDMs, seed: int = 0) -> TestData:
     """Take a sample of a user's data.
 
     Of a recording, at most 120 neurons that have the same valid trials, drawn at random, and as many stimuli: half of
@@ -75,7 +75,7 @@ def sample_of(cortex: Recording | NeuralRDMs, seed: int = 0) -> Sample:
             raise MurineError(f"{cortex.name!r} has one matrix; comparisons need at least 2.")
         stimuli = _some(rng, np.arange(len(cortex.stimulus_ids)), MAX_STIMULI)
         vectors = upper(cortex.matrices[:, stimuli][:, :, stimuli])
-        return Sample(cortex.name, vectors[::2][:MAX_MATRICES], vectors[1::2][:MAX_MATRICES])
+        return TestData(cortex.name, vectors[::2][:MAX_MATRICES], vectors[1::2][:MAX_MATRICES])
     recording, _ = cortex.usable()
     valid = np.isfinite(recording.responses)
     _, kinds = np.unique(np.packbits(valid.reshape(len(valid), -1), axis=1), axis=0, return_inverse=True)
@@ -111,9 +111,9 @@ def _some(rng: np.random.Generator, positions: np.ndarray, n: int) -> np.ndarray
     return np.sort(rng.permutation(positions)[:n])
 
 
-def _sample(name: str, layers: list[np.ndarray], recording: Recording) -> Sample:
+def _sample(name: str, layers: list[np.ndarray], recording: Recording) -> TestData:
     halves = np.array_split(recording.mean(), 2)
-    return Sample(
+    return TestData(
         name,
         upper(np.stack([pearson_rdm(x) for x in layers])),
         upper(np.stack([pearson_rdm(np.ascontiguousarray(half.T)) for half in halves])),
@@ -122,7 +122,7 @@ def _sample(name: str, layers: list[np.ndarray], recording: Recording) -> Sample
     )
 
 
-def verify(samples: list[Sample], progress: Progress | None = None) -> pd.DataFrame:
+def verify(samples: list[TestData], progress: Progress | None = None) -> pd.DataFrame:
     """Compute every metric on every sample, here and by the references, on one thread.
 
     Returns
@@ -188,7 +188,7 @@ def _state(package: str) -> str:
     return OK
 
 
-def _agreement(reference: Reference, sample: Sample) -> tuple[str, float]:
+def _agreement(reference: ReferenceMetric, sample: TestData) -> tuple[str, float]:
     try:
         ours, theirs = reference.compute(sample)
     except Exception as error:  # of another library, or of ours: it is no agreement

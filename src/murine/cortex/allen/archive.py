@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 from murine import download
 from murine.cortex.allen.templates import Templates
-from murine.download import Bucket, Outcome, Remote, Transfer
+from murine.download import Bucket, Remote, Transfer, TransferResult
 from murine.download.disk import beside, existing_folder, has_litter, tidy
 from murine.errors import MurineError, some
-from murine.files import appearing, cache_folder, meaning
-from murine.isolation import Crashed, Isolated, could_not_read, reading_memory, reading_seconds, with_warnings
+from murine.io.files import atomic_write, cache_folder, meaning
+from murine.io.isolation import Crashed, Isolated, could_not_read, reading_memory, reading_seconds, with_warnings
 from murine.progress import AnyProgress, Silent
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ BUCKET = "allen-brain-observatory"
 
 
 def default_folder(cache: Path | None = None) -> Path:
-    """The bucket's folder in a cache (`murine.files.cache_folder`)."""
+    """The bucket's folder in a cache (`murine.io.files.cache_folder`)."""
     return cache_folder(cache) / BUCKET
 
 
@@ -93,7 +93,7 @@ class FetchPlan:
     leftovers: tuple[Path, ...]
     absent: tuple[int, ...]
     without: tuple[str, ...]
-    transfers: download.Plan
+    transfers: download.TransferPlan
     free: int
 
     @property
@@ -293,7 +293,7 @@ class Archive:
         bar = (progress or Silent()).task("making recordings", len(plan.sessions))
         with Isolated(reading_memory()) as isolated, bar:
 
-            def arrived(outcome: Outcome) -> None:
+            def arrived(outcome: TransferResult) -> None:
                 session, needed = of[outcome.transfer]
                 waiting[session.id].discard(outcome.transfer)
                 if outcome.state == "failed":
@@ -397,10 +397,10 @@ class Archive:
         *,
         workers: int = 4,
         kept: bool = True,
-        arrived: Callable[[Outcome], None] | None = None,
+        arrived: Callable[[TransferResult], None] | None = None,
         settled: Callable[[Transfer], bool] | None = None,
         progress: AnyProgress | None = None,
-    ) -> list[Outcome]:
+    ) -> list[TransferResult]:
         return download.fetch(
             transfers,
             workers=workers,
@@ -440,7 +440,7 @@ class Archive:
                 f"{str(raw[0])!r} could not be read, by a mistake of murine: {str(error).strip().splitlines()[-1]}"
             ) from error
         for file, reason in impossible.items():
-            with appearing(_verdict(file)) as new:
+            with atomic_write(_verdict(file)) as new:
                 new.write_text(reason + "\n")
         report.impossible |= impossible
         report.notes += [f"session {session.id}: {note}" for note in notes]

@@ -17,7 +17,7 @@ import pandas as pd
 
 from murine.cortex.allen import transgenic
 from murine.errors import MurineError, nearest, some
-from murine.files import read_json
+from murine.io.files import read_json
 
 log = logging.getLogger(__name__)
 

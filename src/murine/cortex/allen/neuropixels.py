@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
-from murine.cortex.allen.hdf5 import Tree
 from murine.cortex.allen.responses import by_condition
 from murine.cortex.allen.transgenic import cre_line
 from murine.cortex.natural_scenes import BLANK, N_SCENES, SCENE_IDS, scene_groups
@@ -27,8 +26,9 @@ from murine.cortex.nwb.tables import ragged_bounds
 from murine.cortex.recording import Recording
 from murine.download import untouched
 from murine.errors import MurineError, some
-from murine.files import read_table
-from murine.isolation import read_apart
+from murine.io.files import read_table
+from murine.io.hdf5 import Tree
+from murine.io.isolation import read_apart
 
 log = logging.getLogger(__name__)
 

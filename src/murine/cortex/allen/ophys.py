@@ -18,9 +18,9 @@ import pandas as pd
 from jaxtyping import Float, Int, Shaped
 
 from murine.cortex.allen import transgenic
-from murine.cortex.allen.hdf5 import Tree
 from murine.errors import MurineError, nearest
-from murine.files import read_npz
+from murine.io.files import read_npz
+from murine.io.hdf5 import Tree
 
 if TYPE_CHECKING:
     import h5py

@@ -20,7 +20,7 @@ from murine.cortex.natural_scenes import BLANK, N_SCENES, SCENE_IDS
 from murine.cortex.recording import Recording
 from murine.download import untouched
 from murine.errors import MurineError
-from murine.isolation import read_apart
+from murine.io.isolation import read_apart
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from jaxtyping import Shaped, UInt8
 from murine.cortex.allen import screen
 from murine.cortex.natural_scenes import N_SCENES, SCENE_IDS, scene_groups
 from murine.errors import MurineError, some
-from murine.files import appearing, read_npz
+from murine.io.files import atomic_write, read_npz
 from murine.stimuli import StimulusSet
 
 #: As much as is read of a stack of templates at once.
@@ -110,7 +110,7 @@ class Templates:
         source = source or _name(stack)
         if not self.file.exists():
             images = scene_images(stack, source)
-            with appearing(self.file) as partial, partial.open("wb") as file:
+            with atomic_write(self.file) as partial, partial.open("wb") as file:
                 np.savez(file, images=images, ids=np.array(SCENE_IDS), source=np.array(source))
             return True
         kept, first = self._read()

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from murine.cortex.allen.hdf5 import Tree
 from murine.cortex.nwb.spikes import spike_rates
 from murine.cortex.nwb.stimulus_tables import is_named, read_presentations
 from murine.cortex.nwb.traces import mean_traces
 from murine.cortex.presentations import Presentations
 from murine.cortex.recording import Recording
 from murine.errors import MurineError, nearest, some
-from murine.isolation import read_apart
+from murine.io.hdf5 import Tree
+from murine.io.isolation import read_apart
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ import logging
 import numpy as np
 from jaxtyping import Bool, Float
 
-from murine.cortex.allen.hdf5 import Tree
 from murine.cortex.nwb.stimulus_tables import ShownStimuli
 from murine.cortex.nwb.tables import labels_of_rows, ragged_bounds, row_ids
 from murine.errors import some
+from murine.io.hdf5 import Tree
 
 log = logging.getLogger(__name__)
 

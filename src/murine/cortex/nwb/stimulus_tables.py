@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from murine.cortex.allen.hdf5 import Tree
 from murine.cortex.nwb.tables import column, plain_columns
 from murine.errors import MurineError, nearest, some
-from murine.labels import as_labels
+from murine.io.hdf5 import Tree
+from murine.io.labels import as_labels
 
 log = logging.getLogger(__name__)
 

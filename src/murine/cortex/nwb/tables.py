@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Int
 
-from murine.cortex.allen.hdf5 import Tree
+from murine.io.hdf5 import Tree
 
 #: Numbers and text that can be a column.
 _PLAIN = "biufSO"

@@ -7,9 +7,9 @@ import logging
 import numpy as np
 from jaxtyping import Float
 
-from murine.cortex.allen.hdf5 import Tree
 from murine.cortex.nwb.stimulus_tables import ShownStimuli
 from murine.cortex.nwb.tables import labels_of_rows, row_ids
+from murine.io.hdf5 import Tree
 
 log = logging.getLogger(__name__)
 

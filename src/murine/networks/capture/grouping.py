@@ -14,7 +14,7 @@ import torch
 from murine.errors import MurineError
 from murine.networks.capture.layers import CapturedLayer
 from murine.networks.capture.layout import UNCERTAIN
-from murine.networks.kernel import LayerKernel
+from murine.networks.layer_kernel import LayerKernel
 from murine.networks.memory import available_memory
 
 #: Part of the available memory that one forward pass may plan with.
@@ -84,7 +84,7 @@ def _memory(device: torch.device) -> int:
 
 
 @dataclass
-class Found:
+class GroupedKernels:
     """One output in one pass: as `CapturedLayer`, without its place.
 
     Attributes
@@ -110,7 +110,7 @@ class Merged:
     def __init__(self, n: int, names: list[str]) -> None:
         self.n = n
         self._names = names
-        self._found: dict[str, Found] = {}
+        self._found: dict[str, GroupedKernels] = {}
 
     def space(self, n_members: int) -> Mapping[str, np.ndarray]:
         """Zeros for the covariances of one pass, outside the heap that the features come from and go back to."""
@@ -118,7 +118,7 @@ class Merged:
         pages = mmap.mmap(-1, 8 * int(np.prod(shape)))
         return dict(zip(self._names, np.frombuffer(pages).reshape(shape), strict=True))
 
-    def add(self, members: np.ndarray, found_in_pass: Mapping[str, Found]) -> None:
+    def add(self, members: np.ndarray, found_in_pass: Mapping[str, GroupedKernels]) -> None:
         for key, found in found_in_pass.items():
             if len(members) == self.n or found.kernel is None:
                 self._found.setdefault(key, found)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from murine.networks.kernel import LayerKernel
+from murine.networks.layer_kernel import LayerKernel
 
 
 @dataclass(frozen=True, eq=False)

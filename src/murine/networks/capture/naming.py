@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from murine.errors import MurineError, nearest, some
-from murine.networks.surgery import HOLDER
+from murine.networks.surgery.insertion import HOLDER
 from murine.networks.wrappers import unwrapped
 
 #: What the network's own output is called; its modules are called as in ``named_modules()``.

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from murine.networks.capture.forward import ForwardPass, Subject
-from murine.networks.capture.grouping import Found
+from murine.networks.capture.grouping import GroupedKernels
 from murine.networks.capture.layers import Features, Reducer
 from murine.networks.capture.layout import NO_AXIS, Layout
 from murine.networks.capture.probing import Probed
-from murine.networks.kernel import BLOCK, LayerKernel
+from murine.networks.layer_kernel import BLOCK, LayerKernel
 
 #: Numbers of a tensor that are looked at again, to see whether it is still what it was.
 _SAMPLE = 1024
@@ -41,21 +41,21 @@ class Reduction(ForwardPass):
         super().__init__(subject)
         self.probed, self.advance = probed, advance
         self.space, self.reducer, self.second = space, reducer, second
-        self.found: dict[str, Found] = {}
+        self.found: dict[str, GroupedKernels] = {}
         self._alive: dict[int, _Alive] = {}
 
     def take(self, key: str, args: tuple[object, ...], tensor: Tensor) -> None:
         self.found[key] = self._reduce(key, tensor)
         self.advance()
 
-    def _reduce(self, key: str, tensor: Tensor) -> Found:
+    def _reduce(self, key: str, tensor: Tensor) -> GroupedKernels:
         layout = self.probed.layouts.get(key, Layout(flag=NO_AXIS))
         shape = _shape_of_features(layout, tensor, self.n)
         features = layout.features(tensor, self.n, self.probed.shapes.get(key, ()))
         if features is None:
-            return Found(shape, flag=layout.flag or NO_AXIS)
+            return GroupedKernels(shape, flag=layout.flag or NO_AXIS)
         if features.is_complex():
-            return Found(tuple(features.shape[1:]), flag="complex")
+            return GroupedKernels(tuple(features.shape[1:]), flag="complex")
         features = floating(features)
         shape = tuple(features.shape[1:])
         known = "" if layout.flag else self._known(tensor)
@@ -68,7 +68,7 @@ class Reduction(ForwardPass):
         kernel = kernel_of(units, self.space.get(key))
         standardised = None if self.second is None or layout.flag else self.second(key, units)
         reduced = None if layout.flag else self._reduced(key, features)
-        return Found(shape, kernel, layout.flag, "", reduced, layout.is_certain, standardised)
+        return GroupedKernels(shape, kernel, layout.flag, "", reduced, layout.is_certain, standardised)
 
     def _known(self, tensor: Tensor) -> str:
         """The name of an earlier output with the same numbers at the same place, or ''."""

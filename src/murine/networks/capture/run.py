@@ -20,7 +20,7 @@ from murine.networks.capture.probing import Probed, probe
 from murine.networks.capture.reducing import Gathering, Reduction
 from murine.networks.capture.standardising import Moments, moments_of, standardised_kernel
 from murine.networks.capture.state import InitialState, prepared, undisturbed
-from murine.networks.kernel import LayerKernel
+from murine.networks.layer_kernel import LayerKernel
 from murine.networks.wrappers import unwrapped
 from murine.progress import Progress, Silent
 
@@ -56,9 +56,9 @@ def capture(
         (n_stimuli, channels, height, width), on the device of the module; preprocessed. Converted to the type of the
         network's weights.
     layers
-        ``all`` modules; ``own``: all but what surgery put in (`murine.networks.surgery`); ``blocks``: top-level modules
-        and the composite members of sequences (residual blocks, transformer blocks); or names with wildcards, separated
-        by commas.
+        ``all`` modules; ``own``: all but what surgery put in (`murine.networks.surgery.insertion`); ``blocks``:
+        top-level modules and the composite members of sequences (residual blocks, transformer blocks); or names with
+        wildcards, separated by commas.
     batch_size
         Images that may pass at once, at least 2. By default all, or as many as half the available memory allows. A
         kernel needs every pair of images together, so with fewer than all, images pass in pairs of groups, several

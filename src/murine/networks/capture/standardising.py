@@ -12,7 +12,7 @@ from torch import Tensor
 from murine.networks.capture.forward import ForwardPass, Subject
 from murine.networks.capture.probing import Probed
 from murine.networks.capture.reducing import flat, floating
-from murine.networks.kernel import BLOCK, LayerKernel
+from murine.networks.layer_kernel import BLOCK, LayerKernel
 
 #: A unit whose standard deviation is below this share of its largest value is constant but for the rounding of float32.
 CONSTANT = 1e-6
@@ -68,7 +68,7 @@ class Moments:
 def standardised_kernel(
     features: Tensor, space: np.ndarray | None = None, moments: Moments | None = None
 ) -> LayerKernel:
-    """Reduce features to the kernel of their standardised units, as `murine.comparison.rdm.zscore` treats neurons.
+    """Reduce features to the kernel of their standardised units, as `murine.similarity.rdm.zscore` treats neurons.
 
     Parameters
     ----------

@@ -1,0 +1,1 @@
+"""Architectures as sequences of layers: alignment and Mantel tests."""

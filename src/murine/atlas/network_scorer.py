@@ -1,0 +1,263 @@
+"""The bench: one cortex with its benchmarks, and what is done with every network that is held against it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from murine.atlas import requests
+from murine.atlas.identity import CaptureTask, CortexSettings, ScoreTask
+from murine.atlas.store import Atlas, provenance
+from murine.atlas.sweep import GROUPS, NetworkResult, SweepSettings, UnusableDataError, own_work
+from murine.cortex.datasets import Cortex, load_cortex
+from murine.cortex.rdms import NeuralRDMs
+from murine.cortex.recording import Recording
+from murine.errors import MurineError
+from murine.io.array_cache import ArrayCache
+from murine.io.files import cache_folder
+from murine.networks import zoo
+from murine.networks.capture import CapturedLayer, capture
+from murine.networks.capture.naming import chosen_modules
+from murine.networks.dependencies import busy_packages, observation
+from murine.networks.network import Network
+from murine.networks.process_state import preserved_state
+from murine.networks.spec import NetworkSpec
+from murine.progress import Progress, Silent
+from murine.scoring.layer_scores import SiteBenchmark, score_layers
+from murine.scoring.metric import metrics
+from murine.scoring.site_data import SiteData, make_site_data
+from murine.scoring.subject_bootstrap import draw_subjects
+from murine.similarity.rdm import dissimilarities
+from murine.stimuli import StimulusSet, matched
+
+log = logging.getLogger(__name__)
+
+
+def chosen_cortex(settings: CortexSettings, data: Path | None = None, stimuli: Path | None = None) -> Cortex:
+    """Load a cortex; of a recording, the neurons that the settings choose.
+
+    Parameters
+    ----------
+    data, stimuli
+        As in `load_cortex`.
+    """
+    images, cortex = load_cortex(settings.cortex, root=data, stimuli=stimuli)
+    labels: dict[str, list[str]] = {}
+    for key, value in settings.select:
+        labels.setdefault(key, []).append(value)
+    if not isinstance(cortex, Recording):
+        if labels or settings.min_reliability is not None:
+            raise MurineError(
+                f"{cortex.name!r} comes as matrices of whole sites: neurons cannot be selected. Filter the results "
+                "instead."
+            )
+        if settings.by:
+            raise MurineError(
+                f"{cortex.name!r} comes as matrices of its own sites, which cannot be grouped by "
+                f"{', '.join(settings.by)}. Leave --by out."
+            )
+        return images, cortex
+    return images, cortex.select(min_reliability=settings.min_reliability, **labels)
+
+
+class NetworkScorer:
+    """A cortex with its benchmarks, made when first needed and used for every network."""
+
+    def __init__(self, plan: SweepSettings) -> None:
+        self.plan = plan
+        self._site_data: dict[str, SiteData] = {}
+        self._benchmarks: dict[tuple[str, str], SiteBenchmark] = {}
+        self._data: str | None = None
+        self._told = False
+
+    def prepare(self) -> None:
+        """Load what can be wrong with the cortex, so that it fails the sweep and not each network.
+
+        Raises
+        ------
+        MurineError
+            If the cortex itself cannot be used, or a metric or the device is unknown.
+        """
+        for metric in self.plan.metrics:
+            if metric not in GROUPS:
+                metrics[metric]  # an unknown one raises before any work
+        self.plan = replace(self.plan, device=zoo.available_device(self.plan.device))
+        self._data = requests.data_fingerprint(self.plan)
+        _ = self.digest, self.stimuli
+        dissimilarities[self.plan.cortex.dissimilarity]
+        if isinstance(self._cortex[1], Recording):
+            self._cortex[1].sites(*self.plan.cortex.by, min_neuroids=1)  # refuses labels that the neurons do not have
+        if isinstance(self._cortex[1], NeuralRDMs) and any(t.neurons == "zscore" for t in self.plan.treatments):
+            self.site_data("zscore")  # refuses it
+
+    @cached_property
+    def _cortex(self) -> Cortex:
+        return chosen_cortex(self.plan.cortex, self.plan.data, self.plan.stimuli)
+
+    @property
+    def name(self) -> str:
+        return self._cortex[1].name
+
+    @cached_property
+    def digest(self) -> str:
+        return self._cortex[1].digest
+
+    def _kept(self, neurons: str) -> ArrayCache:
+        """Site data and ceilings of earlier runs, in the cache of this user."""
+        about = {"data": self.digest, "cortex": self.plan.cortex.model_dump(mode="json"), "neurons": neurons}
+        return ArrayCache(cache_folder() / "sites", about)
+
+    def site_data(self, neurons: str) -> SiteData:
+        """The sites, with neurons as they are (``none``) or standardised (``zscore``)."""
+        if neurons not in self._site_data:
+            self._site_data[neurons] = self._make_site_data(neurons)
+        return self._site_data[neurons]
+
+    def _make_site_data(self, neurons: str) -> SiteData:
+        settings, over = self.plan.cortex, self.plan.settings.over
+        try:
+            site_data = make_site_data(
+                self._cortex[1],
+                settings.by,
+                normalise=neurons,
+                dissimilarity=settings.dissimilarity,
+                n_splits=settings.n_splits,
+                seed=self.plan.settings.seed,
+                kept=self._kept(neurons),
+            )
+            if over:
+                draw_subjects(site_data, over, 1, self.plan.settings.seed)  # refuses what cannot be resampled
+        except MurineError as error:
+            raise UnusableDataError(str(error)) from error
+        return site_data
+
+    @cached_property
+    def stimuli(self) -> StimulusSet:
+        """The images in the order of the targets."""
+        stimuli, data = self._cortex
+        return matched(stimuli, data.stimulus_ids)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Their names; of a group, those that need single neurons only where there are some."""
+        matrices = not isinstance(self._cortex[1], Recording)
+        named: dict[str, None] = {}
+        for asked in self.plan.metrics:
+            group = GROUPS.get(asked, (asked,)) or tuple(metrics)
+            possible = [name for name in group if name == asked or not matrices or not metrics[name].of_neurons]
+            named |= dict.fromkeys(possible)
+        return tuple(named)
+
+    def benchmark(self, metric: str, neurons: str) -> SiteBenchmark:
+        key = metric, neurons
+        if key not in self._benchmarks:
+            self._benchmarks[key] = SiteBenchmark(
+                self.site_data(neurons),
+                metric,
+                groups=self.stimuli.groups,
+                settings=self.plan.settings,
+                kept=self._kept(neurons),
+            )
+        return self._benchmarks[key]
+
+    def run(self, choice: NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
+        """Score one network by every metric, unless that is done."""
+        plan = self.plan
+        request = requests.request_digest(plan, choice, self._data)
+        with preserved_state(str(choice)), observation(busy_packages(choice.name)) as seen:
+            network = zoo.load(choice, input_size=plan.input_size, device=plan.device)
+        capturing = CaptureTask(
+            network_digest=network.digest,
+            preprocessing=network.preprocessing,
+            stimuli_digest=self.stimuli.digest,
+            layers=self._layers_asked(network),
+        )
+        tasks = [
+            ScoreTask(
+                network=network.name,
+                weights=network.weights,
+                capture=capturing.model_copy(update={"normalise": treatment.features}),
+                cortex=plan.cortex.model_copy(update={"cortex": self.name}),
+                cortex_digest=self.digest,
+                groups=self.stimuli.groups_digest,
+                metric=metric,
+                normalise_neurons=treatment.neurons,
+                n_bootstraps=plan.settings.n_bootstraps,
+                n_permutations=plan.settings.n_permutations,
+                seed=plan.settings.seed,
+                over=plan.settings.over,
+                n_subject_draws=plan.settings.subject_draws,
+                layer_choice=plan.settings.layer_choice,
+            )
+            for treatment in plan.treatments
+            for metric in self.metrics
+        ]
+        missing = [task for task in tasks if not atlas.done(task)]
+        with own_work(progress):
+            for task in missing:
+                self.site_data(task.normalise_neurons)  # before the network is shown anything: they may not exist
+        captures = dict.fromkeys(task.capture for task in missing)
+        layers = self._layers(network, list(captures), atlas, progress)
+        with own_work(progress), (progress or Silent()).task(f"scores of {network.name}", len(missing)) as bar:
+            for task in missing:
+                rows = score_layers(layers[task.capture], self.benchmark(task.metric, task.normalise_neurons))
+                atlas.write_scores(task, rows.assign(role=network.role), provenance())
+                bar.advance()
+        digests = tuple(task.digest for task in tasks)
+        if request is not None:
+            atlas.add_request(request, seen, digests)
+        return NetworkResult(choice, "computed" if missing else "done", digests)
+
+    def _layers_asked(self, network: Network) -> str:
+        """The layers of the plan; all of a control that has none of these: it has no ReLU, and still is compared."""
+        if network.role == "control":
+            try:
+                chosen_modules(network.module, self.plan.layers)
+            except MurineError:
+                if not self._told:  # once, not for each control
+                    log.warning("controls without a layer %r are scored with all their layers.", self.plan.layers)
+                self._told = True
+                return "all"
+        return self.plan.layers
+
+    def _layers(
+        self, network: Network, tasks: Sequence[CaptureTask], atlas: Atlas, progress: Progress | None
+    ) -> dict[CaptureTask, list[CapturedLayer]]:
+        """Kernels from the atlas, or from the network: those of all treatments from the same pass."""
+        found = {task: layers for task in tasks if (layers := self._known(task, atlas)) is not None}
+        missing = [task for task in tasks if task not in found]
+        if not missing:
+            return found
+        images = network.preprocessing.apply(self.stimuli).to(self.plan.device)
+        with preserved_state(network.name):
+            captured = capture(
+                network.module,
+                images,
+                layers=missing[0].layers,
+                batch_size=self.plan.batch_size,
+                progress=progress,
+                standardise=any(task.normalise == "zscore" for task in missing),
+            )
+        for task in missing:
+            zscored = task.normalise == "zscore"
+            found[task] = [layer.with_standardised_units if zscored else layer for layer in captured]
+            atlas.write_kernels(task, found[task])
+        return found
+
+    @staticmethod
+    def _known(task: CaptureTask, atlas: Atlas) -> list[CapturedLayer] | None:
+        try:
+            return atlas.read_kernels(task)
+        except MurineError as error:
+            log.warning("%s They are captured again.", error)
+            return None
+
+
+def ready(plan: SweepSettings) -> NetworkScorer:
+    """A bench that is prepared: where what cannot work has to be told before there are networks."""
+    bench = NetworkScorer(plan)
+    bench.prepare()
+    return bench

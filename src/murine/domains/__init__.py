@@ -1,0 +1,1 @@
+"""Images and labels of domains, their preparation, and corruptions."""

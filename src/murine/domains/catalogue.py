@@ -1,0 +1,201 @@
+"""The domains murine knows by name, and how names are read: ``mnist``, ``folder:PATH``, ``mnist+noise:3``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from murine.domains import archives, digits
+from murine.domains import image_folders as folders
+from murine.domains import mnist_m as blends
+from murine.domains import official_sources as official
+from murine.domains import rendered_fonts as typefaces
+from murine.domains.corruptions import corrupted, parsed
+from murine.domains.domain import PARTS, Domain, Identity
+from murine.domains.preparation import Preparation, prepare
+from murine.domains.raw_images import Raw
+from murine.errors import MurineError
+from murine.registry import Registry
+
+#: What the name of a domain begins with that is a folder of images.
+FOLDER = "folder:"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where data are; None is where they usually are.
+
+    Attributes
+    ----------
+    data
+        The shared folder (``$MURINE_SHARED``, else ``../shared``).
+    cache
+        The folder of fetched data (``$MURINE_CACHE``, else the system's).
+    """
+
+    data: Path | None = None
+    cache: Path | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a domain comes from.
+
+    Attributes
+    ----------
+    read
+        Reads it.
+    about
+        What it is, in a line.
+    kind
+        ``shared``: in the shared folder. ``fetched``: from official addresses. ``made``: here.
+    n_train, n_test
+        Images in its parts; None where that depends on the machine.
+    licence
+        As stated where the data are from.
+    """
+
+    read: Callable[[Places], Raw]
+    about: str
+    kind: str = "made"
+    n_train: int | None = None
+    n_test: int | None = None
+    licence: str = "not stated"
+
+
+#: Names to sources of domains.
+domains: Registry[Source] = Registry("domain")
+
+
+def _shared(read: Callable[[Path | None], Raw]) -> Callable[[Places], Raw]:
+    return lambda places: read(places.data)
+
+
+def _cached(read: Callable[[Path | None], Raw]) -> Callable[[Places], Raw]:
+    return lambda places: read(places.cache)
+
+
+_BUILT_IN = {
+    "mnist": Source(
+        _shared(digits.mnist), "handwriting, pen; the first 12,000 training images", "shared", 12000, 10000, "MIT"
+    ),
+    "usps": Source(_shared(digits.usps), "handwriting, envelopes, 16 x 16", "shared", 7291, 2007),
+    "mnist-m": Source(_shared(digits.mnist_m), "MNIST test digits in photographs; 2,000", "shared", 1000, 1000),
+    "semeion": Source(_shared(digits.semeion), "handwriting, two levels, no margin", "shared", 1274, 319, "MIT"),
+    "fonts": Source(_shared(digits.fonts), "print, 1,016 fonts, black on white", "shared", 8120, 2040),
+    "street": Source(_shared(digits.street), "cut from street photographs", "shared", 621, 264),
+    "mnist-m-made": Source(_shared(blends.mnist_m_made), "mnist blended into 16 photographs", "made", 12000, 10000),
+    "rendered-fonts": Source(lambda _: typefaces.rendered_fonts(), "print, the fonts installed here", licence="fonts'"),
+    "mnist-official": Source(_cached(official.mnist), "MNIST, complete", "fetched", 60000, 10000, "CC BY-SA 3.0"),
+    "usps-official": Source(_cached(official.usps), "USPS from libsvm", "fetched", 7291, 2007),
+    "mnist-m-official": Source(_cached(official.mnist_m), "MNIST-M, complete", "fetched", 59001, 9001),
+    "svhn": Source(_cached(official.svhn), "house numbers, photographs", "fetched", 73257, 26032, "non-commercial"),
+    "syndigits": Source(_cached(official.syndigits), "rendered, like SVHN (SYN)", "fetched", 479400, 9553, "CC BY 4.0"),
+    "semeion-official": Source(_cached(official.semeion), "Semeion from UCI", "fetched", 1274, 319, "CC BY 4.0"),
+}
+
+for _name, _source in _BUILT_IN.items():
+    domains.register(_name)(_source)
+
+
+def load_domain(
+    name: str,
+    *,
+    preparation: Preparation | None = None,
+    part: str | None = None,
+    data: Path | None = None,
+    cache: Path | None = None,
+) -> Domain:
+    """Load a domain, prepared.
+
+    Parameters
+    ----------
+    name
+        A registered name, or ``folder:PATH`` for a folder of images with a subfolder for each class; either with
+        ``+CORRUPTION:STRENGTH`` behind it, once or more (applied from left to right).
+    preparation
+        What is done to the images (None: the published default).
+    part
+        Only ``train`` or ``test``: the same as the part of the whole, and quicker.
+    data, cache
+        See `Places`.
+
+    Raises
+    ------
+    MurineError
+        If there is no such domain, or its files are missing, damaged or not the published ones.
+    """
+    base, steps = _spelt(name)
+    if part not in (None, *PARTS):
+        raise MurineError(f"there is no part {part!r} of a domain; expected train or test.")
+    places = Places(data, cache)
+    raw = folders.image_folder(base.removeprefix(FOLDER)) if base.startswith(FOLDER) else _named(base).read(places)
+    domain = _prepared(base, raw, preparation or Preparation(), part)
+    for corruption, strength in steps:
+        domain = corrupted(domain, corruption, strength)
+    return domain
+
+
+def require_name(name: str) -> None:
+    """Refuse a name that no domain can have, before anything is read; whether files are there shows later."""
+    base, _ = _spelt(name)
+    if not base.startswith(FOLDER):
+        _named(base)
+
+
+def _named(name: str) -> Source:
+    if name and name not in domains and Path(name).is_dir():
+        raise MurineError(f"there is no domain {name!r}, but a folder; if it has images, that is {FOLDER}{name}.")
+    return domains[name]
+
+
+def _spelt(name: str) -> tuple[str, list[tuple[str, int]]]:
+    """``mnist+noise:3`` -> (mnist, [(noise, 3)]); a folder keeps a ``+`` in its path if that exists."""
+    if name.startswith(FOLDER) and Path(name.removeprefix(FOLDER)).expanduser().is_dir():
+        return name, []
+    base, *steps = name.split("+")
+    return base, [parsed(step) for step in steps]
+
+
+def _prepared(name: str, raw: Raw, preparation: Preparation, part: str | None) -> Domain:
+    wanted = np.arange(len(raw.labels)) if part is None else np.flatnonzero(raw.parts == part)
+    if not wanted.size:
+        raise MurineError(f"{name!r} has no image{f' in its part {part!r}' if part else ''}.")
+    images: NDArray[Any] | Sequence[NDArray[Any]]
+    images = raw.images[wanted] if isinstance(raw.images, np.ndarray) else [raw.images[int(i)] for i in wanted]
+    return Domain(
+        name=name,
+        images=prepare(images, preparation, polarity=raw.polarity, framed=raw.framed),
+        labels=raw.labels[wanted],
+        parts=raw.parts[wanted],
+        groups=raw.groups[wanted],
+        positions=wanted.astype(np.int64),
+        classes=raw.classes,
+        # Of a folder counts what is in it, not where it is.
+        identity=Identity(
+            name=FOLDER if name.startswith(FOLDER) else name,
+            sources=raw.sources,
+            preparation=preparation,
+            part=part or "",
+        ),
+    )
+
+
+def is_here(name: str, places: Places) -> bool:
+    """Whether the files of a registered domain are here; their content is not looked at."""
+    kind = domains[name].kind
+    if kind == "fetched" and name in archives.FILES:
+        return archives.is_fetched(name, places.cache)
+    try:
+        if kind == "shared" or name == "mnist-m-made":
+            digits.digits_folder(places.data)
+        if name == "mnist-m-made":
+            blends.backgrounds_folder(places.data)
+    except MurineError:
+        return False
+    return True

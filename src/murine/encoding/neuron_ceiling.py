@@ -1,0 +1,391 @@
+"""Noise ceilings of single neurons, with draws under resampled stimuli."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from murine.cortex.reliability import CONSTANT, random_halves, spearman_brown
+from murine.errors import MurineError
+from murine.statistics.bootstrap import MIN_STIMULI, Counts, student_factor
+from murine.statistics.ceilings import Ceiling
+
+#: Columns that are correlated at once: their sums over draws stay below 100 MB.
+BLOCK = 2048
+
+#: Ceilings that neurons may have, and how often their distribution is improved.
+CEILINGS = np.concatenate([np.linspace(0, 0.98, 50), 1 - np.geomspace(0.015, 1e-4, 10)])
+ITERATIONS = 30
+
+#: Of draws of mean ceilings, in that of the jackknife, which takes the size of errors to be known.
+SPREAD = 1.15
+
+#: With more than this share of neurons below this ceiling, the mean is flagged.
+MANY, LITTLE = 0.25, 0.3
+
+Responses = Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]
+Columns = Float[np.ndarray, "n_stimuli n_columns"]
+
+
+def neuron_ceiling(
+    responses: Responses, scale: str, counts: Counts, method: str = "split-half", *, n_splits: int = 100, seed: int = 0
+) -> Ceiling:
+    """The best score against each neuron's mean response over all repetitions that its noise allows.
+
+    Parameters
+    ----------
+    responses
+        Single trials, any unit; what is not finite is a missing trial.
+    scale
+        Of the scores: ``r`` (the ceiling is the root of the reliability), ``r2`` (the reliability) or ``tau-a``.
+    counts
+        How often each stimulus is in each bootstrap sample: those of the scores, so that both are paired.
+    method
+        A name in `METHODS`; see `neuron_reliability`.
+    n_splits, seed
+        Random halvings, for ``split-half``.
+
+    Returns
+    -------
+    ceiling
+        Of every neuron; 0 where the reliability is not above zero, NaN where it is not defined, and flagged: ceiled
+        scores are NaN.
+    """
+    n_stimuli = responses.shape[1]
+    without_one = (1 - np.eye(n_stimuli)).astype(np.uint16)
+    samples = np.concatenate([counts, without_one])
+    value, draws = neuron_reliability(responses, samples, method, n_splits=n_splits, seed=seed)
+    return Ceiling.from_reliability(value, calibrated(value, draws[:-n_stimuli], draws[-n_stimuli:]), scale)
+
+
+def mean_ceilings(responses: Responses, groups: Sequence[Int[np.ndarray, " _"]], counts: Counts) -> Ceiling:
+    """Ceilings of neurons, on scale ``r``, of which the mean over a group is right.
+
+    The ceiling of a neuron is the root of its reliability, and roots of uncertain reliabilities are no guide to their
+    mean: estimates below zero have none, and all others are too low or too high by what the curvature of the root makes
+    of their error. So the distribution of the true ceilings in each group is found first: that which, with the error of
+    the estimates, gives the estimates that there are. On the scale log(1 - reliability) errors are nearly normal. Their
+    size is that of the jackknife over stimuli, smoothed over neurons: that of a single one goes with its own error. The
+    ceiling of a neuron is its mean in that distribution, given its own estimate; the mean over the group is that of the
+    distribution.
+
+    Expectation maximisation starts from a flat distribution and stops after `ITERATIONS`: the mean has settled then,
+    and a sharper distribution would be one of noise (Efron 2016, Biometrika 103: 1-20, on the same problem).
+
+    Parameters
+    ----------
+    responses
+        Single trials; what is not finite is a missing one.
+    groups
+        Positions of the neurons of each site.
+    counts
+        How often each stimulus is in each bootstrap sample.
+
+    Returns
+    -------
+    ceiling
+        Of every neuron, NaN of those whose reliability is not defined or that are in no group; 0 for a group whose mean
+        reliability is not above zero. Draws are linear in the counts, with the spread of the jackknife.
+    """
+    n_neuroids, n_stimuli, _ = responses.shape
+    value, left = neuron_reliability(responses, (1 - np.eye(n_stimuli)).astype(np.uint16), "variance")
+    ceilings = np.full(n_neuroids, np.nan)
+    draws = np.full((len(counts), n_neuroids), np.nan)
+    weights = counts / counts.sum(axis=1, keepdims=True)
+    spread = SPREAD * np.sqrt(n_stimuli / (n_stimuli - 1)) * student_factor(n_stimuli)
+    for group in groups:
+        members = group[np.isfinite(value[group])]
+        if not len(members):
+            continue
+        if not value[members].mean() > 0:
+            ceilings[members], draws[:, members] = 0, 0
+            continue
+        own, without = _log_noise(value[members]), _log_noise(left[:, members])
+        without = np.where(np.isfinite(without), without, own)
+        errors = _errors(own, (n_stimuli - 1) * without.var(axis=0))
+        ceilings[members] = _shares(own, errors) @ CEILINGS
+        if len(counts):
+            jackknife = np.stack([_shares(one, errors) @ CEILINGS for one in without])
+            influence = (n_stimuli - 1) * (jackknife.mean(axis=0) - jackknife)
+            draws[:, members] = ceilings[members] + spread * (weights @ influence)
+    return Ceiling(ceilings, draws, "r")
+
+
+def _log_noise(reliability: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """log(1 - reliability), not below that of the highest ceiling that is told apart from 1."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.log(np.maximum(1 - reliability, 1 - CEILINGS[-1] ** 2)))
+
+
+def _errors(
+    log_noise: Float[np.ndarray, " n_members"], variances: Float[np.ndarray, " n_members"]
+) -> Float[np.ndarray, " n_ceilings"]:
+    """The error of the estimate of a neuron with each of `CEILINGS`: a line through what the jackknife says."""
+    variances = np.minimum(variances, 10 * np.median(variances))
+    least = max(float(variances.min()), 1e-12)
+    shares = _shares(log_noise, np.full(len(CEILINGS), np.sqrt(max(float(variances.mean()), least))))
+    number = shares.sum(axis=0) + 1e-9
+    expected, scale = shares.T @ variances / number, np.log(1 - CEILINGS**2)
+    centre, mean = number @ scale / number.sum(), number @ expected / number.sum()
+    slope = number @ ((scale - centre) * (expected - mean)) / (number @ (scale - centre) ** 2)
+    return np.sqrt(np.clip(mean + slope * (scale - centre), least, max(float(variances.max()), least)))
+
+
+def _shares(
+    log_noise: Float[np.ndarray, " n_members"], errors: Float[np.ndarray, " n_ceilings"]
+) -> Float[np.ndarray, "n_members n_ceilings"]:
+    """How probable each of `CEILINGS` is for each neuron, given its estimate and the distribution that all tell of."""
+    distance = ((log_noise[:, None] - np.log(1 - CEILINGS**2)) / errors) ** 2 / 2 + np.log(errors)
+    likelihood = np.exp(distance.min(axis=1, keepdims=True) - distance)
+    share = np.full(len(CEILINGS), 1 / len(CEILINGS))
+    for _ in range(ITERATIONS):
+        share = share * (likelihood.T @ (1 / (likelihood @ share))) / len(likelihood)
+    return np.asarray(likelihood * share / (likelihood @ share)[:, None])
+
+
+def uncertain_note(ceilings: Float[np.ndarray, " n_members"]) -> str:
+    """What is to be said of a mean of ceilings (`mean_ceilings`), '' for nothing.
+
+    Estimates do not tell neurons that say nothing from those that say little, and the root of little is not so small:
+    where half of the neurons were silent, the mean came out as 0.42, not as 0.37, and its interval did not know."""
+    share = float((ceilings < LITTLE).sum()) / max(int(np.isfinite(ceilings).sum()), 1)
+    return f"ceiling uncertain: {share:.0%} of the neurons may say nothing" if share > MANY else ""
+
+
+def calibrated(
+    value: Float[np.ndarray, " n_neuroids"],
+    draws: Float[np.ndarray, "n_draws n_neuroids"],
+    without_one: Float[np.ndarray, "n_stimuli n_neuroids"],
+) -> Float[np.ndarray, "n_draws n_neuroids"]:
+    """Draws of reliabilities, shifted and stretched so that their percentiles cover the truth as often as they say.
+
+    Percentiles of plain draws cover it too seldom (91 to 93 % for 95 % on a simulated cortex with 100 stimuli): a
+    resample has less signal variance than the population, and with few stimuli, of which single ones drive a neuron,
+    the draws spread too little. On the scale log(1 - reliability), where the estimate is nearest to normal, they are
+    centred at it and given the spread of the jackknife, widened as Student's t is (93 to 95 % there). Their order stays
+    as it is, so they stay paired with draws of scores from the same samples.
+
+    Parameters
+    ----------
+    without_one
+        The reliability without each of the stimuli. Draws of neurons for which that is not defined, or 1, stay as they
+        are.
+    """
+    from scipy.special import stdtrit
+
+    n_stimuli = len(without_one)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        noise, resampled, left = (np.log(1 - x) for x in (value, draws, without_one))
+        spread = np.sqrt((n_stimuli - 1) * left.var(axis=0)) * stdtrit(n_stimuli - 1, 0.975) / stdtrit(np.inf, 0.975)
+        told = np.isfinite(resampled)
+        n = told.sum(axis=0)
+        centre = np.where(told, resampled, 0).sum(axis=0) / n
+        scale = np.sqrt((np.where(told, resampled - centre, 0) ** 2).sum(axis=0) / n)
+        stretched = 1 - np.exp(noise + (resampled - centre) * (spread / scale))
+    usable = np.isfinite(spread) & np.isfinite(noise) & (scale > 0)
+    return np.where(usable & told, stretched, draws)
+
+
+def neuron_reliability(
+    responses: Responses, counts: Counts, method: str = "split-half", *, n_splits: int = 100, seed: int = 0
+) -> tuple[Float[np.ndarray, " n_neuroids"], Float[np.ndarray, "n_draws n_neuroids"]]:
+    """Reliability of each neuron's mean response over all repetitions, and its draws under resampled stimuli.
+
+    The share of signal in the variance of the mean over stimuli, signal / (signal + noise / n_repetitions), in three
+    ways that agree but for sampling error:
+
+    ``split-half``
+        The means of two random halves correlate by r; Spearman-Brown gives 2r / (1 + r), averaged over ``n_splits``
+        halvings (Conwell et al. 2021; `murine.cortex.reliability.split_half`).
+    ``oracle``
+        `oracle_correlation`, corrected by `oracle_reliability`.
+    ``variance``
+        1 - (variance of trials within stimuli / number of trials) / variance of means, which ``split-half`` tends to
+        when covariances and variances are averaged over all halvings before they are divided. Needs no random halves,
+        and is two products of matrices for all draws: take it for many neurons.
+
+    Float64 throughout. NaN for a neuron that is constant or lacks trials: ``split-half`` needs a trial of every
+    stimulus in each half, ``variance`` two of every stimulus, ``oracle`` one of every stimulus.
+
+    Raises
+    ------
+    MurineError
+        Unknown method, fewer than two repetitions or four stimuli, or counts for another number of stimuli.
+    """
+    _refuse_small(responses, counts)
+    if method not in METHODS:
+        raise MurineError(f"no ceiling of neurons is called {method!r}; expected one of {', '.join(METHODS)}.")
+    everything = np.ones((1, responses.shape[1]), np.uint16)
+    with np.errstate(invalid="ignore", over="ignore"):
+        stacked = METHODS[method](responses, np.concatenate([everything, counts]), n_splits, seed)
+    return stacked[0], stacked[1:]
+
+
+def oracle_correlation(
+    responses: Responses, counts: Counts
+) -> tuple[Float[np.ndarray, " n_neuroids"], Float[np.ndarray, "n_draws n_neuroids"]]:
+    """How well each trial agrees with the mean of the others: Pearson r over stimuli, averaged over trials.
+
+    The "oracle" of DeepMouseTrap, as it is: on the scale of correlations with *single trials*, of which it is a
+    ceiling; for scores against the mean over repetitions it is far too low, and `oracle_reliability` takes it there. A
+    trial is correlated over the stimuli it was shown with. NaN for a constant neuron or one without any trial of some
+    stimulus.
+    """
+    _refuse_small(responses, counts)
+    everything = np.ones((1, responses.shape[1]), np.uint16)
+    with np.errstate(invalid="ignore", over="ignore"):
+        stacked = _oracle(responses, np.concatenate([everything, counts]))
+    return stacked[0], stacked[1:]
+
+
+def oracle_reliability(
+    oracle: Float[np.ndarray, "..."], n_repetitions: Float[np.ndarray, "..."] | int
+) -> Float[np.ndarray, "..."]:
+    """The reliability of the mean over all n repetitions from the correlation of a trial with the mean of the others.
+
+    With q the ratio of noise to signal variance, that correlation is 1 / sqrt((1 + q) (1 + q / (n - 1))) in
+    expectation: a quadratic equation in q, and the reliability is 1 / (1 + q / n). 0 where the oracle is not above
+    zero; NaN stays NaN.
+    """
+    others = np.asarray(n_repetitions) - 1.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        linear = 1 + 1 / others
+        excess = 1 / np.where(oracle > 0, oracle, np.nan) ** 2 - 1
+        ratio = others / 2 * (np.sqrt(linear**2 + 4 * excess / others) - linear)
+        reliability = 1 / (1 + ratio / (others + 1))
+    return np.where(np.isnan(oracle), np.nan, np.where(oracle > 0, reliability, 0.0))
+
+
+def correlation_draws(a: Columns, b: Columns, counts: Counts) -> Float[np.ndarray, "n_draws n_columns"]:
+    """Pearson r of every column of ``a`` with the same column of ``b`` under resampled stimuli.
+
+    A stimulus that is NaN in either is left out of that column. NaN where a column is constant among the stimuli
+    drawn."""
+    valid = np.isfinite(a) & np.isfinite(b)
+    weights = counts.astype(np.float64)
+    total = weights.sum(axis=1, keepdims=True) if valid.all() else weights @ valid
+    with np.errstate(invalid="ignore", divide="ignore"):
+        x, y = (_standardise(np.where(valid, v, np.nan)) for v in (a, b))
+        mean_x, mean_y, xx, yy, xy = (weights @ v / total for v in (x, y, x * x, y * y, x * y))
+        variances = xx - mean_x**2, yy - mean_y**2
+        # Of columns with variance 1: less than this is what rounding leaves of a constant.
+        constant = (variances[0] < CONSTANT) | (variances[1] < CONSTANT)
+        r = (xy - mean_x * mean_y) / np.sqrt(variances[0] * variances[1])
+    return np.where(constant, np.nan, np.clip(r, -1, 1))
+
+
+def _standardise(columns: Columns) -> Columns:
+    """Mean 0 and variance 1 over what is not NaN, 0 for what is; a constant column becomes 0."""
+    valid = np.isfinite(columns)
+    n = np.maximum(valid.sum(axis=0), 1)
+    filled = np.where(valid, columns, 0.0)
+    centred = np.where(valid, filled - filled.sum(axis=0) / n, 0.0)
+    scale = np.sqrt((centred**2).sum(axis=0) / n)
+    varying = scale > CONSTANT * np.abs(filled).max(axis=0, initial=0)
+    return np.divide(centred, scale, out=np.zeros_like(centred), where=varying)
+
+
+def _refuse_small(responses: Responses, counts: Counts) -> None:
+    _, n_stimuli, n_repetitions = responses.shape
+    if n_repetitions < 2 or n_stimuli < MIN_STIMULI:
+        raise MurineError(
+            f"a ceiling cannot be estimated from {n_repetitions} repetitions of {n_stimuli} stimuli; expected at least "
+            f"2 repetitions and {MIN_STIMULI} stimuli."
+        )
+    if counts.shape[1] != n_stimuli:
+        raise MurineError(
+            f"bootstrap samples of {counts.shape[1]} stimuli do not fit responses to {n_stimuli}; expected counts "
+            "made for these stimuli, as those of the scores."
+        )
+
+
+def _blocks(n_neuroids: int, columns_each: int) -> Iterator[slice]:
+    size = max(1, BLOCK // columns_each)
+    return (slice(start, start + size) for start in range(0, n_neuroids, size))
+
+
+def _trials(responses: Responses) -> tuple[Responses, np.ndarray]:
+    """Trials in float64, 0 where missing, less the mean of the neuron (so that squares keep their digits); which are
+    there."""
+    valid = np.isfinite(responses)
+    trials = np.where(valid, responses, 0).astype(np.float64)
+    n = np.maximum(valid.sum(axis=(1, 2), keepdims=True), 1)
+    return np.where(valid, trials - trials.sum(axis=(1, 2), keepdims=True) / n, 0.0), valid
+
+
+def _split_half(responses: Responses, counts: Counts, n_splits: int, seed: int) -> np.ndarray:
+    n_neuroids, n_stimuli, n_repetitions = responses.shape
+    first = random_halves(n_repetitions, n_splits, seed)
+    out = np.empty((len(counts), n_neuroids))
+    for block in _blocks(n_neuroids, n_splits):
+        trials, valid = _trials(responses[block])
+        halves = []
+        for members in (first.T.astype(np.float64), (~first).T.astype(np.float64)):
+            number = valid.astype(np.float64) @ members
+            means = np.divide(trials @ members, number, out=np.full(number.shape, np.nan), where=number > 0)
+            halves.append(means.transpose(1, 0, 2).reshape(n_stimuli, -1))
+        r = correlation_draws(halves[0], halves[1], counts)
+        r[:, ~np.isfinite(halves[0] + halves[1]).all(axis=0)] = np.nan
+        out[:, block] = spearman_brown(r).reshape(len(counts), -1, n_splits).mean(axis=2)
+    return out
+
+
+def _oracle(responses: Responses, counts: Counts) -> np.ndarray:
+    n_neuroids, n_stimuli, n_repetitions = responses.shape
+    out = np.empty((len(counts), n_neuroids))
+    for block in _blocks(n_neuroids, n_repetitions):
+        trials, valid = _trials(responses[block])
+        number = valid.sum(axis=2, keepdims=True) - valid
+        others = trials.sum(axis=2, keepdims=True) - trials
+        others = np.divide(others, number, out=np.full(trials.shape, np.nan), where=valid & (number > 0))
+        columns = [v.transpose(1, 0, 2).reshape(n_stimuli, -1) for v in (np.where(valid, trials, np.nan), others)]
+        r = correlation_draws(columns[0], columns[1], counts).reshape(len(counts), -1, n_repetitions)
+        told = ~np.isnan(r)
+        mean = np.where(told, r, 0).sum(axis=2) / np.where(told.any(axis=2), told.sum(axis=2), np.nan)
+        shown = np.all(valid.any(axis=2), axis=1)
+        out[:, block] = np.where(shown, mean, np.nan)
+    return out
+
+
+def _corrected_oracle(responses: Responses, counts: Counts, n_splits: int, seed: int) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        n_trials = 1 / (1 / np.isfinite(responses).sum(axis=2)).mean(axis=1)
+    return oracle_reliability(_oracle(responses, counts), n_trials)
+
+
+def _means_and_noise(
+    responses: Responses,
+) -> tuple[Float[np.ndarray, "n_neuroids n_stimuli"], Float[np.ndarray, "n_neuroids n_stimuli"]]:
+    """Means over repetitions, about those of the neurons, and the variances that noise gives them; NaN of one trial."""
+    trials, valid = _trials(responses)
+    number = valid.sum(axis=2).astype(np.float64)
+    number[number < 2] = np.nan
+    means = trials.sum(axis=2) / number
+    within = np.where(valid, trials - means[:, :, None], 0)
+    return means, (within**2).sum(axis=2) / (number - 1) / number
+
+
+def _variance(responses: Responses, counts: Counts, n_splits: int, seed: int) -> np.ndarray:
+    n_neuroids, n_stimuli, _ = responses.shape
+    weights = counts / counts.sum(axis=1, keepdims=True)
+    out = np.empty((len(counts), n_neuroids))
+    for block in _blocks(n_neuroids, 1):
+        means, noise = _means_and_noise(responses[block])
+        means -= means.mean(axis=1, keepdims=True)
+        largest = np.abs(responses[block])
+        # Missing and infinite trials have no size; the square of others leaves the range of float32.
+        size = np.where(np.isfinite(largest), largest, 0).max(axis=(1, 2)).astype(np.float64)
+        total = (weights @ (means**2).T - (weights @ means.T) ** 2) * n_stimuli / (n_stimuli - 1)
+        total[total <= (CONSTANT * size) ** 2] = np.nan
+        out[:, block] = 1 - (weights @ noise.T) / total
+    return out
+
+
+#: The ways to estimate the reliability of neurons.
+METHODS: dict[str, Callable[[Responses, Counts, int, int], np.ndarray]] = {
+    "split-half": _split_half,
+    "oracle": _corrected_oracle,
+    "variance": _variance,
+}

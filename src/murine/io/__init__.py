@@ -1,0 +1,1 @@
+"""Files, processes and formats: files that appear whole, safe readers, HDF5, isolated processes."""

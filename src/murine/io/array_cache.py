@@ -1,0 +1,109 @@
+"""Arrays that take long to compute, kept between runs.
+
+A file is named by everything that its arrays depend on, the program included, so it is never out of date; the oldest
+files go where all together take too much room. Checksums of the format tell damage, and the arrays are computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from murine.errors import MurineError
+from murine.io.files import atomic_write, read_npz
+from murine.io.software import program_state
+
+log = logging.getLogger(__name__)
+
+Arrays = Mapping[str, np.ndarray]
+
+#: Seconds that arrays must take to be worth a file.
+WORTH = 0.1
+
+#: Bytes of all files together.
+MOST_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class ArrayCache:
+    """A folder of arrays.
+
+    Attributes
+    ----------
+    folder
+        None: nothing is kept.
+    about
+        What all arrays depend on, in plain values.
+    """
+
+    folder: Path | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def arrays(self, about: Mapping[str, Any], compute: Callable[[], Arrays]) -> Arrays:
+        """Return arrays as they were computed before, or compute them.
+
+        Parameters
+        ----------
+        about
+            What these arrays depend on beside ``self.about``, in plain values.
+        compute
+            Must depend on nothing else.
+        """
+        if self.folder is None:
+            return compute()
+        key = json.dumps([self.about, about, program_state()], sort_keys=True)
+        digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        file = self.folder / f"{digest[:32]}.npz"
+        if (found := _read(file, digest)) is not None:
+            return found
+        begin = time.process_time()
+        computed = compute()
+        if time.process_time() - begin >= WORTH:
+            _write(file, digest, computed)
+        return computed
+
+
+def _read(file: Path, digest: str) -> Arrays | None:
+    if not file.is_file():
+        return None
+    try:
+        arrays = read_npz(file)
+    except MurineError as error:
+        log.warning("%s It is computed again.", error)
+        return None
+    if str(arrays.pop("_digest", "")) != digest:
+        return None
+    with suppress(OSError):
+        os.utime(file)  # the oldest go first
+    return arrays
+
+
+def _write(file: Path, digest: str, arrays: Arrays) -> None:
+    """That it cannot be kept is no failure."""
+    content: dict[str, Any] = {"_digest": np.array(digest), **arrays}
+    try:
+        with atomic_write(file) as partial, partial.open("wb") as opened:
+            np.savez(opened, **content)
+        _make_room(file.parent)
+    except MurineError as error:
+        log.info("%s", error)
+
+
+def _make_room(folder: Path) -> None:
+    with suppress(OSError):
+        files = sorted(((f.stat().st_mtime_ns, f.stat().st_size, f) for f in folder.glob("*.npz")), reverse=True)
+        total = 0
+        for _, size, file in files:
+            total += size
+            if total > MOST_BYTES:
+                file.unlink(missing_ok=True)

@@ -1,0 +1,539 @@
+"""The words of a report: what was found, how it was measured, and where that comes from."""
+
+# ruff: noqa: RUF001 (dashes, minus signs and apostrophes are meant)
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from inspect import getdoc
+
+from murine.atlas.leaderboard import MIN_CEILING
+from murine.atlas.treatment_differences import sign_depends
+from murine.report.leaderboard_view import Board, Twins
+from murine.report.palette import ROLES
+from murine.scoring.metric import metrics
+from murine.scoring.treatments import RAW, ZSCORED, Treatment
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A publication: ``key`` is how texts cite it, ``link`` where it is found."""
+
+    key: str
+    text: str
+    link: str
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One heading of the methods with its paragraphs."""
+
+    heading: str
+    paragraphs: tuple[str, ...]
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Fixed digits with a true minus sign; a dash where there is no number."""
+    if not math.isfinite(value):
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
+
+
+def share(value: float, board: Board, digits: int = 1) -> str:
+    """A ceiled score as per cent of the ceiling, without the sign; a raw one where there is no ceiling."""
+    return number(100 * value, digits) if board.has_ceiling else number(value)
+
+
+def between(low: float, high: float, board: Board, digits: int = 1) -> str:
+    """An interval of ceiled scores in brackets."""
+    return f"[{share(low, board, digits)},\N{NO-BREAK SPACE}{share(high, board, digits)}]"
+
+
+def p_value(value: float) -> str:
+    """A p-value with two digits that count."""
+    if not math.isfinite(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else number(value, 3 if value < 0.1 else 2)
+
+
+def count(n: int, one: str, many: str = "") -> str:
+    """``1 network``, ``2 networks``."""
+    return f"{n} {one if n == 1 else many or one + 's'}"
+
+
+def finding(board: Board) -> str:
+    """What the data say, in two or three plain sentences; weaknesses of the evidence included."""
+    ranked = board.ranked
+    if ranked.empty:
+        reason = (
+            f"no site has a ceiling of at least {MIN_CEILING:g}"
+            if board.has_ceiling and not board.counted
+            else "no layer has a score that counts"
+        )
+        return f"None of {count(len(board.networks), 'network')} can be ranked: {reason}."
+    best = ranked.iloc[0]
+    unit = (
+        "\N{NO-BREAK SPACE}% of the noise ceiling" if board.has_ceiling else " (raw score; no site has a noise ceiling)"
+    )
+    reaches = f"{share(best.value, board, 0 if board.has_ceiling else 3)}{unit}"
+    if math.isfinite(best.value_low):
+        reaches += f" {between(best.value_low, best.value_high, board, 0)}"
+    which = f"The best of {len(ranked)} networks" if len(ranked) > 1 else "The only network"
+    sentences = [
+        f"{which}, {best.label} ({_role(best.role)}), reaches {reaches} on average over "
+        f"{count(int(best.n_sites), 'site')}"
+    ]
+    if len(ranked) > 1:
+        alike = int((ranked.band == 1).sum()) - 1
+        sentences[0] += (
+            f"; {count(alike, 'other')} cannot be told apart from it."
+            if alike
+            else "; it can be told apart from all others."
+        )
+    else:
+        sentences[0] += "."
+    sentences += _against_twins(board)
+    controls = ranked[ranked.role == "control"]
+    if len(controls) and best.role != "control":
+        control = controls.iloc[0]
+        reached = share(control.value, board, 0) + ("\N{NO-BREAK SPACE}%" if board.has_ceiling else "")
+        sentences.append(f"The best control that never learned, {control.label}, reaches {reached}.")
+    if board.selection == "naive":
+        sentences.append("Layers were chosen and scored on the same data, so all scores are optimistic.")
+    if len(board.above):
+        sentences.append(
+            f"Scores above their ceiling occur at {count(board.above.site.nunique(), 'site')}; they are listed."
+        )
+    return " ".join(sentences)
+
+
+_TREATMENTS = {
+    RAW: "Neurons and features are compared as they are, the published convention.",
+    ZSCORED: "Every neuron and every unit is standardised over images first.",
+    Treatment("zscore", "none"): "Neurons are standardised over images and features are not: unlike things are "
+    "compared, which can reverse a conclusion.",
+    Treatment("none", "zscore"): "Features are standardised over images and neurons are not: unlike things are "
+    "compared, which can reverse a conclusion.",
+}
+
+
+def treatment(board: Board, boards: Sequence[Board]) -> str:
+    """How both sides were treated, and whether conclusions depend on it, as far as ``boards`` tell."""
+    sentences = [_TREATMENTS[board.treatment]]
+    has_neurons = (board.sites.n_repetitions > 0).any()
+    others = {own: board.under(own, boards) for own in _TREATMENTS if own != board.treatment}
+    alternative = ZSCORED if board.treatment == RAW else RAW
+    if has_neurons and others.get(alternative) is None:
+        sentences.append(f"The same with {alternative.words} was not computed (--normalise both).")
+    for own, other in others.items():
+        if other is None:
+            continue
+        if names := sorted(set(_reversed(board, other))):
+            sentences.append(
+                f"Trained minus random has the opposite sign with {own.words}: {', '.join(names)}. No conclusion "
+                "should be drawn from one of the two alone."
+            )
+    return " ".join(sentences)
+
+
+def _reversed(board: Board, other: Board) -> list[str]:
+    """Networks whose difference to their random twins has another sign on the other board."""
+    theirs = {_names(other, pair): pair.mean for pair in other.twins}
+    mine = {_names(board, pair): pair.mean for pair in board.twins}
+    return [names[0] for names, mean in mine.items() if names in theirs and sign_depends([mean, theirs[names]])]
+
+
+def _names(board: Board, pair: Twins) -> tuple[str, str]:
+    return str(board.networks.label[pair.trained]), str(board.networks.label[pair.random])
+
+
+def _role(role: str) -> str:
+    return {"random": "random weights", "control": "a control"}.get(role, role)
+
+
+def _against_twins(board: Board) -> list[str]:
+    n = len(board.twins)
+    if not n:
+        return []
+    higher = sum(pair.mean[0] > 0 for pair in board.twins)
+    above = sum(pair.mean[1] > 0 for pair in board.twins)
+    below = sum(pair.mean[2] < 0 for pair in board.twins)
+    if n == 1:
+        which = "above" if above else "below" if below else "on both sides of"
+        than = "higher" if higher else "lower"
+        return [
+            f"The trained network scores {than} than its random twin (95\N{NO-BREAK SPACE}% interval {which} zero)."
+        ]
+    text = f"Trained networks score above their random twins in {higher} of {n} pairs"
+    if above == n:
+        return [f"{text}, always with a 95\N{NO-BREAK SPACE}% interval of the difference above zero."]
+    text += f"; the 95\N{NO-BREAK SPACE}% interval of the difference is above zero in {above or 'none'}"
+    return [f"{text} and below zero in {below}." if below else f"{text}."]
+
+
+def counts(board: Board) -> str:
+    """How much went in: networks by role, sites, images."""
+    roles = [(role, int((board.networks.role == role).sum())) for role in ROLES]
+    names = {"trained": "trained", "as built": "as built", "random": "with random weights", "control": "control"}
+    networks = ", ".join(f"{n} {names[r]}" + ("s" if r == "control" and n > 1 else "") for r, n in roles if n)
+    whole = board.chosen[board.chosen.stimuli == "all"]
+    images = f" · {count(int(whole.n_stimuli.iloc[0]), 'image')}" if len(whole) else ""
+    sites = count(len(board.sites), "site")
+    left_out = len(board.sites) - len(board.counted)
+    return (
+        f"{count(len(board.networks), 'network')} ({networks}) · {sites}"
+        + (f", {left_out} not counted" if left_out else "")
+        + images
+    )
+
+
+CONWELL = Citation(
+    "Conwell et al. 2021",
+    "Conwell C, Mayo D, Barbu A, Buice MA, Alvarez G, Katz B (2021). Neural regression, representational "
+    "similarity, model zoology & neural taskonomy at scale in rodent visual cortex. Advances in Neural "
+    "Information Processing Systems 34, 5590–5607.",
+    "https://proceedings.neurips.cc/paper/2021/hash/2c29d89cc56cdb191c60db2f0bae796b-Abstract.html",
+)
+KRIEGESKORTE = Citation(
+    "Kriegeskorte et al. 2008",
+    "Kriegeskorte N, Mur M, Bandettini P (2008). Representational similarity analysis – connecting the "
+    "branches of systems neuroscience. Frontiers in Systems Neuroscience 2, 4.",
+    "https://doi.org/10.3389/neuro.06.004.2008",
+)
+NILI = Citation(
+    "Nili et al. 2014",
+    "Nili H, Wingfield C, Walther A, Su L, Marslen-Wilson W, Kriegeskorte N (2014). A toolbox for "
+    "representational similarity analysis. PLOS Computational Biology 10, e1003553.",
+    "https://doi.org/10.1371/journal.pcbi.1003553",
+)
+EFRON = Citation(
+    "Efron & Tibshirani 1993",
+    "Efron B, Tibshirani RJ (1993). An introduction to the bootstrap. Chapman & Hall.",
+    "https://doi.org/10.1201/9780429246593",
+)
+SCHUETT = Citation(
+    "Schütt et al. 2023",
+    "Schütt HH, Kipnis AD, Diedrichsen J, Kriegeskorte N (2023). Statistical inference on representational "
+    "geometries. eLife 12, e82566.",
+    "https://doi.org/10.7554/eLife.82566",
+)
+OBSERVATORY = Citation(
+    "Allen Brain Observatory",
+    "Allen Institute for Brain Science. Allen Brain Observatory, Visual Coding.",
+    "https://observatory.brain-map.org/visualcoding",
+)
+DE_VRIES = Citation(
+    "de Vries et al. 2020",
+    "de Vries SEJ, Lecoq JA, Buice MA, et al. (2020). A large-scale standardized physiological survey "
+    "reveals functional organization of the mouse visual cortex. Nature Neuroscience 23, 138–151.",
+    "https://doi.org/10.1038/s41593-019-0550-9",
+)
+SIEGLE = Citation(
+    "Siegle et al. 2021",
+    "Siegle JH, Jia X, Durand S, et al. (2021). Survey of spiking in the mouse visual system reveals "
+    "functional hierarchy. Nature 592, 86–92.",
+    "https://doi.org/10.1038/s41586-020-03171-x",
+)
+
+_SCENES = (
+    "The images are the 118 natural scenes of the Allen Brain Observatory. Scenes 0–58 are fourfold "
+    "enlargements of photographs of animals, 59–101 have full resolution and mostly show plants, 102–117 "
+    "are enlarged."
+)
+
+#: What is known of the data sets that murine knows by name.
+_DATA = {
+    "allen-2p": (
+        "Two-photon calcium imaging in awake mice (Allen Brain Observatory; de Vries et al. 2020), as the "
+        "21 dissimilarity matrices of area × cortical layer that Conwell et al. (2021) made from reliable "
+        "neurons pooled over mice: 1 minus their correlation matrices, without the blank screen. Single "
+        "trials are not part of these data.",
+        _SCENES,
+    ),
+    "allen-neuropixels": (
+        "Spike rates of single trials from Neuropixels recordings in awake mice (Allen Brain Observatory; "
+        "Siegle et al. 2021): units of six visual areas, pooled over mice. The source had selected them "
+        "for reliable responses.",
+        _SCENES,
+    ),
+    "simulated": (
+        "A simulated cortex whose truth is known: three areas of model neurons (rectified sums of Gabor "
+        "energies, divisively normalised) with noise from trial to trial. Scores here test the method; "
+        "they say nothing about mice.",
+    ),
+}
+_DATA_REFERENCES = {
+    "allen-2p": (OBSERVATORY, CONWELL, DE_VRIES),
+    "allen-neuropixels": (OBSERVATORY, SIEGLE, CONWELL),
+    "simulated": (),
+}
+
+_RSA = (
+    "Representational similarity analysis (Kriegeskorte et al. 2008). For every two images, 1 − Pearson’s r (or "
+    "another dissimilarity, where the settings say so) between the responses of all units of a layer, or of all "
+    "neurons of a site, tells how differently they are represented. "
+)
+_REGRESSION = (
+    "Neural regression. The responses of every neuron are predicted from all units of a layer, images that were left "
+    "out of the fit only; the score of a site is the mean over its neurons of Pearson’s r between prediction and "
+    "response. "
+)
+_METRICS = {
+    "rsa-pearson": _RSA + "The score of a layer at a site is Pearson’s r between the two lists of dissimilarities.",
+    "rsa-spearman": _RSA + "The score of a layer at a site is Spearman’s rank correlation between the two lists of "
+    "dissimilarities: only their order counts.",
+    "rsa-tau-a": _RSA + "The score of a layer at a site is Kendall’s τ-a between the two lists of dissimilarities "
+    "(Nili et al. 2014): concordant minus discordant pairs of dissimilarities, over all pairs; ties count as neither.",
+    "rsa-cosine": _RSA + "The score of a layer at a site is the cosine of the angle between the two lists of "
+    "dissimilarities, which are not centred. It is high whatever they are, for they are all positive.",
+    "rsa-reweighted": _RSA
+    + "The dissimilarities of a site are fitted by a non-negative mixture of those of all layers "
+    "(Conwell et al. 2021), in 6 folds over images; the score is Pearson’s r of fitted and true dissimilarities of "
+    "pairs with an image that was left out.",
+    "cka": "Linear centred kernel alignment (Kornblith et al. 2019): the cosine between the products of patterns of "
+    "every two images, centred over images. With few images it is high for layers that share nothing.",
+    "cka-debiased": "Linear centred kernel alignment from unbiased estimates (Song et al. 2012), zero on average for "
+    "layers that share nothing.",
+    "procrustes": "How well the patterns of a layer can be rotated and scaled onto those of a site: the sum of the "
+    "singular values of their product, over the product of their norms (Williams et al. 2021). With few images it is "
+    "high for layers that share nothing.",
+    "ridge": _REGRESSION
+    + "Ridge regression, each image left out in turn, penalty 1 on features scaled as by the sparse "
+    "random projection of Conwell et al. (2021), exact. Predictions are taken relative to the mean each was fitted to.",
+    "ridge-conwell2021": _REGRESSION
+    + "Ridge regression, each image left out in turn, penalty 1 on features scaled as by "
+    "the sparse random projection of Conwell et al. (2021), exact. As there, the mean of the other responses is part "
+    "of each prediction, which makes a layer that says nothing score below zero.",
+    "ridge-conwell2021-per-neuron": _REGRESSION
+    + "Ridge regression as published by Conwell et al. (2021): each image is left out in turn, every neuron takes "
+    "the layer that predicts it best, and the score of a site is the mean over its neurons. Layers are chosen and "
+    "scored on the same images, so networks with many layers have an advantage.",
+    "pls-10": _REGRESSION + "Partial least squares with 10 components, 6 folds over images.",
+    "pls-25": _REGRESSION + "Partial least squares with 25 components, 6 folds over images.",
+}
+_SCALES = {
+    "r": "the square root of the reliability of its dissimilarities",
+    "r2": "the reliability of its dissimilarities",
+    "tau-a": "2/π · arcsin of the square root of the reliability of its dissimilarities (Greiner’s "
+    "relation, exact for normal variables and an approximation otherwise)",
+}
+
+
+def methods(board: Board) -> list[Topic]:
+    """How the numbers of a board came about, for a reader who did not run the tool."""
+    return [
+        Topic("Cortex", _cortex(board)),
+        Topic("Metric", _metric(board)),
+        Topic("Noise ceiling", _ceiling(board)),
+        Topic("Choice of layers", _choice(board)),
+        Topic("Uncertainty and rank bands", _uncertainty(board)),
+        Topic("Controls and twins", _controls()),
+        *([Topic("Scores within groups of images", _within(board))] if board.groups else []),
+    ]
+
+
+def _cortex(board: Board) -> tuple[str, ...]:
+    settings = board.settings
+    known = _DATA.get(board.cortex, (f"The user’s own data, {board.cortex}.",))
+    if not (board.sites.n_repetitions > 0).any():
+        return known
+    chosen = [f"{key} {value}" for key, value in settings["select"]]
+    if settings["min_reliability"] is not None:
+        chosen.append(f"split-half reliability of at least {settings['min_reliability']:g}")
+    which = f"Neurons used: {', '.join(chosen)}. " if chosen else ""
+    scaled = (
+        "Each neuron is standardised over images first, so that all count alike."
+        if settings["neurons"] == "zscore"
+        else "Responses are taken as they are, so that the most active neurons weigh most."
+    )
+    return (*known, f"{which}A site is one {' × '.join(settings['by']) or 'area'}. {scaled}")
+
+
+def _metric(board: Board) -> tuple[str, ...]:
+    text = _METRICS.get(board.metric)
+    if text is None:
+        known = metrics[board.metric] if board.metric in list(metrics) else None
+        about = (getdoc(known) or "").partition("\n")[0]
+        return (f"{board.metric}: {about}" if about else f"The score is {board.metric}.",)
+    return (
+        text,
+        "A network’s score is the unweighted mean, over the sites that count, of the scores of its chosen "
+        "layers" + (", each divided by the ceiling of its site." if board.has_ceiling else "."),
+    )
+
+
+def _ceiling(board: Board) -> tuple[str, ...]:
+    if not board.has_ceiling:
+        return ("The reliability of these data is not known, so there is no ceiling: scores are raw ones.",)
+    scale = _SCALES.get(
+        str(board.chosen["scale"].iloc[0]) if len(board.chosen) else "r", "a function of its reliability"
+    )
+    texts = [
+        "The ceiling of a site is the score that a perfect model could be expected to reach in spite of "
+        f"noise: {scale}. Scores are divided by it. Values above 1 are kept and marked; sites with a "
+        f"ceiling below {MIN_CEILING:g} are shown but not counted."
+    ]
+    if (board.sites.n_repetitions > 0).any():
+        texts.append(
+            "Reliability is the mean correlation between the dissimilarities of "
+            f"{board.settings['n_splits']} random halves of the repetitions, corrected to all repetitions "
+            "by the Spearman–Brown formula with a second term for products of noise and noise."
+        )
+    else:
+        texts.append("Reliabilities and their standard errors came with the matrices.")
+    texts.append(
+        "The ceiling knows the noise of repetitions only. That other neurons or other mice would have been "
+        "recorded is not in it, so a score of 1 would not mean that nothing is left to explain."
+    )
+    return tuple(texts)
+
+
+def _choice(board: Board) -> tuple[str, ...]:
+    known = metrics[board.metric] if board.metric in list(metrics) else None
+    if known is not None and known.chooses_naively:
+        return (
+            "Every neuron takes the layer that predicts it best, on the images that are scored: the score is "
+            "optimistic, and more so for networks with many layers.",
+        )
+    if known is not None and known.combines_layers:
+        return (
+            "No layer is chosen: all of them are combined, with weights fitted to other images than those that are "
+            "scored, so nothing of it is optimistic.",
+        )
+    if board.selection == "nested":
+        return (
+            "Nested: images are halved at random 50 times. For each site the best layer is chosen on one half and "
+            "scored on the other, and the other way round. The score is the mean score of the chosen layers on all "
+            "images, less the optimism of the choice: by how much a layer scores better on the half that chose it. "
+            "“Naive best” is the best layer on all images, chosen and scored on the same data, and shown for "
+            "comparison.",
+        )
+    reason = (
+        "as Conwell et al. (2021) do"
+        if board.settings.get("layer_choice") == "naive"
+        else "because there are too few images to choose layers on one half and score them on the other"
+    )
+    return (
+        f"Naive: for each site the best layer is chosen and scored on the same images, {reason}. Such scores are "
+        "optimistic, and more so for networks with many layers.",
+    )
+
+
+def _uncertainty(board: Board) -> tuple[str, ...]:
+    settings = board.settings
+    n, permutations = settings["n_bootstraps"], settings["n_permutations"]
+    resampled = (
+        "draws are those of the jackknife pseudo-values over images (Efron & Tibshirani 1993)"
+        if board.metric == "rsa-tau-a"
+        else "pairs of an image with its own copy are left out"
+    )
+    over_pairs = board.metric in list(metrics) and metrics[board.metric].over_pairs
+    if over_pairs:
+        resampled += "; their spread is corrected for scores being means over pairs"
+    over = _OVER.get(settings["over"])
+    whom = "not what other neurons or mice would" if over is None else f"and what {over.others} would"
+    texts = [
+        f"Intervals are 95 % percentile intervals over {n} bootstrap samples of images ({resampled}). Score "
+        f"and ceiling are resampled together. They tell what other images like these would give, {whom}; and they "
+        "take the choice of layers as given.",
+        *([] if over is None else [_over_subjects(over, settings["n_subject_draws"], board.metric)]),
+        "All networks see the same samples, so differences between networks are paired and more certain "
+        "than the overlap of their intervals suggests. A rank band is its best network and all that follow "
+        "until the first whose paired difference to that best one has an interval above zero. Bands are a "
+        "reading aid; they are not corrected for the number of networks.",
+    ]
+    if permutations:
+        texts.append(
+            f"p is one-sided, from {permutations} random relabellings of the images: (1 + number that score "
+            f"at least as high) / ({permutations} + 1). It tests one layer at one site"
+            + (
+                "; the choice of the layer on the same data is accounted for in the column p_best of the atlas only."
+                if board.selection == "naive"
+                else " and is not corrected for the number of networks; the column p_adjusted of the atlas is, for the "
+                "number of sites."
+            )
+        )
+    return tuple(texts)
+
+
+@dataclass(frozen=True)
+class _Over:
+    """Of what bootstrap samples are drawn beside images."""
+
+    short: str
+    drawn: str
+    others: str
+
+
+_OVER = {
+    "neurons": _Over("images and neurons", "neurons within each site", "other neurons of these animals"),
+    "animals": _Over("images and animals", "animals with all their neurons", "other animals"),
+    "both": _Over(
+        "images, animals and neurons", "animals, and neurons within each", "other animals and other neurons of theirs"
+    ),
+}
+
+
+def resampled(board: Board) -> str:
+    """What intervals are over, in a few words."""
+    over = _OVER.get(board.settings["over"])
+    return "images" if over is None else over.short
+
+
+def _over_subjects(over: _Over, n_draws: int, metric: str) -> str:
+    neuron_by_neuron = metric in list(metrics) and metrics[metric].of_neurons
+    ceiling = (
+        "Ceilings are those of the neurons that were drawn."
+        if neuron_by_neuron
+        else "Ceilings stay as they are over them."
+    )
+    return (
+        f"Intervals and rank bands are over new images and {over.others}: in {n_draws} of the samples {over.drawn} "
+        "were drawn as well, together with the images and alone, the same for all networks. Drawing both counts what "
+        "they have in common three times; the variance is corrected for that (Schütt et al. 2023), and intervals are "
+        f"as wide as Student’s t makes them for few animals. {ceiling} Scores within groups of images and those of "
+        "layers that were not chosen have intervals over images alone."
+    )
+
+
+def _controls() -> tuple[str, ...]:
+    return (
+        "Controls never learned: pixels is the grey image, neurn its local contrast, gabor the energies of "
+        "a bank of Gabor filters. A network that does not beat them tells little about learned features.",
+        "The random twin of a trained network is the same architecture with random weights at the same "
+        "input size. Differences are trained minus random, computed in every bootstrap sample. Random weights are "
+        "those that the network’s own code draws (of timm, of torchvision or of a user’s function), or else those of "
+        "PyTorch’s defaults for each module. With features as they are, another initialisation can move the score of "
+        "a random network by as much as 0.1.",
+    )
+
+
+def _within(board: Board) -> tuple[str, ...]:
+    groups = " and ".join(f"“{group}”" for group in board.groups)
+    scenes = board.cortex in ("allen-2p", "allen-neuropixels")
+    why = (
+        "The natural scenes differ in real resolution, and content goes with it (enlarged animals, sharp "
+        "plants). Any model that tells sharp from blurred images gains from this over all images. "
+        if scenes
+        else ""
+    )
+    return (
+        f"{why}The columns “within” give raw scores of the same layers for the images of one group alone: "
+        f"{groups}. A score that is high over all images but low within each group rests on the difference "
+        "between the groups.",
+    )
+
+
+def references(board: Board) -> list[Citation]:
+    """What to cite."""
+    cited = list(_DATA_REFERENCES.get(board.cortex, ()))
+    if board.metric.startswith("rsa"):
+        cited.append(KRIEGESKORTE)
+    if board.metric == "rsa-tau-a":
+        cited += [NILI, EFRON]
+    if board.settings["over"] in _OVER:
+        cited.append(SCHUETT)
+    return sorted(cited, key=lambda reference: reference.text.lower())

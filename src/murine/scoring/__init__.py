@@ -1,0 +1,1 @@
+"""Metrics, data of sites, held-out layer choice and scores."""

@@ -1,0 +1,43 @@
+"""Settings of scores: what a command line or a plan holds before anything heavy is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from murine.limits import BOOTSTRAPS, COUNT, PERMUTATIONS, SEED
+
+
+@dataclass(frozen=True)
+class ScoreSettings:
+    """How scores are computed: number of bootstrap samples and permutations, and their seed.
+
+    Attributes
+    ----------
+    over
+        What is resampled beside stimuli: ``neurons``, ``animals`` or ``both`` (`murine.scoring.subject_bootstrap`); ''
+        for nothing.
+    n_subject_draws
+        How many samples of it, at most ``n_bootstraps``.
+    layer_choice
+        ``held-out``: layers are chosen on other stimuli than they are scored on (`murine.scoring.held_out`);
+        ``naive``: on the same, as Conwell et al. (2021) do.
+    """
+
+    n_bootstraps: int = 1000
+    n_permutations: int = 1000
+    seed: int = 0
+    over: Literal["", "neurons", "animals", "both"] = ""
+    n_subject_draws: int = 200
+    layer_choice: Literal["held-out", "naive"] = "held-out"
+
+    def __post_init__(self) -> None:
+        BOOTSTRAPS.check("n_bootstraps", self.n_bootstraps)
+        PERMUTATIONS.check("n_permutations", self.n_permutations)
+        SEED.check("seed", self.seed)
+        COUNT.check("n_subject_draws", self.n_subject_draws)
+
+    @property
+    def subject_draws(self) -> int:
+        """How many samples of neurons or animals there are."""
+        return min(self.n_subject_draws, self.n_bootstraps) if self.over else 0

@@ -1,0 +1,1 @@
+"""Representational similarity: RDMs, RSA, Kendall, CKA, Procrustes, reweighted RSA."""

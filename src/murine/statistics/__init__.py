@@ -1,0 +1,1 @@
+"""Bootstrap, permutation, jackknife, multiple testing, layer selection, ranking and noise ceilings."""

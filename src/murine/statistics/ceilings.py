@@ -1,0 +1,258 @@
+"""Noise ceilings, typed by the scale of the score they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from murine.errors import MurineError
+from murine.statistics.bootstrap import Counts, interval, pair_weights
+
+SCALES = ("r", "r2", "tau-a")
+
+#: Less than this share of the mean square is no variance, but what rounding to float32 leaves.
+ROUNDING = 1e-5
+
+#: The scale of scores that fall as likeness grows.
+DISTANCE = "distance"
+
+
+@dataclass(frozen=True, eq=False)
+class Ceiling:
+    """The best score that noise in the data allows, for one or more sites.
+
+    A score that correlates a prediction with noisy data cannot be expected to exceed the square root of the
+    reliability of these data (scale ``r``); its square cannot exceed the reliability itself (scale ``r2``). Mixing
+    the two up inflates or deflates every ceiled score, so a ceiling knows its scale and is refused by scores of
+    another.
+
+    Of scores on scale ``distance``, where less is better, the ceiling is a *floor*: the distance that noise leaves
+    between the data and their own truth (`Ceiling.from_floor`). It is subtracted, not divided by: its zero is not
+    "nothing shared", and it tends to 0 as data get better. What is left is the distance in excess of the floor: 0 as
+    good as noise allows, below 0 kept. Where noise adds to the distance (squared Euclidean), that is the distance of
+    the noise-free data in expectation; where it adds to its square (root mean squares), it is at most that.
+
+    Attributes
+    ----------
+    value
+        (n_sites,); 0 where the reliability is not above zero, NaN where it is not known: nothing can be said there (see
+        ``flags``).
+    draws
+        (n_draws, n_sites): the ceiling under resampled stimuli, paired with the draws of the scores. NaN in a sample
+        where it is not defined; NaN in all where the ceiling comes without an error: it is then held fixed, and ceiled
+        draws vary as the scores do.
+    scale
+        One of ``SCALES``, or ``distance``.
+    notes
+        What else is to be said of each site's ceiling, '' for nothing; part of ``flags``.
+    """
+
+    value: Float[np.ndarray, " n_sites"]
+    draws: Float[np.ndarray, "n_draws n_sites"]
+    scale: str
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_reliability(
+        cls,
+        reliability: Float[np.ndarray, " n_sites"],
+        draws: Float[np.ndarray, "n_draws n_sites"],
+        scale: str,
+        *,
+        ranks: bool = False,
+    ) -> Ceiling:
+        """Turn the reliability of the data into the ceiling of a score on ``scale``.
+
+        ``r``: sqrt(reliability). ``r2``: the reliability. ``tau-a``: 2 / pi * asin(r), Greiner's relation, exact for
+        bivariate normal dissimilarities and an approximation otherwise. With ``ranks``, ``r`` is Spearman's, by the
+        same approximation 6 / pi * asin(r / 2), and ``r2`` its square: the root of how well two sets of noisy ranks
+        correlate would be too high.
+        """
+        if scale not in SCALES:
+            raise MurineError(f"no ceiling of scale {scale!r} is known; scales are {', '.join(SCALES)}.")
+
+        def convert(x: np.ndarray) -> np.ndarray:
+            x = np.clip(x, 0, 1)  # NaN, not known, stays
+            if ranks and scale != "tau-a":
+                x = (6 / np.pi * np.arcsin(np.sqrt(x) / 2)) ** 2
+            if scale == "r2":
+                return x
+            return np.sqrt(x) if scale == "r" else 2 / np.pi * np.arcsin(np.sqrt(x))
+
+        return cls(convert(reliability), convert(draws), scale)
+
+    @classmethod
+    def from_floor(cls, floor: Float[np.ndarray, " n_sites"], draws: Float[np.ndarray, "n_draws n_sites"]) -> Ceiling:
+        """The floor of distances: how far data are from their own truth because of noise.
+
+        Two independent halves of the data, say, are farther apart than that: by twice the squared distance for squared
+        distances. It is for the caller to take that into account. NaN where it is not defined.
+        """
+        return cls(floor, draws, DISTANCE)
+
+    @classmethod
+    def unknown(cls, n_sites: int, n_draws: int, scale: str) -> Ceiling:
+        """No ceiling: scores stay raw."""
+        return cls(np.full(n_sites, np.nan), np.full((n_draws, n_sites), np.nan), scale)
+
+    @property
+    def fixed(self) -> Bool[np.ndarray, " n_sites"]:
+        """Where the ceiling is known, but not its error."""
+        return np.isfinite(self.value) & ~np.isfinite(self.draws).any(axis=0) & (len(self.draws) > 0)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Why a site has no ceiled score, or what its interval lacks; '' where there is nothing to say."""
+        if self.scale == DISTANCE:
+            return tuple("" if x else "floor not defined" for x in np.isfinite(self.value))
+        notes = self.notes or ("",) * len(self.value)
+        return tuple(map(_flag, self.value.tolist(), self.fixed.tolist(), notes))
+
+    def beyond(self, ceiled: Float[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
+        """Which ceiled scores are better than noise allows: above 1, or below 0 for distances. Kept, and flagged."""
+        return ceiled < 0 if self.scale == DISTANCE else ceiled > 1
+
+    def averaged(self, groups: Sequence[Int[np.ndarray, " _"]]) -> Ceiling:
+        """The ceiling of scores averaged over groups of sites (of neurons, say): the average of their ceilings.
+
+        A mean score over its mean ceiling stays finite where single neurons have none above zero: these count as 0,
+        with the scores they have. Dividing neuron by neuron first would let the worst ones decide. Estimates below zero
+        were cut off at zero, so with many neurons without signal the average is somewhat too high, and ceiled scores
+        too low. Neurons whose ceiling is not known, in all or in a draw, are left out of it: they are taken to be as
+        reliable as the others. NaN, of floors, are not averaged out.
+        """
+        if self.scale == DISTANCE:
+            value = np.array([self.value[members].mean() for members in groups])
+            return Ceiling(
+                value, np.stack([self.draws[:, members].mean(axis=1) for members in groups], axis=1), DISTANCE
+            )
+        value = np.array([mean_of_known(self.value[members], 0) for members in groups])
+        draws = np.stack([mean_of_known(self.draws[:, members], 1) for members in groups], axis=1)
+        n_known = [int(np.isfinite(self.value[members]).sum()) for members in groups]
+        notes = [
+            f"ceiling of {n} of {len(members)} neurons" if n < len(members) else ""
+            for n, members in zip(n_known, groups, strict=True)
+        ]
+        return Ceiling(value, draws, self.scale, tuple(notes))
+
+    def completed(self, group: Int[np.ndarray, " n_members"]) -> Ceiling:
+        """The ceilings of a group's neurons; one that is not known is the mean of the others, as in `averaged`."""
+        value, draws = self.value[group], self.draws[:, group]
+        unknown = np.isnan(value)
+        value = np.where(unknown, mean_of_known(value, 0), value)
+        draws = np.where(unknown, mean_of_known(draws, 1)[:, None], draws)
+        return Ceiling(value, draws, self.scale)
+
+    def interval(self) -> tuple[Float[np.ndarray, " n_sites"], Float[np.ndarray, " n_sites"]]:
+        return interval(self.draws)
+
+    def _refuse_other(self, scale: str) -> None:
+        if scale != self.scale:
+            raise MurineError(f"a ceiling of scale {self.scale!r} cannot be applied to scores of scale {scale!r}.")
+
+    def apply(self, scores: Float[np.ndarray, "n_layers n_sites"], scale: str) -> Float[np.ndarray, "n_layers n_sites"]:
+        """Divide scores by the ceiling; subtract the floor from distances. Values above 1 are kept; NaN where the
+        ceiling is zero or not known.
+
+        Raises
+        ------
+        MurineError
+            If the scores are on another scale than the ceiling.
+        """
+        self._refuse_other(scale)
+        if scale == DISTANCE:
+            return scores - self.value
+        return scores / np.where(self.value > 0, self.value, np.nan)
+
+    def apply_draws(
+        self, draws: Float[np.ndarray, "n_draws n_layers n_sites"], scale: str
+    ) -> Float[np.ndarray, "n_draws n_layers n_sites"]:
+        """The same draw by draw (both must come from the same resampled stimuli), so that both uncertainties are
+        carried. A ceiling without an error is the same in every draw.
+        """
+        self._refuse_other(scale)
+        own = np.where(self.fixed, self.value, self.draws)
+        if scale == DISTANCE:
+            return draws - own[:, None]
+        return draws / np.where(own > 0, own, np.nan)[:, None]
+
+
+def _flag(value: float, fixed: bool, note: str) -> str:
+    if np.isnan(value):
+        return "ceiling not known"
+    if value <= 0:
+        return "ceiling not above zero"
+    return note or ("ceiling without an error" if fixed else "")
+
+
+def mean_of_known(values: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarray, "..."]:
+    """Return the mean of what is not NaN; NaN where nothing is."""
+    known = ~np.isnan(values)
+    if known.all():
+        return np.asarray(values.mean(axis=axis))
+    n = known.sum(axis=axis)
+    return np.where(n > 0, np.where(known, values, 0).sum(axis=axis) / np.maximum(n, 1), np.nan)
+
+
+def halves_reliability(
+    first: Float[np.ndarray, "n_splits n_pairs"],
+    second: Float[np.ndarray, "n_splits n_pairs"],
+    counts: Counts,
+) -> tuple[float, Float[np.ndarray, " n_draws"]]:
+    """Mean Pearson correlation between the RDMs of two halves of the data, over splits, and its bootstrap draws.
+
+    ``first[s]`` and ``second[s]`` are the RDM vectors of the two halves in split s. Give ranks for a ceiling of rank
+    correlations. NaN where the RDM of a half is not defined, or the same for all pairs drawn."""
+
+    def correlate(weights: np.ndarray) -> np.ndarray:
+        weights = weights / weights.sum(axis=1, keepdims=True)
+        a, b = (v - v.mean(axis=1, keepdims=True) for v in (first, second))
+        with np.errstate(invalid="ignore"):  # NaN of a half that is the same for all pairs
+            a, b = (v / np.sqrt((v**2).mean(axis=1, keepdims=True)) for v in (a, b))
+        mean_a, mean_b, square_a, square_b, product = (weights @ v.T for v in (a, b, a**2, b**2, a * b))
+        with np.errstate(invalid="ignore"):
+            variances = [square - mean**2 for square, mean in ((square_a, mean_a), (square_b, mean_b))]
+            varied = (variances[0] > ROUNDING * square_a) & (variances[1] > ROUNDING * square_b)
+            r = (product - mean_a * mean_b) / np.sqrt(np.where(varied, variances[0] * variances[1], np.nan))
+        return np.asarray(r.mean(axis=1))
+
+    n_pairs = first.shape[1]
+    value = correlate(np.ones((1, n_pairs)))[0]
+    return float(value), correlate(pair_weights(counts))
+
+
+def full_reliability(half: np.ndarray, quarter: np.ndarray | None, n_repetitions: int) -> np.ndarray:
+    """The reliability of RDMs made of all repetitions, from that of RDMs made of halves and of quarters of them.
+
+    Spearman-Brown takes the noise in a measurement to shrink with 1/n. In a dissimilarity, products of signal and
+    noise do, but products of noise and noise shrink with 1/n^2, so from halves alone it comes out too low where noise
+    is strong: on a simulated cortex with a true ceiling of 0.73 it said 0.69. With both terms, the ratio of noise to
+    signal variance is u(n) = a / n + b / n^2, and halves and quarters give a and b, neither below zero. Without the
+    second term (``quarter`` None, or b = 0) this is Spearman-Brown.
+
+    Parameters
+    ----------
+    half, quarter
+        Correlation between RDMs of disjoint halves (``n_repetitions // 2`` each) and quarters (``n_repetitions // 4``).
+
+    Returns
+    -------
+    reliability
+        0 where ``half`` is not above zero; NaN where it is NaN. Where only ``quarter`` is, that of halves alone.
+    """
+    fold = n_repetitions / (n_repetitions // 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        noise = np.where(half > 0, 1 / half - 1, np.inf)
+        second = np.zeros_like(noise)
+        if quarter is not None:
+            fold_quarter = n_repetitions / (n_repetitions // 4)
+            noise_quarter = np.where(quarter > 0, 1 / quarter - 1, np.inf)
+            second = (noise_quarter / fold_quarter - noise / fold) / (fold_quarter - fold)
+            # Neither a quarter that is not defined nor a half without signal tells of a second term.
+            second = np.where(np.isnan(quarter) | np.isinf(noise), 0, np.clip(second, 0, noise / fold**2))
+        first = (noise - second * fold**2) / fold
+        reliability = np.where(np.isfinite(noise), 1 / (1 + first + second), 0.0)
+    return np.where(np.isnan(half), np.nan, reliability)

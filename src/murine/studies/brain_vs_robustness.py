@@ -1,0 +1,158 @@
+"""Does a variant that makes a network more like mouse cortex also make it hold up on domains it never saw?
+
+Both sides are differences to the plain network of the same seeds: of the brain score, as surgery's effects are told
+(`murine.studies.surgery_effect`), and of the accuracy on unseen domains (`murine.generalization.summary`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from murine.atlas.sweep import NetworkResult
+from murine.generalization import summary
+from murine.generalization.matrix import Run, choice
+from murine.generalization.results import Results
+from murine.generalization.summary import MATRIX, PLAIN, Mean
+from murine.networks.zoo import NetworkSpec
+from murine.studies.surgery_effect import ALL_SITES, Operation, effects, pairs
+
+_SEEDS = ["model_seed", "data_seed"]
+
+
+def trained_choices(runs: Sequence[Run], results: Results) -> dict[str, NetworkSpec]:
+    """Networks of runs as the zoo takes them, by the digest of their task; none of runs that diverged.
+
+    Raises
+    ------
+    MurineError
+        For networks that the zoo cannot build, whether they are trained yet or not.
+    """
+    found = {}
+    for run in runs:
+        known = results.trained(run.task)
+        if known is None or known.history.state != "diverged":
+            found[run.task.digest] = NetworkSpec.parse(choice(run, results))
+    return found
+
+
+def shifts(
+    rows: pd.DataFrame, choices: Mapping[str, NetworkSpec], outcomes: Sequence[NetworkResult], results: Results
+) -> pd.DataFrame:
+    """Change in brain score beside change in accuracy, of every variant.
+
+    Parameters
+    ----------
+    rows
+        As `murine.generalization.matrix.compute` returns them.
+    choices
+        See `trained_choices`.
+    outcomes
+        Of a sweep over all ``choices`` with one metric.
+
+    Returns
+    -------
+    table
+        Per source, network and variant a row for every pair of seeds, and one for their mean (``model_seed`` is -1).
+        ``brain_before, brain_after``: brain scores (share of the noise ceiling, mean over sites) of the plain network
+        and of the variant, and ``brain_difference``; ``accuracy_difference``: of the accuracy on unseen domains, their
+        mean where they are several. Differences have ``_low`` and ``_high``, 95 %: of single seeds over images, of
+        means over seeds and images together. ``no_claim`` says why nothing can be concluded from a row, as in
+        `murine.generalization.summary.differences`. Empty without a plain network.
+
+    Raises
+    ------
+    MurineError
+        If no pair has a score.
+    """
+    tables = [_of_network(mine, choices, outcomes, results) for _, mine in rows.groupby(MATRIX, sort=False)]
+    there = [table for table in tables if len(table)]
+    return pd.concat(there, ignore_index=True) if there else pd.DataFrame()
+
+
+def association(table: pd.DataFrame) -> pd.DataFrame:
+    """Whether variants that gain brain score gain accuracy: Spearman's correlation over variants, of means over seeds.
+
+    Variants are few and relatives of each other (three sizes of NeuRN): p takes them for independent, so it is the
+    least that can be had. Variants from which nothing can be concluded (``no_claim``) do not count.
+
+    Returns
+    -------
+    correlations
+        ``source, network, pretrained, n_variants, rho, p_value``; NaN with fewer than three variants.
+    """
+    from scipy.stats import spearmanr
+
+    found = []
+    for key, mine in table[table.model_seed == -1].groupby(MATRIX, sort=False):
+        sound = mine[mine.no_claim == ""]
+        told = len(sound) > 2
+        rho, p = spearmanr(sound.brain_difference, sound.accuracy_difference) if told else (np.nan, np.nan)
+        found.append({**dict(zip(MATRIX, key, strict=True)), "n_variants": len(sound), "rho": rho, "p_value": p})
+    return pd.DataFrame(found)
+
+
+def _of_network(
+    rows: pd.DataFrame, choices: Mapping[str, NetworkSpec], outcomes: Sequence[NetworkResult], results: Results
+) -> pd.DataFrame:
+    """Of one source and network."""
+    tasks = rows.drop_duplicates("task").set_index(["variant", *_SEEDS]).task
+    seeds = {key[1:]: task for key, task in tasks.items() if key[0] == PLAIN and task in choices}
+    asked = [
+        (key, Operation(choices[seeds[key[1:]]], choices[task], key[0]))
+        for key, task in tasks.items()
+        if key[0] != PLAIN and key[1:] in seeds and task in choices
+    ]
+    if not asked:
+        return pd.DataFrame()
+    found = {key: pair for key, operation in asked for pair in pairs([operation], outcomes)}
+    table = effects(results.atlas, list(found.values()))
+    whole = table[table.site == ALL_SITES]
+    single = whole[whole.n_networks == 1].set_index(["task_before", "task_after"])
+    about = rows.iloc[0][MATRIX].to_dict()
+    shifted: list[dict[str, Any]] = []
+    for variant in dict.fromkeys(variant for variant, *_ in found):
+        mine = {key[1:]: single.loc[(pair.before, pair.after)] for key, pair in found.items() if key[0] == variant}
+        of_all = whole[(whole.variant == variant) & (whole.n_networks == len(mine))].iloc[0]
+        of_pair = rows[rows.variant.isin([PLAIN, variant])].set_index(_SEEDS, drop=False).rename_axis([None, None])
+        accuracies = {seed: _unseen(of_pair.loc[[seed]]) for seed in mine}
+        accuracies[-1, -1] = _unseen(of_pair.loc[list(mine)])
+        for seed, effect in [*mine.items(), ((-1, -1), of_all)]:
+            values = [each.difference for each in mine.values()] if seed == (-1, -1) else [effect.difference]
+            shifted.append(
+                {
+                    **about,
+                    "variant": variant,
+                    **dict(zip(_SEEDS, seed, strict=True)),
+                    "n_seeds": len(values),
+                    **{name: effect[name] for name in ("cortex", "metric")},
+                    **{f"brain_{name}": effect[name] for name in ("before", "after")},
+                    **_told("brain_difference", effect.difference, _interval(effect, values)),
+                    **accuracies[seed],
+                }
+            )
+    return pd.DataFrame(shifted)
+
+
+def _interval(effect: pd.Series, by_seed: Sequence[float]) -> tuple[float, float]:
+    """Over new images, as it is; with several seeds over new seeds, too: see `summary.Mean`."""
+    if len(by_seed) == 1:
+        return effect.difference_low, effect.difference_high
+    of_images = (effect.difference_high - effect.difference_low) / (2 * NormalDist().inv_cdf(0.975))
+    of_seeds = float(np.var(by_seed, ddof=1)) / len(by_seed)
+    return Mean(effect.difference, of_seeds, of_images**2, len(by_seed), int(effect.n_stimuli)).interval()
+
+
+def _unseen(rows: pd.DataFrame) -> dict[str, Any]:
+    """Change of the accuracy on unseen domains, of one variant."""
+    found = summary.over_unseen(summary.differences(rows)).iloc[0]
+    told = _told("accuracy_difference", found.difference, (found.difference_low, found.difference_high))
+    return {**told, "no_claim": str(found.no_claim)}
+
+
+def _told(name: str, value: float, interval: tuple[float, float]) -> dict[str, float]:
+    return {name: value, f"{name}_low": interval[0], f"{name}_high": interval[1]}

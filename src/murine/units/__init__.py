@@ -1,0 +1,1 @@
+"""Single neurons against single units of a network, and response-weighted maps."""

@@ -1,0 +1,275 @@
+"""CKA and Procrustes against their definitions on patterns: scores, resampled and relabelled stimuli."""
+
+from __future__ import annotations
+
+from itertools import permutations as orders
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy.linalg import orthogonal_procrustes
+
+from murine.encoding.ridge import centred_grams
+from murine.networks.layer_kernel import LayerKernel
+from murine.similarity.kernel_similarity import (
+    _influence,
+    _nuclear_norm,
+    _patterns,
+    angular_distances,
+    centred,
+    kernel_metrics,
+    procrustes_distances,
+    u_centred,
+)
+from murine.statistics.bootstrap import bootstrap_counts
+from murine.statistics.permutation import permutations
+
+N = 14
+NAMES = list(kernel_metrics)
+
+
+def patterns(n_sets=4, n_stimuli=N, n_units=20, seed=0):
+    rng = np.random.default_rng([seed, n_sets])
+    common = np.random.default_rng(9).normal(size=(n_stimuli, 4))
+    return [common @ rng.normal(size=(4, n_units)) + rng.normal(size=(n_stimuli, n_units)) + 1 for _ in range(n_sets)]
+
+
+def kernels(sets):
+    return np.stack([x @ x.T for x in sets])
+
+
+def test_centring_takes_the_mean_pattern_away():
+    sets = patterns()
+    shifted = [x - x.mean(axis=0) for x in sets]
+    np.testing.assert_allclose(centred(kernels(sets)), kernels(shifted), atol=1e-10)
+    u = u_centred(kernels(sets))
+    np.testing.assert_allclose(u.sum(axis=1), 0, atol=1e-10)
+    assert (np.diagonal(u, axis1=1, axis2=2) == 0).all()
+    np.testing.assert_allclose(u, u_centred(kernels(shifted)), atol=1e-10)
+
+
+@pytest.mark.parametrize("offset", [0, 1e5])
+def test_kernels_of_layers_keep_the_digits_of_large_means(offset):
+    sets = patterns()
+    found = centred_grams([LayerKernel.of(x + offset) for x in sets])
+    np.testing.assert_allclose(found, centred(kernels(sets)), atol=1e-8 if offset else 1e-11)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_rotations_scales_and_shifts_do_not_change(name):
+    metric, a, b = kernel_metrics[name], patterns(), patterns(3, seed=1)
+    right = metric.score(kernels(a), kernels(b))
+    assert right.shape == (4, 3)
+    assert (right < 0.999).all()
+    rng = np.random.default_rng(2)
+    moved = []
+    for k, x in enumerate(a):
+        rotation = np.linalg.qr(rng.normal(size=(20, 20)))[0]
+        moved.append(10.0 ** (3 * k - 5) * (x @ rotation + rng.normal(size=20)))
+    np.testing.assert_allclose(metric.score(kernels(moved), kernels(b)), right, atol=1e-7)
+    order = rng.permutation(N)
+    np.testing.assert_allclose(
+        metric.score(kernels(x[order] for x in a), kernels(x[order] for x in b)), right, atol=1e-10
+    )
+    np.testing.assert_allclose(metric.score(kernels(b), kernels(a)), right.T, atol=1e-10)
+    np.testing.assert_allclose(np.diag(metric.score(kernels(a), kernels(moved))), 1, atol=1e-7)
+    stretched = [x * np.logspace(0, 2, 20) for x in a]  # which no rotation undoes
+    assert np.abs(metric.score(kernels(stretched), kernels(b)) - right).min() > 1e-3
+
+
+def test_only_debiased_cka_is_zero_for_layers_that_share_nothing():
+    rng = np.random.default_rng(0)
+    scores = {name: [] for name in NAMES}
+    for _ in range(200):
+        x, y = rng.normal(size=(2, 1, N, 300))
+        for name in NAMES:
+            scores[name].append(kernel_metrics[name].score(kernels(x), kernels(y))[0, 0])
+    means = {name: np.mean(values) for name, values in scores.items()}
+    assert abs(means["cka-debiased"]) < 4 * np.std(scores["cka-debiased"]) / np.sqrt(200)
+    assert means["cka"] > 0.9
+    assert means["procrustes"] > 0.9
+
+
+def sampled_cka(x, y, count):
+    """The stimuli as drawn, centred on the sample's mean; products between copies are left out."""
+    drawn = np.repeat(np.arange(len(count)), count)
+    k, m = ((z[drawn] - z[drawn].mean(axis=0)) @ (z[drawn] - z[drawn].mean(axis=0)).T for z in (x, y))
+    kept = (drawn[:, None] != drawn) | np.eye(len(drawn), dtype=bool)
+    return (k * m)[kept].sum() / np.sqrt((k**2)[kept].sum() * (m**2)[kept].sum())
+
+
+def sampled_debiased_cka(x, y, count):
+    """The mean over quadruples of different stimuli, each as often as drawn."""
+    quadruples = np.array(list(orders(range(len(count)), 4)))
+    weight = count[quadruples].astype(float).prod(axis=1)
+    i, j, q, r = quadruples.T
+
+    def hsic(k, m):
+        return (weight * (k[i, j] * (m[i, j] + m[q, r] - 2 * m[i, q]))).sum()
+
+    k, m = x @ x.T, y @ y.T
+    return hsic(k, m) / np.sqrt(hsic(k, k) * hsic(m, m))
+
+
+@pytest.mark.parametrize(("name", "explicit"), [("cka", sampled_cka), ("cka-debiased", sampled_debiased_cka)])
+def test_draws_are_those_of_explicit_resampling(name, explicit):
+    n = 9
+    a, b = patterns(3, n), patterns(2, n, seed=1)
+    counts = bootstrap_counts(n, 25, 4)
+    draws = kernel_metrics[name].resample(kernels(a), kernels(b), counts)
+    assert draws.shape == (25, 3, 2)
+    expected = np.array([[[explicit(x, y, count) for y in b] for x in a] for count in counts])
+    # A sample with few different stimuli may have an estimate of its squared norm that is small, or negative.
+    steady = np.isfinite(expected) & (np.abs(expected) < 1.5)
+    assert steady.mean() > 0.9
+    np.testing.assert_allclose(draws[steady], expected[steady], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["cka", "cka-debiased"])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_many_layers_of_any_size_are_resampled_right(name, scale):
+    metric, counts = kernel_metrics[name], bootstrap_counts(N, 4, 4)
+    a, b = kernels(patterns(300)) * scale, kernels(patterns(2, seed=1))
+    draws = metric.resample(a, b, counts)
+    for i in (0, 255, 256, 299):
+        np.testing.assert_allclose(draws[:, [i]], metric.resample(a[[i]] / scale, b, counts), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_drawing_every_stimulus_once_is_the_score_itself(name):
+    metric, a, b = kernel_metrics[name], kernels(patterns()), kernels(patterns(2, seed=1))
+    once = np.ones((1, N), np.uint16)
+    np.testing.assert_allclose(metric.resample(a, b, once)[0], metric.score(a, b), atol=1e-5)
+
+
+def weighted_procrustes(x, y, weight):
+    x, y = (z - weight @ z / weight.sum() for z in (x, y))
+    x, y = (np.sqrt(weight)[:, None] * z for z in (x, y))
+    return np.linalg.norm(x.T @ y, "nuc") / np.linalg.norm(x) / np.linalg.norm(y)
+
+
+def degenerate_patterns():
+    rng = np.random.default_rng(3)
+    few = rng.normal(size=(60, 2))
+    return {
+        "full rank": rng.normal(size=(60, 80)),
+        "rank 1": np.outer(rng.normal(size=60), np.ones(60)),
+        "rank 2": few @ rng.normal(size=(2, 60)),
+        "rank 2 and a trace": few @ rng.normal(size=(2, 60)) + 1e-3 * rng.normal(size=(60, 60)),
+        "repeated stimuli": np.repeat(rng.normal(size=(6, 9)), 10, axis=0),
+        "one stimulus differs": np.eye(60)[:, :1] @ np.ones((1, 60)),
+        "orthogonal": np.eye(60),
+        "one unit": rng.normal(size=(60, 1)),
+        "another unit": rng.normal(size=(60, 1)),
+        "constant": np.ones((60, 60)),
+        "zero": np.zeros((60, 60)),
+    }
+
+
+@pytest.mark.parametrize("n_stimuli", [60, 2, 1])
+def test_procrustes_of_degenerate_patterns_is_that_of_singular_values(n_stimuli):
+    sets = {name: x[:n_stimuli] for name, x in degenerate_patterns().items()}
+    centred_sets = [x - x.mean(axis=0) for x in sets.values()]
+    lengths = [np.linalg.norm(x) for x in centred_sets]
+    lengths = [length if length > 1e-9 else np.nan for length in lengths]
+    expected = np.array(
+        [[np.linalg.svd(x.T @ y, compute_uv=False).sum() for y in centred_sets] for x in centred_sets]
+    ) / np.outer(lengths, lengths)
+    found = kernel_metrics["procrustes"].score(kernels(sets.values()), kernels(sets.values()))
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+    if n_stimuli == 60:
+        assert np.isfinite(found[:-2, :-2]).all()
+        assert np.isnan(found[-2:]).all()
+
+
+@pytest.mark.parametrize(
+    "products",
+    [np.ones((60, 60)), np.zeros((60, 60)), np.eye(60), np.diag(np.r_[2.0, np.zeros(59)]), np.ones((1, 1))],
+    ids=["constant", "zero", "identity", "rank 1", "1 x 1"],
+)
+def test_nuclear_norms_of_degenerate_products(products):
+    products = products / max(products.sum(), 1)
+    expected = np.linalg.svd(products, compute_uv=False).sum()
+    assert _nuclear_norm(np.eye(len(products)), products) == pytest.approx(expected, abs=1e-13)
+
+
+@pytest.mark.parametrize("n_units", [5, 40])  # fewer and more than stimuli
+def test_influence_on_procrustes_is_its_derivative(n_units):
+    (x,), (y,) = patterns(1), patterns(1, n_units=n_units, seed=1)
+    score, influence = _influence(*_patterns(kernels([x, y])))
+    assert score == pytest.approx(weighted_procrustes(x, y, np.ones(N)), abs=1e-8)
+    for i in range(N):
+        step = 1e-5 * np.eye(N)[i]
+        change = weighted_procrustes(x, y, 1 + step) - weighted_procrustes(x, y, 1 - step)
+        assert score * influence[i] == pytest.approx(change / 2e-5, abs=1e-6)
+    assert influence.sum() == pytest.approx(0, abs=1e-8)
+
+
+def test_procrustes_draws_spread_like_those_of_explicit_resampling():
+    (x,), (y,) = patterns(1, 80, 6), patterns(1, 80, 8, seed=1)
+    counts = bootstrap_counts(80, 400, 2)
+    quick = kernel_metrics["procrustes"].resample(kernels([x]), kernels([y]), counts)[:, 0, 0]
+    explicit = np.array([weighted_procrustes(x, y, count.astype(float)) for count in counts])
+    assert quick.std() == pytest.approx(explicit.std(), rel=0.15)
+    assert np.corrcoef(quick, explicit)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_permutations_are_explicit_relabellings(name):
+    metric, a, b = kernel_metrics[name], patterns(), patterns(2, seed=1)
+    relabellings = permutations(N, 6, 4)
+    null = metric.permute(kernels(a), kernels(b), relabellings)
+    for k, order in enumerate(relabellings):
+        np.testing.assert_allclose(null[k], metric.score(kernels(a), kernels(y[order] for y in b)), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", ["zero", "same for all", np.nan, np.inf])
+def test_layers_without_geometry_have_no_score_and_do_not_touch_others(name, value):
+    metric, a, b = kernel_metrics[name], kernels(patterns()), kernels(patterns(2, seed=1))
+    right = metric.score(a, b)
+    if isinstance(value, str):
+        a[1] = 0 if value == "zero" else 0.1
+    else:
+        a[1, 3] = a[1, :, 3] = value
+    others = [0, 2, 3]
+    counts, relabellings = bootstrap_counts(N, 5, 0), permutations(N, 3, 0)
+    for layers, sites, axis in ((a, b, 0), (b, a, 1)):
+        score = metric.score(layers, sites)
+        expected = right[others] if axis == 0 else right[others].T
+        np.testing.assert_allclose(np.take(score, others, axis), expected, atol=1e-12)
+        for draws in (
+            score[None],
+            metric.resample(layers, sites, counts),
+            metric.permute(layers, sites, relabellings),
+        ):
+            assert np.isnan(np.take(draws, 1, axis + 1)).all()
+            assert np.isfinite(np.take(draws, others, axis + 1)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_layers_give_empty_scores(name):
+    metric, none, sites = kernel_metrics[name], np.empty((0, N, N)), kernels(patterns())
+    assert metric.score(none, sites).shape == (0, 4)
+    assert metric.resample(none, sites, bootstrap_counts(N, 3, 0)).shape == (3, 0, 4)
+    assert metric.permute(none, sites, permutations(N, 2, 0)).shape == (2, 0, 4)
+
+
+def test_distances_are_those_of_the_best_rotation_and_keep_the_triangle():
+    sets = patterns(6)
+    k = kernels(sets)
+    euclidean, angular = procrustes_distances(k, k), angular_distances(k, k)
+    for i, j in product(range(6), repeat=2):
+        x, y = (z - z.mean(axis=0) for z in (sets[i], sets[j]))
+        rotation, _ = orthogonal_procrustes(y, x)
+        assert euclidean[i, j] == pytest.approx(np.linalg.norm(x - y @ rotation), abs=1e-5)
+        x, y = x / np.linalg.norm(x), y / np.linalg.norm(y)
+        assert angular[i, j] == pytest.approx(np.arccos(min((x * (y @ rotation)).sum(), 1)), abs=1e-6)
+    for distance in (euclidean, angular):
+        detours = (distance[:, :, None] + distance[None]).min(axis=1)
+        assert (distance <= detours + 1e-9).all()
+        assert np.allclose(np.diag(distance), 0, atol=1e-5)
+
+
+def test_scales_are_their_own():
+    assert {name: kernel_metrics[name].scale for name in NAMES} == {name: name for name in NAMES}
