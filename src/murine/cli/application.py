@@ -9,6 +9,7 @@ import typer
 from murine.cli import (
     architecture,
     data,
+    data_import,
     domains,
     generalization,
     interchange,
@@ -38,6 +39,7 @@ app.add_typer(units.app)
 app.add_typer(generalization.app)
 app.add_typer(verification.app)
 data.app.add_typer(interchange.app)
+data.app.add_typer(data_import.app)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(domains.app, name="domains")

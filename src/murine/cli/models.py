@@ -128,7 +128,7 @@ def list_networks(
 def plan(
     networks: NetworksArgument,
     against: Annotated[
-        str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a .nc or .npz file.")
+        str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a file of responses.")
     ] = "simulated",
     input_size: InputSizeOption = None,
     layers: LayersOption = "own",

@@ -98,7 +98,7 @@ def demo(
 def score(
     networks: NetworksArgument,
     against: Annotated[
-        str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a .nc or .npz file.")
+        str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a file of responses.")
     ] = "simulated",
     weights: WeightsOption = "",
     twins: TwinsOption = 0,
