@@ -3,8 +3,8 @@
     python tools/check_numbers.py write FILE.json
     python tools/check_numbers.py check FILE.json
 
-Run it before and after code is moved or renamed: no number may change. It uses nothing but the command line, so it needs
-no change when modules move. It runs the murine that this Python imports (PYTHONPATH counts) and takes about two minutes
+Run it before and after code is moved or renamed: no number may change. It uses nothing but the command line, so it
+needs no change when modules move. It runs the murine that this Python imports (PYTHONPATH counts) and takes about two minutes
 of one core. It needs the folder of real data: $MURINE_SHARED, or ../shared beside the repository.
 
 `check` lists every number that differs, and every row, column and table that one side lacks; then it exits with 1.
@@ -216,7 +216,7 @@ def main() -> int:
 
 def every_table(folder: Path) -> dict[str, Table]:
     """Run all commands in a folder and return their tables by name."""
-    environment = os.environ | {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+    environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     # Starting a process for each network takes seconds.
     environment |= {"MURINE_IN_PROCESS": "1", "MURINE_CACHE": str(folder / "cache")}
     environment["MURINE_SHARED"] = str(Path(os.environ.get("MURINE_SHARED", ROOT.parent / "shared")).resolve())

@@ -1,7 +1,7 @@
 """Write the list of rooms and modules in ARCHITECTURE.md from the docstrings of the code.
 
-    python tools/list_modules.py            # writes it
-    python tools/list_modules.py --check    # exits with 1 if it is out of date
+python tools/list_modules.py            # writes it
+python tools/list_modules.py --check    # exits with 1 if it is out of date
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from murine.errors import MurineError, some
 from murine.io.hdf5 import Tree, foreign_format
 from murine.io.isolation import read_apart
 from murine.progress import Progress, Silent
+from murine.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,13 @@ class FileKind:
     options: tuple[str, ...] = ()
 
 
-def _read_rsatoolbox(file: Path, **options: Any) -> Recording | NeuralRDMs:
-    # Formats of other tools are read above this room, and only when one is asked for.
-    from murine.interchange import rsatoolbox
+#: Readers of other tools' formats by name. They are imported when such a file is read.
+foreign_readers: Registry[Callable[..., Recording | NeuralRDMs]] = Registry("file_reader")
+foreign_readers.refer("rsatoolbox", "murine.interchange.rsatoolbox:read")
 
-    return rsatoolbox.read(file, **options)
+
+def _read_rsatoolbox(file: Path, **options: Any) -> Recording | NeuralRDMs:
+    return foreign_readers["rsatoolbox"](file, **options)
 
 
 #: What is accepted, in words.
