@@ -66,7 +66,7 @@ in capitals stands for several columns: `METRIC` for one for each metric, `TREAT
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([HEAD, *_files(), VIEWS_HEAD, *_views()]) + "\n"
+    return "\n".join([HEAD, *_files(), VIEWS_HEAD, *_views()]).rstrip() + "\n"
 
 
 def schemas() -> dict[str, Any]:
