@@ -1,7 +1,7 @@
 """Visual Coding Neuropixels: session files (NWB 2), project tables and scene templates, without AllenSDK.
 
-A session file becomes a `Recording` of spike counts to the natural scenes. Source of the layout:
-``specs/allen-brain-observatory.md``, section 16, and the printed contents of DANDI 000021, the mirror of these files.
+A session file becomes a `Recording` of spike counts to the natural scenes. Source of the layout: the
+printed contents of DANDI 000021, the mirror of these files (``docs/reference/sources.md``, *Neuropixels files*).
 The field potentials (``probe_*_lfp.nwb``) are never opened.
 """
 
