@@ -4,8 +4,8 @@
     python tools/check_numbers.py check FILE.json
 
 Run it before and after code is moved or renamed: no number may change. It uses nothing but the command line, so it
-needs no change when modules move. It runs the murine that this Python imports (PYTHONPATH counts) and takes about two minutes
-of one core. It needs the folder of real data: $MURINE_SHARED, or ../shared beside the repository.
+needs no change when modules move. It runs the murine that this Python imports (PYTHONPATH counts) and takes about
+two minutes of one core. It needs the folder of real data: $MURINE_SHARED, or ../shared beside the repository.
 
 `check` lists every number that differs, and every row, column and table that one side lacks; then it exits with 1.
 Texts (flags, units, digests) that differ are listed too, but do not count: wording may change, and digests of networks
