@@ -126,7 +126,7 @@ def desk(tmp_path_factory):
     pd.DataFrame(rows, columns=columns).to_csv(desk / "trials.csv", index=False)
     nwb = empty()
     add_presentations(nwb, shown(STIMULI, n_repetitions=2))
-    add_units(nwb, Spikes([np.sort(rng.uniform(0, 24, n)) for n in (800, 700, 900)]))
+    add_units(nwb, Spikes([np.sort(rng.uniform(0, 24, 3000)) for _ in range(12)], areas))
     save(nwb, desk / "units.nwb")
     (desk / "net.py").write_text(NET_FILE)
     return desk
