@@ -129,7 +129,7 @@ def layers() -> dict[str, float]:
 
     from murine.encoding.jackknife import resampled_scores
     from murine.encoding.pls import pls_correlations
-    from murine.encoding.prediction_scores import correlations, resampled_correlations
+    from murine.encoding.prediction_scores import correlations
     from murine.encoding.ridge import loo_operators, ridge_correlations, ridge_loo
     from murine.encoding.ridge_spectrum import Spectrum
     from murine.statistics.bootstrap import bootstrap_counts
@@ -139,15 +139,9 @@ def layers() -> dict[str, float]:
     grams = np.stack([f @ f.T for f in (inputs(500 + 50 * k, k)[0] for k in range(N_LAYERS))])
     counts = bootstrap_counts(N_STIMULI, 1000, 0)
     groups = np.array_split(np.arange(N_NEUROIDS), N_SITES)
-    shown = responses.astype(np.float32)
-    shown -= shown.mean(axis=1, keepdims=True)
 
     def first_order(kernels: np.ndarray) -> None:
         resampled_scores(loo_operators(kernels), responses, counts, groups)
-
-    def as_they_are(kernels: np.ndarray) -> None:
-        predictions = np.stack([shown @ operator.T for operator in loo_operators(kernels).astype(np.float32)])
-        resampled_correlations(predictions, shown, counts, groups)
 
     exact = ridge_correlations(grams[:2], responses)
     plain = np.stack([correlations(ridge_loo(gram, responses), responses) for gram in grams[:2]])
@@ -155,7 +149,6 @@ def layers() -> dict[str, float]:
         "ridge": cpu_time(lambda: ridge_correlations(grams, responses), 5),
         "of which decompositions": cpu_time(lambda: [Spectrum.of_kernel(gram) for gram in grams], 5),
         "bootstrap to first order": cpu_time(lambda: first_order(grams), 3),
-        "predictions as they are, 3 layers": cpu_time(lambda: as_they_are(grams[:3]), 2),
         "PLS, 10 components, 6 folds": cpu_time(
             lambda: pls_correlations(grams, responses, folds(N_STIMULI, 6, 0), (10,)), 2
         ),

@@ -52,7 +52,9 @@ from murine.scoring.metric import metrics
 from murine.scoring.score_sample import ScoreSample
 from murine.scoring.site_data import SiteData, make_site_data
 from murine.similarity.kernel_similarity import u_centred
-from murine.similarity.rdm import dissimilarities, upper, zscore
+from murine.similarity.rdm import dissimilarities
+from murine.similarity.rdm_vectors import upper
+from murine.statistics.standardisation import zscore
 from poisson import CASES, Case
 from poisson import Experiment as PoissonExperiment
 from poisson import World as PoissonWorld

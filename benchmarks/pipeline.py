@@ -75,7 +75,7 @@ def recording(kernels, n_repetitions: int):  # type: ignore[no-untyped-def]
     import numpy as np
 
     from murine.cortex.recording import Recording
-    from murine.encoding.ridge import centred_grams
+    from murine.encoding.kernels import centred_grams
 
     rng = np.random.default_rng(0)
     grams = centred_grams(kernels)

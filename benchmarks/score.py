@@ -102,7 +102,8 @@ def rdm() -> dict[str, float]:
     import rsatoolbox
     from threadpoolctl import threadpool_limits
 
-    from murine.similarity.rdm import pearson_rdm, upper
+    from murine.similarity.rdm import pearson_rdm
+    from murine.similarity.rdm_vectors import upper
 
     features = np.random.default_rng(0).standard_normal((N_STIMULI, 800_000), dtype=np.float32)
     data = rsatoolbox.data.Dataset(features)

@@ -26,7 +26,7 @@ from sklearn.model_selection import KFold
 from threadpoolctl import threadpool_limits
 
 from murine.similarity.kernel_similarity import kernel_metrics
-from murine.similarity.rdm import upper
+from murine.similarity.rdm_vectors import upper
 from murine.similarity.reweighted_rsa import reweight
 from murine.similarity.rsa import comparisons
 from murine.statistics.bootstrap import bootstrap_counts

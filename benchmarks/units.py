@@ -26,8 +26,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import pearsonr
 from threadpoolctl import threadpool_limits
 
+from murine.units.assignment import assign
 from murine.units.maps import nearest, normalised, rmse
-from murine.units.matching import BLOCK, assign, best_units
+from murine.units.matching import BLOCK, best_units
 
 N_STIMULI, N_NEUROIDS, N_UNITS = 118, 6600, 100_000
 N_LOOPED, N_PAIRS, ROUNDS = 40, 20_000, 3  # neurons of the loop, pairs of pearsonr; their time is in proportion

@@ -65,7 +65,7 @@ def test_concordance_of_equal_elements(n):
 
 @pytest.mark.parametrize("n", [1, 2, 50])
 def test_ranks_of_equal_elements_are_none(n):
-    from murine.similarity.ranks import WeightedRanks
+    from murine.similarity.weighted_ranks import WeightedRanks
 
     vectors = np.stack([np.ones(n), np.zeros(n), np.arange(float(n))])
     weight = np.arange(1.0, n + 1)

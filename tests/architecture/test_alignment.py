@@ -12,18 +12,12 @@ from murine.architecture.alignment import (
     AlignmentScoring,
     align,
     align_all,
-    clusters,
-    heat_map,
-    length_effect,
-    length_ratios,
-    motifs,
     on_a_best_path,
     score_matrix,
     scores,
-    short_list,
-    similarities,
-    similarity_index,
 )
+from murine.architecture.clustering import clusters, heat_map, short_list
+from murine.architecture.sequence_similarity import length_effect, length_ratios, motifs, similarities, similarity_index
 from murine.errors import MurineError
 
 VGG16 = "CCMCCMCCCMCCCMCCCMLLL"

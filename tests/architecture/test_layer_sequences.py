@@ -9,15 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision import models
 
-from murine.architecture.layer_sequences import (
-    KINDS,
-    Vocabulary,
-    layer_sequence,
-    probe_images,
-    trace,
-    vocabularies,
-    vocabulary_of,
-)
+from murine.architecture.forward_trace import probe_images, trace
+from murine.architecture.layer_kinds import KINDS
+from murine.architecture.layer_sequences import layer_sequence
+from murine.architecture.vocabulary import Vocabulary, vocabularies, vocabulary_of
 from murine.errors import MurineError
 
 #: Published: papers.md 2.4, from the alignment grids of Jalil, Qazi & Iqbal 2025.

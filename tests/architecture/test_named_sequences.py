@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from murine.architecture.alignment import scores
-from murine.architecture.layer_sequences import layer_sequence, trace, vocabularies
+from murine.architecture.forward_trace import trace
+from murine.architecture.layer_sequences import layer_sequence
 from murine.architecture.named_sequences import published, published_heat_map, spell
+from murine.architecture.vocabulary import vocabularies
 from murine.errors import MurineError
 from murine.networks import catalogue, zoo
 from murine.studies.architectures import published_agreement

@@ -16,7 +16,7 @@ from murine.atlas.store import Atlas
 from murine.atlas.sweep import sweep
 from murine.errors import MurineError
 from murine.networks.preprocessing import Preprocessing
-from murine.statistics.bootstrap import pair_corrected
+from murine.statistics.variance_correction import pair_corrected
 
 N_DRAWS = 400
 

@@ -25,7 +25,8 @@ from murine.networks import zoo
 from murine.networks.zoo import NetworkSpec
 from murine.scoring.site_data import make_site_data
 from murine.scoring.treatments import CHOICES, Treatment
-from murine.similarity.rdm import pearson_rdm, upper
+from murine.similarity.rdm import pearson_rdm
+from murine.similarity.rdm_vectors import upper
 from murine.stimuli import StimulusSet
 
 ORDER = ["network", "weights", "layer_index", "site", "split", "metric", "stimuli"]

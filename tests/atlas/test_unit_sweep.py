@@ -16,8 +16,8 @@ from murine.errors import MurineError
 from murine.networks.zoo import NetworkSpec
 from murine.report.unit_pictures import pictures
 from murine.scenes import synthetic_scenes
-from murine.units.layer_tables import by_site
 from murine.units.maps import normalised
+from murine.units.site_tables import by_site
 
 NETWORK = """
 from torch import nn

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
-from murine.architecture.alignment import similarities
+from murine.architecture.sequence_similarity import similarities
 from murine.atlas.identity import CortexSettings
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import SweepSettings, sweep
@@ -22,7 +22,7 @@ from murine.errors import MurineError
 from murine.networks.zoo import NetworkSpec
 from murine.scenes import synthetic_scenes
 from murine.scoring.layer_scores import ScoreSettings
-from murine.similarity.rdm import upper
+from murine.similarity.rdm_vectors import upper
 from murine.studies.architectures import explain, relate
 
 pytestmark = pytest.mark.usefixtures("unchecked")

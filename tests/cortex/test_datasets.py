@@ -24,8 +24,10 @@ from murine.cortex.simulated import simulate
 from murine.errors import MurineError
 from murine.networks.preprocessing import Preprocessing
 from murine.scoring.site_data import make_site_data
-from murine.similarity.rdm import pearson_rdm, upper, zscore
+from murine.similarity.rdm import pearson_rdm
+from murine.similarity.rdm_vectors import upper
 from murine.statistics.bootstrap import bootstrap_counts
+from murine.statistics.standardisation import zscore
 
 # The README of allen_neuropixels_natural_scenes, arrays with n_bins >= 6: units, mice, RDM reliability over
 # trials, Spearman correlation with the two-photon RDM (mean over layers), and with that of pixels (32 x 41).

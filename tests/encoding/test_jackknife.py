@@ -8,7 +8,8 @@ from scipy.special import stdtrit
 
 from murine.encoding.jackknife import LEARNED, resampled_neurons, resampled_scores
 from murine.encoding.null_correlation import chance_correlations
-from murine.encoding.ridge import correlate, loo_operators
+from murine.encoding.prediction_operators import correlate
+from murine.encoding.ridge import loo_operators
 from murine.errors import MurineError
 from murine.statistics.bootstrap import bootstrap_counts
 

@@ -7,7 +7,8 @@ import pytest
 
 from murine.cortex.simulated import simulate
 from murine.encoding.null_correlation import above_chance, chance_correlations
-from murine.encoding.ridge import correlate, loo_operators
+from murine.encoding.prediction_operators import correlate
+from murine.encoding.ridge import loo_operators
 from murine.scenes import synthetic_scenes
 
 N = 40

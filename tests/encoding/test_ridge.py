@@ -8,17 +8,11 @@ import numpy as np
 import pytest
 from sklearn.model_selection import KFold, LeaveOneOut, ShuffleSplit, StratifiedKFold
 
+from murine.encoding.cross_validation import splits
+from murine.encoding.kernels import centred_grams
+from murine.encoding.prediction_operators import correlate, relabelled_correlations
 from murine.encoding.prediction_scores import correlations
-from murine.encoding.ridge import (
-    centred_grams,
-    correlate,
-    loo_operators,
-    relabelled_correlations,
-    ridge_correlations,
-    ridge_cv,
-    ridge_loo,
-    splits,
-)
+from murine.encoding.ridge import loo_operators, ridge_correlations, ridge_cv, ridge_loo
 from murine.encoding.ridge_spectrum import Spectrum, projection_gains
 from murine.errors import MurineError
 from murine.networks.layer_kernel import LayerKernel

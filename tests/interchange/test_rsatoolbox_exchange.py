@@ -26,8 +26,11 @@ from murine.interchange.rsatoolbox import (
 )
 from murine.networks.layer_kernel import LayerKernel
 from murine.scenes import synthetic_scenes
-from murine.similarity.rdm import crossnobis_rdm, euclidean_rdm, pearson_rdm, upper, zscore
+from murine.similarity.crossnobis import crossnobis_rdm
+from murine.similarity.rdm import euclidean_rdm, pearson_rdm
+from murine.similarity.rdm_vectors import upper
 from murine.similarity.rsa import Cosine, comparisons
+from murine.statistics.standardisation import zscore
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the packages it imports

@@ -7,7 +7,8 @@ import warnings
 import numpy as np
 import pytest
 
-from murine.similarity.rdm import pearson_rdm, upper
+from murine.similarity.rdm import pearson_rdm
+from murine.similarity.rdm_vectors import upper
 from murine.similarity.rsa import comparisons
 from murine.statistics.crossed_bootstrap import dual_variance
 

@@ -11,19 +11,14 @@ from scipy.stats import kendalltau, pearsonr
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, LeaveOneOut
 
-from murine.encoding.ridge import centred_grams
+from murine.encoding.kernels import centred_grams
 from murine.networks.layer_kernel import LayerKernel
-from murine.similarity.kernel_similarity import angular_distances, kernel_metrics
+from murine.similarity.crossnobis import crossnobis_rdm, mahalanobis_rdm
+from murine.similarity.kernel_similarity import kernel_metrics
 from murine.similarity.noise_covariance import noise_covariance
-from murine.similarity.rdm import (
-    cosine_rdm,
-    crossnobis_rdm,
-    dissimilarities,
-    euclidean_rdm,
-    mahalanobis_rdm,
-    pearson_rdm,
-    upper,
-)
+from murine.similarity.procrustes import angular_distances
+from murine.similarity.rdm import cosine_rdm, dissimilarities, euclidean_rdm, pearson_rdm
+from murine.similarity.rdm_vectors import upper
 from murine.similarity.reweighted_rsa import reweight
 from murine.similarity.rsa import Cosine, comparisons
 

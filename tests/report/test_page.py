@@ -34,7 +34,7 @@ from murine.report.palette import LIGHT
 from murine.report.wording import finding, p_value
 from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
 from murine.scoring.site_data import make_site_data
-from murine.statistics.bootstrap import pair_corrected
+from murine.statistics.variance_correction import pair_corrected
 
 N_STIMULI, N_LATENT = 44, 6
 IDS = tuple(f"image_{i:02d}" for i in range(N_STIMULI))

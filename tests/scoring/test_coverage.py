@@ -11,9 +11,11 @@ from murine.cortex.simulated import SimulatedCortex, simulate
 from murine.io.array_cache import ArrayCache
 from murine.io.files import cache_folder
 from murine.scoring.site_data import SiteData, make_site_data
-from murine.similarity.rdm import pearson_rdm, upper, zscore
+from murine.similarity.rdm import pearson_rdm
+from murine.similarity.rdm_vectors import upper
 from murine.similarity.rsa import comparisons
 from murine.statistics.bootstrap import bootstrap_counts, interval
+from murine.statistics.standardisation import zscore
 
 N_SEEDS = 40
 NOISE_LEVELS = (0.3, 0.6, 0.9)

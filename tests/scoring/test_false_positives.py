@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from murine.cortex.simulated import SimulatedCortex, simulate
-from murine.similarity.rdm import pearson_rdm, upper, zscore
+from murine.similarity.rdm import pearson_rdm
+from murine.similarity.rdm_vectors import upper
 from murine.similarity.rsa import comparisons
-from murine.statistics.bootstrap import bootstrap_counts, effective_stimuli, interval, pair_corrected, student_factor
+from murine.statistics.bootstrap import bootstrap_counts, interval
 from murine.statistics.multiple_testing import best_of_layers_p
 from murine.statistics.permutation import permutation_p, permutations
+from murine.statistics.standardisation import zscore
+from murine.statistics.variance_correction import effective_stimuli, pair_corrected, student_factor
 
 AREAS = ("SIMp", "SIMl", "SIMam")
 

@@ -19,10 +19,12 @@ from murine.scoring.held_out import N_SPLITS
 from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
 from murine.scoring.metric import metrics
 from murine.scoring.site_data import make_site_data
-from murine.similarity.rdm import upper, zscore
+from murine.similarity.rdm_vectors import upper
 from murine.similarity.rsa import comparisons
-from murine.statistics.bootstrap import bootstrap_counts, interval, pair_corrected, without_each
+from murine.statistics.bootstrap import bootstrap_counts, interval, leave_one_out_counts
 from murine.statistics.permutation import permutations
+from murine.statistics.standardisation import zscore
+from murine.statistics.variance_correction import pair_corrected
 from murine.stimuli import StimulusSet, matched
 
 SETTINGS = ScoreSettings(n_bootstraps=60, n_permutations=39, seed=2)
@@ -217,12 +219,12 @@ def test_intervals_and_draws_come_from_the_shared_samples(rows, layers, site_dat
     counts = bootstrap_counts(N, SETTINGS.n_bootstraps, SETTINGS.seed)
     metric = metrics["rsa-pearson"]
     ceiling = site_data.ceiling("r", counts, seed=SETTINGS.seed)
-    jackknife = site_data.ceiling("r", without_each(N), seed=SETTINGS.seed)
+    jackknife = site_data.ceiling("r", leave_one_out_counts(N), seed=SETTINGS.seed)
     for s, site in enumerate(site_data.sites):
         row = pick(rows, stimuli="all", site=site.name, chosen="naive").iloc[0]
         mine = next(x for x in layers if x.name == row.layer)
         vector, own = upper(pearson_rdm_of(mine))[None], upper(site_data.rdms[[s]])
-        draws, left = (metric.resample(vector, own, c)[:, 0, 0] for c in (counts, without_each(N)))
+        draws, left = (metric.resample(vector, own, c)[:, 0, 0] for c in (counts, leave_one_out_counts(N)))
         np.testing.assert_allclose(row.draws, draws / ceiling.draws[:, s], rtol=1e-4)
         np.testing.assert_allclose(row.without_one, left / jackknife.draws[:, s], rtol=1e-4)
         corrected = pair_corrected(draws[:, None], left[:, None])

@@ -8,9 +8,10 @@ import pytest
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Site
 from murine.cortex.simulated import simulate
+from murine.encoding.kernels import centred_grams
 from murine.encoding.null_correlation import chance_correlations
 from murine.encoding.pls import pls_cv
-from murine.encoding.ridge import centred_grams, loo_operators, ridge_loo
+from murine.encoding.ridge import loo_operators, ridge_loo
 from murine.errors import MurineError
 from murine.networks.capture import CapturedLayer
 from murine.networks.layer_kernel import LayerKernel

@@ -13,7 +13,7 @@ from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError
 from murine.scoring import site_data as site_targets
-from murine.similarity.rdm import upper
+from murine.similarity.rdm_vectors import upper
 from murine.statistics.bootstrap import bootstrap_counts
 from murine.statistics.random_halves import half_means
 

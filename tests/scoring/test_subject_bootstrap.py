@@ -12,8 +12,9 @@ import murine.scoring.layer_scores
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.encoding.jackknife import resampled_neurons
+from murine.encoding.kernels import centred_grams
 from murine.encoding.prediction_scores import correlations
-from murine.encoding.ridge import centred_grams, loo_operators, ridge_loo
+from murine.encoding.ridge import loo_operators, ridge_loo
 from murine.errors import MurineError
 from murine.networks.capture import CapturedLayer
 from murine.networks.layer_kernel import LayerKernel
@@ -23,7 +24,8 @@ from murine.scoring.metric import metrics
 from murine.scoring.score_sample import ScoreSample
 from murine.scoring.site_data import make_site_data
 from murine.scoring.subject_bootstrap import MOST_CHOSEN, draw_subjects, drawn_kernels
-from murine.similarity.rdm import kernel_rdm, pearson_rdm, upper
+from murine.similarity.rdm import kernel_rdm, pearson_rdm
+from murine.similarity.rdm_vectors import upper
 from murine.statistics.bootstrap import bootstrap_counts, pair_weights
 from murine.statistics.crossed_bootstrap import animal_counts, neuron_counts, over_neurons
 

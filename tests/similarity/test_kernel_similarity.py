@@ -9,18 +9,10 @@ import numpy as np
 import pytest
 from scipy.linalg import orthogonal_procrustes
 
-from murine.encoding.ridge import centred_grams
+from murine.encoding.kernels import centred_grams
 from murine.networks.layer_kernel import LayerKernel
-from murine.similarity.kernel_similarity import (
-    _influence,
-    _nuclear_norm,
-    _patterns,
-    angular_distances,
-    centred,
-    kernel_metrics,
-    procrustes_distances,
-    u_centred,
-)
+from murine.similarity.kernel_similarity import centred, kernel_metrics, u_centred
+from murine.similarity.procrustes import _influence, _nuclear_norm, _patterns, angular_distances, procrustes_distances
 from murine.statistics.bootstrap import bootstrap_counts
 from murine.statistics.permutation import permutations
 

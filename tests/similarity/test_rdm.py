@@ -9,17 +9,11 @@ from scipy.stats import zscore as scipy_zscore
 
 from murine.errors import MurineError
 from murine.networks.layer_kernel import LayerKernel
+from murine.similarity.crossnobis import crossnobis_rdm, mahalanobis_rdm
 from murine.similarity.noise_covariance import noise_covariance
-from murine.similarity.rdm import (
-    crossnobis_rdm,
-    dissimilarities,
-    kernel_rdm,
-    mahalanobis_rdm,
-    n_stimuli_of,
-    pearson_rdm,
-    upper,
-    zscore,
-)
+from murine.similarity.rdm import dissimilarities, kernel_rdm, pearson_rdm
+from murine.similarity.rdm_vectors import n_stimuli_of, upper
+from murine.statistics.standardisation import zscore
 
 
 def patterns(n_stimuli=30, n_features=700, offset=0.0):

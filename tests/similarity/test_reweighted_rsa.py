@@ -9,7 +9,8 @@ from scipy.stats import pearsonr
 
 from murine.errors import MurineError
 from murine.similarity.nonnegative_least_squares import fit_nonnegative
-from murine.similarity.rdm import pearson_rdm, upper
+from murine.similarity.rdm import pearson_rdm
+from murine.similarity.rdm_vectors import upper
 from murine.similarity.reweighted_rsa import reweight
 from murine.statistics.bootstrap import bootstrap_counts
 

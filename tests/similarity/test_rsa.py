@@ -9,7 +9,8 @@ import pytest
 from scipy.spatial.distance import cosine
 from scipy.stats import pearsonr, rankdata, spearmanr
 
-from murine.similarity.rdm import pearson_rdm, upper
+from murine.similarity.rdm import pearson_rdm
+from murine.similarity.rdm_vectors import upper
 from murine.similarity.rsa import Cosine, _leave_one_out_tau_a, comparisons
 from murine.statistics.bootstrap import bootstrap_counts
 from murine.statistics.permutation import permutations

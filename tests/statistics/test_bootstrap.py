@@ -10,17 +10,11 @@ from scipy.stats import chisquare, kstest, norm
 from sklearn.model_selection import KFold
 
 from murine.errors import MurineError
-from murine.statistics.bootstrap import (
-    bootstrap_counts,
-    effective_stimuli,
-    interval,
-    pair_corrected,
-    pair_weights,
-    student_factor,
-)
+from murine.statistics.bootstrap import bootstrap_counts, interval, pair_weights
 from murine.statistics.folds import folds
 from murine.statistics.permutation import permutation_p, permutations, relabelled_pairs
 from murine.statistics.ranking import rank_bands
+from murine.statistics.variance_correction import effective_stimuli, pair_corrected, student_factor
 
 
 def test_counts_are_multinomial():

@@ -17,7 +17,8 @@ from murine.networks.zoo import NetworkSpec
 from murine.report.surgery import effects_figure
 from murine.scoring.layer_scores import ScoreSettings
 from murine.scoring.treatments import CHOICES
-from murine.statistics.bootstrap import interval, pair_corrected
+from murine.statistics.bootstrap import interval
+from murine.statistics.variance_correction import pair_corrected
 from murine.studies.surgery_effect import ALL_SITES, NetworkPair, effects, in_order, operations, pairs
 
 NETWORKS = """

@@ -19,9 +19,8 @@ from murine.encoding import prediction_scores as prediction
 from murine.encoding import ridge as encoding
 from murine.errors import MurineError
 from murine.scoring import metric as metrics
-from murine.similarity import kernel_similarity as geometry
+from murine.similarity import cka, crossnobis, procrustes, rdm, rsa
 from murine.similarity import noise_covariance as noise
-from murine.similarity import rdm, rsa
 from murine.similarity import reweighted_rsa as reweighted
 from murine.studies import verification
 from murine.studies.reference_libraries import REFERENCES
@@ -79,9 +78,9 @@ def broken(function):
 def test_every_metric_that_is_slightly_wrong_is_found(monkeypatch):
     places = [
         *((rdm, name) for name in ("kernel_rdm", "cosine_rdm", "euclidean_rdm", "pearson_rdm")),
-        *((rdm, name) for name in ("mahalanobis_rdm", "crossnobis_rdm")),
+        *((crossnobis, name) for name in ("mahalanobis_rdm", "crossnobis_rdm")),
         *((kind, "score") for kind in (rsa.Pearson, rsa.Spearman, rsa.Cosine, rsa.KendallTauA)),
-        *((kind, "score") for kind in (geometry.LinearCKA, geometry.DebiasedCKA, geometry.Procrustes)),
+        *((kind, "score") for kind in (cka.LinearCKA, cka.DebiasedCKA, procrustes.Procrustes)),
         *((encoding, name) for name in ("ridge_loo", "ridge_correlations", "ridge_cv")),
         *((prediction, name) for name in ("correlations", "r2", "explained_variance")),
         (noise, "noise_covariance"),

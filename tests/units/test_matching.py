@@ -13,7 +13,9 @@ import murine.units.matching
 from murine.errors import MurineError
 from murine.networks.capture import Features, capture
 from murine.statistics.permutation import permutations
-from murine.units.matching import Search, assign, best_units, density_overlap, shuffled
+from murine.units.assignment import assign
+from murine.units.density_overlap import density_overlap
+from murine.units.matching import Search, best_units, shuffled
 
 N = 20
 

@@ -16,10 +16,11 @@ from jaxtyping import Float, Int
 from scipy.stats import rankdata
 
 from murine.errors import MurineError
-from murine.similarity.rdm import upper
+from murine.similarity.rdm_vectors import upper
 from murine.similarity.rsa import comparisons
-from murine.statistics.bootstrap import bootstrap_counts, interval, pair_corrected, without_each
+from murine.statistics.bootstrap import bootstrap_counts, interval, leave_one_out_counts
 from murine.statistics.permutation import permutations, relabelled_pairs
+from murine.statistics.variance_correction import pair_corrected
 
 Matrix = Float[np.ndarray, "n_things n_things"]
 Vector = Float[np.ndarray, " n_pairs"]
@@ -134,14 +135,6 @@ def mantel(
     return Association(r, low, high, p, n_things, len(relabellings), exact)
 
 
-def partial_correlation(first: Vector, second: Vector, controls: Float[np.ndarray, "n_controls n_pairs"]) -> float:
-    """Pearson's r of what is left of two vectors after linear regression on the controls and a constant.
-
-    NaN where nothing is left."""
-    basis = _basis(np.concatenate([np.ones((1, len(first))), controls]))
-    return float(_residual(first, basis) @ _residual(second, basis))
-
-
 def _pairs_of(matrix: Matrix, n_things: int) -> Vector:
     if matrix.shape != (n_things, n_things):
         raise MurineError(f"matrices of {n_things} things are {n_things} x {n_things}; one is {matrix.shape}.")
@@ -225,7 +218,7 @@ def _interval(
     """Over things: the correlations of all matrices in every sample, then the partial one of the first two."""
     draws, without_one = (
         np.concatenate(list(_partial_draws(vectors, method, counts)))[:, None]
-        for counts in (bootstrap_counts(n_things, n_bootstraps, seed), without_each(n_things))
+        for counts in (bootstrap_counts(n_things, n_bootstraps, seed), leave_one_out_counts(n_things))
     )
     low, high = interval(pair_corrected(draws, without_one))
     return float(low[0]), float(high[0])

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from murine.architecture.layer_sequences import Vocabulary, empty_sequence, trace, vocabulary_of
+from murine.architecture.forward_trace import trace
+from murine.architecture.layer_sequences import empty_sequence
+from murine.architecture.vocabulary import Vocabulary, vocabulary_of
 from murine.errors import MurineError
 from murine.networks import catalogue, zoo
 from murine.progress import Progress, Silent

@@ -23,7 +23,10 @@ from murine.networks import zoo
 from murine.networks.network import Network
 from murine.networks.process_state import preserved_state
 from murine.progress import Progress
-from murine.units.layer_tables import ABOUT_NEURONS, aligned, by_site, map_layers, match_layers
+from murine.units.layer_maps import map_layers
+from murine.units.layer_matching import match_layers
+from murine.units.neuron_rows import ABOUT_NEURONS, aligned
+from murine.units.site_tables import by_site
 
 #: What rows tell of networks, layers and scores.
 _TAKEN = {column for columns in UNITS_TABLES.values() for column in columns} - set(ABOUT_NEURONS)

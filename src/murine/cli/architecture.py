@@ -300,7 +300,7 @@ def _compare_with_published(file: Path, quiet: bool) -> None:
     import numpy as np
 
     from murine.report.architectures import heat_map_figure, write
-    from murine.similarity.rdm import upper
+    from murine.similarity.rdm_vectors import upper
     from murine.studies.architectures import published_agreement
 
     names, panels, r, difference = published_agreement()
@@ -325,7 +325,7 @@ def _pairs(found: Sequence[Spelled], every: Sequence[tuple[tuple[str, str], Alig
     import numpy as np
     import pandas as pd
 
-    from murine.architecture.alignment import similarities
+    from murine.architecture.sequence_similarity import similarities
 
     own = {one.name: one for one in found}
     rows = []
@@ -354,7 +354,7 @@ def _pairs(found: Sequence[Spelled], every: Sequence[tuple[tuple[str, str], Alig
 
 
 def _print_networks(found: Sequence[Spelled], vocabulary: str) -> None:
-    from murine.architecture.layer_sequences import vocabulary_of
+    from murine.architecture.vocabulary import vocabulary_of
 
     legend = vocabulary_of(vocabulary).legend
     used = sorted(set("".join(own.letters for own in found)))
@@ -388,7 +388,7 @@ def _tell_of_groups(
     n_clusters: int | None,
     quiet: bool,
 ) -> None:
-    from murine.architecture.alignment import clusters, short_list
+    from murine.architecture.clustering import clusters, short_list
 
     if n_clusters is not None:
         labels, chosen = clusters(correlation, n_clusters), short_list(correlation, n_clusters)
@@ -405,7 +405,7 @@ def _tell_of_groups(
 
 def _tell_of_lengths(sequences: Sequence[str], file: Path, seed: int) -> list[str]:
     """Draw similarities against lengths; what is to be said of each."""
-    from murine.architecture.alignment import length_effect, similarities
+    from murine.architecture.sequence_similarity import length_effect, similarities
     from murine.report.architectures import length_figure, write
 
     short, lines = {}, []

@@ -19,13 +19,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float32, Int
 
+from murine.encoding.kernels import Operators, Responses
 from murine.encoding.prediction_scores import memberships, standardised
-from murine.statistics.bootstrap import Counts, student_factor
+from murine.statistics.bootstrap import Counts
+from murine.statistics.variance_correction import student_factor
 
-Operators = Float[np.ndarray, "n_layers n_stimuli n_stimuli"]
-Responses = Float[np.ndarray, "n_neuroids n_stimuli"]
 Groups = Sequence[Int[np.ndarray, " _"]]
 
 #: The variance of a score over new stimuli, in that of predictions as they are.

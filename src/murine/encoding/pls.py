@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from murine.encoding.ridge import Kernel, Kernels, Responses, Split, check_sizes, correlate, splits
-from murine.encoding.ridge_spectrum import Spectrum, check_varies, varies
+from murine.encoding.cross_validation import Split, splits
+from murine.encoding.kernels import Kernel, Kernels, Responses, check_sizes, check_varies, varies
+from murine.encoding.prediction_operators import correlate
+from murine.encoding.ridge_spectrum import Spectrum
 from murine.errors import MurineError
 
 #: Components of Conwell et al. (2021), and of mouse-vision and Brain-Score.
@@ -47,7 +49,7 @@ def pls_cv(
         (n_neuroids, n_stimuli). All neurons share components: give those of one site for a fit of its own. Neurons with
         NaN take no part and get NaN.
     folds
-        As in `murine.encoding.ridge.splits`.
+        As in `murine.encoding.cross_validation.splits`.
     n_components
         Numbers of components.
     relative
@@ -161,7 +163,7 @@ def pls_correlations(
     (n_layers, n_choices, n_neuroids) float64
         NaN for layers with NaN in their kernel or with features that are the same for all stimuli, for neurons with
         NaN or with one response to all stimuli, and throughout where folds leave a stimulus out of every test.
-        See `murine.encoding.ridge.correlate` for its precision.
+        See `murine.encoding.prediction_operators.correlate` for its precision.
     """
     operators = pls_operators(kernels, responses, folds, n_components, scale=scale, relative=relative)
     n_layers, n_choices, n_stimuli, _ = operators.shape

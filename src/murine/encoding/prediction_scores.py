@@ -7,23 +7,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32
 
-from murine.encoding.ridge import unit_length
+from murine.encoding.kernels import Responses
 from murine.errors import MurineError
-from murine.statistics.bootstrap import MIN_STIMULI, Counts
+from murine.statistics.bootstrap import MIN_STIMULI
+from murine.statistics.standardisation import unit_length
 
-Responses = Float[np.ndarray, "n_neuroids n_stimuli"]
 PerNeuron = Float[np.ndarray, " n_neuroids"]
 
-#: Neurons taken at once under resampling: what belongs to one block stays in a core's cache.
-BLOCK = 128
 
 #: Standard deviations beyond these have squares that float32 does not hold with all digits.
 _SMALLEST, _LARGEST = 1e-15, 1e15
-
-#: In a resample, less than this share of the variance over all stimuli counts as none.
-CONSTANT = 1e-5
 
 
 def correlations(predictions: Responses, responses: Responses) -> PerNeuron:
@@ -54,91 +49,6 @@ def _unexplained(residuals: np.ndarray, predictions: np.ndarray, responses: np.n
     relative = responses - responses.mean(axis=1, keepdims=True)
     total = np.where(flat[0] | flat[1], np.nan, np.einsum("ij,ij->i", relative, relative))
     return 1 - np.einsum("ij,ij->i", residuals, residuals) / total
-
-
-def resampled_correlations(
-    predictions: Float[np.ndarray, "n_layers n_neuroids n_stimuli"],
-    responses: Responses,
-    counts: Counts,
-    groups: Sequence[Int[np.ndarray, " _"]],
-) -> Float32[np.ndarray, "n_draws n_layers n_groups"]:
-    """Mean correlation of predictions and responses over the neurons of a site, under resampled stimuli.
-
-    Predictions are kept as they are (no model is fitted anew, so what other stimuli to learn from would change is not
-    in it: `murine.encoding.jackknife`); each neuron's Pearson r is taken anew over the stimuli
-    of every sample, weighted by how often they were drawn. Moments are products of (n_draws, n_stimuli) and
-    (n_stimuli, n_neuroids) in float32 of standardised data: means over neurons are within 1e-5 of float64.
-
-    Parameters
-    ----------
-    predictions
-        (n_layers, n_neuroids, n_stimuli): layers share what only the responses and the samples need.
-    counts
-        (n_draws, n_stimuli) from `murine.statistics.bootstrap.bootstrap_counts`.
-    groups
-        For each site the positions of its neurons; sites may share neurons.
-    Returns
-    -------
-    (n_draws, n_layers, n_groups) float32
-        In a sample where a neuron is left constant, the mean is over the others; NaN if none is left. (A neuron that
-        holds less than 1e-5 of its variance counts as constant.)
-
-    Raises
-    ------
-    MurineError
-        Where a site has no neurons, or has one without correlation (`correlations` gives NaN): leave that out.
-    """
-    if predictions.ndim != 3 or counts.shape[1] != responses.shape[1]:
-        raise MurineError(
-            f"Predictions of shape {predictions.shape}, responses of shape {responses.shape} and counts of shape "
-            f"{counts.shape}; expected (n_layers, n_neuroids, n_stimuli), (n_neuroids, n_stimuli) and "
-            "(n_draws, n_stimuli)."
-        )
-    for layer in predictions:
-        _check(layer, responses)
-    members = memberships(groups, len(responses))
-    used = np.flatnonzero(members.any(axis=0))
-    members = members[:, used]
-    return _resampled(predictions, standardised(responses[used]), counts.astype(np.float32), members, used)
-
-
-def _resampled(
-    predictions: np.ndarray, responses: np.ndarray, counts: np.ndarray, members: np.ndarray, used: np.ndarray
-) -> np.ndarray:
-    weights = counts / counts.sum(axis=1, keepdims=True)
-    sums = np.zeros((len(counts), len(predictions), len(members)), np.float32)
-    lost = np.zeros_like(sums)
-    for start in range(0, len(used), BLOCK):
-        part = slice(start, start + BLOCK)
-        y = responses[part]
-        y_mean, y_scale = _moments(weights, y)
-        share = members[:, part].T
-        for k, layer in enumerate(predictions):
-            x = standardised(layer[used[part]])
-            x_mean, x_scale = _moments(weights, x)
-            r = weights @ (x * y).T
-            r -= np.multiply(x_mean, y_mean, out=x_mean)
-            r *= x_scale
-            r *= y_scale
-            np.clip(r, -1, 1, out=r)
-            gone = np.isnan(r)
-            if gone.any():
-                r[gone] = 0
-                lost[:, k] += gone @ share
-            sums[:, k] += r @ share
-    counted = members.sum(axis=1) - lost
-    with np.errstate(invalid="ignore"):
-        return sums / np.where(counted > 0, counted, np.nan)
-
-
-def _moments(weights: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted means, and one over the weighted SD: NaN for none."""
-    means = weights @ values.T
-    variances = weights @ (values**2).T
-    variances -= means**2
-    variances[variances < CONSTANT] = np.nan
-    np.sqrt(variances, out=variances)
-    return means, np.reciprocal(variances, out=variances)
 
 
 def deviations(values: np.ndarray) -> tuple[Float32[np.ndarray, "n_neuroids n_stimuli"], Float32[np.ndarray, " _"]]:

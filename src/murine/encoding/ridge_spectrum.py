@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from murine.encoding.kernels import centred, check_varies
 from murine.errors import MurineError
 
 #: Columns that Conwell et al. (2021) project each layer to: ``johnson_lindenstrauss_min_dim(119, eps=0.1)``.
@@ -103,28 +104,6 @@ class Spectrum:
     def weights(self, alpha: float) -> Float[np.ndarray, " n_directions"]:
         """Factors w of ridge: the products with features K* U diag(w) U'y predict the responses y of other stimuli."""
         return self.gains / (alpha + self.gains * self.values)
-
-
-def centred(kernel: Float[np.ndarray, "n_stimuli n_stimuli"]) -> Float[np.ndarray, "n_stimuli n_stimuli"]:
-    """The Gram matrix of the features less their mean over stimuli."""
-    means = kernel.mean(axis=0)
-    return kernel - means - means[:, None] + means.mean()
-
-
-def varies(kernel: Float[np.ndarray, "n_stimuli n_stimuli"]) -> bool:
-    """Whether the kernel is finite and its stimuli differ by more than rounding."""
-    if not np.isfinite(kernel).all():
-        return False
-    return bool(np.trace(kernel) - kernel.mean() * len(kernel) > 1e-12 * np.abs(kernel).max())
-
-
-def check_varies(kernel: Float[np.ndarray, "n_stimuli n_stimuli"]) -> None:
-    """Refuse a kernel that nothing can be predicted from."""
-    if not varies(kernel):
-        raise MurineError(
-            "A kernel with NaN or infinite values, or of features that are the same for all stimuli, cannot predict "
-            "responses; leave the layer out."
-        )
 
 
 def projection_gains(values: Float[np.ndarray, " n_directions"]) -> Float[np.ndarray, " n_directions"]:

@@ -24,7 +24,8 @@ from murine.io.hdf5 import Tree
 from murine.io.labels import as_labels
 from murine.io.masked_arrays import unmasked
 from murine.networks.layer_kernel import LayerKernel
-from murine.similarity.rdm import dissimilarities, n_stimuli_of, upper
+from murine.similarity.rdm import dissimilarities
+from murine.similarity.rdm_vectors import n_stimuli_of, upper
 
 #: What rsatoolbox calls our measures of dissimilarity; others keep their name.
 _MEASURES = {"pearson": "correlation"}

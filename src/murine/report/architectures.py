@@ -13,12 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from murine.architecture.alignment import Alignment, length_ratios, on_a_best_path, score_matrix, similarities
+from murine.architecture.alignment import Alignment, on_a_best_path, score_matrix
+from murine.architecture.sequence_similarity import length_ratios, similarities
 from murine.errors import MurineError
 from murine.io.files import atomic_write
 from murine.report.palette import GROUND_LIGHT, HEAT_LIGHT, LIGHT
 from murine.report.short_names import shortened, without_files
-from murine.similarity.rdm import upper
+from murine.similarity.rdm_vectors import upper
 
 Matrix = Float[np.ndarray, "n_networks n_networks"]
 

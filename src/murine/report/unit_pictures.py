@@ -21,9 +21,9 @@ from murine.cortex.response_maps import SIDE
 from murine.networks.capture import Features, capture
 from murine.networks.network import Network
 from murine.report.units import Distributions, MapPair, PairOfPictures, distributions_figure, maps_figure, pairs_figure
-from murine.units.layer_tables import best_layers, nearest_layer
 from murine.units.maps import NearestMaps, comparable, nearest
 from murine.units.matching import shuffled
+from murine.units.site_tables import best_layers, nearest_layer
 
 #: Sites in one picture of single pairs; further sites have further pictures.
 SITES_PER_PICTURE = 6

@@ -22,11 +22,12 @@ from murine.scoring.score_sample import samples
 from murine.scoring.settings import ScoreSettings as ScoreSettings
 from murine.scoring.site_data import SiteData
 from murine.scoring.subject_bootstrap import SubjectBootstrap, SubjectDraws, Subjects, draw_subjects
-from murine.statistics.bootstrap import Counts, bootstrap_counts, interval, pair_corrected, without_each
-from murine.statistics.ceilings import Ceiling
+from murine.statistics.bootstrap import Counts, bootstrap_counts, interval, leave_one_out_counts
 from murine.statistics.layer_selection import best_layer
 from murine.statistics.multiple_testing import adjusted_p, best_of_layers_p
+from murine.statistics.noise_ceiling import Ceiling
 from murine.statistics.permutation import permutation_p, permutations
+from murine.statistics.variance_correction import pair_corrected
 
 #: Said of a row with an interval below zero, of a metric whose scores lie there where nothing is shared.
 BELOW_ZERO = "below zero as where nothing is shared"
@@ -121,7 +122,7 @@ class SiteBenchmark:
             permutations(n, settings.n_permutations, settings.seed),
             metric.of_sites(site_data),
             ceiling,
-            self._ceiling(site_data, members, without_each(n)) if left else constant,
+            self._ceiling(site_data, members, leave_one_out_counts(n)) if left else constant,
             splits,
             None if subjects is None else SubjectBootstrap(metric, site_data, subjects, counts, ceiling),
         )
@@ -158,7 +159,7 @@ def score_layers(layers: Sequence[CapturedLayer], benchmark: SiteBenchmark) -> p
           at all (`murine.scoring.site_data.LostSite`) has a row per layer, without a score, whose ``flag`` says why
         * ``metric, scale, stimuli`` (``all`` or a group), ``n_stimuli, split``
         * ``score, low, high``: with the 95 % interval by bootstrap over stimuli; of scores over pairs of stimuli by
-          `murine.statistics.bootstrap.pair_corrected`
+          `murine.statistics.variance_correction.pair_corrected`
         * ``plain, chance``: of ``ridge`` and ``pls-*``, and NaN for other metrics: Pearson's r of responses and
           predictions as they are, the number that a script with scikit-learn gives; and the mean of that number where
           layer and site share nothing (chosen rows only). ``score`` is made of predictions less the mean of the

@@ -17,29 +17,27 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
 from murine.encoding.jackknife import resampled_neurons, resampled_scores
-from murine.encoding.neuron_ceiling import mean_ceilings, uncertain_note
+from murine.encoding.kernels import centred_grams
+from murine.encoding.noise_ceiling import mean_ceilings, uncertain_note
 from murine.encoding.null_correlation import above_chance, chance_correlations
 from murine.encoding.pls import COMPONENTS, FoldedLayers
-from murine.encoding.ridge import (
-    centred_grams,
-    correlate,
-    loo_operators,
-    relabelled_correlations,
-    unit_length,
-)
+from murine.encoding.prediction_operators import correlate, relabelled_correlations
+from murine.encoding.ridge import loo_operators
 from murine.errors import MurineError
 from murine.networks.layer_kernel import LayerKernel
 from murine.registry import Registry
 from murine.scoring.site_data import Population, SiteData
 from murine.similarity import kernel_similarity as geometry
 from murine.similarity import rsa
-from murine.similarity.rdm import dissimilarities, n_stimuli_of, pairs_among, upper
+from murine.similarity.rdm import dissimilarities
+from murine.similarity.rdm_vectors import n_stimuli_of, pairs_among, upper
 from murine.similarity.reweighted_rsa import reweight
 from murine.similarity.rsa import Draws, Relabellings, Scores
-from murine.statistics.bootstrap import MIN_STIMULI, Counts, without_each
-from murine.statistics.ceilings import SCALES, Ceiling
+from murine.statistics.bootstrap import MIN_STIMULI, Counts, leave_one_out_counts
 from murine.statistics.folds import folds
+from murine.statistics.noise_ceiling import SCALES, Ceiling
 from murine.statistics.permutation import relabelled_pairs
+from murine.statistics.standardisation import unit_length
 
 #: Layers as a metric sees them: (n_layers, ...); NaN where one is not defined.
 Stack = Float[np.ndarray, "n_layers ..."]
@@ -68,7 +66,7 @@ class Metric(ABC):
         True where that score chooses layers on the stimuli that it is of.
     over_pairs
         True where a score is a mean over pairs of stimuli, so that its draws are to be corrected by
-        `murine.statistics.bootstrap.pair_corrected`.
+        `murine.statistics.variance_correction.pair_corrected`.
     of_neurons
         True where single neurons are compared, which matrices do not have.
     below_zero_by_chance
@@ -116,7 +114,7 @@ class Metric(ABC):
 
     def leave_one_out(self, layers: Stack, sites: Any, n_stimuli: int) -> Draws:
         """Compare without each of the stimuli: (n_stimuli, n_layers, n_sites). Asked for where it is `over_pairs`."""
-        return self.resample(layers, sites, without_each(n_stimuli))
+        return self.resample(layers, sites, leave_one_out_counts(n_stimuli))
 
     @abstractmethod
     def permute(self, layers: Stack, sites: Any, relabellings: Relabellings) -> Draws:
@@ -241,7 +239,7 @@ class Reweighted(RDMMetric):
         return self._fit(layers, sites).resample(sites, counts)[:, None]
 
     def leave_one_out(self, layers: Stack, sites: Any, n_stimuli: int) -> Draws:
-        return self.resample(layers, sites, without_each(n_stimuli))  # the mixture as it is
+        return self.resample(layers, sites, leave_one_out_counts(n_stimuli))  # the mixture as it is
 
     def permute(self, layers: Stack, sites: Any, relabellings: Relabellings) -> Draws:
         pairs = relabelled_pairs(relabellings[:MAX_REFITS])

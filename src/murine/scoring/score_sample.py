@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from murine.statistics.bootstrap import interval, pair_corrected
+from murine.statistics.bootstrap import interval
+from murine.statistics.variance_correction import pair_corrected
 
 if TYPE_CHECKING:
     from murine.statistics.crossed_bootstrap import TwoWay
@@ -30,7 +31,7 @@ class ScoreSample:
         Under resampled stimuli.
     without_one
         The score without each stimulus, where scores are over pairs of stimuli
-        (`murine.statistics.bootstrap.pair_corrected`).
+        (`murine.statistics.variance_correction.pair_corrected`).
     both, subjects
         Under resampled stimuli and subjects, paired with the first of ``draws``; under resampled subjects alone. None
         where subjects were not resampled.

@@ -20,11 +20,13 @@ from murine.io.array_cache import ArrayCache
 from murine.limits import SEED, SPLITS
 from murine.networks.layer_kernel import LayerKernel
 from murine.similarity.kernel_similarity import u_centred
-from murine.similarity.rdm import dissimilarities, pairs_among, upper, zscore
-from murine.similarity.rdm_ceiling import HalvedRDM, cosine_reliability, harmonic_mean
+from murine.similarity.noise_ceiling import HalvedRDM, cosine_reliability, harmonic_mean
+from murine.similarity.rdm import dissimilarities
+from murine.similarity.rdm_vectors import pairs_among, upper
 from murine.statistics.bootstrap import Counts
-from murine.statistics.ceilings import DISTANCE, SCALES, Ceiling
+from murine.statistics.noise_ceiling import DISTANCE, SCALES, Ceiling
 from murine.statistics.random_halves import Keys, half_means, halving_keys, n_trials
+from murine.statistics.standardisation import zscore
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +134,7 @@ class SiteData:
         repetitions. NaN where too many trials are missing.
     part_patterns
         (n_sites, 3, n_stimuli): how well the patterns of halves agree about a stimulus, the length of the pattern and
-        the number of trials (`murine.similarity.rdm_ceiling.HalvedRDM`); None with ``parts``.
+        the number of trials (`murine.similarity.noise_ceiling.HalvedRDM`); None with ``parts``.
     given_reliability
         (n_sites, 2): mean and standard error, where the data brought them; NaN else.
     n_neuroids
@@ -199,7 +201,7 @@ class SiteData:
         """The ceiling of a score on ``scale`` against the RDMs, with draws paired with ``counts``.
 
         From single trials: the correlation with what the RDM would be without noise (of ranks with ``ranks``), from
-        random halves (`murine.similarity.rdm_ceiling`). From given reliabilities: their value, with normal draws of
+        random halves (`murine.similarity.noise_ceiling`). From given reliabilities: their value, with normal draws of
         their standard error, or without an error where that is not given. Not known of single trials."""
         reliability = np.empty(len(self.sites))
         draws = np.empty((len(counts), len(self.sites)))

@@ -25,7 +25,6 @@ from murine.scoring.metric import Encoding, Metric, Stack
 from murine.scoring.site_data import Population, SiteData
 from murine.similarity.rdm import dissimilarities
 from murine.statistics.bootstrap import Counts
-from murine.statistics.ceilings import Ceiling
 from murine.statistics.crossed_bootstrap import (
     OVER,
     NeuronCounts,
@@ -35,6 +34,7 @@ from murine.statistics.crossed_bootstrap import (
     neuron_counts,
     over_neurons,
 )
+from murine.statistics.noise_ceiling import Ceiling
 
 #: Resampled sites that are compared at once: where stimuli are resampled too, the square of these is computed.
 BLOCK = 16

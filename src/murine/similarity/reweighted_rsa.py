@@ -14,10 +14,11 @@ from jaxtyping import Float, Float32, Int
 
 from murine.errors import MurineError, some
 from murine.similarity.nonnegative_least_squares import fit_nonnegative
-from murine.similarity.rdm import n_stimuli_of
+from murine.similarity.rdm_vectors import n_stimuli_of
 from murine.similarity.rsa import LayerVectors, SiteVectors
+from murine.similarity.weighted_correlation import weighted_correlations
 from murine.statistics.bootstrap import MIN_STIMULI, Counts, pair_weights
-from murine.statistics.ceilings import ROUNDING
+from murine.statistics.standardisation import unit_length_and_scale
 
 SiteScores = Float[np.ndarray, " n_sites"]
 
@@ -59,15 +60,12 @@ class Reweighting:
         out. Weights are not fitted anew: copies of a held-out stimulus would be among the training ones."""
         n_pairs = sites.shape[1]
         a, b = (
-            np.float32(np.sqrt(n_pairs)) * _standardised(v)[0].astype(np.float32) for v in (self.predictions, sites)
+            np.float32(np.sqrt(n_pairs)) * unit_length_and_scale(v)[0].astype(np.float32)
+            for v in (self.predictions, sites)
         )
         weights = pair_weights(counts)
         weights /= weights.sum(axis=1, keepdims=True)
-        mean_a, mean_b, square_a, square_b, product = (weights @ v.T for v in (a, b, a**2, b**2, a * b))
-        with np.errstate(invalid="ignore"):
-            variances = [square - mean**2 for square, mean in ((square_a, mean_a), (square_b, mean_b))]
-            varied = (variances[0] > ROUNDING * square_a) & (variances[1] > ROUNDING * square_b)
-            r = (product - mean_a * mean_b) / np.sqrt(np.where(varied, variances[0] * variances[1], np.nan))
+        r = weighted_correlations(a, b, weights)
         return np.where(np.isnan(self.scores), np.float32("nan"), r)
 
 
@@ -90,14 +88,14 @@ def reweight(layers: LayerVectors, sites: SiteVectors, folds: Sequence[Int[np.nd
     n_pairs = sites.shape[1]
     part = _parts(folds, n_stimuli_of(n_pairs))
     order, blocks = _blocks(part, len(folds))
-    a, mean_a, scale_a = _standardised(layers)
+    a, mean_a, scale_a = unit_length_and_scale(layers)
     usable = np.flatnonzero(np.isfinite(scale_a))
     flags = tuple(
         "" if np.isfinite(scale) else "constant" if np.isfinite(mean) else "not finite"
         for scale, mean in zip(scale_a, mean_a, strict=True)
     )
     a, mean_a, scale_a = (x if len(usable) == len(layers) else x[usable] for x in (a, mean_a, scale_a))
-    b, mean_b, scale_b = _standardised(sites)
+    b, mean_b, scale_b = unit_length_and_scale(sites)
     defined = np.isfinite(b).all(axis=1)
     b[~defined] = 0
     ordered = np.take(np.concatenate([a, b, np.ones((1, n_pairs))]), order, axis=1)
@@ -112,7 +110,7 @@ def reweight(layers: LayerVectors, sites: SiteVectors, folds: Sequence[Int[np.nd
         found[:, pairs] += (intercepts[f] + intercepts[g])[:, None] / 2
     predictions = np.take(found, order.argsort(), axis=1)
     idle = (weights == 0).all(axis=(0, 2)) | ~defined
-    predicted = _standardised(np.where(idle[:, None], 0, predictions))[0]
+    predicted = unit_length_and_scale(np.where(idle[:, None], 0, predictions))[0]
     scores = np.clip((predicted * b).sum(axis=1), -1, 1)
 
     scale_b, mean_b = (np.where(defined, x, np.nan) for x in (scale_b, mean_b))
@@ -126,20 +124,6 @@ def reweight(layers: LayerVectors, sites: SiteVectors, folds: Sequence[Int[np.nd
         violations,
         flags,
     )
-
-
-def _standardised(
-    vectors: Float[np.ndarray, "n_vectors n_pairs"],
-) -> tuple[Float[np.ndarray, "n_vectors n_pairs"], Float[np.ndarray, " n_vectors"], Float[np.ndarray, " n_vectors"]]:
-    """Vectors of mean 0 and length 1, their means and what lengths they had; NaN for constant and not finite ones."""
-    with np.errstate(invalid="ignore"):
-        means = vectors.mean(axis=1)
-        centred = vectors - means[:, None]
-    length = np.sqrt(np.einsum("ij,ij->i", centred, centred))
-    tiny = 1e-12 * np.abs(vectors).max(axis=1, initial=0) * np.sqrt(vectors.shape[1])
-    length = np.where((length > tiny) & (length < np.inf), length, np.nan)
-    centred /= length[:, None]
-    return centred, means, length
 
 
 def _parts(folds: Sequence[np.ndarray], n_stimuli: int) -> Int[np.ndarray, " n_stimuli"]:

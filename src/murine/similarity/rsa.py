@@ -1,6 +1,6 @@
 """Representational similarity analysis: how alike the RDMs of layers and of neural sites are.
 
-Every comparison takes stacks of RDM vectors (`murine.similarity.rdm.upper`), of layers and of sites, and can be
+Every comparison takes stacks of RDM vectors (`murine.similarity.rdm_vectors.upper`), of layers and of sites, and can be
 repeated under resampled or relabelled stimuli. Vectors must be finite; `murine.scoring.layer_scores` takes care of
 that."""
 
@@ -15,8 +15,9 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from murine.similarity.rdm import n_stimuli_of
-from murine.statistics.bootstrap import Counts, pair_weights, without_each
+from murine.similarity.rdm_vectors import n_stimuli_of
+from murine.similarity.weighted_correlation import MIN_VARIANCE_SHARE
+from murine.statistics.bootstrap import Counts, leave_one_out_counts, pair_weights
 from murine.statistics.permutation import relabelled_pairs
 
 Vectors = Float[np.ndarray, "n_vectors n_pairs"]
@@ -27,11 +28,6 @@ Draws = Float[np.ndarray, "n_draws n_layers n_sites"]
 Relabellings = Int[np.ndarray, "n_draws n_stimuli"]
 
 
-#: A variance that is a smaller share of the mean square is nothing but float32 rounding: a sample without the few
-#: pairs that made a vector vary tells nothing, and its score is NaN.
-_ROUNDING = 1e-5
-
-
 class Comparison(ABC):
     """A way to compare RDM vectors.
 
@@ -39,7 +35,7 @@ class Comparison(ABC):
     ----------
     scale
         The scale of its scores; only a ceiling of the same scale may be applied
-        (`murine.statistics.ceilings.Ceiling`).
+        (`murine.statistics.noise_ceiling.Ceiling`).
     on_ranks
         True where only the order of dissimilarities counts.
     costly_permutations
@@ -65,14 +61,14 @@ class Comparison(ABC):
         self, layers: LayerVectors, sites: SiteVectors
     ) -> Float[np.ndarray, "n_stimuli n_layers n_sites"]:
         """Compare without each of the stimuli."""
-        return self.resample(layers, sites, without_each(n_stimuli_of(sites.shape[1])))
+        return self.resample(layers, sites, leave_one_out_counts(n_stimuli_of(sites.shape[1])))
 
     @abstractmethod
     def permute(self, layers: LayerVectors, sites: SiteVectors, relabellings: Relabellings) -> Draws:
         """Compare with the stimuli of the sites relabelled: the distribution where nothing is shared."""
 
 
-def _standardise(vectors: Vectors) -> Vectors:
+def standardise_vectors(vectors: Vectors) -> Vectors:
     """Mean 0 and length 1 over pairs; a constant vector becomes NaN."""
     centred = vectors - vectors.mean(axis=1, keepdims=True)
     length = np.sqrt((centred**2).sum(axis=1, keepdims=True))
@@ -118,7 +114,9 @@ class _MomentCorrelation(_Correlation):
         weights /= weights.sum(axis=1, keepdims=True)
         means = [weights @ v.T if self.centred else np.zeros((len(counts), len(v)), np.float32) for v in (a, b)]
         squares = [weights @ (v**2).T for v in (a, b)]
-        variances = [np.where(s - m**2 > _ROUNDING * s, s - m**2, np.nan) for m, s in zip(means, squares, strict=True)]
+        variances = [
+            np.where(s - m**2 > MIN_VARIANCE_SHARE * s, s - m**2, np.nan) for m, s in zip(means, squares, strict=True)
+        ]
         sd_a, sd_b = map(np.sqrt, variances)
         draws = np.empty((len(counts), len(a), len(b)), np.float32)
         step = max(1, 512 // len(b))  # columns of one matrix product: large enough for BLAS, small in memory
@@ -139,7 +137,7 @@ class Pearson(_MomentCorrelation):
     centred = True
 
     def _transform(self, vectors: Vectors) -> Vectors:
-        return _standardise(vectors)
+        return standardise_vectors(vectors)
 
 
 class Cosine(_MomentCorrelation):
@@ -164,10 +162,10 @@ class Spearman(_Correlation):
     on_ranks = True
 
     def _transform(self, vectors: Vectors) -> Vectors:
-        return _standardise(_ranks(vectors))
+        return standardise_vectors(_ranks(vectors))
 
     def resample(self, layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Draws:
-        from murine.similarity.ranks import WeightedRanks
+        from murine.similarity.weighted_ranks import WeightedRanks
 
         ranks = [WeightedRanks(vectors) for vectors in (layers, sites)]
         draws = np.empty((len(counts), len(layers), len(sites)), np.float32)
@@ -191,7 +189,7 @@ class KendallTauA(Comparison):
     stimuli (Efron & Tibshirani 1993, ch. 11), exact to first order: in a sample pairs have weights, which are not
     counted that fast. They are drawn apart as far as resampling draws the correlation of ranks farther apart than the
     jackknife does, so that they vary as those of other scores over pairs do
-    (`murine.statistics.bootstrap.pair_corrected`)."""
+    (`murine.statistics.variance_correction.pair_corrected`)."""
 
     scale = "tau-a"
     on_ranks = True

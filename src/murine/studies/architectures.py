@@ -12,14 +12,15 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from murine.architecture.alignment import heat_map, length_ratios, similarities, similarity_index
-from murine.architecture.layer_sequences import Vocabulary
+from murine.architecture.clustering import heat_map
 from murine.architecture.mantel import MIN_THINGS, Method, mantel
 from murine.architecture.named_sequences import as_published, published_heat_map, spell
+from murine.architecture.sequence_similarity import length_ratios, similarities, similarity_index
+from murine.architecture.vocabulary import Vocabulary
 from murine.atlas.identity import ScoreTask
 from murine.atlas.leaderboard import MIN_CEILING, leaderboards
 from murine.atlas.store import Atlas
-from murine.encoding.ridge import centred_grams
+from murine.encoding.kernels import centred_grams
 from murine.errors import MurineError, some
 from murine.networks.catalogue import entry
 from murine.networks.layer_kernel import LayerKernel
@@ -27,7 +28,8 @@ from murine.networks.zoo import NetworkSpec
 from murine.progress import Progress, Silent
 from murine.scoring.treatments import RAW
 from murine.similarity.kernel_similarity import kernel_metrics
-from murine.similarity.rdm import kernel_rdm, upper
+from murine.similarity.rdm import kernel_rdm
+from murine.similarity.rdm_vectors import upper
 from murine.similarity.rsa import comparisons
 from murine.statistics.multiple_testing import adjusted_p
 

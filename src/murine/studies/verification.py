@@ -16,7 +16,8 @@ from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.progress import Progress, Silent
-from murine.similarity.rdm import pearson_rdm, upper
+from murine.similarity.rdm import pearson_rdm
+from murine.similarity.rdm_vectors import upper
 from murine.studies.reference_libraries import HIMALAYA, REFERENCES, TOOLBOX, ReferenceMetric, TestData
 
 log = logging.getLogger(__name__)

@@ -14,16 +14,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
+from murine.encoding.kernels import Responses
 from murine.encoding.prediction_scores import correlations
-from murine.encoding.ridge import unit_length
 from murine.errors import MurineError
 from murine.statistics.bootstrap import MIN_STIMULI
 from murine.statistics.permutation import permutations
+from murine.statistics.standardisation import unit_length
+from murine.units.density_overlap import density_overlap
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from murine.networks.capture import Features
+
 
 #: Correlations of units this close are ties, of which the lowest unit is taken: what float32 products can tell.
 TIE = 1e-6
@@ -33,11 +36,6 @@ BLOCK, NEURONS = 2048, 2048
 
 #: A unit whose deviations are this small beside its largest value is constant but for rounding, by type of number.
 CONSTANT = {4: 1e-6, 8: 1e-12}
-
-#: A neuron left without a unit counts as much less than any unit would, -1 to 1: as many as can be have one.
-WITHOUT = -2.0
-
-Responses = Float[np.ndarray, "n_neuroids n_stimuli"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -269,174 +267,3 @@ def shuffled(
     orders = permutations(train.shape[1], n_shuffles * len(train), seed)
     rows = np.tile(np.arange(len(train)), n_shuffles)
     return np.take_along_axis(train[rows], orders, axis=1), np.take_along_axis(test[rows], orders, axis=1)
-
-
-@dataclass(frozen=True, eq=False)
-class Assignment:
-    """One unit for each neuron, no unit twice, with the largest sum of correlations.
-
-    Attributes
-    ----------
-    unit
-        (n_neuroids,) -1 where none of its candidates is left for a neuron.
-    r
-        (n_neuroids,) of the pairs; NaN without one.
-    gap
-        How much larger the sum could at most be if every unit were a candidate of every neuron (a neuron without a
-        unit counting as -2).
-    """
-
-    unit: Int[np.ndarray, " n_neuroids"]
-    r: Float[np.ndarray, " n_neuroids"]
-    gap: float
-
-    @property
-    def exact(self) -> bool:
-        """Whether it is proved that no assignment to any units has a larger sum."""
-        return self.gap <= 1e-9 * len(self.unit)
-
-
-def assign(
-    candidates: Int[np.ndarray, "n_neuroids n_candidates"],
-    candidate_r: Float[np.ndarray, "n_neuroids n_candidates"],
-    n_units: int,
-) -> Assignment:
-    """Give each neuron a unit of its own, of its candidates, so that the sum of correlations is as large as can be.
-
-    As many neurons as can be get one. The sum is the largest over these candidates (a sparse Jonker-Volgenant
-    algorithm); ``gap`` tells how far that may be from the largest over all units. By duality: let a unit's price be
-    what the others lose for its being taken, and a neuron's profit its r less the price. If no neuron would profit more
-    from a unit that is no candidate, the assignment is the best of all; and such a unit has at most the r of the last
-    candidate, and a price of at least 0. So the gap is the sum of what profits are below that r. It is always 0 with
-    as many candidates as neurons, or all units; usually with far fewer.
-
-    Parameters
-    ----------
-    candidates, candidate_r
-        The best units of every neuron, in any order, and their r (`Matches`); -1 where there are fewer. (Lists are made
-        from float32 products: the proof is as good as these, 1e-6.)
-    n_units
-        How many units the candidates were chosen from.
-
-    Raises
-    ------
-    MurineError
-        Where shapes do not fit, or there are no candidates.
-
-    References
-    ----------
-    Jonker & Volgenant 1987, Computing 38:325.
-    """
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
-
-    if candidates.shape != candidate_r.shape or candidates.ndim != 2 or not candidates.shape[1]:
-        raise MurineError(
-            f"candidates of shape {candidates.shape} and correlations of shape {candidate_r.shape}; expected the same "
-            "(n_neuroids, n_candidates), at least one candidate: ask for some (n_candidates)."
-        )
-    there = (candidates >= 0) & np.isfinite(candidate_r)
-    complete = there.sum(axis=1) >= n_units
-    last = np.where(there, candidate_r, np.inf).min(axis=1)
-    taking_part = np.flatnonzero(there.any(axis=1))
-    n = len(taking_part)
-    unit, r = np.full(len(candidates), -1), np.full(len(candidates), np.nan)
-    if not n:
-        return Assignment(unit, r, 0.0)
-    numbers, column = np.unique(candidates[there], return_inverse=True)
-    row = np.repeat(np.arange(n), there[taking_part].sum(axis=1))
-    value = candidate_r[there]
-    # A column of its own for each neuron: to be left without a unit.
-    row, column = np.append(row, np.arange(n)), np.append(column, len(numbers) + np.arange(n))
-    value = np.append(value, np.full(n, WITHOUT))
-    # Weights must not be 0, which is no edge.
-    weights = csr_array((value + 1 - WITHOUT, (row, column)), shape=(n, len(numbers) + n))
-    _, chosen = min_weight_full_bipartite_matching(weights, maximize=True)
-    mine = chosen[row] == column
-    gain = np.empty(n)
-    gain[row[mine]] = value[mine]
-    profit = _profits(row, column, value, chosen, gain)
-    lost = np.where(complete[taking_part], 0, np.maximum(last[taking_part] - profit, 0))
-    matched = chosen < len(numbers)
-    unit[taking_part[matched]] = numbers[chosen[matched]]
-    r[taking_part[matched]] = gain[matched]
-    return Assignment(unit, r, float(lost.sum()))
-
-
-def _profits(
-    row: np.ndarray, column: np.ndarray, value: np.ndarray, chosen: np.ndarray, gain: np.ndarray
-) -> Float[np.ndarray, " n_neuroids"]:
-    """Each neuron's r less the price of its unit, at the lowest prices at which none prefers another unit.
-
-    Prices rise from 0 until that is so (Bellman-Ford; the assignment is optimal, so they stop rising)."""
-    order = np.argsort(column, kind="stable")
-    row, column, value = row[order], column[order], value[order]
-    starts = np.flatnonzero(np.diff(column, prepend=-1))
-    held = column[starts]
-    price = np.zeros(column.max() + 1)
-    for _ in range(len(gain) + 1):
-        profit = gain - price[chosen]
-        offered = np.maximum.reduceat(value - profit[row], starts)
-        if (offered <= price[held] + 1e-12).all():
-            break
-        price[held] = np.maximum(price[held], offered)
-    return gain - price[chosen]
-
-
-def density_overlap(
-    a: Float[np.ndarray, "n_pairs n_a"], b: Float[np.ndarray, "n_pairs n_b"], n_points: int = 512
-) -> Float[np.ndarray, " n_pairs"]:
-    """Overlap coefficient of two densities, the integral of min(p, q): 1 for the same, 0 where they do not meet.
-
-    Densities are Gaussian kernel estimates with Scott's bandwidth, n^(-1/5) standard deviations (as SciPy's
-    ``gaussian_kde``), of samples spread linearly over a grid and smoothed by Fourier transform; the result is within
-    1e-3 of the integral of the plain estimates. Where values are not standardised the overlap also tells differences of
-    mean and spread.
-
-    Parameters
-    ----------
-    a, b
-        Samples, for example the activations of a unit and the responses of its neuron, each standardised.
-
-    Returns
-    -------
-    overlap
-        NaN for a pair of which one is constant or not finite, or whose spreads differ so much that the grid (n_points
-        over the range of both) does not resolve the narrower.
-
-    References
-    ----------
-    ``specs/papers.md`` 1.5, single-unit panels.
-    """
-    if len(a) != len(b) or min(a.shape[1], b.shape[1]) < 2:
-        raise MurineError(
-            f"samples of shapes {a.shape} and {b.shape}; expected as many rows, of at least 2 values each."
-        )
-    overlap = np.full(len(a), np.nan)
-    pairs = np.flatnonzero(np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1))
-    for i in range(0, len(pairs), 1024):
-        part = pairs[i : i + 1024]
-        overlap[part] = _overlap(a[part], b[part], n_points)
-    return overlap
-
-
-def _overlap(a: np.ndarray, b: np.ndarray, n_points: int) -> np.ndarray:
-    widths = [x.std(axis=1, ddof=1) * x.shape[1] ** -0.2 for x in (a, b)]
-    margin = 4 * np.maximum(*widths)
-    low = np.minimum(a.min(axis=1), b.min(axis=1)) - margin
-    step = (np.maximum(a.max(axis=1), b.max(axis=1)) + margin - low) / (n_points - 1)
-    resolved = np.minimum(*widths) > np.maximum(step, 0)
-    step = np.where(resolved, step, 1.0)
-    densities = []
-    for x, width in zip((a, b), widths, strict=True):
-        place = np.where(resolved[:, None], (x - low[:, None]) / step[:, None], 0)
-        left = np.minimum(place.astype(int), n_points - 2)
-        share = place - left
-        flat = left + n_points * np.arange(len(x))[:, None]
-        counts = np.bincount(flat.ravel(), (1 - share).ravel(), minlength=len(x) * n_points)
-        counts += np.bincount(flat.ravel() + 1, share.ravel(), minlength=len(x) * n_points)
-        frequency = 2 * np.pi * np.fft.rfftfreq(n_points)
-        smoothing = np.exp(-0.5 * (frequency * (width / step)[:, None]) ** 2)
-        density = np.fft.irfft(np.fft.rfft(counts.reshape(len(x), n_points)) * smoothing, n_points)
-        densities.append(np.maximum(density, 0) / x.shape[1])
-    return np.where(resolved, np.minimum(*densities).sum(axis=1), np.nan)

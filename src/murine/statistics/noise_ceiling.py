@@ -9,12 +9,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from murine.errors import MurineError
-from murine.statistics.bootstrap import Counts, interval, pair_weights
+from murine.statistics.bootstrap import interval
 
 SCALES = ("r", "r2", "tau-a")
 
-#: Less than this share of the mean square is no variance, but what rounding to float32 leaves.
-ROUNDING = 1e-5
 
 #: The scale of scores that fall as likeness grows.
 DISTANCE = "distance"
@@ -195,64 +193,3 @@ def mean_of_known(values: Float[np.ndarray, "..."], axis: int) -> Float[np.ndarr
         return np.asarray(values.mean(axis=axis))
     n = known.sum(axis=axis)
     return np.where(n > 0, np.where(known, values, 0).sum(axis=axis) / np.maximum(n, 1), np.nan)
-
-
-def halves_reliability(
-    first: Float[np.ndarray, "n_splits n_pairs"],
-    second: Float[np.ndarray, "n_splits n_pairs"],
-    counts: Counts,
-) -> tuple[float, Float[np.ndarray, " n_draws"]]:
-    """Mean Pearson correlation between the RDMs of two halves of the data, over splits, and its bootstrap draws.
-
-    ``first[s]`` and ``second[s]`` are the RDM vectors of the two halves in split s. Give ranks for a ceiling of rank
-    correlations. NaN where the RDM of a half is not defined, or the same for all pairs drawn."""
-
-    def correlate(weights: np.ndarray) -> np.ndarray:
-        weights = weights / weights.sum(axis=1, keepdims=True)
-        a, b = (v - v.mean(axis=1, keepdims=True) for v in (first, second))
-        with np.errstate(invalid="ignore"):  # NaN of a half that is the same for all pairs
-            a, b = (v / np.sqrt((v**2).mean(axis=1, keepdims=True)) for v in (a, b))
-        mean_a, mean_b, square_a, square_b, product = (weights @ v.T for v in (a, b, a**2, b**2, a * b))
-        with np.errstate(invalid="ignore"):
-            variances = [square - mean**2 for square, mean in ((square_a, mean_a), (square_b, mean_b))]
-            varied = (variances[0] > ROUNDING * square_a) & (variances[1] > ROUNDING * square_b)
-            r = (product - mean_a * mean_b) / np.sqrt(np.where(varied, variances[0] * variances[1], np.nan))
-        return np.asarray(r.mean(axis=1))
-
-    n_pairs = first.shape[1]
-    value = correlate(np.ones((1, n_pairs)))[0]
-    return float(value), correlate(pair_weights(counts))
-
-
-def full_reliability(half: np.ndarray, quarter: np.ndarray | None, n_repetitions: int) -> np.ndarray:
-    """The reliability of RDMs made of all repetitions, from that of RDMs made of halves and of quarters of them.
-
-    Spearman-Brown takes the noise in a measurement to shrink with 1/n. In a dissimilarity, products of signal and
-    noise do, but products of noise and noise shrink with 1/n^2, so from halves alone it comes out too low where noise
-    is strong: on a simulated cortex with a true ceiling of 0.73 it said 0.69. With both terms, the ratio of noise to
-    signal variance is u(n) = a / n + b / n^2, and halves and quarters give a and b, neither below zero. Without the
-    second term (``quarter`` None, or b = 0) this is Spearman-Brown.
-
-    Parameters
-    ----------
-    half, quarter
-        Correlation between RDMs of disjoint halves (``n_repetitions // 2`` each) and quarters (``n_repetitions // 4``).
-
-    Returns
-    -------
-    reliability
-        0 where ``half`` is not above zero; NaN where it is NaN. Where only ``quarter`` is, that of halves alone.
-    """
-    fold = n_repetitions / (n_repetitions // 2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        noise = np.where(half > 0, 1 / half - 1, np.inf)
-        second = np.zeros_like(noise)
-        if quarter is not None:
-            fold_quarter = n_repetitions / (n_repetitions // 4)
-            noise_quarter = np.where(quarter > 0, 1 / quarter - 1, np.inf)
-            second = (noise_quarter / fold_quarter - noise / fold) / (fold_quarter - fold)
-            # Neither a quarter that is not defined nor a half without signal tells of a second term.
-            second = np.where(np.isnan(quarter) | np.isinf(noise), 0, np.clip(second, 0, noise / fold**2))
-        first = (noise - second * fold**2) / fold
-        reliability = np.where(np.isfinite(noise), 1 / (1 + first + second), 0.0)
-    return np.where(np.isnan(half), np.nan, reliability)

@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, pearsonr
 
-from murine.cortex.reliability import spearman_brown
 from murine.errors import MurineError
 from murine.similarity.rsa import comparisons
-from murine.statistics.bootstrap import bootstrap_counts
-from murine.statistics.ceilings import SCALES, Ceiling, full_reliability, halves_reliability
+from murine.statistics.noise_ceiling import SCALES, Ceiling
 
 RELIABILITY = np.array([0.0, 0.25, 0.81, 1.0])
 
@@ -132,79 +130,3 @@ def test_the_mean_ceiling_is_that_of_neurons_whose_ceiling_is_known():
     filled = Ceiling(value, draws, "r").completed(np.array([0, 1, 2]))
     np.testing.assert_allclose(filled.value, [0.5, 0.7, 0.9])
     np.testing.assert_allclose(filled.draws, [[0.4, 0.6, 0.8], [0.6, 0.6, np.nan]])
-
-
-def test_halves_that_do_not_vary_have_no_reliability():
-    rng = np.random.default_rng(0)
-    first, second = rng.normal(size=(2, 3, 45)).astype(np.float32)
-    second[1] = 2.0
-    value, draws = halves_reliability(first, second, bootstrap_counts(10, 5, 0))
-    assert np.isnan(value)
-    assert np.isnan(draws).all()
-    # One pair alone varies: it is in a third of the samples, and nothing but rounding is left of the others.
-    first, second = (np.full((2, 45), 3.0, np.float32) for _ in range(2))
-    first[:, 0] = second[:, 0] = 4.0
-    counts = bootstrap_counts(10, 40, 0)
-    with_pair = (counts[:, :2] > 0).all(axis=1)
-    value, draws = halves_reliability(first, second, counts)
-    assert value == pytest.approx(1)
-    np.testing.assert_allclose(draws[with_pair], 1, atol=1e-3)
-    assert np.isnan(draws[~with_pair]).all()
-
-
-@pytest.fixture
-def halves():
-    rng = np.random.default_rng(0)
-    signal = rng.normal(size=45)
-    return [(3 + signal + rng.normal(size=(6, 45))).astype(np.float32) for _ in range(2)]
-
-
-def test_reliability_of_halves_is_the_mean_correlation(halves):
-    first, second = halves
-    counts = bootstrap_counts(10, 12, 1)
-    value, draws = halves_reliability(first, second, counts)
-    assert value == pytest.approx(np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(*halves, strict=True)]), abs=1e-6)
-    rows, columns = np.triu_indices(10, 1)
-    position = np.zeros((10, 10), int)
-    position[rows, columns] = position[columns, rows] = np.arange(45)
-    for count, draw in zip(counts, draws, strict=True):
-        drawn = np.repeat(np.arange(10), count)
-        pairs = [position[i, j] for k, i in enumerate(drawn) for j in drawn[k + 1 :] if i != j]
-        expected = np.mean([np.corrcoef(a[pairs], b[pairs])[0, 1] for a, b in zip(*halves, strict=True)])
-        assert draw == pytest.approx(expected, abs=1e-5)
-
-
-def test_without_quarters_it_is_spearman_brown():
-    half = np.array([0.1, 0.5, 0.9, 1.0])
-    np.testing.assert_allclose(full_reliability(half, None, 20), spearman_brown(half))
-    np.testing.assert_allclose(full_reliability(half, None, 3), 3 * half / (1 + 2 * half))  # a "half" is 1 of 3
-    np.testing.assert_array_equal(full_reliability(np.array([0.0, -0.3, np.nan]), None, 20), [0, 0, np.nan])
-
-
-def test_where_quarters_are_not_defined_halves_tell_alone():
-    half, quarter = np.array([0.5, 0.5, np.nan, 0.0]), np.array([0.3, np.nan, 0.3, np.nan])
-    found = full_reliability(half, quarter, 20)
-    np.testing.assert_allclose(found[1:], [spearman_brown(np.array(0.5)), np.nan, 0])
-    assert found[0] == full_reliability(half[:1], quarter[:1], 20)[0]
-
-
-@pytest.mark.parametrize("n", [4, 7, 20, 50])
-@pytest.mark.parametrize(("a", "b"), [(1.0, 0.0), (5.0, 20.0), (0.5, 40.0)])
-def test_two_terms_of_noise_are_taken_apart(n, a, b):
-    """Reliability 1 / (1 + a / n + b / n^2), measured with n // 2 and n // 4 repetitions, is known at n."""
-
-    def reliability(repetitions):
-        return np.array([1 / (1 + a / repetitions + b / repetitions**2)])
-
-    estimate = full_reliability(reliability(n // 2), reliability(n // 4), n)
-    np.testing.assert_allclose(estimate, reliability(n), rtol=1e-12)
-
-
-def test_a_quarter_that_says_nothing_keeps_the_estimate_in_bounds():
-    half = np.full(50, 0.4)
-    estimates = full_reliability(half, np.linspace(-0.5, 0.9, 50), 20)
-    lowest = spearman_brown(half)[0]  # all noise in the first term
-    highest = 1 / (1 + (1 / 0.4 - 1) / 4)  # all in the second
-    assert (np.diff(estimates) <= 1e-12).all()
-    assert estimates.min() == pytest.approx(lowest)
-    assert estimates.max() == pytest.approx(highest)

@@ -17,9 +17,11 @@ from murine.errors import MurineError
 from murine.networks.preprocessing import Preprocessing
 from murine.networks.zoo import Network
 from murine.scenes import synthetic_scenes
-from murine.units.layer_tables import by_site, map_layers, match_layers
+from murine.units.layer_maps import map_layers
+from murine.units.layer_matching import match_layers
 from murine.units.maps import nearest, normalised
 from murine.units.matching import shuffled
+from murine.units.site_tables import by_site
 
 N_NEUROIDS, N_STIMULI = 12, 40
 

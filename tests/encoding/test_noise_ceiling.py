@@ -10,20 +10,17 @@ from scipy.stats import pearsonr
 
 from murine.cortex.reliability import split_half
 from murine.cortex.simulated import SimulatedCortex, simulate
-from murine.encoding.neuron_ceiling import (
+from murine.encoding.neuron_reliability import (
     METHODS,
-    calibrated,
     correlation_draws,
-    mean_ceilings,
-    neuron_ceiling,
     neuron_reliability,
     oracle_correlation,
     oracle_reliability,
-    uncertain_note,
 )
+from murine.encoding.noise_ceiling import calibrated, mean_ceilings, neuron_ceiling, uncertain_note
 from murine.errors import MurineError
 from murine.statistics.bootstrap import bootstrap_counts
-from murine.statistics.ceilings import Ceiling
+from murine.statistics.noise_ceiling import Ceiling
 
 
 def responses(n_repetitions=6, n_neuroids=5, n_stimuli=30, noise=1.5, seed=0):

@@ -19,8 +19,8 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 from scipy.stats import rankdata
 
+from murine.similarity.weighted_correlation import weighted_correlations
 from murine.statistics.bootstrap import Counts, pair_weights
-from murine.statistics.ceilings import halves_reliability
 
 #: An agreement of halves outside of these says nothing: noise would be infinite, or none at all.
 LEAST_AGREEMENT, MOST_AGREEMENT = 0.05, 0.999
@@ -67,7 +67,7 @@ class HalvedRDM:
         """The squared correlation of the RDM with what it would be without noise, and draws of it.
 
         With ``ranks``, of normal scores of the dissimilarities: a squared correlation of which rank correlations follow
-        (`murine.statistics.ceilings.Ceiling.from_reliability`). Not below 0; NaN where a half is not defined."""
+        (`murine.statistics.noise_ceiling.Ceiling.from_reliability`). Not below 0; NaN where a half is not defined."""
         everything = np.ones((1, counts.shape[1]), np.uint16)
         one, other, lessened = self._without_noise()
         found = self._reliability(one, other, lessened, np.concatenate([everything, counts]))
@@ -194,3 +194,25 @@ def cosine_reliability(
 def harmonic_mean(numbers: Int[np.ndarray, "n_neuroids n_stimuli"]) -> PerStimulus:
     """Of the numbers of trials of a stimulus, over neurons: the noise of their mean responses is that of this many."""
     return np.asarray(1 / (1 / np.maximum(numbers, 1)).mean(axis=0))
+
+
+def halves_reliability(
+    first: Float[np.ndarray, "n_splits n_pairs"],
+    second: Float[np.ndarray, "n_splits n_pairs"],
+    counts: Counts,
+) -> tuple[float, Float[np.ndarray, " n_draws"]]:
+    """Mean Pearson correlation between the RDMs of two halves of the data, over splits, and its bootstrap draws.
+
+    ``first[s]`` and ``second[s]`` are the RDM vectors of the two halves in split s. Give ranks for a ceiling of rank
+    correlations. NaN where the RDM of a half is not defined, or the same for all pairs drawn."""
+
+    def correlate(weights: np.ndarray) -> np.ndarray:
+        weights = weights / weights.sum(axis=1, keepdims=True)
+        a, b = (v - v.mean(axis=1, keepdims=True) for v in (first, second))
+        with np.errstate(invalid="ignore"):  # NaN of a half that is the same for all pairs
+            a, b = (v / np.sqrt((v**2).mean(axis=1, keepdims=True)) for v in (a, b))
+        return np.asarray(weighted_correlations(a, b, weights).mean(axis=1))
+
+    n_pairs = first.shape[1]
+    value = correlate(np.ones((1, n_pairs)))[0]
+    return float(value), correlate(pair_weights(counts))

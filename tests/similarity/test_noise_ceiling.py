@@ -10,10 +10,11 @@ from murine.cortex.recording import Recording
 from murine.networks.layer_kernel import LayerKernel
 from murine.scoring.site_data import make_site_data
 from murine.similarity.kernel_similarity import u_centred
-from murine.similarity.rdm import dissimilarities, upper
-from murine.similarity.rdm_ceiling import HalvedRDM, cosine_reliability, noise_share, shared_noise
+from murine.similarity.noise_ceiling import HalvedRDM, cosine_reliability, halves_reliability, noise_share, shared_noise
+from murine.similarity.rdm import dissimilarities
+from murine.similarity.rdm_vectors import upper
 from murine.statistics.bootstrap import bootstrap_counts
-from murine.statistics.ceilings import Ceiling
+from murine.statistics.noise_ceiling import Ceiling
 
 N_NEUROIDS, N_STIMULI = 150, 60
 
@@ -96,3 +97,43 @@ def test_noise_of_the_whole_in_that_of_its_halves():
     np.testing.assert_allclose(noise_share(half, whole), [0.5, 0.25, 0.2, np.nan, np.nan])
     np.testing.assert_allclose(shared_noise(half, np.full(5, 0.5)), [2 / 3, 2 / 3, 1 / 3, 0, np.nan])
     np.testing.assert_allclose(shared_noise(half[:2], noise_share(half, whole)[:2]), whole[:2])
+
+
+def test_halves_that_do_not_vary_have_no_reliability():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 3, 45)).astype(np.float32)
+    second[1] = 2.0
+    value, draws = halves_reliability(first, second, bootstrap_counts(10, 5, 0))
+    assert np.isnan(value)
+    assert np.isnan(draws).all()
+    # One pair alone varies: it is in a third of the samples, and nothing but rounding is left of the others.
+    first, second = (np.full((2, 45), 3.0, np.float32) for _ in range(2))
+    first[:, 0] = second[:, 0] = 4.0
+    counts = bootstrap_counts(10, 40, 0)
+    with_pair = (counts[:, :2] > 0).all(axis=1)
+    value, draws = halves_reliability(first, second, counts)
+    assert value == pytest.approx(1)
+    np.testing.assert_allclose(draws[with_pair], 1, atol=1e-3)
+    assert np.isnan(draws[~with_pair]).all()
+
+
+@pytest.fixture
+def halves():
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=45)
+    return [(3 + signal + rng.normal(size=(6, 45))).astype(np.float32) for _ in range(2)]
+
+
+def test_reliability_of_halves_is_the_mean_correlation(halves):
+    first, second = halves
+    counts = bootstrap_counts(10, 12, 1)
+    value, draws = halves_reliability(first, second, counts)
+    assert value == pytest.approx(np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(*halves, strict=True)]), abs=1e-6)
+    rows, columns = np.triu_indices(10, 1)
+    position = np.zeros((10, 10), int)
+    position[rows, columns] = position[columns, rows] = np.arange(45)
+    for count, draw in zip(counts, draws, strict=True):
+        drawn = np.repeat(np.arange(10), count)
+        pairs = [position[i, j] for k, i in enumerate(drawn) for j in drawn[k + 1 :] if i != j]
+        expected = np.mean([np.corrcoef(a[pairs], b[pairs])[0, 1] for a, b in zip(*halves, strict=True)])
+        assert draw == pytest.approx(expected, abs=1e-5)

@@ -1,0 +1,125 @@
+"""Assign."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from murine.errors import MurineError
+
+#: A neuron left without a unit counts as much less than any unit would, -1 to 1: as many as can be have one.
+WITHOUT = -2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """One unit for each neuron, no unit twice, with the largest sum of correlations.
+
+    Attributes
+    ----------
+    unit
+        (n_neuroids,) -1 where none of its candidates is left for a neuron.
+    r
+        (n_neuroids,) of the pairs; NaN without one.
+    gap
+        How much larger the sum could at most be if every unit were a candidate of every neuron (a neuron without a
+        unit counting as -2).
+    """
+
+    unit: Int[np.ndarray, " n_neuroids"]
+    r: Float[np.ndarray, " n_neuroids"]
+    gap: float
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is proved that no assignment to any units has a larger sum."""
+        return self.gap <= 1e-9 * len(self.unit)
+
+
+def assign(
+    candidates: Int[np.ndarray, "n_neuroids n_candidates"],
+    candidate_r: Float[np.ndarray, "n_neuroids n_candidates"],
+    n_units: int,
+) -> Assignment:
+    """Give each neuron a unit of its own, of its candidates, so that the sum of correlations is as large as can be.
+
+    As many neurons as can be get one. The sum is the largest over these candidates (a sparse Jonker-Volgenant
+    algorithm); ``gap`` tells how far that may be from the largest over all units. By duality: let a unit's price be
+    what the others lose for its being taken, and a neuron's profit its r less the price. If no neuron would profit more
+    from a unit that is no candidate, the assignment is the best of all; and such a unit has at most the r of the last
+    candidate, and a price of at least 0. So the gap is the sum of what profits are below that r. It is always 0 with
+    as many candidates as neurons, or all units; usually with far fewer.
+
+    Parameters
+    ----------
+    candidates, candidate_r
+        The best units of every neuron, in any order, and their r (`Matches`); -1 where there are fewer. (Lists are made
+        from float32 products: the proof is as good as these, 1e-6.)
+    n_units
+        How many units the candidates were chosen from.
+
+    Raises
+    ------
+    MurineError
+        Where shapes do not fit, or there are no candidates.
+
+    References
+    ----------
+    Jonker & Volgenant 1987, Computing 38:325.
+    """
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
+
+    if candidates.shape != candidate_r.shape or candidates.ndim != 2 or not candidates.shape[1]:
+        raise MurineError(
+            f"candidates of shape {candidates.shape} and correlations of shape {candidate_r.shape}; expected the same "
+            "(n_neuroids, n_candidates), at least one candidate: ask for some (n_candidates)."
+        )
+    there = (candidates >= 0) & np.isfinite(candidate_r)
+    complete = there.sum(axis=1) >= n_units
+    last = np.where(there, candidate_r, np.inf).min(axis=1)
+    taking_part = np.flatnonzero(there.any(axis=1))
+    n = len(taking_part)
+    unit, r = np.full(len(candidates), -1), np.full(len(candidates), np.nan)
+    if not n:
+        return Assignment(unit, r, 0.0)
+    numbers, column = np.unique(candidates[there], return_inverse=True)
+    row = np.repeat(np.arange(n), there[taking_part].sum(axis=1))
+    value = candidate_r[there]
+    # A column of its own for each neuron: to be left without a unit.
+    row, column = np.append(row, np.arange(n)), np.append(column, len(numbers) + np.arange(n))
+    value = np.append(value, np.full(n, WITHOUT))
+    # Weights must not be 0, which is no edge.
+    weights = csr_array((value + 1 - WITHOUT, (row, column)), shape=(n, len(numbers) + n))
+    _, chosen = min_weight_full_bipartite_matching(weights, maximize=True)
+    mine = chosen[row] == column
+    gain = np.empty(n)
+    gain[row[mine]] = value[mine]
+    profit = _profits(row, column, value, chosen, gain)
+    lost = np.where(complete[taking_part], 0, np.maximum(last[taking_part] - profit, 0))
+    matched = chosen < len(numbers)
+    unit[taking_part[matched]] = numbers[chosen[matched]]
+    r[taking_part[matched]] = gain[matched]
+    return Assignment(unit, r, float(lost.sum()))
+
+
+def _profits(
+    row: np.ndarray, column: np.ndarray, value: np.ndarray, chosen: np.ndarray, gain: np.ndarray
+) -> Float[np.ndarray, " n_neuroids"]:
+    """Each neuron's r less the price of its unit, at the lowest prices at which none prefers another unit.
+
+    Prices rise from 0 until that is so (Bellman-Ford; the assignment is optimal, so they stop rising)."""
+    order = np.argsort(column, kind="stable")
+    row, column, value = row[order], column[order], value[order]
+    starts = np.flatnonzero(np.diff(column, prepend=-1))
+    held = column[starts]
+    price = np.zeros(column.max() + 1)
+    for _ in range(len(gain) + 1):
+        profit = gain - price[chosen]
+        offered = np.maximum.reduceat(value - profit[row], starts)
+        if (offered <= price[held] + 1e-12).all():
+            break
+        price[held] = np.maximum(price[held], offered)
+    return gain - price[chosen]

@@ -1,0 +1,115 @@
+"""Single neurons against single units of every layer of a network: correlations and maps, as rows.
+
+The rows are one per layer, neuron and size of maps. `by_site` turns them into a table of sites."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from murine.cortex.recording import Recording
+from murine.cortex.reliability import split_half
+from murine.encoding.prediction_scores import correlations
+from murine.networks.capture import Features
+from murine.networks.network import Network
+from murine.progress import Progress
+from murine.stimuli import StimulusSet
+from murine.units.assignment import assign
+from murine.units.matching import Search, activations_of, shuffled
+from murine.units.neuron_rows import _about_neurons, _over_shuffles, _rows, aligned
+
+
+def match_layers(
+    network: Network,
+    stimuli: StimulusSet,
+    recording: Recording,
+    *,
+    layers: str = "all",
+    batch_size: int | None = None,
+    n_shuffles: int = 1,
+    n_candidates: int = 0,
+    overlap: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Find the best unit of every neuron in every layer on odd repetitions, and score it on even ones.
+
+    Parameters
+    ----------
+    stimuli, recording
+        Matched by id. The blank screen is left out.
+    layers, batch_size
+        As in `murine.networks.capture.capture`.
+    n_shuffles
+        How often the search is repeated with the stimuli of each neuron relabelled: how well the best of as many units
+        does by chance. Each costs as much as the search itself.
+    n_candidates
+        If above 0, also give each neuron a unit of its own, of so many of its best (`assign`); and do the same for the
+        neurons of each shuffle.
+    overlap
+        Whether to compute the overlap of the densities of activations and responses.
+    seed
+        Of the relabelling.
+
+    Returns
+    -------
+    rows
+        One per layer x neuron (in the order of their ids); layers with the output of an earlier one have none. Columns:
+
+        * ``network, weights, layer, layer_index, depth, n_units`` (that take part)
+        * ``neuroid_id, area, cortical_layer, cell_class, cre_line, donor``
+        * ``best_unit``: its number in the C order of the shape of the layer's output, -1 without one
+        * ``r_train, r_test``: Pearson's r over stimuli with the mean responses of odd and of even repetitions; scale r
+        * ``r_train_shuffled, r_test_shuffled``: the same with shuffled stimuli, each with its own best unit; means over
+          shuffles. The halves share the stimuli, so ``r_test_shuffled`` is above 0: what is above it is not chance.
+        * ``ceiling``: of ``r_test``, the r of a unit without noise; NaN where reliability is not above 0
+        * ``overlap, overlap_shuffled``; ``assigned_unit, assigned_r_train, assigned_r_test, assigned_gap`` if asked
+          for, with ``assigned_r_train_shuffled, assigned_r_test_shuffled``: means over shuffles of the same assignment
+          of units to neurons whose stimuli are shuffled
+        * ``flag``: '' or why there is no unit
+
+    Raises
+    ------
+    MurineError
+        Where images and responses do not match, there are fewer than 2 repetitions, or `capture` refuses.
+    """
+    images, seen = aligned(stimuli, recording)
+    train, test = seen.odd_even()
+    own = Search(train, test, n_candidates=n_candidates, overlap=overlap)
+    relabelled = shuffled(train, test, n_shuffles, seed)
+    chance = Search(*relabelled, n_candidates=n_candidates, overlap=overlap)
+
+    def matches(features: Features) -> dict[str, Any]:
+        found, by_chance = own(features), chance(features)
+        columns: dict[str, Any] = {
+            "n_units": found.n_units,
+            "best_unit": found.unit,
+            "r_train": found.r_train,
+            "r_test": found.r_test,
+            "r_train_shuffled": _over_shuffles(by_chance.r_train, n_shuffles),
+            "r_test_shuffled": _over_shuffles(by_chance.r_test, n_shuffles),
+        }
+        if found.overlap is not None and by_chance.overlap is not None:
+            columns["overlap"] = found.overlap
+            columns["overlap_shuffled"] = _over_shuffles(by_chance.overlap, n_shuffles)
+        if n_candidates:
+            given = assign(found.candidates, found.candidate_r, found.n_units)
+            columns |= {"assigned_unit": given.unit, "assigned_r_train": given.r, "assigned_gap": given.gap}
+            columns["assigned_r_test"] = correlations(activations_of(features, given.unit), test)
+            # Each shuffled population has units of its own, as the neurons have.
+            parts = np.arange(n_shuffles * len(test)).reshape(n_shuffles, len(test))
+            drawn = [assign(by_chance.candidates[i], by_chance.candidate_r[i], by_chance.n_units) for i in parts]
+            units = np.concatenate([np.empty(0, dtype=int), *(each.unit for each in drawn)])
+            r_train = np.concatenate([np.empty(0), *(each.r for each in drawn)])
+            columns["assigned_r_train_shuffled"] = _over_shuffles(r_train, n_shuffles)
+            r_test = correlations(activations_of(features, units), relabelled[1])
+            columns["assigned_r_test_shuffled"] = _over_shuffles(r_test, n_shuffles)
+        return {**columns, "flag": found.flags}
+
+    reliability = split_half(seen.responses)
+    # Of one half of the repetitions: the whole's follows from it by Spearman-Brown.
+    of_half = np.where(reliability > 0, reliability / (2 - reliability), np.nan)
+    about = _about_neurons(seen).assign(ceiling=np.sqrt(of_half))
+    return _rows(network, images, about, matches, layers, batch_size, progress)

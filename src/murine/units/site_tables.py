@@ -1,0 +1,163 @@
+"""T."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from murine.errors import MurineError, some
+from murine.statistics.bootstrap import interval
+from murine.statistics.crossed_bootstrap import OVER, neuron_counts
+from murine.units.maps import comparable
+from murine.units.neuron_rows import ABOUT_NEURONS
+
+#: What a network saw and how maps were made, where rows are of several kinds.
+SETTINGS = ("input_size", "side", "unit_maps", "normalisation", "centred")
+
+
+def by_site(
+    rows: pd.DataFrame,
+    by: Sequence[str] = ("area",),
+    *,
+    over: str = "neurons",
+    n_bootstraps: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Means over the neurons of each site, with 95 % intervals.
+
+    Of correlations (`match_layers`), each neuron's layer is the one that is best on odd repetitions, and its score the
+    one on even repetitions; shuffled neurons choose in the same way. Of maps (`map_layers`), each site's layer is the
+    one with the least mean RMSE of its neurons, and for shuffled responses the least of theirs: both minima are over
+    the same layers, so what chance gives is chosen alike. Intervals are those of other neurons (and animals) seeing the
+    same stimuli; how a site would come out with other stimuli, they do not tell.
+
+    Parameters
+    ----------
+    rows
+        Of one or more networks.
+    by
+        Columns of the rows that make sites, labels of neurons: ``area``, ``cell_class``, ``cre_line`` ... Neurons with
+        an empty label are left out.
+    over
+        What the bootstrap draws: ``neurons``, ``animals`` (the column ``donor``; neurons without one are left out) or
+        ``both``, as in `murine.statistics.crossed_bootstrap.neuron_counts`.
+
+    Returns
+    -------
+    table
+        One row per network x site (x size of maps): ``n_neuroids``, those with a score, and ``n_animals``; for
+        correlations ``r_test, r_test_shuffled, above_chance`` (their difference), each with ``_low`` and ``_high``,
+        ``ceiling`` (mean), ``r_train``, ``layer`` (the one that most neurons choose) and, where known, ``overlap,
+        overlap_shuffled`` and ``assigned_r_test, assigned_r_test_shuffled`` (each in the layer where the neuron's
+        assigned unit is best on odd repetitions); for maps ``rmse_best, rmse_best_shuffled, below_chance``,
+        ``rmse_mean, rmse_mean_shuffled, median, layer`` and ``layer_shuffled``; all RMSE times
+        `murine.units.maps.comparable`, so that sizes of maps can be compared. Intervals over animals are NaN where
+        all neurons are of one.
+
+    Raises
+    ------
+    MurineError
+        If the rows have no such column, it is no label of neurons, or no neuron has a score.
+    """
+    if over not in OVER:
+        raise MurineError(f"a bootstrap over {over!r} is not known; expected one of {', '.join(OVER)}.")
+    keys = [*(c for c in ("network", "weights", *SETTINGS) if c in rows), *by]
+    missing = [key for key in (*by, "donor") if key not in rows]
+    if missing or not by:
+        raise MurineError(
+            f"the rows have no column {', '.join(missing) or '(none given)'}; they have {some(rows, 30)}."
+        )
+    varying = [key for key in by if rows.groupby("neuroid_id")[key].nunique().gt(1).any()]
+    if varying:
+        raise MurineError(
+            f"{', '.join(varying)} cannot make sites: it differs between the rows of one neuron. Labels of neurons are "
+            f"{', '.join(ABOUT_NEURONS)}."
+        )
+    labels = [*by] if over == "neurons" else [*by, "donor"]
+    labelled = rows[(rows[labels].astype(str) != "").all(axis=1)]
+    of_correlations = "r_test" in rows
+    table = []
+    for values, site in labelled.groupby(keys, sort=True, observed=True):
+        neurons, told = _best_matches(site) if of_correlations else _best_maps(site)
+        if neurons.empty:
+            continue
+        names = list(neurons.columns[:3])
+        animals = neurons.pop("donor").to_numpy()
+        sizes = {"n_neuroids": len(neurons), "n_animals": len({animal for animal in animals if animal})}
+        low = high = np.full(len(names), np.nan)
+        if over == "neurons" or sizes["n_animals"] > 1:
+            counts = neuron_counts(animals, n_bootstraps, seed, over)
+            low, high = interval(counts / counts.sum(axis=1, keepdims=True) @ neurons[names].to_numpy(np.float64))
+        row: dict[str, Any] = {**dict(zip(keys, values, strict=True)), **sizes, **told}
+        for name, least, most in zip(names, low, high, strict=True):
+            row |= {name: neurons[name].mean(), f"{name}_low": float(least), f"{name}_high": float(most)}
+        table.append(row)
+    if not table:
+        raise MurineError(
+            f"no neuron has a score and a label {', '.join(labels)}; flags: {some(rows['flag'].unique()) or 'none'}."
+        )
+    return pd.DataFrame(table)
+
+
+def _best_matches(site: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Each neuron's r in the layer that is best in the other half, its own and shuffled."""
+    best, chance = best_layers(site), best_layers(site, "_shuffled")
+    neurons = pd.DataFrame({"r_test": best.r_test, "r_test_shuffled": chance.r_test_shuffled.reindex(best.index)})
+    neurons["above_chance"] = neurons.r_test - neurons.r_test_shuffled
+    neurons["donor"] = best.donor
+    told = {
+        "layer": best.layer.mode().iloc[0] if len(best) else "",
+        "r_train": best.r_train.mean(),
+        "ceiling": best.ceiling.mean(),
+    }
+    if "overlap" in site:
+        told |= {"overlap": best.overlap.mean(), "overlap_shuffled": chance.overlap_shuffled.mean()}
+    if "assigned_r_test" in site and site.assigned_r_test.notna().any():
+        for of in ("", "_shuffled"):
+            name = f"assigned_r_test{of}"
+            told[name] = best_layers(site, of, "assigned_r")[name].mean()
+    return neurons, told
+
+
+def best_layers(rows: pd.DataFrame, of: str = "", score: str = "r") -> pd.DataFrame:
+    """Of the rows of one network, those of the layer in which each neuron's training r is best, by ``neuroid_id``.
+
+    Parameters
+    ----------
+    of
+        ``_shuffled`` for the layers that neurons with shuffled stimuli choose.
+    score
+        ``r``: of the best unit; ``assigned_r``: of the unit that is the neuron's own.
+    """
+    found = rows[rows[f"{score}_test{of}"].notna() & rows[f"{score}_train{of}"].notna()]
+    return found.loc[found.groupby("neuroid_id")[f"{score}_train{of}"].idxmax()].set_index("neuroid_id")
+
+
+def _best_maps(site: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The neurons' RMSE in the layer that is nearest to them on the average, their own and shuffled."""
+    found = site[site.rmse_best.notna()]
+    if found.empty:
+        return pd.DataFrame(), {}
+    found = found.assign(
+        **(found.filter(like="rmse_") * comparable(int(found.side.iloc[0]), str(found.normalisation.iloc[0])))
+    )
+    layer, layer_shuffled = nearest_layer(found), nearest_layer(found, "_shuffled")
+    best = found[found.layer == layer].set_index("neuroid_id")
+    chance = found[found.layer == layer_shuffled].set_index("neuroid_id")
+    neurons = best[["rmse_best"]].assign(rmse_best_shuffled=chance.rmse_best_shuffled)
+    neurons["below_chance"] = neurons.rmse_best_shuffled - neurons.rmse_best
+    neurons["donor"] = best.donor
+    told = {"layer": layer, "layer_shuffled": layer_shuffled, "median": best.rmse_best.median()}
+    return neurons, {**told, "rmse_mean": best.rmse_mean.mean(), "rmse_mean_shuffled": chance.rmse_mean_shuffled.mean()}
+
+
+def nearest_layer(rows: pd.DataFrame, of: str = "") -> str:
+    """Of the rows of one network, site and size, the layer with the least mean RMSE; ``_shuffled`` as above.
+
+    Where there are no shuffles, the neurons' own.
+    """
+    means = rows.groupby("layer", sort=False)[f"rmse_best{of}"].mean()
+    return str(means.idxmin()) if means.notna().any() else nearest_layer(rows)
