@@ -8,16 +8,22 @@ from Bio.Align import PairwiseAligner
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from murine.architecture.alignment import (
-    COMMON,
+    SUBSEQUENCE,
     AlignmentScoring,
     align,
     align_all,
-    on_a_best_path,
+    alignment_scores,
+    optimal_cells,
     score_matrix,
-    scores,
 )
-from murine.architecture.clustering import clusters, heat_map, short_list
-from murine.architecture.sequence_similarity import length_effect, length_ratios, motifs, similarities, similarity_index
+from murine.architecture.clustering import choose_representatives, cluster_networks, heat_map
+from murine.architecture.sequence_similarity import (
+    length_effect,
+    length_ratios,
+    shared_motifs,
+    similarities,
+    similarity_index,
+)
 from murine.errors import MurineError
 
 VGG16 = "CCMCCMCCCMCCCMCCCMLLL"
@@ -76,7 +82,7 @@ def test_a_thousand_random_pairs_score_as_with_biopython_and_each_alignment_is_a
     rng = np.random.default_rng(0)
     odd = [
         AlignmentScoring(1, -1, -2),
-        COMMON,
+        SUBSEQUENCE,
         AlignmentScoring(2, -3, -1),
         AlignmentScoring(0, -1, -1),
         AlignmentScoring(5, -4, 0),
@@ -89,7 +95,7 @@ def test_a_thousand_random_pairs_score_as_with_biopython_and_each_alignment_is_a
         assert score_of(found, scoring) == found.score
         assert found.first.replace("-", "") == first
         assert found.second.replace("-", "") == second
-        assert scores([first, second], scoring)[0, 1] == found.score
+        assert alignment_scores([first, second], scoring)[0, 1] == found.score
 
 
 def test_long_sequences():
@@ -136,7 +142,7 @@ def test_ties_are_broken_as_promised_and_all_best_paths_are_known():
             i = np.concatenate([[0], np.cumsum([x != "-" for x in a])])
             j = np.concatenate([[0], np.cumsum([x != "-" for x in b])])
             passed[i, j] = True
-        np.testing.assert_array_equal(on_a_best_path(first, second), passed)
+        np.testing.assert_array_equal(optimal_cells(first, second), passed)
     assert several > 10
 
 
@@ -145,7 +151,7 @@ def test_the_table_is_the_plain_one():
     for _ in range(20):
         first, second = random_sequence(rng, 40), random_sequence(rng, 40)
         np.testing.assert_array_equal(score_matrix(first, second), plain_matrix(first, second))
-        np.testing.assert_array_equal(score_matrix(first, second, COMMON), plain_matrix(first, second, 1, 0, 0))
+        np.testing.assert_array_equal(score_matrix(first, second, SUBSEQUENCE), plain_matrix(first, second, 1, 0, 0))
 
 
 def test_path_and_counts():
@@ -185,11 +191,11 @@ def test_shared_counts_the_longest_common_subsequence():
 
 
 def test_motifs_do_not_count_how_often_a_block_is_repeated():
-    found = motifs(["CBR" * 5, "CBR" * 50])
+    found = shared_motifs(["CBR" * 5, "CBR" * 50])
     assert found[0, 1] > 0.995  # but for where it ends
     # CBR, BRC, RCB against CBR, BRB: one in common.
-    assert motifs(["CBRCB", "CBRB"])[0, 1] == pytest.approx(1 / np.sqrt(3 * 2))
-    assert motifs(["CB", "CBR"])[0, 1] == 0
+    assert shared_motifs(["CBRCB", "CBRB"])[0, 1] == pytest.approx(1 / np.sqrt(3 * 2))
+    assert shared_motifs(["CB", "CBR"])[0, 1] == 0
 
 
 def test_what_is_left_of_a_similarity_without_its_layers():
@@ -224,20 +230,20 @@ def test_clusters_and_short_list():
     membership = rng.permutation(np.repeat(np.arange(4), 6))
     rows = centres[membership] + 0.2 * rng.standard_normal((24, 30))
     correlation = np.corrcoef(rows)
-    labels = clusters(correlation, 4)
+    labels = cluster_networks(correlation, 4)
     np.testing.assert_array_equal(labels[:, None] == labels, membership[:, None] == membership)
     assert labels[0] == 0
     assert list(dict.fromkeys(labels)) == [0, 1, 2, 3]
     for n in (2, 7, 24):  # SciPy on the condensed distances
         theirs = fcluster(linkage(1 - correlation[np.triu_indices(24, 1)], "average"), n, "maxclust")
-        ours = clusters(correlation, n)
+        ours = cluster_networks(correlation, n)
         np.testing.assert_array_equal(ours[:, None] == ours, theirs[:, None] == theirs)
-    chosen = short_list(correlation, 4)
+    chosen = choose_representatives(correlation, 4)
     for label, position in enumerate(chosen):
         members = np.flatnonzero(labels == label)
         centre = correlation[members].mean(axis=0)
         assert position == members[np.argmin([np.linalg.norm(correlation[m] - centre) for m in members])]
-    assert short_list(np.ones((3, 3)), 1) == [0]
+    assert choose_representatives(np.ones((3, 3)), 1) == [0]
 
 
 def test_wrong_input():
@@ -248,13 +254,13 @@ def test_wrong_input():
     with pytest.raises(MurineError, match="Latin-1"):
         align("C", "Ω")
     with pytest.raises(MurineError, match="too long"):
-        scores(["C" * 40_000, "C"])
+        alignment_scores(["C" * 40_000, "C"])
     with pytest.raises(MurineError, match="a mismatch may not count more"):
         AlignmentScoring(1, 2, -1)
     with pytest.raises(MurineError, match="a gap not more than 0"):
         AlignmentScoring(1, -1, 1)
     with pytest.raises(MurineError, match="5 clusters of 3 networks"):
-        clusters(np.eye(3), 5)
+        cluster_networks(np.eye(3), 5)
     with pytest.raises(MurineError, match="not finite"):
-        clusters(np.full((3, 3), np.nan), 2)
+        cluster_networks(np.full((3, 3), np.nan), 2)
     assert align_all(["C"]) == []

@@ -9,10 +9,10 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision import models
 
-from murine.architecture.forward_trace import probe_images, trace
+from murine.architecture.forward_trace import probe_images, trace_layers
 from murine.architecture.layer_kinds import KINDS
 from murine.architecture.layer_sequences import layer_sequence
-from murine.architecture.vocabulary import Vocabulary, vocabularies, vocabulary_of
+from murine.architecture.vocabulary import Vocabulary, load_vocabulary, vocabularies
 from murine.errors import MurineError
 
 #: Published: papers.md 2.4, from the alignment grids of Jalil, Qazi & Iqbal 2025.
@@ -123,12 +123,12 @@ def test_calls_of_functions_give_the_string_of_modules():
         assert layer_sequence(a, x, vocabulary=vocabulary) == layer_sequence(b, x, vocabulary=vocabulary)
     assert layer_sequence(a, x, vocabulary="fine") == "CBRMwPR"
     assert layer_sequence(b, x, vocabulary="paper") == "CBRMCR"
-    assert [layer.is_function for layer in trace(b, x)] == [True] * 7
+    assert [layer.is_function for layer in trace_layers(b, x)] == [True] * 7
 
 
 def test_what_runs_is_listed_in_the_order_it_starts_as_often_as_it_runs():
     x = torch.rand(2, 3, 16, 16)
-    layers = trace(Modules(), x)
+    layers = trace_layers(Modules(), x)
     assert [layer.name for layer in layers] == ["first", "norm", "relu", "pool", "last", "", "relu"]
     assert [layer.shape for layer in layers[:4]] == [(8, 16, 16)] * 3 + [(8, 8, 8)]
     # The sum takes what `last` gave; the second ReLU takes the sum.
@@ -192,7 +192,7 @@ def test_a_network_is_left_as_it_was():
     network.norm.eval()
     before = {name: child.training for name, child in network.named_modules()}
     state = {key: value.clone() for key, value in network.state_dict().items()}
-    trace(network, torch.rand(2, 3, 8, 8))
+    trace_layers(network, torch.rand(2, 3, 8, 8))
     assert {name: child.training for name, child in network.named_modules()} == before
     assert not any(child._forward_hooks or child._forward_pre_hooks for child in network.modules())
     for key, value in network.state_dict().items():
@@ -209,7 +209,7 @@ def test_the_probe_has_the_size_that_the_network_tells():
 
 
 def test_every_kind_has_a_letter_or_is_left_out_on_purpose():
-    for vocabulary in map(vocabulary_of, vocabularies):
+    for vocabulary in map(load_vocabulary, vocabularies):
         left_out = set(KINDS) - set(vocabulary.letters)
         assert left_out <= {"flatten", "identity", "arrangement", "dropout", "drop path", "scale"}
         assert set(vocabulary.legend) == set(vocabulary.letters.values())
@@ -248,12 +248,12 @@ def test_wrong_vocabularies_are_refused(tmp_path, content, message):
     file = tmp_path / "words.json"
     file.write_text(json.dumps(content))
     with pytest.raises(MurineError, match=message):
-        vocabulary_of(file)
+        load_vocabulary(file)
 
 
 def test_unknown_vocabulary():
     with pytest.raises(MurineError, match=r"unknown vocabulary 'papper'; did you mean paper\?"):
-        vocabulary_of("papper")
+        load_vocabulary("papper")
 
 
 def test_a_network_that_cannot_be_run():

@@ -12,12 +12,12 @@ from murine.cortex.reliability import split_half
 from murine.cortex.simulated import SimulatedCortex, simulate
 from murine.encoding.neuron_reliability import (
     METHODS,
-    correlation_draws,
     neuron_reliability,
     oracle_correlation,
     oracle_reliability,
+    resample_correlations,
 )
-from murine.encoding.noise_ceiling import calibrated, mean_ceilings, neuron_ceiling, uncertain_note
+from murine.encoding.noise_ceiling import calibrate_draws, low_ceiling_note, mean_ceilings, neuron_ceiling
 from murine.errors import MurineError
 from murine.statistics.bootstrap import bootstrap_counts
 from murine.statistics.noise_ceiling import Ceiling
@@ -186,7 +186,7 @@ def test_correlation_of_resampled_columns():
     a[4, 1] = b[5, 1] = b[6, 1] = np.nan
     a[:, 2] = 0.1
     counts = bootstrap_counts(12, 10, 0)
-    ours = correlation_draws(a, b, counts)
+    ours = resample_correlations(a, b, counts)
     for row, count in zip(ours, counts, strict=True):
         drawn = np.repeat(np.arange(12), count)
         known = drawn[~np.isin(drawn, [4, 5, 6])]
@@ -199,7 +199,7 @@ def test_calibrated_draws_keep_their_order_and_have_the_spread_of_the_jackknife(
     rng = np.random.default_rng(0)
     value, draws = np.array([0.5, 1.0]), 1 - np.exp(rng.normal(-0.8, 0.3, (4000, 2)))
     left = 1 - np.exp(np.log(0.5) + rng.normal(0, 0.05, (100, 2)))
-    out = calibrated(value, draws, left)
+    out = calibrate_draws(value, draws, left)
     np.testing.assert_array_equal(out.argsort(axis=0), draws.argsort(axis=0))
     np.testing.assert_array_equal(out[:, 1], draws[:, 1])  # without noise there is nothing to stretch
     log = np.log(1 - out[:, 0])
@@ -235,8 +235,8 @@ def test_ceilings_cover_the_truth(base: SimulatedCortex, reliability: float) -> 
 def test_averaged_ceilings() -> None:
     own = Ceiling(np.array([0.5, 0.0, 0.7]), np.arange(6.0).reshape(2, 3), "r")
     groups = [np.array([0, 1]), np.array([2])]
-    np.testing.assert_allclose(own.averaged(groups).value, [0.25, 0.7])
-    np.testing.assert_allclose(own.averaged(groups).draws, [[0.5, 2], [3.5, 5]])
+    np.testing.assert_allclose(own.mean_over(groups).value, [0.25, 0.7])
+    np.testing.assert_allclose(own.mean_over(groups).draws, [[0.5, 2], [3.5, 5]])
 
 
 def truth_of_means(true, trials):
@@ -255,7 +255,7 @@ def test_means_over_neurons_have_no_bias(n_repetitions, shared_noise):
         sharing, shared = rng.normal(size=(300, 2)), rng.normal(size=(2, 60, n_repetitions))
         noise = rng.normal(size=(300, 60, n_repetitions)) + shared_noise * np.tensordot(sharing, shared, 1)
         trials = true[:, :, None] + noise * np.sqrt(n_repetitions / 4)
-        ceiling = mean_ceilings(trials, [np.arange(300)], bootstrap_counts(60, 2, 0)).averaged([np.arange(300)])
+        ceiling = mean_ceilings(trials, [np.arange(300)], bootstrap_counts(60, 2, 0)).mean_over([np.arange(300)])
         found.append((ceiling.value[0], truth_of_means(true, trials)))
     estimate, truth = np.mean(found, axis=0)
     assert estimate == pytest.approx(truth, abs=0.025), found
@@ -268,7 +268,7 @@ def test_intervals_of_means_cover_the_truth():
         rng = np.random.default_rng([seed, 1])
         true = size[:, None] * rng.normal(size=(60, 50))
         trials = true[:, :, None] + 2 * rng.normal(size=(60, 50, 4))
-        ceiling = mean_ceilings(trials, [np.arange(60)], bootstrap_counts(50, 200, seed)).averaged([np.arange(60)])
+        ceiling = mean_ceilings(trials, [np.arange(60)], bootstrap_counts(50, 200, seed)).mean_over([np.arange(60)])
         covered.append(np.concatenate(ceiling.interval()))
         values.append(truth_of_means(true, trials))
     low, high = np.array(covered).T
@@ -286,7 +286,7 @@ def test_mean_ceilings_of_groups():
     assert np.isfinite(both.draws[:, [0, 1, 5, 6]]).all()
     alone = mean_ceilings(trials[5:7], [np.arange(2)], counts)
     np.testing.assert_array_equal(both.value[5:7], alone.value)
-    assert both.averaged(groups).flags == ("ceiling of 2 of 3 neurons", "")
+    assert both.mean_over(groups).flags == ("ceiling of 2 of 3 neurons", "")
     counts = np.ones((1, 30), np.uint16)  # every stimulus once: the ceiling itself
     np.testing.assert_allclose(mean_ceilings(trials, groups, counts).draws[0, :2], both.value[:2])
 
@@ -296,9 +296,9 @@ def test_neurons_of_nothing_but_noise_have_no_mean_ceiling_and_those_without_noi
     noise = rng.normal(size=(40, 30, 4))
     noise -= noise.mean(axis=2, keepdims=True) * 0.999
     counts, group = bootstrap_counts(30, 5, 0), [np.arange(40)]
-    assert mean_ceilings(noise, group, counts).averaged(group).flags == ("ceiling not above zero",)
+    assert mean_ceilings(noise, group, counts).mean_over(group).flags == ("ceiling not above zero",)
     sure = np.repeat(rng.normal(size=(40, 30, 1)), 4, axis=2)
-    assert mean_ceilings(sure, group, counts).averaged(group).value[0] == pytest.approx(1, abs=1e-3)
+    assert mean_ceilings(sure, group, counts).mean_over(group).value[0] == pytest.approx(1, abs=1e-3)
 
 
 def test_a_site_with_many_neurons_that_may_be_silent_is_told():
@@ -306,5 +306,5 @@ def test_a_site_with_many_neurons_that_may_be_silent_is_told():
     size = np.where(np.arange(100) < 50, 0, 1.0)
     trials = size[:, None, None] * rng.normal(size=(100, 60, 1)) + 2 * rng.normal(size=(100, 60, 4))
     ceiling = mean_ceilings(trials, [np.arange(100)], bootstrap_counts(60, 2, 0))
-    assert re.fullmatch(r"ceiling uncertain: \d\d% of the neurons may say nothing", uncertain_note(ceiling.value))
-    assert uncertain_note(ceiling.value[50:]) == ""
+    assert re.fullmatch(r"ceiling uncertain: \d\d% of the neurons may say nothing", low_ceiling_note(ceiling.value))
+    assert low_ceiling_note(ceiling.value[50:]) == ""

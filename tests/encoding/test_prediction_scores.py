@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from murine.encoding.prediction_scores import correlations, explained_variance, memberships, r2, standardised
+from murine.encoding.prediction_scores import (
+    correlations,
+    explained_variance,
+    membership_matrix,
+    r2,
+    standardise_float32,
+)
 from murine.errors import MurineError
 
 N = 30
@@ -54,7 +60,7 @@ def test_what_is_refused(unchecked):
         r2(predictions[:, :3], responses[:, :3])
     for wrong in (np.array([], int), np.array([8]), np.array([-1])):
         with pytest.raises(MurineError, match="positions"):
-            memberships([wrong], 8)
+            membership_matrix([wrong], 8)
     responses[3] = 2.5
     with pytest.raises(MurineError, match="Neuron 3"):
-        standardised(responses)
+        standardise_float32(responses)

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from sklearn.model_selection import KFold, LeaveOneOut, ShuffleSplit, StratifiedKFold
 
-from murine.encoding.cross_validation import splits
-from murine.encoding.kernels import centred_grams
-from murine.encoding.prediction_operators import correlate, relabelled_correlations
+from murine.encoding.cross_validation import split_stimuli
+from murine.encoding.kernels import centre_layer_grams
+from murine.encoding.prediction_operators import correlate_predictions, permute_correlations
 from murine.encoding.prediction_scores import correlations
-from murine.encoding.ridge import loo_operators, ridge_correlations, ridge_cv, ridge_loo
+from murine.encoding.ridge import ridge_correlations, ridge_cv, ridge_loo, ridge_loo_operators
 from murine.encoding.ridge_spectrum import Spectrum, projection_gains
 from murine.errors import MurineError
 from murine.networks.layer_kernel import LayerKernel
-from murine.statistics.folds import folds
+from murine.statistics.folds import kfold
 from murine.statistics.permutation import permutations
 
 N = 20
@@ -128,7 +128,7 @@ def test_penalties_are_chosen_by_error_on_training_stimuli_alone():
     features, responses = data(n_units=60, n_neuroids=30)
     responses[:10] = np.random.default_rng(3).normal(size=(10, N))  # noise wants a large penalty
     gram, grid = features @ features.T, [1e-3, 1.0, 1e3]
-    parts = folds(N, 4, 0)
+    parts = kfold(N, 4, 0)
     predictions, chosen = ridge_cv(gram, responses, parts, grid, scale="none")
     for k, test in enumerate(parts):
         train = np.setdiff1d(np.arange(N), test)
@@ -153,7 +153,7 @@ def test_nested_choice_of_penalty_is_not_optimistic():
     errors = [((ridge_loo(gram, responses, a, scale="none") - responses) ** 2).sum(axis=1) for a in grid]
     of_means = ((ridge_loo(gram, responses, 1e12, scale="none") - responses) ** 2).sum(axis=1)
     assert (np.min(errors, axis=0) / of_means).mean() < 0.98  # noise, and yet
-    parts = folds(40, 8, 0)
+    parts = kfold(40, 8, 0)
     nested, of_means = (
         ((ridge_cv(gram, responses, parts, alphas, scale="none")[0] - responses) ** 2).sum(axis=1)
         for alphas in (grid, 1e12)
@@ -180,18 +180,18 @@ def test_batch_of_layers_is_one_by_one(scale, relative):
     found = ridge_correlations(grams, responses, 3.0, scale=scale, relative=relative)
     expected = [correlations(ridge_loo(g, responses, 3.0, scale=scale, relative=relative), responses) for g in grams]
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
-    operators = loo_operators(grams, 3.0, scale=scale, relative=relative)
+    operators = ridge_loo_operators(grams, 3.0, scale=scale, relative=relative)
     np.testing.assert_allclose(np.diagonal(operators, axis1=1, axis2=2), 0, atol=1e-12)
 
 
 def test_relabelled_responses_are_predicted_as_if_they_had_been_rearranged():
     features, responses = data(n_neuroids=50)
-    operators = loo_operators(np.stack([features @ features.T, features[:, :4] @ features[:, :4].T]))
+    operators = ridge_loo_operators(np.stack([features @ features.T, features[:, :4] @ features[:, :4].T]))
     relabellings = permutations(responses.shape[1], 11, 0)
     groups = (np.arange(3, 20), np.array([1, 49]))
-    found = relabelled_correlations(operators, responses, relabellings, groups)
+    found = permute_correlations(operators, responses, relabellings, groups)
     for order, scores in zip(relabellings, found, strict=True):
-        each = correlate(operators, responses[:, order])
+        each = correlate_predictions(operators, responses[:, order])
         expected = np.stack([each[:, members].mean(axis=1) for members in groups], axis=1)
         np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-6)
 
@@ -207,7 +207,7 @@ def test_neurons_and_layers_without_an_answer_are_nan():
     assert np.isnan(found[1:]).all()
     predictions = ridge_loo(gram, responses)
     np.testing.assert_array_equal(np.isnan(predictions).any(axis=1), np.arange(9) == 1)
-    predictions, chosen = ridge_cv(gram, responses, folds(N, 4, 0), [0.1, 1.0])
+    predictions, chosen = ridge_cv(gram, responses, kfold(N, 4, 0), [0.1, 1.0])
     np.testing.assert_array_equal(np.isnan(predictions).all(axis=1), np.arange(9) == 1)
     np.testing.assert_array_equal(np.isnan(chosen).all(axis=0), np.arange(9) == 1)
     for scale in ("projection", "trace", "none"):
@@ -221,18 +221,18 @@ def test_kernels_of_layers(offset):
     features = data(n_units=500)[0] + offset * np.random.default_rng(0).random(500)
     relative = features - features.mean(axis=0)
     blank, broken = np.ones((N, 500)), np.full((N, 500), np.nan)
-    grams = centred_grams([LayerKernel.of(x) for x in (features, blank, broken)])
+    grams = centre_layer_grams([LayerKernel.of(x) for x in (features, blank, broken)])
     np.testing.assert_allclose(grams[0], relative @ relative.T, rtol=0, atol=1e-9 * max(1, offset))
     assert np.isnan(grams[1:]).all()
     with pytest.raises(MurineError, match="No layers"):
-        centred_grams([])
+        centre_layer_grams([])
 
 
 def test_folds_in_every_form():
-    expected = folds(N, 5, 3)
+    expected = kfold(N, 5, 3)
     shuffled = KFold(5, shuffle=True, random_state=3)
     for given in (expected, shuffled, list(shuffled.split(np.zeros(N)))):
-        for (train, test), held in zip(splits(given, N), expected, strict=True):
+        for (train, test), held in zip(split_stimuli(given, N), expected, strict=True):
             np.testing.assert_array_equal(np.sort(test), held)
             np.testing.assert_array_equal(np.sort(np.concatenate([train, test])), np.arange(N))
 
@@ -257,7 +257,7 @@ def test_what_is_refused(unchecked):
         with pytest.raises(MurineError, match=r"above 0|one number"):
             ridge_loo(gram, responses, alpha)
     with pytest.raises(MurineError, match="above 0"):
-        ridge_cv(gram, responses, folds(N, 4, 0), [])
+        ridge_cv(gram, responses, kfold(N, 4, 0), [])
     with pytest.raises(MurineError, match="at least 4"):
         ridge_loo(gram[:3, :3], responses[:, :3])
     for wrong in (responses.T, responses[:, :-1], responses[0]):

@@ -9,10 +9,16 @@ import numpy as np
 import pytest
 from scipy.linalg import orthogonal_procrustes
 
-from murine.encoding.kernels import centred_grams
+from murine.encoding.kernels import centre_layer_grams
 from murine.networks.layer_kernel import LayerKernel
-from murine.similarity.kernel_similarity import centred, kernel_metrics, u_centred
-from murine.similarity.procrustes import _influence, _nuclear_norm, _patterns, angular_distances, procrustes_distances
+from murine.similarity.kernel_similarity import centre_kernels, kernel_metrics, u_centre_kernels
+from murine.similarity.procrustes import (
+    _influence,
+    _nuclear_norm,
+    _unit_patterns,
+    angular_procrustes_distances,
+    procrustes_distances,
+)
 from murine.statistics.bootstrap import bootstrap_counts
 from murine.statistics.permutation import permutations
 
@@ -33,18 +39,18 @@ def kernels(sets):
 def test_centring_takes_the_mean_pattern_away():
     sets = patterns()
     shifted = [x - x.mean(axis=0) for x in sets]
-    np.testing.assert_allclose(centred(kernels(sets)), kernels(shifted), atol=1e-10)
-    u = u_centred(kernels(sets))
+    np.testing.assert_allclose(centre_kernels(kernels(sets)), kernels(shifted), atol=1e-10)
+    u = u_centre_kernels(kernels(sets))
     np.testing.assert_allclose(u.sum(axis=1), 0, atol=1e-10)
     assert (np.diagonal(u, axis1=1, axis2=2) == 0).all()
-    np.testing.assert_allclose(u, u_centred(kernels(shifted)), atol=1e-10)
+    np.testing.assert_allclose(u, u_centre_kernels(kernels(shifted)), atol=1e-10)
 
 
 @pytest.mark.parametrize("offset", [0, 1e5])
 def test_kernels_of_layers_keep_the_digits_of_large_means(offset):
     sets = patterns()
-    found = centred_grams([LayerKernel.of(x + offset) for x in sets])
-    np.testing.assert_allclose(found, centred(kernels(sets)), atol=1e-8 if offset else 1e-11)
+    found = centre_layer_grams([LayerKernel.of(x + offset) for x in sets])
+    np.testing.assert_allclose(found, centre_kernels(kernels(sets)), atol=1e-8 if offset else 1e-11)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -188,7 +194,7 @@ def test_nuclear_norms_of_degenerate_products(products):
 @pytest.mark.parametrize("n_units", [5, 40])  # fewer and more than stimuli
 def test_influence_on_procrustes_is_its_derivative(n_units):
     (x,), (y,) = patterns(1), patterns(1, n_units=n_units, seed=1)
-    score, influence = _influence(*_patterns(kernels([x, y])))
+    score, influence = _influence(*_unit_patterns(kernels([x, y])))
     assert score == pytest.approx(weighted_procrustes(x, y, np.ones(N)), abs=1e-8)
     for i in range(N):
         step = 1e-5 * np.eye(N)[i]
@@ -250,7 +256,7 @@ def test_no_layers_give_empty_scores(name):
 def test_distances_are_those_of_the_best_rotation_and_keep_the_triangle():
     sets = patterns(6)
     k = kernels(sets)
-    euclidean, angular = procrustes_distances(k, k), angular_distances(k, k)
+    euclidean, angular = procrustes_distances(k, k), angular_procrustes_distances(k, k)
     for i, j in product(range(6), repeat=2):
         x, y = (z - z.mean(axis=0) for z in (sets[i], sets[j]))
         rotation, _ = orthogonal_procrustes(y, x)

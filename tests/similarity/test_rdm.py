@@ -12,7 +12,7 @@ from murine.networks.layer_kernel import LayerKernel
 from murine.similarity.crossnobis import crossnobis_rdm, mahalanobis_rdm
 from murine.similarity.noise_covariance import noise_covariance
 from murine.similarity.rdm import dissimilarities, kernel_rdm, pearson_rdm
-from murine.similarity.rdm_vectors import n_stimuli_of, upper
+from murine.similarity.rdm_vectors import n_stimuli_of_pairs, upper_triangle
 from murine.statistics.standardisation import zscore
 
 
@@ -28,8 +28,8 @@ def test_pearson_rdm_is_one_less_corrcoef(n_features, offset, dtype, tolerance):
     x = patterns(n_features=n_features, offset=offset).astype(dtype)
     rdm = pearson_rdm(x)
     np.testing.assert_allclose(rdm, 1 - np.corrcoef(x.astype(np.float64)), rtol=0, atol=tolerance)
-    np.testing.assert_allclose(squareform(upper(rdm)), rdm, atol=0)
-    np.testing.assert_allclose(upper(rdm), pdist(x.astype(np.float64), "correlation"), atol=tolerance)
+    np.testing.assert_allclose(squareform(upper_triangle(rdm)), rdm, atol=0)
+    np.testing.assert_allclose(upper_triangle(rdm), pdist(x.astype(np.float64), "correlation"), atol=tolerance)
     assert (rdm == rdm.T).all()
     assert (np.diag(rdm) == 0).all()
 
@@ -74,7 +74,7 @@ def test_rdm_of_a_part_is_the_part_of_the_rdm():
 
 def test_upper_triangles_of_stacks():
     stack = np.random.default_rng(0).random((2, 3, 5, 5))
-    vectors = upper(stack)
+    vectors = upper_triangle(stack)
     assert vectors.shape == (2, 3, 10)
     expected = [stack[1, 2, i, j] for i in range(5) for j in range(i + 1, 5)]
     np.testing.assert_array_equal(vectors[1, 2], expected)
@@ -91,9 +91,9 @@ def test_zscore_is_scipys_and_zero_for_constants():
 
 
 def test_the_size_of_an_rdm_follows_from_its_pairs():
-    assert [n_stimuli_of(n * (n - 1) // 2) for n in range(1, 300)] == list(range(1, 300))
+    assert [n_stimuli_of_pairs(n * (n - 1) // 2) for n in range(1, 300)] == list(range(1, 300))
     with pytest.raises(MurineError, match="5 stimuli have 10 pairs, 6 have 15"):
-        n_stimuli_of(11)
+        n_stimuli_of_pairs(11)
 
 
 @pytest.mark.parametrize("name", list(dissimilarities))
@@ -103,7 +103,7 @@ def test_dissimilarities_of_relabelled_scaled_and_rotated_patterns(name):
     right = dissimilarity(LayerKernel.of(x))
     assert (right == right.T).all()
     assert (np.diag(right) == 0).all()
-    assert (upper(right) > 0).all()
+    assert (upper_triangle(right) > 0).all()
     rng = np.random.default_rng(3)
     order = rng.permutation(12)
     np.testing.assert_allclose(dissimilarity(LayerKernel.of(x[order])), right[np.ix_(order, order)], atol=1e-12)
@@ -144,9 +144,9 @@ def test_crossnobis_is_right_on_average_and_mahalanobis_is_not():
         _, truth, covariance = noisy(6, 5, 2, same=[3])
         noise = np.einsum("ij,jsr->isr", np.linalg.cholesky(covariance), rng.normal(size=(6, 5, 4)))
         trials = truth.T[:, :, None] + noise
-        found["crossnobis"].append(upper(crossnobis_rdm(trials, covariance)))
-        found["mahalanobis"].append(upper(mahalanobis_rdm(trials.mean(axis=2).T, covariance)))
-    right = upper(mahalanobis_rdm(truth, covariance))
+        found["crossnobis"].append(upper_triangle(crossnobis_rdm(trials, covariance)))
+        found["mahalanobis"].append(upper_triangle(mahalanobis_rdm(trials.mean(axis=2).T, covariance)))
+    right = upper_triangle(mahalanobis_rdm(truth, covariance))
     error = np.std(found["crossnobis"], axis=0) / np.sqrt(200)
     assert (np.abs(np.mean(found["crossnobis"], axis=0) - right) < 4 * error).all()
     bias = np.mean(found["mahalanobis"], axis=0) - right  # 2 / n_repetitions, in units of the noise

@@ -76,7 +76,7 @@ def test_a_floor_is_subtracted_from_distances():
     assert floor.flags == ("", "floor not defined", "")
     excess = floor.apply(np.array([[0.7, 0.7, 0.7], [0.4, 0.4, 0.0]]), "distance")
     np.testing.assert_allclose(excess, [[0.2, np.nan, 0.7], [-0.1, np.nan, 0]])
-    assert floor.beyond(excess).tolist() == [[False, False, False], [True, False, False]]
+    assert floor.exceeds(excess).tolist() == [[False, False, False], [True, False, False]]
     draws = np.full((2, 1, 3), 2.0)
     np.testing.assert_allclose(floor.apply_draws(draws, "distance"), [[[1.5, np.nan, 1.9]], [[1.0, np.nan, 2.0]]])
     for scale in SCALES:
@@ -104,7 +104,7 @@ def test_the_excess_over_the_floor_is_the_distance_of_the_truth():
 def test_scores_beyond_the_ceiling_and_sites_without_one():
     own = ceiling(RELIABILITY)
     assert own.flags == ("ceiling not above zero", "", "", "")
-    assert own.beyond(np.array([np.nan, 1.0, 1.1, -2.0])).tolist() == [False, False, True, False]
+    assert own.exceeds(np.array([np.nan, 1.0, 1.1, -2.0])).tolist() == [False, False, True, False]
 
 
 def test_a_ceiling_without_an_error_is_held_fixed():
@@ -123,10 +123,10 @@ def test_a_ceiling_without_an_error_is_held_fixed():
 def test_the_mean_ceiling_is_that_of_neurons_whose_ceiling_is_known():
     value = np.array([0.5, np.nan, 0.9, 0.0, np.nan])
     draws = np.array([[0.4, np.nan, 0.8, 0.0, np.nan], [0.6, np.nan, np.nan, 0.1, np.nan]])
-    mean = Ceiling(value, draws, "r").averaged([np.array([0, 1, 2]), np.array([2, 3]), np.array([1, 4])])
+    mean = Ceiling(value, draws, "r").mean_over([np.array([0, 1, 2]), np.array([2, 3]), np.array([1, 4])])
     np.testing.assert_allclose(mean.value, [0.7, 0.45, np.nan])
     np.testing.assert_allclose(mean.draws, [[0.6, 0.4, np.nan], [0.6, 0.1, np.nan]])
     assert mean.flags == ("ceiling of 2 of 3 neurons", "", "ceiling not known")
-    filled = Ceiling(value, draws, "r").completed(np.array([0, 1, 2]))
+    filled = Ceiling(value, draws, "r").fill_unknown(np.array([0, 1, 2]))
     np.testing.assert_allclose(filled.value, [0.5, 0.7, 0.9])
     np.testing.assert_allclose(filled.draws, [[0.4, 0.6, 0.8], [0.6, 0.6, np.nan]])

@@ -95,7 +95,7 @@ def test_every_metric_that_is_slightly_wrong_is_found(monkeypatch):
     # Its reference is a mean over random orders: more than slightly wrong.
     chance = metrics.chance_correlations
     monkeypatch.setattr(metrics, "chance_correlations", lambda operators: chance(operators) + 0.04)
-    reweight = reweighted.reweight
+    reweight = reweighted.fit_reweighted_rsa
 
     def other_folds(layers, sites, folds):
         return reweight(layers, sites, [np.roll(np.concatenate(folds), 3)[i::6] for i in range(6)])

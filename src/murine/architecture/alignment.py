@@ -18,7 +18,7 @@ from murine.errors import MurineError, some
 GAP = "-"
 
 #: Bytes that the table of directions of one pair may take.
-_ROOM = 2 << 30
+_MAX_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class AlignmentScoring:
 
 
 #: Counts the letters that two sequences have in common, in order.
-COMMON = AlignmentScoring(1, 0, 0)
+SUBSEQUENCE = AlignmentScoring(1, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def align_all(sequences: Sequence[str], scoring: AlignmentScoring | None = None)
     """Align every two sequences, in the order of ``itertools.combinations``; as `align`."""
     from murine.architecture.needleman_wunsch import FIRST, SECOND, best_alignments
 
-    codes, bounds = _encoded(sequences)
+    codes, bounds = encode_sequences(sequences)
     pairs = np.stack(np.triu_indices(len(sequences), 1), axis=1).astype(np.int64)
     if not len(pairs):
         return []
@@ -126,13 +126,13 @@ def align_all(sequences: Sequence[str], scoring: AlignmentScoring | None = None)
     return found
 
 
-def scores(
+def alignment_scores(
     sequences: Sequence[str], scoring: AlignmentScoring | None = None
 ) -> Int64[np.ndarray, "n_networks n_networks"]:
     """The best score of every two sequences, and of each with itself; symmetric. Raises as `align`."""
     from murine.architecture.needleman_wunsch import best_scores
 
-    codes, bounds = _encoded(sequences)
+    codes, bounds = encode_sequences(sequences)
     n = len(sequences)
     rows, columns = np.triu_indices(n)
     found = np.empty((n, n), np.int64)
@@ -147,13 +147,13 @@ def score_matrix(
     first: str, second: str, scoring: AlignmentScoring | None = None
 ) -> Int32[np.ndarray, "n_first_and_one n_second_and_one"]:
     """The table that an alignment is read from: the best score of every two beginnings of the sequences."""
-    from murine.architecture.needleman_wunsch import matrix
+    from murine.architecture.needleman_wunsch import score_table
 
-    codes, bounds = _encoded([first, second])
-    return matrix(codes[: bounds[1]], codes[bounds[1] :], (scoring or AlignmentScoring()).values)
+    codes, bounds = encode_sequences([first, second])
+    return score_table(codes[: bounds[1]], codes[bounds[1] :], (scoring or AlignmentScoring()).values)
 
 
-def on_a_best_path(first: str, second: str, scoring: AlignmentScoring | None = None) -> np.ndarray:
+def optimal_cells(first: str, second: str, scoring: AlignmentScoring | None = None) -> np.ndarray:
     """Which cells of `score_matrix` some best alignment passes: there are often many."""
     forward = score_matrix(first, second, scoring)
     backward = score_matrix(first[::-1], second[::-1], scoring)[::-1, ::-1]
@@ -161,15 +161,17 @@ def on_a_best_path(first: str, second: str, scoring: AlignmentScoring | None = N
     return found
 
 
-def _encoded(sequences: Sequence[str]) -> tuple[UInt8[np.ndarray, " n_letters"], Int64[np.ndarray, " n_bounds"]]:
+def encode_sequences(
+    sequences: Sequence[str],
+) -> tuple[UInt8[np.ndarray, " n_letters"], Int64[np.ndarray, " n_bounds"]]:
     lengths = np.array([len(sequence) for sequence in sequences], np.int64)
     if not lengths.all():
         raise MurineError(
             f"sequences {some(np.flatnonzero(lengths == 0))} (from 0) are empty: there is nothing to align."
         )
-    if (longest := int(lengths.max(initial=0))) ** 2 * 2 > _ROOM:
+    if (longest := int(lengths.max(initial=0))) ** 2 * 2 > _MAX_BYTES:
         raise MurineError(
-            f"a sequence of {longest:,} letters is too long to align; at most {int((_ROOM / 2) ** 0.5):,}."
+            f"a sequence of {longest:,} letters is too long to align; at most {int((_MAX_BYTES / 2) ** 0.5):,}."
         )
     joined = "".join(sequences)
     strange = sorted({letter for letter in joined if ord(letter) > 255 or letter == GAP})

@@ -28,7 +28,7 @@ def heat_map(similarity: NetworkMatrix) -> NetworkMatrix:
     return np.clip(rows @ rows.T, -1, 1)
 
 
-def clusters(correlation: NetworkMatrix, n_clusters: int) -> Int64[np.ndarray, " n_networks"]:
+def cluster_networks(correlation: NetworkMatrix, n_clusters: int) -> Int64[np.ndarray, " n_networks"]:
     """Cluster networks by average linkage of 1 - correlation, cut where ``n_clusters`` are left.
 
     Returns
@@ -59,7 +59,7 @@ def clusters(correlation: NetworkMatrix, n_clusters: int) -> Int64[np.ndarray, "
     return np.array([order.setdefault(int(label), len(order)) for label in found])
 
 
-def short_list(correlation: NetworkMatrix, n_clusters: int = 13) -> list[int]:
+def choose_representatives(correlation: NetworkMatrix, n_clusters: int = 13) -> list[int]:
     """The paper's rule for choosing networks: of every cluster the member nearest its centre.
 
     The centre is the mean of the members' rows of ``correlation``, the distance Euclidean; of equally near members the
@@ -70,7 +70,7 @@ def short_list(correlation: NetworkMatrix, n_clusters: int = 13) -> list[int]:
     chosen
         Positions, in the order of the clusters.
     """
-    labels = clusters(correlation, n_clusters)
+    labels = cluster_networks(correlation, n_clusters)
     chosen = []
     for label in range(int(labels.max()) + 1):
         members = np.flatnonzero(labels == label)

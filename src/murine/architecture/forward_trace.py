@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from murine.architecture.layer_kinds import _KINDS, _kind_of_call, _kind_of_class
+from murine.architecture.layer_kinds import KIND_OF_NAME, kind_of_convolution_call, kind_of_module
 from murine.errors import MurineError, reason_of
 from murine.networks.process_state import preserved_state
 
@@ -60,7 +60,7 @@ class Layer:
         return f"{self.name or '(network)'} ({self.type})"
 
 
-def trace(module: nn.Module, inputs: Tensor | None = None) -> list[Layer]:
+def trace_layers(module: nn.Module, inputs: Tensor | None = None) -> list[Layer]:
     """Run a network once and list what ran, in order of its start.
 
     A module that is called twice is listed twice. Listed are modules of known classes, modules without parts, and
@@ -70,7 +70,7 @@ def trace(module: nn.Module, inputs: Tensor | None = None) -> list[Layer]:
     if inputs is None:
         inputs = probe_images(module)
     recorder = _Recorder(module, len(inputs))
-    with preserved_state(), _evaluation(module), torch.no_grad(), recorder.hooks():
+    with preserved_state(), _evaluation_mode(module), torch.no_grad(), recorder.hooks():
         try:
             module(inputs)
         except KeyboardInterrupt:
@@ -93,7 +93,7 @@ def probe_images(module: nn.Module) -> Tensor:
 
 
 @contextmanager
-def _evaluation(module: nn.Module) -> Iterator[None]:
+def _evaluation_mode(module: nn.Module) -> Iterator[None]:
     training = {child: child.training for child in module.modules()}
     try:
         module.eval()
@@ -139,7 +139,7 @@ class _Recorder(TorchFunctionMode):
 
     def _before(self, name: str) -> Callable[..., None]:
         def enter(child: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            kind = _kind_of_class(child)
+            kind = kind_of_module(child)
             within = any(call.kind for call in self._running)
             if not kind and not within and next(child.children(), None) is None and name:
                 kind = "other"
@@ -166,13 +166,13 @@ class _Recorder(TorchFunctionMode):
             return func(*args, **kwargs)
         inside = self._running[-1]
         name = str(getattr(func, "__name__", "")).lower().strip("_")
-        kind = "" if inside.kind else _KINDS.get(name, "")
+        kind = "" if inside.kind else KIND_OF_NAME.get(name, "")
         if name == "mean" and not inside.kind and _is_global(args, kwargs):
             kind = "global average pooling"
         if not kind or not self._is_layer(kind, args, kwargs):
             return func(*args, **kwargs)
         if kind == "convolution":
-            kind = _kind_of_call(args, kwargs)
+            kind = kind_of_convolution_call(args, kwargs)
         taken = _first_tensor((args, kwargs))
         position = self._add(Layer(inside.name, name, kind, is_function=True, feeds_on=self._source(taken)))
         size = () if taken is None else tuple(taken.shape)

@@ -55,7 +55,7 @@ _NAMES: dict[str, str] = {
     "arrangement": "permute rearrange",
 }
 
-_KINDS: dict[str, str] = {name: kind for kind, names in _NAMES.items() for name in names.split()}
+KIND_OF_NAME: dict[str, str] = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 
 #: What the letters stand for. Convolutions have finer kinds, told by their shape; ``separable`` and what follows it
 #: are layers of Keras that PyTorch has no module for.
@@ -73,30 +73,30 @@ KINDS: tuple[str, ...] = (
 )
 
 
-def _kind_of_class(module: nn.Module) -> str:
+def kind_of_module(module: nn.Module) -> str:
     if type(module) is nn.Sequential and not len(module):
         return "identity"  # timm puts one where others put an Identity
     for base in type(module).__mro__:
-        kind = _KINDS.get(base.__name__.lower())
+        kind = KIND_OF_NAME.get(base.__name__.lower())
         if kind is not None:
             return _kind_of_convolution(module) if kind == "convolution" else kind
     return ""
 
 
 def _kind_of_convolution(module: Any) -> str:
-    return _finer_convolution(int(module.groups), int(module.in_channels), tuple(module.kernel_size))
+    return _kind_of_convolution_shape(int(module.groups), int(module.in_channels), tuple(module.kernel_size))
 
 
-def _finer_convolution(groups: int, channels: int, kernel: Sequence[int]) -> str:
+def _kind_of_convolution_shape(groups: int, channels: int, kernel: Sequence[int]) -> str:
     if groups > 1:
         return "depthwise convolution" if groups == channels else "grouped convolution"
     return "pointwise convolution" if all(size == 1 for size in kernel) else "convolution"
 
 
-def _kind_of_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+def kind_of_convolution_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     """Of a convolution by function: ``conv2d(input, weight, bias, stride, padding, dilation, groups)``."""
     weight = kwargs.get("weight", args[1] if len(args) > 1 else None)
     groups = kwargs.get("groups", args[6] if len(args) > 6 else 1)
     if not isinstance(weight, Tensor):
         return "convolution"
-    return _finer_convolution(int(groups), weight.shape[1] * int(groups), weight.shape[2:])
+    return _kind_of_convolution_shape(int(groups), weight.shape[1] * int(groups), weight.shape[2:])

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from murine.architecture.forward_trace import Layer, trace
-from murine.architecture.vocabulary import Vocabulary, vocabulary_of
+from murine.architecture.forward_trace import Layer, trace_layers
+from murine.architecture.vocabulary import Vocabulary, load_vocabulary
 from murine.errors import MurineError, some
 
 
@@ -30,7 +30,7 @@ def layer_sequence(
         (timm's keys), else 3 x 224 x 224.
     vocabulary
         ``paper`` (the modules, a letter for each class), ``keras`` (what Keras would list), ``fine`` (everything,
-        convolutions told apart), a JSON file (`Vocabulary.read`), or a `Vocabulary`.
+        convolutions told apart), a JSON file (`Vocabulary.from_file`), or a `Vocabulary`.
 
     Raises
     ------
@@ -42,15 +42,15 @@ def layer_sequence(
     The published strings (Jalil, Qazi & Iqbal 2025, arXiv 2505.06881) are of two kinds: VGG11's is the list of a
     PyTorch network's modules (``paper``), those of VGG16 and VGG19 are of Keras networks (``keras``).
     """
-    words = vocabulary_of(vocabulary)
-    layers = trace(module, inputs)
-    spelled = words.spell(layers)
+    words = load_vocabulary(vocabulary)
+    layers = trace_layers(module, inputs)
+    spelled = words.encode(layers)
     if not spelled:
-        raise empty_sequence(type(module).__name__, layers)
+        raise empty_sequence_error(type(module).__name__, layers)
     return spelled
 
 
-def empty_sequence(name: str, layers: Sequence[Layer]) -> MurineError:
+def empty_sequence_error(name: str, layers: Sequence[Layer]) -> MurineError:
     """What is to be said of a network whose sequence has no letters."""
     ran = f"of the {len(layers)} layers that ran ({some(sorted({x.kind for x in layers}))}) none" if layers else "none"
     return MurineError(

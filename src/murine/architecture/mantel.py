@@ -16,22 +16,22 @@ from jaxtyping import Float, Int
 from scipy.stats import rankdata
 
 from murine.errors import MurineError
-from murine.similarity.rdm_vectors import upper
+from murine.similarity.rdm_vectors import upper_triangle
 from murine.similarity.rsa import comparisons
-from murine.statistics.bootstrap import bootstrap_counts, interval, leave_one_out_counts
-from murine.statistics.permutation import permutations, relabelled_pairs
-from murine.statistics.variance_correction import pair_corrected
+from murine.statistics.bootstrap import bootstrap_counts, leave_one_out_counts, percentile_interval
+from murine.statistics.permutation import permutations, permuted_pairs
+from murine.statistics.variance_correction import correct_for_pairs
 
-Matrix = Float[np.ndarray, "n_things n_things"]
+ItemMatrix = Float[np.ndarray, "n_things n_things"]
 Vector = Float[np.ndarray, " n_pairs"]
 Method = Literal["pearson", "spearman"]
 Alternative = Literal["two-sided", "greater", "less"]
 
 #: Fewer things have too few pairs, and too few permutations.
-MIN_THINGS = 5
+MIN_ITEMS = 5
 
 #: Relabelled pairs that are held in memory at once.
-_AT_ONCE = 1 << 21
+_BLOCK_PAIRS = 1 << 21
 
 #: What rounding may leave of a vector of length 1, squared.
 _ROUNDING = 1e-20
@@ -44,7 +44,7 @@ _LEVEL = 0.05
 
 
 @dataclass(frozen=True)
-class Association:
+class MantelResult:
     """What a Mantel test tells.
 
     Attributes
@@ -72,16 +72,16 @@ class Association:
 
 
 def mantel(
-    first: Matrix,
-    second: Matrix,
-    controls: Sequence[Matrix] = (),
+    first: ItemMatrix,
+    second: ItemMatrix,
+    controls: Sequence[ItemMatrix] = (),
     *,
     method: Method = "pearson",
     alternative: Alternative = "two-sided",
     n_permutations: int = 9999,
     n_bootstraps: int = 1000,
     seed: int = 0,
-) -> Association:
+) -> MantelResult:
     """Correlate two symmetric matrices over pairs of different things, with what controls explain taken out of both.
 
     Without controls it is Mantel's test (1967): p is the share of relabellings of the things of ``first`` that
@@ -106,39 +106,39 @@ def mantel(
     Raises
     ------
     MurineError
-        Fewer than `MIN_THINGS` things; matrices that are not square, of one size, symmetric and finite off the
+        Fewer than `MIN_ITEMS` things; matrices that are not square, of one size, symmetric and finite off the
         diagonal.
     """
     vectors = np.stack([_pairs_of(matrix, len(first)) for matrix in (first, second, *controls)])
     n_things = len(first)
-    if n_things < MIN_THINGS:
-        raise MurineError(f"{n_things} things are too few to relate matrices of their pairs; at least {MIN_THINGS}.")
+    if n_things < MIN_ITEMS:
+        raise MurineError(f"{n_things} things are too few to relate matrices of their pairs; at least {MIN_ITEMS}.")
     if method == "spearman":
         vectors = rankdata(vectors, axis=1)
     null = np.empty(0)
-    explained = _basis(np.concatenate([np.ones((1, vectors.shape[1])), vectors[2:]]))
-    one, other = _residual(vectors[0], explained), _residual(vectors[1], explained)
+    explained = _orthonormal_rows(np.concatenate([np.ones((1, vectors.shape[1])), vectors[2:]]))
+    one, other = _unit_residual(vectors[0], explained), _unit_residual(vectors[1], explained)
     r = float(one @ other)
     exact = factorial(n_things) <= n_permutations
-    relabellings = _every(n_things) if exact else permutations(n_things, n_permutations, seed)
+    relabellings = _all_permutations(n_things) if exact else permutations(n_things, n_permutations, seed)
     if np.isnan(r):
         p = float("nan")
     else:
-        null = _null(one, other, explained, relabellings)
-        p = _p(null, r, alternative, exact)
+        null = _null_correlations(one, other, explained, relabellings)
+        p = _p_value(null, r, alternative, exact)
     low = high = float("nan")
     if n_bootstraps and not np.isnan(r):
-        drawn = _interval(vectors, method, n_things, n_bootstraps, seed)
-        held = _not_rejected(null, r, exact)
+        drawn = _bootstrap_interval(vectors, method, n_things, n_bootstraps, seed)
+        held = _acceptance_interval(null, r, exact)
         if not np.isnan(drawn).any():
             low, high = max(min(drawn[0], held[0]), -1.0), min(max(drawn[1], held[1]), 1.0)
-    return Association(r, low, high, p, n_things, len(relabellings), exact)
+    return MantelResult(r, low, high, p, n_things, len(relabellings), exact)
 
 
-def _pairs_of(matrix: Matrix, n_things: int) -> Vector:
+def _pairs_of(matrix: ItemMatrix, n_things: int) -> Vector:
     if matrix.shape != (n_things, n_things):
         raise MurineError(f"matrices of {n_things} things are {n_things} x {n_things}; one is {matrix.shape}.")
-    pairs, others = upper(matrix), upper(matrix.T)
+    pairs, others = upper_triangle(matrix), upper_triangle(matrix.T)
     if not np.isfinite(pairs).all():
         raise MurineError(
             f"a matrix has {np.sum(~np.isfinite(pairs))} pairs that are not finite; leave such things out."
@@ -149,7 +149,7 @@ def _pairs_of(matrix: Matrix, n_things: int) -> Vector:
     return found
 
 
-def _basis(rows: Float[np.ndarray, "n_rows n_pairs"]) -> Float[np.ndarray, "n_dimensions n_pairs"]:
+def _orthonormal_rows(rows: Float[np.ndarray, "n_rows n_pairs"]) -> Float[np.ndarray, "n_dimensions n_pairs"]:
     """Orthonormal rows that span the same; those that depend on others are dropped."""
     scale = np.linalg.norm(rows, axis=1, keepdims=True)
     rows = np.divide(rows, scale, out=np.zeros_like(rows), where=scale > 0)
@@ -158,7 +158,7 @@ def _basis(rows: Float[np.ndarray, "n_rows n_pairs"]) -> Float[np.ndarray, "n_di
     return found
 
 
-def _residual(vector: Vector, basis: Float[np.ndarray, "n_dimensions n_pairs"]) -> Vector:
+def _unit_residual(vector: Vector, basis: Float[np.ndarray, "n_dimensions n_pairs"]) -> Vector:
     """What the basis does not explain, of length 1; NaN where that is nothing."""
     length = np.linalg.norm(vector)
     left = vector / length if length > 0 else vector
@@ -168,7 +168,7 @@ def _residual(vector: Vector, basis: Float[np.ndarray, "n_dimensions n_pairs"]) 
     return left / np.sqrt(power) if power > _ROUNDING else np.full_like(left, np.nan)
 
 
-def _null(
+def _null_correlations(
     one: Vector,
     other: Vector,
     explained: Float[np.ndarray, "n_dimensions n_pairs"],
@@ -177,10 +177,10 @@ def _null(
     """Partial correlations with the things of ``one``, which is of length 1 already, relabelled."""
     against = np.concatenate([other[None], explained]).T
     found = np.empty(len(relabellings))
-    step = max(1, _AT_ONCE // len(one))
+    step = max(1, _BLOCK_PAIRS // len(one))
     for start in range(0, len(relabellings), step):
         part = relabellings[start : start + step]
-        products = np.stack([one[pairs] for pairs in relabelled_pairs(part)]) @ against
+        products = np.stack([one[pairs] for pairs in permuted_pairs(part)]) @ against
         left = 1 - (products[:, 1:] ** 2).sum(axis=1)
         found[start : start + step] = np.divide(
             products[:, 0], np.sqrt(np.maximum(left, 0)), out=np.zeros(len(part)), where=left > _ROUNDING
@@ -188,7 +188,7 @@ def _null(
     return found
 
 
-def _p(null: Float[np.ndarray, " n_draws"], r: float, alternative: Alternative, exact: bool) -> float:
+def _p_value(null: Float[np.ndarray, " n_draws"], r: float, alternative: Alternative, exact: bool) -> float:
     if alternative == "two-sided":
         null, r = np.abs(null), abs(r)
     elif alternative == "less":
@@ -198,7 +198,7 @@ def _p(null: Float[np.ndarray, " n_draws"], r: float, alternative: Alternative, 
     return reached / len(null) if exact else (1 + reached) / (1 + len(null))
 
 
-def _not_rejected(null: Float[np.ndarray, " n_draws"], r: float, exact: bool) -> tuple[float, float]:
+def _acceptance_interval(null: Float[np.ndarray, " n_draws"], r: float, exact: bool) -> tuple[float, float]:
     """The correlations that the two-sided permutation test does not reject, if it only shifts Fisher's z."""
     allowed = int(_LEVEL * (len(null) + (not exact)) + 1e-9) - (not exact)
     if allowed < 0:
@@ -208,11 +208,11 @@ def _not_rejected(null: Float[np.ndarray, " n_draws"], r: float, exact: bool) ->
     return float(np.tanh(z - reach)), float(np.tanh(z + reach))
 
 
-def _every(n_things: int) -> Int[np.ndarray, "n_draws n_things"]:
+def _all_permutations(n_things: int) -> Int[np.ndarray, "n_draws n_things"]:
     return np.array(list(itertools.permutations(range(n_things))))
 
 
-def _interval(
+def _bootstrap_interval(
     vectors: Float[np.ndarray, "n_matrices n_pairs"], method: Method, n_things: int, n_bootstraps: int, seed: int
 ) -> tuple[float, float]:
     """Over things: the correlations of all matrices in every sample, then the partial one of the first two."""
@@ -220,7 +220,7 @@ def _interval(
         np.concatenate(list(_partial_draws(vectors, method, counts)))[:, None]
         for counts in (bootstrap_counts(n_things, n_bootstraps, seed), leave_one_out_counts(n_things))
     )
-    low, high = interval(pair_corrected(draws, without_one))
+    low, high = percentile_interval(correct_for_pairs(draws, without_one))
     return float(low[0]), float(high[0])
 
 
@@ -228,7 +228,7 @@ def _partial_draws(
     vectors: Float[np.ndarray, "n_matrices n_pairs"], method: Method, counts: np.ndarray
 ) -> Iterator[Float[np.ndarray, " n_draws"]]:
     comparison = comparisons[f"rsa-{method}"]
-    step = max(1, _AT_ONCE // vectors.shape[1])
+    step = max(1, _BLOCK_PAIRS // vectors.shape[1])
     for start in range(0, len(counts), step):
         found = comparison.resample(vectors, vectors, counts[start : start + step]).astype(np.float64)
         clean = np.isfinite(found).all(axis=(1, 2))

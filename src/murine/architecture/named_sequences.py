@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from murine.architecture.forward_trace import trace
-from murine.architecture.layer_sequences import empty_sequence
-from murine.architecture.vocabulary import Vocabulary, vocabulary_of
+from murine.architecture.forward_trace import trace_layers
+from murine.architecture.layer_sequences import empty_sequence_error
+from murine.architecture.vocabulary import Vocabulary, load_vocabulary
 from murine.errors import MurineError
 from murine.networks import catalogue, zoo
 from murine.progress import Progress, Silent
@@ -24,7 +24,7 @@ PUBLISHED = "paper"
 
 
 @dataclass(frozen=True)
-class Spelled:
+class NamedSequence:
     """The layer sequence of a network.
 
     Attributes
@@ -46,21 +46,23 @@ class Spelled:
 
 
 @cache
-def published(suite: str) -> dict[str, Spelled]:
+def published_sequences(suite: str) -> dict[str, NamedSequence]:
     """The sequences of a published list of networks by their names there, in its order; so far ``neurn44``.
 
     Those that its authors took from Keras are spelled from Keras's own lists of layers, the others from the networks
     that `murine.networks.catalogue.suite` names (tools/spell_neurn44.py)."""
     name = suite.removeprefix(catalogue.SUITE)
-    rows = [row for row in _table("sequences") if row["suite"] == name]
+    rows = [row for row in _read_table("sequences") if row["suite"] == name]
     if not rows:
         raise MurineError(f"no sequences are published of the suite {name!r}; there are those of neurn44.")
-    return {row["member"]: Spelled(row["member"], row["letters"], row["source"], row["published_as"]) for row in rows}
+    return {
+        row["member"]: NamedSequence(row["member"], row["letters"], row["source"], row["published_as"]) for row in rows
+    }
 
 
-def as_published(suite: str) -> dict[str, str]:
+def sequences_as_published(suite: str) -> dict[str, str]:
     """The sequences as the list's authors seem to have used them; without those that nobody can build."""
-    members = published(suite)
+    members = published_sequences(suite)
     return {name: members[own.published_as or name].letters for name, own in members.items() if own.letters}
 
 
@@ -75,18 +77,18 @@ def published_heat_map() -> tuple[tuple[str, ...], Float[np.ndarray, "n_members 
     correlation
         Accurate to about 0.01.
     """
-    rows = _table("neurn44_heatmap")
+    rows = _read_table("neurn44_heatmap")
     values = np.array([[int(row[other]) for other in rows[0] if other != "member"] for row in rows]) / 100
     values.flags.writeable = False
     return tuple(row["member"] for row in rows), values
 
 
-def spell(
+def find_sequences(
     networks: Sequence[str],
     vocabulary: str | Path | Vocabulary = PUBLISHED,
     *,
     progress: Progress | None = None,
-) -> list[Spelled]:
+) -> list[NamedSequence]:
     """Layer sequences of networks by name.
 
     Parameters
@@ -108,9 +110,9 @@ def spell(
     MurineError
         Unknown networks, networks that cannot be run, empty sequences.
     """
-    words = vocabulary_of(vocabulary)
-    listed = published("neurn44") if words == vocabulary_of(PUBLISHED) else {}
-    wanted: dict[str, Spelled | None] = {}
+    words = load_vocabulary(vocabulary)
+    listed = published_sequences("neurn44") if words == load_vocabulary(PUBLISHED) else {}
+    wanted: dict[str, NamedSequence | None] = {}
     for name in networks:
         if listed and name == f"{catalogue.SUITE}neurn44":
             wanted |= listed
@@ -121,26 +123,26 @@ def spell(
     spelled = []
     with (progress or Silent()).task("layer sequences", len(wanted)) as bar:
         for name, known in wanted.items():
-            spelled.append(known or _spelled(name, words))
+            spelled.append(known or _build_sequence(name, words))
             bar.advance(done=name)
     return spelled
 
 
-def _spelled(name: str, words: Vocabulary) -> Spelled:
+def _build_sequence(name: str, words: Vocabulary) -> NamedSequence:
     """Run a network without numbers if it can do that, else with random weights."""
     try:
-        layers = trace(zoo.skeleton(name)[0])
+        layers = trace_layers(zoo.skeleton(name)[0])
         how = "built"
     except MurineError:
         network = zoo.load(zoo.NetworkSpec(name, "" if name in zoo.controls or ".py:" in name else "random:0"))
-        layers = trace(network.module)
+        layers = trace_layers(network.module)
         how = "built with numbers"
-    letters = words.spell(layers)
+    letters = words.encode(layers)
     if not letters:
-        raise empty_sequence(repr(name), layers)
-    return Spelled(name, letters, how)
+        raise empty_sequence_error(repr(name), layers)
+    return NamedSequence(name, letters, how)
 
 
-def _table(name: str) -> list[dict[str, str]]:
+def _read_table(name: str) -> list[dict[str, str]]:
     text = (files("murine.networks") / "tables" / f"{name}.csv").read_text("utf-8")
     return list(csv.DictReader(text.splitlines()))

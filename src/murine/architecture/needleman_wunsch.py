@@ -14,7 +14,7 @@ BOTH, FIRST, SECOND = 0, 1, 2
 
 
 @compiled
-def _fill(
+def _fill_scores(
     first: np.ndarray,
     second: np.ndarray,
     match: int,
@@ -63,7 +63,7 @@ def _fill(
 
 
 @compiled
-def _walk(m: int, n: int, directions: np.ndarray, steps: np.ndarray) -> int:
+def _trace_back(m: int, n: int, directions: np.ndarray, steps: np.ndarray) -> int:
     """Follow the directions back from the end; the steps fill the end of ``steps``. Returns where they start."""
     start = len(steps)
     while m or n:
@@ -100,9 +100,9 @@ def _align_all(
     for p in range(len(pairs)):
         i, j = pairs[p, 0], pairs[p, 1]
         first, second = codes[bounds[i] : bounds[i + 1]], reverse[len(codes) - bounds[j + 1] : len(codes) - bounds[j]]
-        scores[p] = _fill(first, second, match, mismatch, gap, lines, directions, traced)
+        scores[p] = _fill_scores(first, second, match, mismatch, gap, lines, directions, traced)
         if traced:
-            start = _walk(len(first), len(second), directions, room)
+            start = _trace_back(len(first), len(second), directions, room)
             for k in range(start, len(room)):
                 steps[end] = room[k]
                 end += 1
@@ -143,12 +143,12 @@ def best_alignments(
     return scores, np.split(steps[: ends[-1]], ends[:-1])
 
 
-def matrix(
+def score_table(
     first: UInt8[np.ndarray, " n_first"], second: UInt8[np.ndarray, " n_second"], scoring: tuple[int, int, int]
 ) -> Int32[np.ndarray, "n_first_and_one n_second_and_one"]:
     """The best score of every two beginnings of the sequences."""
     lines = np.zeros((len(first) + len(second) + 1, len(first) + 1), np.int32)
-    _fill(first, second[::-1].copy(), *scoring, lines, np.empty((1, 1), np.uint8), False)
+    _fill_scores(first, second[::-1].copy(), *scoring, lines, np.empty((1, 1), np.uint8), False)
     i, j = np.ogrid[: len(first) + 1, : len(second) + 1]
     found: np.ndarray = lines[i + j, i]
     return found

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from murine.architecture.alignment import COMMON, _encoded, scores
+from murine.architecture.alignment import SUBSEQUENCE, alignment_scores, encode_sequences
 from murine.architecture.clustering import NetworkMatrix, heat_map
 from murine.registry import Registry
-from murine.similarity.rdm_vectors import upper
+from murine.similarity.rdm_vectors import upper_triangle
 
 similarities: Registry[Callable[[Sequence[str]], NetworkMatrix]] = Registry("architecture_similarity")
 
@@ -20,29 +20,29 @@ def similarity_index(sequences: Sequence[str]) -> NetworkMatrix:
     """The paper's index: best score over the geometric mean of the lengths, 1 on the diagonal.
 
     It has no lower bound: with a gap of -2, every layer that one network has more costs 2, so the index falls with the
-    ratio of lengths, whatever the layers are. `shared` is bounded."""
+    ratio of lengths, whatever the layers are. `shared_layers` is bounded."""
     lengths = np.array([len(sequence) for sequence in sequences])
-    return scores(sequences) / np.sqrt(np.outer(lengths, lengths))
+    return alignment_scores(sequences) / np.sqrt(np.outer(lengths, lengths))
 
 
 @similarities.register("shared")
-def shared(sequences: Sequence[str]) -> NetworkMatrix:
+def shared_layers(sequences: Sequence[str]) -> NetworkMatrix:
     """Twice the number of layers that two networks have in common, in order, over the number of layers of both.
 
     Symmetric, between 0 (no letter in common) and 1 (equal). The longest common subsequence is the best alignment where
     a match counts 1 and all else 0. Of networks of different lengths it can still be no more than
     2 L_min / (L_1 + L_2)."""
     lengths = np.array([len(sequence) for sequence in sequences])
-    return 2 * scores(sequences, COMMON) / (lengths[:, None] + lengths)
+    return 2 * alignment_scores(sequences, SUBSEQUENCE) / (lengths[:, None] + lengths)
 
 
 @similarities.register("motifs")
-def motifs(sequences: Sequence[str], size: int = 3) -> NetworkMatrix:
+def shared_motifs(sequences: Sequence[str], size: int = 3) -> NetworkMatrix:
     """Cosine of the angle between the counts of ``size`` layers in a row: what the parts are, not how many.
 
     Symmetric, between 0 and 1. A network of the same blocks, repeated more often, is nearly the same. Sequences shorter
     than ``size`` are taken as one motif."""
-    _encoded(sequences)  # for its errors
+    encode_sequences(sequences)  # for its errors
     counts: list[dict[str, int]] = []
     for sequence in sequences:
         own: dict[str, int] = {}
@@ -97,7 +97,7 @@ def length_effect(sequences: Sequence[str], similarity: str = "index", seed: int
     own, *others = (measure(given) for given in (sequences, shuffled, drawn))
 
     def agreement(a: NetworkMatrix, b: NetworkMatrix, by: str = "rsa-pearson") -> float:
-        return float(comparisons[by].score(upper(a)[None], upper(b)[None])[0, 0])
+        return float(comparisons[by].score(upper_triangle(a)[None], upper_triangle(b)[None])[0, 0])
 
     return LengthEffect(
         agreement(length_ratios(sequences), own, "rsa-spearman"),

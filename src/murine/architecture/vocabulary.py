@@ -53,25 +53,25 @@ class Vocabulary:
             found.setdefault(letter, []).append(kind)
         return {letter: ", ".join(kinds) for letter, kinds in found.items()}
 
-    def written(self, layers: Sequence[Layer]) -> list[Layer]:
+    def select(self, layers: Sequence[Layer]) -> list[Layer]:
         """The layers that get a letter."""
         found = [
             layer
             for layer in layers
             if layer.kind in self.letters
             and (layer.kind in self.functions or not layer.is_function)
-            and not (self.fuses and _fused(layer, layers))
+            and not (self.fuses and _is_fused(layer, layers))
         ]
         # What an unknown module computes by functions tells more than that it is unknown.
         inside = {layer.name for layer in found if layer.is_function}
         return [layer for layer in found if layer.kind != "other" or layer.name not in inside]
 
-    def spell(self, layers: Sequence[Layer]) -> str:
+    def encode(self, layers: Sequence[Layer]) -> str:
         """The layer sequence, a letter each."""
-        return "".join(self.letters[layer.kind] for layer in self.written(layers))
+        return "".join(self.letters[layer.kind] for layer in self.select(layers))
 
     @classmethod
-    def read(cls, file: str | Path) -> Vocabulary:
+    def from_file(cls, file: str | Path) -> Vocabulary:
         """Read a JSON file: ``{"letters": {"C": ["convolution", ...], ...}, "functions": true, "fuses": false}``.
 
         ``functions`` is true for all kinds that have a letter, false for none (if missing), or a list of kinds.
@@ -108,7 +108,7 @@ def _is_letter(letter: str) -> bool:
     return len(letter) == 1 and letter.isprintable() and letter not in " -"
 
 
-def _fused(layer: Layer, layers: Sequence[Layer]) -> bool:
+def _is_fused(layer: Layer, layers: Sequence[Layer]) -> bool:
     if layer.idle:
         return True
     source = layers[layer.feeds_on].kind if layer.feeds_on >= 0 else ""
@@ -192,10 +192,10 @@ vocabularies.register("keras")(
 vocabularies.register("fine")(Vocabulary(MappingProxyType(_FINE), _ALL))
 
 
-def vocabulary_of(name: str | Path | Vocabulary) -> Vocabulary:
+def load_vocabulary(name: str | Path | Vocabulary) -> Vocabulary:
     """A vocabulary by name, or read from a ``.json`` file."""
     if isinstance(name, Vocabulary):
         return name
     if str(name).endswith(".json"):
-        return Vocabulary.read(name)
+        return Vocabulary.from_file(name)
     return vocabularies[str(name)]

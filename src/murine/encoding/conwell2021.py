@@ -12,12 +12,12 @@ from jaxtyping import Float
 
 from murine.encoding.prediction_scores import correlations
 from murine.encoding.ridge import ridge_loo
-from murine.encoding.ridge_spectrum import PROJECTED
+from murine.encoding.ridge_spectrum import N_PROJECTED
 from murine.errors import MurineError
 
 
-def projected(
-    features: Float[np.ndarray, "n_stimuli n_units"], seed: int, n_features: int = PROJECTED
+def project_features(
+    features: Float[np.ndarray, "n_stimuli n_units"], seed: int, n_features: int = N_PROJECTED
 ) -> Float[np.ndarray, "n_stimuli n_features"]:
     """Project units at random to `n_features` columns, also where units are fewer, and standardise these over stimuli.
 
@@ -42,11 +42,11 @@ def conwell2021_regression(
     seed: int = 1,
     *,
     alpha: float = 1.0,
-    n_features: int = PROJECTED,
+    n_features: int = N_PROJECTED,
 ) -> tuple[Float[np.ndarray, "n_neuroids n_stimuli"], Float[np.ndarray, " n_neuroids"]]:
     """Predict left-out responses by ridge from projected features, and correlate (papers.md 3.3).
 
-    The same as ``RidgeCV(alphas=[alpha], scoring="explained_variance", store_cv_results=True)`` on `projected`
+    The same as ``RidgeCV(alphas=[alpha], scoring="explained_variance", store_cv_results=True)`` on `project_features`
     features, whose stored results are these predictions, and Pearson's r per neuron. Columns are standardised on all
     stimuli, those left out included, as published.
 
@@ -65,6 +65,6 @@ def conwell2021_regression(
     r
         (n_neuroids,): NaN for neurons with NaN or with one response to all stimuli.
     """
-    columns = projected(features, seed, n_features)
+    columns = project_features(features, seed, n_features)
     predictions = ridge_loo(columns @ columns.T, responses, alpha, scale="none")
     return predictions, correlations(predictions, responses)

@@ -16,7 +16,7 @@ from murine.statistics.bootstrap import MIN_STIMULI
 Split = tuple[Int[np.ndarray, " n_train"], Int[np.ndarray, " n_test"]]
 
 
-class HeldOut:
+class HeldOutPredictions:
     """Collects predictions of held-out responses over folds.
 
     Parameters
@@ -53,13 +53,13 @@ class HeldOut:
         return self._sums / np.where(self._times > 0, self._times, np.nan)
 
 
-def splits(folds: Any, n_stimuli: int) -> list[Split]:
+def split_stimuli(folds: Any, n_stimuli: int) -> list[Split]:
     """Training and test stimuli of every fold.
 
     Parameters
     ----------
     folds
-        One of: test stimuli of every fold (`murine.statistics.folds.folds`), with all others to train on; pairs of
+        One of: test stimuli of every fold (`murine.statistics.folds.kfold`), with all others to train on; pairs of
         training and test stimuli; a scikit-learn splitter, whose ``split`` is called with n_stimuli rows (for one that
         needs labels or groups, give the pairs it yields).
 
@@ -69,7 +69,7 @@ def splits(folds: Any, n_stimuli: int) -> list[Split]:
         Where folds are empty, overlap, leave fewer than 4 stimuli to train on, or the splitter refuses.
     """
     found: list[Split] = []
-    for item in _folds_of(folds, n_stimuli):
+    for item in _iterate_folds(folds, n_stimuli):
         if isinstance(item, tuple):
             train, test = (np.asarray(part) for part in item)
         else:
@@ -93,7 +93,7 @@ def splits(folds: Any, n_stimuli: int) -> list[Split]:
     return found
 
 
-def _folds_of(folds: Any, n_stimuli: int) -> Iterable[Any]:
+def _iterate_folds(folds: Any, n_stimuli: int) -> Iterable[Any]:
     if not hasattr(folds, "split"):
         if not isinstance(folds, Iterable):
             raise MurineError(f"Folds given as {folds!r}; expected arrays of test stimuli or a scikit-learn splitter.")

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from murine.encoding.pls import components
-from murine.encoding.ridge import fit_directions, penalties
-from murine.encoding.ridge_spectrum import PROJECTED, Scale, Spectrum
+from murine.encoding.pls import pls_scores
+from murine.encoding.ridge import check_penalties, fit_ridge_directions
+from murine.encoding.ridge_spectrum import N_PROJECTED, Scale, Spectrum
 from murine.errors import MurineError
 
 
@@ -65,7 +65,7 @@ class RidgeRegressor(_Regressor):
         Means of responses and features over the stimuli of `fit`.
     """
 
-    def __init__(self, alpha: ArrayLike = 1.0, *, scale: Scale = "none", n_features: int = PROJECTED) -> None:
+    def __init__(self, alpha: ArrayLike = 1.0, *, scale: Scale = "none", n_features: int = N_PROJECTED) -> None:
         self.alpha = alpha
         self.scale = scale
         self.n_features = n_features
@@ -73,9 +73,9 @@ class RidgeRegressor(_Regressor):
     def fit(self, X: ArrayLike, y: ArrayLike) -> RidgeRegressor:
         """Fit to features (n_stimuli, n_units) and responses (n_stimuli,) or (n_stimuli, n_targets)."""
         features, targets = self._start(X, y)
-        grid = penalties(self.alpha)
+        grid = check_penalties(self.alpha)
         spectrum, self._axes, basis = _directions(features, self.scale, self.n_features)
-        weights, alpha = fit_directions(spectrum, np.ascontiguousarray(targets.T), grid)
+        weights, alpha = fit_ridge_directions(spectrum, np.ascontiguousarray(targets.T), grid)
         self._weights = basis @ weights.T
         self.alpha_ = alpha[0] if self._flat else alpha
         return self
@@ -119,7 +119,7 @@ class PLSRegressor(_Regressor):
             )
         vectors, lengths = spectrum.vectors[:, varied], np.sqrt(spectrum.values[varied])
         # Scores of the unit vectors along each direction: the rotation from coordinates to scores.
-        scores, rotation = components(vectors * lengths, np.eye(len(lengths)), targets.T, self.n_components)
+        scores, rotation = pls_scores(vectors * lengths, np.eye(len(lengths)), targets.T, self.n_components)
         self._axes = axes / unit_scales[:, None]
         self._weights = (basis[:, varied] / lengths) @ rotation.T @ (scores @ targets) * target_scales
         return self
@@ -132,7 +132,7 @@ def _deviations(values: np.ndarray) -> np.ndarray:
 
 
 def _directions(
-    features: np.ndarray, scale: Scale, n_features: int = PROJECTED
+    features: np.ndarray, scale: Scale, n_features: int = N_PROJECTED
 ) -> tuple[Spectrum, Float[np.ndarray, "n_units n_basis"], Float[np.ndarray, "n_basis n_directions"]]:
     """Decompose centred features by whichever are fewer, units or stimuli.
 

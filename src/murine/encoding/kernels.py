@@ -19,7 +19,7 @@ Responses = Float[np.ndarray, "n_neuroids n_stimuli"]
 Operators = Float[np.ndarray, "n_layers n_stimuli n_stimuli"]
 
 
-def centred_grams(layers: Sequence[LayerKernel]) -> Kernels:
+def centre_layer_grams(layers: Sequence[LayerKernel]) -> Kernels:
     """Stack the Gram matrices of layers' features, centred over stimuli: the kernels that this module takes.
 
     Means over units are put back after centring, so large ones cost no digits. A layer with features that are not
@@ -29,14 +29,14 @@ def centred_grams(layers: Sequence[LayerKernel]) -> Kernels:
     grams = np.full((len(layers), layers[0].n_stimuli, layers[0].n_stimuli), np.nan)
     for gram, layer in zip(grams, layers, strict=True):
         shifts = layer.means - layer.means.mean()
-        found = centred(layer.covariance) + layer.n_units * np.outer(shifts, shifts)
+        found = centre_kernel(layer.covariance) + layer.n_units * np.outer(shifts, shifts)
         # What float32 sums leave of features that do not differ is not more than this.
         if np.isfinite(found).all() and np.trace(found) > 1e-11 * np.trace(layer.gram):
             gram[:] = found
     return grams
 
 
-def check_sizes(kernel: np.ndarray, responses: np.ndarray) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
+def check_shapes(kernel: np.ndarray, responses: np.ndarray) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
     """Refuse a kernel and responses that do not fit each other; return the responses as float64."""
     n_stimuli = len(kernel)
     if kernel.shape != (n_stimuli, n_stimuli) or responses.ndim != 2 or responses.shape[1] != n_stimuli:
@@ -49,22 +49,22 @@ def check_sizes(kernel: np.ndarray, responses: np.ndarray) -> Float[np.ndarray, 
     return responses.astype(np.float64, copy=False)
 
 
-def centred(kernel: Float[np.ndarray, "n_stimuli n_stimuli"]) -> Float[np.ndarray, "n_stimuli n_stimuli"]:
+def centre_kernel(kernel: Float[np.ndarray, "n_stimuli n_stimuli"]) -> Float[np.ndarray, "n_stimuli n_stimuli"]:
     """The Gram matrix of the features less their mean over stimuli."""
     means = kernel.mean(axis=0)
     return kernel - means - means[:, None] + means.mean()
 
 
-def varies(kernel: Float[np.ndarray, "n_stimuli n_stimuli"]) -> bool:
+def has_variance(kernel: Float[np.ndarray, "n_stimuli n_stimuli"]) -> bool:
     """Whether the kernel is finite and its stimuli differ by more than rounding."""
     if not np.isfinite(kernel).all():
         return False
     return bool(np.trace(kernel) - kernel.mean() * len(kernel) > 1e-12 * np.abs(kernel).max())
 
 
-def check_varies(kernel: Float[np.ndarray, "n_stimuli n_stimuli"]) -> None:
+def check_variance(kernel: Float[np.ndarray, "n_stimuli n_stimuli"]) -> None:
     """Refuse a kernel that nothing can be predicted from."""
-    if not varies(kernel):
+    if not has_variance(kernel):
         raise MurineError(
             "A kernel with NaN or infinite values, or of features that are the same for all stimuli, cannot predict "
             "responses; leave the layer out."

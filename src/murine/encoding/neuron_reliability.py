@@ -13,7 +13,7 @@ from murine.statistics.bootstrap import MIN_STIMULI, Counts
 from murine.statistics.random_halves import Trials
 
 #: Columns that are correlated at once: their sums over draws stay below 100 MB.
-BLOCK = 2048
+BLOCK_COLUMNS = 2048
 
 
 Columns = Float[np.ndarray, "n_stimuli n_columns"]
@@ -45,7 +45,7 @@ def neuron_reliability(
     MurineError
         Unknown method, fewer than two repetitions or four stimuli, or counts for another number of stimuli.
     """
-    _refuse_small(responses, counts)
+    _check_sizes(responses, counts)
     if method not in METHODS:
         raise MurineError(f"no ceiling of neurons is called {method!r}; expected one of {', '.join(METHODS)}.")
     everything = np.ones((1, responses.shape[1]), np.uint16)
@@ -64,7 +64,7 @@ def oracle_correlation(
     trial is correlated over the stimuli it was shown with. NaN for a constant neuron or one without any trial of some
     stimulus.
     """
-    _refuse_small(responses, counts)
+    _check_sizes(responses, counts)
     everything = np.ones((1, responses.shape[1]), np.uint16)
     with np.errstate(invalid="ignore", over="ignore"):
         stacked = _oracle(responses, np.concatenate([everything, counts]))
@@ -89,7 +89,7 @@ def oracle_reliability(
     return np.where(np.isnan(oracle), np.nan, np.where(oracle > 0, reliability, 0.0))
 
 
-def correlation_draws(a: Columns, b: Columns, counts: Counts) -> Float[np.ndarray, "n_draws n_columns"]:
+def resample_correlations(a: Columns, b: Columns, counts: Counts) -> Float[np.ndarray, "n_draws n_columns"]:
     """Pearson r of every column of ``a`` with the same column of ``b`` under resampled stimuli.
 
     A stimulus that is NaN in either is left out of that column. NaN where a column is constant among the stimuli
@@ -98,7 +98,7 @@ def correlation_draws(a: Columns, b: Columns, counts: Counts) -> Float[np.ndarra
     weights = counts.astype(np.float64)
     total = weights.sum(axis=1, keepdims=True) if valid.all() else weights @ valid
     with np.errstate(invalid="ignore", divide="ignore"):
-        x, y = (_standardise(np.where(valid, v, np.nan)) for v in (a, b))
+        x, y = (_standardise_columns(np.where(valid, v, np.nan)) for v in (a, b))
         mean_x, mean_y, xx, yy, xy = (weights @ v / total for v in (x, y, x * x, y * y, x * y))
         variances = xx - mean_x**2, yy - mean_y**2
         # Of columns with variance 1: less than this is what rounding leaves of a constant.
@@ -107,7 +107,7 @@ def correlation_draws(a: Columns, b: Columns, counts: Counts) -> Float[np.ndarra
     return np.where(constant, np.nan, np.clip(r, -1, 1))
 
 
-def _standardise(columns: Columns) -> Columns:
+def _standardise_columns(columns: Columns) -> Columns:
     """Mean 0 and variance 1 over what is not NaN, 0 for what is; a constant column becomes 0."""
     valid = np.isfinite(columns)
     n = np.maximum(valid.sum(axis=0), 1)
@@ -118,7 +118,7 @@ def _standardise(columns: Columns) -> Columns:
     return np.divide(centred, scale, out=np.zeros_like(centred), where=varying)
 
 
-def _refuse_small(responses: Trials, counts: Counts) -> None:
+def _check_sizes(responses: Trials, counts: Counts) -> None:
     _, n_stimuli, n_repetitions = responses.shape
     if n_repetitions < 2 or n_stimuli < MIN_STIMULI:
         raise MurineError(
@@ -133,11 +133,11 @@ def _refuse_small(responses: Trials, counts: Counts) -> None:
 
 
 def _blocks(n_neuroids: int, columns_each: int) -> Iterator[slice]:
-    size = max(1, BLOCK // columns_each)
+    size = max(1, BLOCK_COLUMNS // columns_each)
     return (slice(start, start + size) for start in range(0, n_neuroids, size))
 
 
-def _trials(responses: Trials) -> tuple[Trials, np.ndarray]:
+def _centre_trials(responses: Trials) -> tuple[Trials, np.ndarray]:
     """Trials in float64, 0 where missing, less the mean of the neuron (so that squares keep their digits); which are
     there."""
     valid = np.isfinite(responses)
@@ -151,13 +151,13 @@ def _split_half(responses: Trials, counts: Counts, n_splits: int, seed: int) -> 
     first = random_halves(n_repetitions, n_splits, seed)
     out = np.empty((len(counts), n_neuroids))
     for block in _blocks(n_neuroids, n_splits):
-        trials, valid = _trials(responses[block])
+        trials, valid = _centre_trials(responses[block])
         halves = []
         for members in (first.T.astype(np.float64), (~first).T.astype(np.float64)):
             number = valid.astype(np.float64) @ members
             means = np.divide(trials @ members, number, out=np.full(number.shape, np.nan), where=number > 0)
             halves.append(means.transpose(1, 0, 2).reshape(n_stimuli, -1))
-        r = correlation_draws(halves[0], halves[1], counts)
+        r = resample_correlations(halves[0], halves[1], counts)
         r[:, ~np.isfinite(halves[0] + halves[1]).all(axis=0)] = np.nan
         out[:, block] = spearman_brown(r).reshape(len(counts), -1, n_splits).mean(axis=2)
     return out
@@ -167,12 +167,12 @@ def _oracle(responses: Trials, counts: Counts) -> np.ndarray:
     n_neuroids, n_stimuli, n_repetitions = responses.shape
     out = np.empty((len(counts), n_neuroids))
     for block in _blocks(n_neuroids, n_repetitions):
-        trials, valid = _trials(responses[block])
+        trials, valid = _centre_trials(responses[block])
         number = valid.sum(axis=2, keepdims=True) - valid
         others = trials.sum(axis=2, keepdims=True) - trials
         others = np.divide(others, number, out=np.full(trials.shape, np.nan), where=valid & (number > 0))
         columns = [v.transpose(1, 0, 2).reshape(n_stimuli, -1) for v in (np.where(valid, trials, np.nan), others)]
-        r = correlation_draws(columns[0], columns[1], counts).reshape(len(counts), -1, n_repetitions)
+        r = resample_correlations(columns[0], columns[1], counts).reshape(len(counts), -1, n_repetitions)
         told = ~np.isnan(r)
         mean = np.where(told, r, 0).sum(axis=2) / np.where(told.any(axis=2), told.sum(axis=2), np.nan)
         shown = np.all(valid.any(axis=2), axis=1)
@@ -190,7 +190,7 @@ def _means_and_noise(
     responses: Trials,
 ) -> tuple[Float[np.ndarray, "n_neuroids n_stimuli"], Float[np.ndarray, "n_neuroids n_stimuli"]]:
     """Means over repetitions, about those of the neurons, and the variances that noise gives them; NaN of one trial."""
-    trials, valid = _trials(responses)
+    trials, valid = _centre_trials(responses)
     number = valid.sum(axis=2).astype(np.float64)
     number[number < 2] = np.nan
     means = trials.sum(axis=2) / number

@@ -14,15 +14,15 @@ from murine.statistics.random_halves import Trials
 from murine.statistics.variance_correction import student_factor
 
 #: Ceilings that neurons may have, and how often their distribution is improved.
-CEILINGS = np.concatenate([np.linspace(0, 0.98, 50), 1 - np.geomspace(0.015, 1e-4, 10)])
+CEILING_GRID = np.concatenate([np.linspace(0, 0.98, 50), 1 - np.geomspace(0.015, 1e-4, 10)])
 
-ITERATIONS = 30
+N_ITERATIONS = 30
 
 #: Of draws of mean ceilings, in that of the jackknife, which takes the size of errors to be known.
-SPREAD = 1.15
+DRAW_SPREAD = 1.15
 
 #: With more than this share of neurons below this ceiling, the mean is flagged.
-MANY, LITTLE = 0.25, 0.3
+MAX_LOW_SHARE, LOW_CEILING = 0.25, 0.3
 
 
 def neuron_ceiling(
@@ -53,7 +53,7 @@ def neuron_ceiling(
     without_one = leave_one_out_counts(n_stimuli)
     samples = np.concatenate([counts, without_one])
     value, draws = neuron_reliability(responses, samples, method, n_splits=n_splits, seed=seed)
-    return Ceiling.from_reliability(value, calibrated(value, draws[:-n_stimuli], draws[-n_stimuli:]), scale)
+    return Ceiling.from_reliability(value, calibrate_draws(value, draws[:-n_stimuli], draws[-n_stimuli:]), scale)
 
 
 def mean_ceilings(responses: Trials, groups: Sequence[Int[np.ndarray, " _"]], counts: Counts) -> Ceiling:
@@ -67,7 +67,7 @@ def mean_ceilings(responses: Trials, groups: Sequence[Int[np.ndarray, " _"]], co
     ceiling of a neuron is its mean in that distribution, given its own estimate; the mean over the group is that of the
     distribution.
 
-    Expectation maximisation starts from a flat distribution and stops after `ITERATIONS`: the mean has settled then,
+    Expectation maximisation starts from a flat distribution and stops after `N_ITERATIONS`: the mean has settled then,
     and a sharper distribution would be one of noise (Efron 2016, Biometrika 103: 1-20, on the same problem).
 
     Parameters
@@ -90,7 +90,7 @@ def mean_ceilings(responses: Trials, groups: Sequence[Int[np.ndarray, " _"]], co
     ceilings = np.full(n_neuroids, np.nan)
     draws = np.full((len(counts), n_neuroids), np.nan)
     weights = counts / counts.sum(axis=1, keepdims=True)
-    spread = SPREAD * np.sqrt(n_stimuli / (n_stimuli - 1)) * student_factor(n_stimuli)
+    spread = DRAW_SPREAD * np.sqrt(n_stimuli / (n_stimuli - 1)) * student_factor(n_stimuli)
     for group in groups:
         members = group[np.isfinite(value[group])]
         if not len(members):
@@ -100,10 +100,10 @@ def mean_ceilings(responses: Trials, groups: Sequence[Int[np.ndarray, " _"]], co
             continue
         own, without = _log_noise(value[members]), _log_noise(left[:, members])
         without = np.where(np.isfinite(without), without, own)
-        errors = _errors(own, (n_stimuli - 1) * without.var(axis=0))
-        ceilings[members] = _shares(own, errors) @ CEILINGS
+        errors = _smooth_errors(own, (n_stimuli - 1) * without.var(axis=0))
+        ceilings[members] = _posterior(own, errors) @ CEILING_GRID
         if len(counts):
-            jackknife = np.stack([_shares(one, errors) @ CEILINGS for one in without])
+            jackknife = np.stack([_posterior(one, errors) @ CEILING_GRID for one in without])
             influence = (n_stimuli - 1) * (jackknife.mean(axis=0) - jackknife)
             draws[:, members] = ceilings[members] + spread * (weights @ influence)
     return Ceiling(ceilings, draws, "r")
@@ -112,45 +112,45 @@ def mean_ceilings(responses: Trials, groups: Sequence[Int[np.ndarray, " _"]], co
 def _log_noise(reliability: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """log(1 - reliability), not below that of the highest ceiling that is told apart from 1."""
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.log(np.maximum(1 - reliability, 1 - CEILINGS[-1] ** 2)))
+        return np.asarray(np.log(np.maximum(1 - reliability, 1 - CEILING_GRID[-1] ** 2)))
 
 
-def _errors(
+def _smooth_errors(
     log_noise: Float[np.ndarray, " n_members"], variances: Float[np.ndarray, " n_members"]
 ) -> Float[np.ndarray, " n_ceilings"]:
-    """The error of the estimate of a neuron with each of `CEILINGS`: a line through what the jackknife says."""
+    """The error of the estimate of a neuron with each of `CEILING_GRID`: a line through what the jackknife says."""
     variances = np.minimum(variances, 10 * np.median(variances))
     least = max(float(variances.min()), 1e-12)
-    shares = _shares(log_noise, np.full(len(CEILINGS), np.sqrt(max(float(variances.mean()), least))))
+    shares = _posterior(log_noise, np.full(len(CEILING_GRID), np.sqrt(max(float(variances.mean()), least))))
     number = shares.sum(axis=0) + 1e-9
-    expected, scale = shares.T @ variances / number, np.log(1 - CEILINGS**2)
+    expected, scale = shares.T @ variances / number, np.log(1 - CEILING_GRID**2)
     centre, mean = number @ scale / number.sum(), number @ expected / number.sum()
     slope = number @ ((scale - centre) * (expected - mean)) / (number @ (scale - centre) ** 2)
     return np.sqrt(np.clip(mean + slope * (scale - centre), least, max(float(variances.max()), least)))
 
 
-def _shares(
+def _posterior(
     log_noise: Float[np.ndarray, " n_members"], errors: Float[np.ndarray, " n_ceilings"]
 ) -> Float[np.ndarray, "n_members n_ceilings"]:
-    """How probable each of `CEILINGS` is for each neuron, given its estimate and the distribution that all tell of."""
-    distance = ((log_noise[:, None] - np.log(1 - CEILINGS**2)) / errors) ** 2 / 2 + np.log(errors)
+    """How probable each of `CEILING_GRID` is for each neuron, given its estimate and the distribution that all tell of."""
+    distance = ((log_noise[:, None] - np.log(1 - CEILING_GRID**2)) / errors) ** 2 / 2 + np.log(errors)
     likelihood = np.exp(distance.min(axis=1, keepdims=True) - distance)
-    share = np.full(len(CEILINGS), 1 / len(CEILINGS))
-    for _ in range(ITERATIONS):
+    share = np.full(len(CEILING_GRID), 1 / len(CEILING_GRID))
+    for _ in range(N_ITERATIONS):
         share = share * (likelihood.T @ (1 / (likelihood @ share))) / len(likelihood)
     return np.asarray(likelihood * share / (likelihood @ share)[:, None])
 
 
-def uncertain_note(ceilings: Float[np.ndarray, " n_members"]) -> str:
+def low_ceiling_note(ceilings: Float[np.ndarray, " n_members"]) -> str:
     """What is to be said of a mean of ceilings (`mean_ceilings`), '' for nothing.
 
     Estimates do not tell neurons that say nothing from those that say little, and the root of little is not so small:
     where half of the neurons were silent, the mean came out as 0.42, not as 0.37, and its interval did not know."""
-    share = float((ceilings < LITTLE).sum()) / max(int(np.isfinite(ceilings).sum()), 1)
-    return f"ceiling uncertain: {share:.0%} of the neurons may say nothing" if share > MANY else ""
+    share = float((ceilings < LOW_CEILING).sum()) / max(int(np.isfinite(ceilings).sum()), 1)
+    return f"ceiling uncertain: {share:.0%} of the neurons may say nothing" if share > MAX_LOW_SHARE else ""
 
 
-def calibrated(
+def calibrate_draws(
     value: Float[np.ndarray, " n_neuroids"],
     draws: Float[np.ndarray, "n_draws n_neuroids"],
     without_one: Float[np.ndarray, "n_stimuli n_neuroids"],

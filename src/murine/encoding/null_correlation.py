@@ -18,7 +18,7 @@ from scipy.special import gammaln
 STEP = 0.25
 
 
-def chance_correlations(
+def null_correlations(
     operators: Float[np.ndarray, "n_operators n_stimuli n_stimuli"],
 ) -> Float[np.ndarray, " n_operators"]:
     """The mean of Pearson's r of y and O y, for y without any relation to the stimuli.
@@ -35,7 +35,7 @@ def chance_correlations(
     Parameters
     ----------
     operators
-        From responses less their mean to predictions (`murine.encoding.ridge.loo_operators`). NaN gives NaN.
+        From responses less their mean to predictions (`murine.encoding.ridge.ridge_loo_operators`). NaN gives NaN.
     """
     n_stimuli = operators.shape[-1]
     found = np.full(len(operators), np.nan)
@@ -57,6 +57,6 @@ def chance_correlations(
     return found
 
 
-def above_chance(scores: Float[np.ndarray, "..."], chance: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+def rescale_above_null(scores: Float[np.ndarray, "..."], chance: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """Correlations on a scale on which chance is 0 and 1 stays 1; shapes that broadcast."""
     return (scores - chance) / (1 - chance)

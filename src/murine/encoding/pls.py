@@ -15,21 +15,21 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from murine.encoding.cross_validation import Split, splits
-from murine.encoding.kernels import Kernel, Kernels, Responses, check_sizes, check_varies, varies
-from murine.encoding.prediction_operators import correlate
+from murine.encoding.cross_validation import Split, split_stimuli
+from murine.encoding.kernels import Kernel, Kernels, Responses, check_shapes, check_variance, has_variance
+from murine.encoding.prediction_operators import correlate_predictions
 from murine.encoding.ridge_spectrum import Spectrum
 from murine.errors import MurineError
 
 #: Components of Conwell et al. (2021), and of mouse-vision and Brain-Score.
-COMPONENTS = (10, 25)
+N_COMPONENTS = (10, 25)
 
 
 def pls_cv(
     kernel: Kernel,
     responses: Responses,
     folds: Any,
-    n_components: Sequence[int] = COMPONENTS,
+    n_components: Sequence[int] = N_COMPONENTS,
     *,
     scale: bool = True,
     relative: bool = False,
@@ -49,7 +49,7 @@ def pls_cv(
         (n_neuroids, n_stimuli). All neurons share components: give those of one site for a fit of its own. Neurons with
         NaN take no part and get NaN.
     folds
-        As in `murine.encoding.cross_validation.splits`.
+        As in `murine.encoding.cross_validation.split_stimuli`.
     n_components
         Numbers of components.
     relative
@@ -66,8 +66,8 @@ def pls_cv(
         With fewer than 4 stimuli, a kernel that is not finite or of features that are the same for all stimuli, or more
         components than features vary along in a fold.
     """
-    responses = check_sizes(kernel, responses)
-    check_varies(kernel)
+    responses = check_shapes(kernel, responses)
+    check_variance(kernel)
     operators = pls_operators(kernel[None], responses, folds, n_components, scale=scale, relative=relative)[0]
     means = responses.mean(axis=1, keepdims=True)
     predictions = (responses - means) @ operators.transpose(0, 2, 1)
@@ -78,7 +78,7 @@ def pls_operators(
     kernels: Kernels,
     responses: Responses,
     folds: Any,
-    n_components: Sequence[int] = COMPONENTS,
+    n_components: Sequence[int] = N_COMPONENTS,
     *,
     scale: bool = True,
     relative: bool = False,
@@ -91,11 +91,11 @@ def pls_operators(
     same for all stimuli, and all layers where no neuron has finite responses that differ between the training stimuli
     of some fold. ``at_most`` takes as many components as there are directions that features vary along where more are
     asked for, which is refused otherwise."""
-    layers = FoldedLayers(kernels, folds, at_most=at_most)
+    layers = PLSFolds(kernels, folds, at_most=at_most)
     return layers.operators(responses, n_components, scale=scale, relative=relative)
 
 
-class FoldedLayers:
+class PLSFolds:
     """Layers in the principal directions of the training stimuli of every fold, to be fitted to many populations.
 
     Parameters
@@ -106,15 +106,16 @@ class FoldedLayers:
 
     def __init__(self, kernels: Kernels, folds: Any, *, at_most: bool = False) -> None:
         self._shape, self._at_most = kernels.shape, at_most
-        self._parts = splits(folds, kernels.shape[1])
+        self._parts = split_stimuli(folds, kernels.shape[1])
         self._layers = [
-            [_Directions.of(kernel, part) for part in self._parts] if varies(kernel) else None for kernel in kernels
+            [_Directions.of(kernel, part) for part in self._parts] if has_variance(kernel) else None
+            for kernel in kernels
         ]
 
     def operators(
         self,
         responses: Responses,
-        n_components: Sequence[int] = COMPONENTS,
+        n_components: Sequence[int] = N_COMPONENTS,
         *,
         scale: bool = True,
         relative: bool = False,
@@ -127,7 +128,7 @@ class FoldedLayers:
         counts = [int(count) for count in n_components]
         if not counts or min(counts) < 1:
             raise MurineError(f"Numbers of components {counts}; expected at least one, each 1 or more.")
-        reduced = [_reduced(responses[:, train], scale) for train, _ in self._parts]
+        reduced = [_reduce_responses(responses[:, train], scale) for train, _ in self._parts]
         shown = [own for own in reduced if own is not None]
         tested = np.concatenate([np.unique(test) for _, test in self._parts])
         times = np.bincount(tested, minlength=n_stimuli).astype(float)
@@ -151,7 +152,7 @@ def pls_correlations(
     kernels: Kernels,
     responses: Responses,
     folds: Any,
-    n_components: Sequence[int] = COMPONENTS,
+    n_components: Sequence[int] = N_COMPONENTS,
     *,
     scale: bool = True,
     relative: bool = False,
@@ -163,15 +164,15 @@ def pls_correlations(
     (n_layers, n_choices, n_neuroids) float64
         NaN for layers with NaN in their kernel or with features that are the same for all stimuli, for neurons with
         NaN or with one response to all stimuli, and throughout where folds leave a stimulus out of every test.
-        See `murine.encoding.prediction_operators.correlate` for its precision.
+        See `murine.encoding.prediction_operators.correlate_predictions` for its precision.
     """
     operators = pls_operators(kernels, responses, folds, n_components, scale=scale, relative=relative)
     n_layers, n_choices, n_stimuli, _ = operators.shape
-    scores = correlate(operators.reshape(-1, n_stimuli, n_stimuli), responses)
+    scores = correlate_predictions(operators.reshape(-1, n_stimuli, n_stimuli), responses)
     return scores.reshape(n_layers, n_choices, -1)
 
 
-def components(
+def pls_scores(
     coordinates: Float[np.ndarray, "n_train n_directions"],
     others: Float[np.ndarray, "n_test n_directions"],
     responses: Float[np.ndarray, "n_neuroids n_train"],
@@ -189,11 +190,11 @@ def components(
     responses
         To the training stimuli, less their mean; or less rows that have the same products between stimuli.
     """
-    from murine.encoding.pls_components import rotations
+    from murine.encoding.pls_components import pls_rotations
 
     powers = np.einsum("ij,ij->j", coordinates, coordinates)
     along = responses @ coordinates
-    rotated = rotations(along.T @ along, powers, n_components)
+    rotated = pls_rotations(along.T @ along, powers, n_components)
     return rotated @ coordinates.T, rotated @ others.T
 
 
@@ -226,12 +227,12 @@ class _Directions:
                 f"{max(counts)} components were asked for, but the features vary along {n_directions} directions over "
                 f"the {n_train} training stimuli; use at most as many components."
             )
-        scores, other_scores = components(self.training, self.others, responses, max(counts))
+        scores, other_scores = pls_scores(self.training, self.others, responses, max(counts))
         # Scores have mean 0 over training stimuli, so responses need not.
         return [other_scores[:count].T @ scores[:count] for count in counts]
 
 
-def _reduced(
+def _reduce_responses(
     responses: Float[np.ndarray, "n_neuroids n_train"], scale: bool
 ) -> Float[np.ndarray, "n_rows n_train"] | None:
     """Training responses less their mean, over their SD with `scale`; of many neurons as few rows as do. None where no

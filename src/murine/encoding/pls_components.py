@@ -92,7 +92,7 @@ def _largest_ritz(
 
 
 @compiled
-def _leading(matrix: np.ndarray, basis: np.ndarray, work: np.ndarray, out: np.ndarray) -> None:
+def _leading_eigenvector(matrix: np.ndarray, basis: np.ndarray, work: np.ndarray, out: np.ndarray) -> None:
     """The leading eigenvector of a symmetric matrix without negative eigenvalues, by Lanczos' iteration.
 
     Its vectors lose their right angles to the leading eigenvector only when that has been found, so they are not made
@@ -143,13 +143,13 @@ def _leading(matrix: np.ndarray, basis: np.ndarray, work: np.ndarray, out: np.nd
 
 
 @compiled
-def _extract(covariances: np.ndarray, powers: np.ndarray, rotations: np.ndarray) -> None:
+def _extract_components(covariances: np.ndarray, powers: np.ndarray, rotations: np.ndarray) -> None:
     n = len(powers)
     basis, work, weights, loadings = np.empty((_PATIENCE, n)), np.empty(n), np.empty(n), np.empty(rotations.shape)
     rotations[:] = 0.0
     first = 0.0
     for c in range(len(rotations)):
-        _leading(covariances, basis, work, weights)
+        _leading_eigenvector(covariances, basis, work, weights)
         _multiply(covariances, weights, work)
         value = _product(weights, work)
         if value <= _NOTHING * first or value <= 0.0:
@@ -178,7 +178,7 @@ def _extract(covariances: np.ndarray, powers: np.ndarray, rotations: np.ndarray)
                 covariances[row, k] -= a * work[k] + b * loadings[c, k]
 
 
-def rotations(
+def pls_rotations(
     covariances: Float[np.ndarray, "n_directions n_directions"],
     powers: Float[np.ndarray, " n_directions"],
     n_components: int,
@@ -201,5 +201,5 @@ def rotations(
         Zeros from where responses are explained but for rounding.
     """
     found = np.empty((n_components, len(powers)))
-    _extract(covariances, powers, found)
+    _extract_components(covariances, powers, found)
     return found

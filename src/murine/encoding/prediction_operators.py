@@ -11,7 +11,7 @@ from murine.encoding.kernels import Responses
 from murine.statistics.standardisation import unit_length
 
 
-def correlate(
+def correlate_predictions(
     operators: Float[np.ndarray, "n_operators n_stimuli n_stimuli"], responses: Responses
 ) -> Float[np.ndarray, "n_operators n_neuroids"]:
     """Correlate the predictions of operators (`loo_operators`, `murine.encoding.pls.pls_operators`) with responses.
@@ -29,13 +29,13 @@ def correlate(
     return np.clip(scores, -1, 1, out=scores)
 
 
-def relabelled_correlations(
+def permute_correlations(
     operators: Float[np.ndarray, "n_operators n_stimuli n_stimuli"],
     responses: Responses,
     relabellings: Int[np.ndarray, "n_draws n_stimuli"],
     groups: Sequence[Int[np.ndarray, " _"]],
 ) -> Float32[np.ndarray, "n_draws n_operators n_groups"]:
-    """`correlate` with the stimuli of the responses relabelled, mean over the neurons of each group.
+    """`correlate_predictions` with the stimuli of the responses relabelled, mean over the neurons of each group.
 
     Stimulus i gets the responses to stimulus ``relabellings[b, i]``. Responses stay where they are, and are
     standardised once; operators are relabelled instead."""

@@ -32,7 +32,7 @@ def r2(predictions: Responses, responses: Responses) -> PerNeuron:
 
     NaN for a neuron with NaN, or with constant predictions or responses. Scale: r2."""
     _check(predictions, responses)
-    return _unexplained(responses - predictions, predictions, responses)
+    return _explained_share(responses - predictions, predictions, responses)
 
 
 def explained_variance(predictions: Responses, responses: Responses) -> PerNeuron:
@@ -41,17 +41,17 @@ def explained_variance(predictions: Responses, responses: Responses) -> PerNeuro
     NaN for a neuron with NaN, or with constant predictions or responses. Scale: r2."""
     _check(predictions, responses)
     residuals = responses - predictions
-    return _unexplained(residuals - residuals.mean(axis=1, keepdims=True), predictions, responses)
+    return _explained_share(residuals - residuals.mean(axis=1, keepdims=True), predictions, responses)
 
 
-def _unexplained(residuals: np.ndarray, predictions: np.ndarray, responses: np.ndarray) -> PerNeuron:
+def _explained_share(residuals: np.ndarray, predictions: np.ndarray, responses: np.ndarray) -> PerNeuron:
     flat = [np.isnan(unit_length(values)).any(axis=1) for values in (predictions, responses)]
     relative = responses - responses.mean(axis=1, keepdims=True)
     total = np.where(flat[0] | flat[1], np.nan, np.einsum("ij,ij->i", relative, relative))
     return 1 - np.einsum("ij,ij->i", residuals, residuals) / total
 
 
-def deviations(values: np.ndarray) -> tuple[Float32[np.ndarray, "n_neuroids n_stimuli"], Float32[np.ndarray, " _"]]:
+def _deviations(values: np.ndarray) -> tuple[Float32[np.ndarray, "n_neuroids n_stimuli"], Float32[np.ndarray, " _"]]:
     """Values less their mean over stimuli, and their SD, in float32. Refuses neurons that have no correlation."""
     means = values.mean(axis=1, keepdims=True)
     relative = np.subtract(values, means, dtype=values.dtype).astype(np.float32, copy=False)
@@ -71,14 +71,14 @@ def deviations(values: np.ndarray) -> tuple[Float32[np.ndarray, "n_neuroids n_st
     return relative, sd
 
 
-def standardised(values: np.ndarray) -> Float32[np.ndarray, "n_neuroids n_stimuli"]:
+def standardise_float32(values: np.ndarray) -> Float32[np.ndarray, "n_neuroids n_stimuli"]:
     """Mean 0 and variance 1 over stimuli."""
-    relative, sd = deviations(values)
+    relative, sd = _deviations(values)
     relative /= sd[:, None]
     return relative
 
 
-def memberships(groups: Sequence[np.ndarray], n_neuroids: int) -> Float32[np.ndarray, "n_groups n_neuroids"]:
+def membership_matrix(groups: Sequence[np.ndarray], n_neuroids: int) -> Float32[np.ndarray, "n_groups n_neuroids"]:
     """1 where a neuron is of a site, 0 elsewhere. Refuses sites without neurons."""
     members = np.zeros((len(groups), n_neuroids), np.float32)
     for k, group in enumerate(groups):

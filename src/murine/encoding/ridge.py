@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from murine.encoding.cross_validation import HeldOut, splits
-from murine.encoding.kernels import Kernel, Kernels, Responses, check_sizes, varies
-from murine.encoding.prediction_operators import correlate
-from murine.encoding.ridge_spectrum import PROJECTED, Scale, Spectrum
+from murine.encoding.cross_validation import HeldOutPredictions, split_stimuli
+from murine.encoding.kernels import Kernel, Kernels, Responses, check_shapes, has_variance
+from murine.encoding.prediction_operators import correlate_predictions
+from murine.encoding.ridge_spectrum import N_PROJECTED, Scale, Spectrum
 from murine.errors import MurineError
 
 
@@ -28,7 +28,7 @@ def ridge_loo(
     alpha: float = 1.0,
     *,
     scale: Scale = "projection",
-    n_features: int = PROJECTED,
+    n_features: int = N_PROJECTED,
     relative: bool = False,
 ) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
     """Predict the response to each stimulus by ridge on all others, for all neurons at once, in closed form.
@@ -63,19 +63,19 @@ def ridge_loo(
         With fewer than 4 stimuli, a kernel that is not finite or of features that are the same for all stimuli, or a
         penalty that is not above 0.
     """
-    responses = check_sizes(kernel, responses)
-    operator = _loo_operator(Spectrum.of_kernel(kernel, scale, n_features), _penalty(alpha), relative)
+    responses = check_shapes(kernel, responses)
+    operator = _loo_operator(Spectrum.of_kernel(kernel, scale, n_features), _check_penalty(alpha), relative)
     means = responses.mean(axis=1, keepdims=True)
     predictions = (responses - means) @ operator.T
     return predictions if relative else predictions + means
 
 
-def loo_operators(
+def ridge_loo_operators(
     kernels: Kernels,
     alpha: float = 1.0,
     *,
     scale: Scale = "projection",
-    n_features: int = PROJECTED,
+    n_features: int = N_PROJECTED,
     relative: bool = False,
 ) -> Kernels:
     """For every layer the matrix from responses (any neuron's, less their mean) to `ridge_loo` predictions (less it).
@@ -84,8 +84,8 @@ def loo_operators(
     that are the same for all stimuli, has NaN."""
     operators = np.full(kernels.shape, np.nan)
     for kernel, operator in zip(kernels, operators, strict=True):
-        if varies(kernel):
-            operator[:] = _loo_operator(Spectrum.of_kernel(kernel, scale, n_features), _penalty(alpha), relative)
+        if has_variance(kernel):
+            operator[:] = _loo_operator(Spectrum.of_kernel(kernel, scale, n_features), _check_penalty(alpha), relative)
     return operators
 
 
@@ -95,7 +95,7 @@ def ridge_correlations(
     alpha: float = 1.0,
     *,
     scale: Scale = "projection",
-    n_features: int = PROJECTED,
+    n_features: int = N_PROJECTED,
     relative: bool = False,
 ) -> Float[np.ndarray, "n_layers n_neuroids"]:
     """Correlate `ridge_loo` predictions with responses, for every layer and neuron: Pearson's r.
@@ -106,8 +106,10 @@ def ridge_correlations(
         NaN for layers with NaN in their kernel or with features that are the same for all stimuli, and for neurons
         with NaN or with one response to all stimuli. See `correlate` for its precision.
     """
-    responses = check_sizes(kernels[0], responses)
-    return correlate(loo_operators(kernels, alpha, scale=scale, n_features=n_features, relative=relative), responses)
+    responses = check_shapes(kernels[0], responses)
+    return correlate_predictions(
+        ridge_loo_operators(kernels, alpha, scale=scale, n_features=n_features, relative=relative), responses
+    )
 
 
 def ridge_cv(
@@ -117,7 +119,7 @@ def ridge_cv(
     alphas: ArrayLike = 1.0,
     *,
     scale: Scale = "projection",
-    n_features: int = PROJECTED,
+    n_features: int = N_PROJECTED,
     relative: bool = False,
 ) -> tuple[Float[np.ndarray, "n_neuroids n_stimuli"], Float[np.ndarray, "n_folds n_neuroids"]]:
     """Predict held-out stimuli by ridge, the penalty of every neuron chosen within the training stimuli.
@@ -129,7 +131,7 @@ def ridge_cv(
     Parameters
     ----------
     folds
-        Test stimuli of every fold (`murine.statistics.folds.folds`), pairs of training and test stimuli, or a
+        Test stimuli of every fold (`murine.statistics.folds.kfold`), pairs of training and test stimuli, or a
         scikit-learn splitter (see `splits`).
     alphas
         One penalty or several to choose from, above 0.
@@ -143,21 +145,21 @@ def ridge_cv(
     chosen
         (n_folds, n_neuroids) penalties; NaN for neurons with NaN.
     """
-    responses = check_sizes(kernel, responses)
-    grid = penalties(alphas)
-    predictions = HeldOut(responses)
+    responses = check_shapes(kernel, responses)
+    grid = check_penalties(alphas)
+    predictions = HeldOutPredictions(responses)
     chosen = []
-    for train, test in splits(folds, responses.shape[1]):
+    for train, test in split_stimuli(folds, responses.shape[1]):
         inner = kernel[np.ix_(train, train)]
         spectrum = Spectrum.of_kernel(inner, scale, n_features)
-        weights, best = fit_directions(spectrum, predictions.relative(train), grid)
+        weights, best = fit_ridge_directions(spectrum, predictions.relative(train), grid)
         across = (kernel[np.ix_(test, train)] - inner.mean(axis=0)) @ spectrum.vectors
         predictions.add(train, test, weights @ across.T, relative)
         chosen.append(best)
     return predictions.mean(), np.array(chosen)
 
 
-def fit_directions(
+def fit_ridge_directions(
     spectrum: Spectrum,
     responses: Float[np.ndarray, "n_neuroids n_train"],
     alphas: Float[np.ndarray, " n_alphas"],
@@ -181,13 +183,13 @@ def fit_directions(
     along = responses @ spectrum.vectors
     if len(alphas) == 1:
         return along * spectrum.weights(alphas[0]), np.where(np.isnan(along[:, :1]).any(axis=1), np.nan, alphas[0])
-    errors = np.stack([(loo_residuals(spectrum, responses, along, alpha) ** 2).sum(axis=1) for alpha in alphas])
+    errors = np.stack([(_loo_residuals(spectrum, responses, along, alpha) ** 2).sum(axis=1) for alpha in alphas])
     best = errors.argmin(axis=0)
     weights = along * np.stack([spectrum.weights(alpha) for alpha in alphas])[best]
     return weights, np.where(np.isnan(errors).any(axis=0), np.nan, alphas[best])
 
 
-def loo_residuals(
+def _loo_residuals(
     spectrum: Spectrum,
     responses: Float[np.ndarray, "n_neuroids n_train"],
     along: Float[np.ndarray, "n_neuroids n_directions"],
@@ -215,7 +217,7 @@ def _loo_operator(spectrum: Spectrum, alpha: float, relative: bool) -> Kernel:
     return operator
 
 
-def penalties(alphas: ArrayLike) -> Float[np.ndarray, " n_alphas"]:
+def check_penalties(alphas: ArrayLike) -> Float[np.ndarray, " n_alphas"]:
     """Check penalties."""
     grid = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
     if grid.ndim > 1 or len(grid) == 0 or not (np.isfinite(grid).all() and (grid > 0).all()):
@@ -223,7 +225,7 @@ def penalties(alphas: ArrayLike) -> Float[np.ndarray, " n_alphas"]:
     return grid
 
 
-def _penalty(alpha: float) -> float:
+def _check_penalty(alpha: float) -> float:
     if np.ndim(alpha):
         raise MurineError(f"Penalty {alpha!r}; expected one number (`ridge_cv` takes several).")
-    return float(penalties(alpha)[0])
+    return float(check_penalties(alpha)[0])

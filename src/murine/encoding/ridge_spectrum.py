@@ -14,11 +14,11 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from murine.encoding.kernels import centred, check_varies
+from murine.encoding.kernels import centre_kernel, check_variance
 from murine.errors import MurineError
 
 #: Columns that Conwell et al. (2021) project each layer to: ``johnson_lindenstrauss_min_dim(119, eps=0.1)``.
-PROJECTED = 4096
+N_PROJECTED = 4096
 
 #: How features are scaled before the penalty applies:
 #:
@@ -55,7 +55,10 @@ class Spectrum:
 
     @classmethod
     def of_kernel(
-        cls, kernel: Float[np.ndarray, "n_stimuli n_stimuli"], scale: Scale = "projection", n_features: int = PROJECTED
+        cls,
+        kernel: Float[np.ndarray, "n_stimuli n_stimuli"],
+        scale: Scale = "projection",
+        n_features: int = N_PROJECTED,
     ) -> Spectrum:
         """Decompose a Gram matrix, centred over stimuli or not: n - 1 directions, those without variance included.
 
@@ -64,9 +67,9 @@ class Spectrum:
         MurineError
             Where there is nothing to decompose: NaN, or no differences between stimuli.
         """
-        check_varies(kernel)
+        check_variance(kernel)
         n_stimuli = len(kernel)
-        gram = centred(kernel)
+        gram = centre_kernel(kernel)
         # The constant vector as the direction of most variance, so that no other has a share in it.
         gram += 2 * np.linalg.norm(gram) / n_stimuli
         values, vectors = np.linalg.eigh(gram)
@@ -74,7 +77,10 @@ class Spectrum:
 
     @classmethod
     def of_features(
-        cls, features: Float[np.ndarray, "n_stimuli n_units"], scale: Scale = "projection", n_features: int = PROJECTED
+        cls,
+        features: Float[np.ndarray, "n_stimuli n_units"],
+        scale: Scale = "projection",
+        n_features: int = N_PROJECTED,
     ) -> tuple[Spectrum, Float[np.ndarray, "n_directions n_units"]]:
         """Decompose features, centred over stimuli, into directions with variance; return V' as well.
 

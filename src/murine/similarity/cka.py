@@ -12,14 +12,14 @@ from murine.similarity.kernel_similarity import (
     Kernels,
     LayerKernels,
     SiteKernels,
-    _rounding,
-    centred,
-    u_centred,
+    centre_kernels,
+    rounding_norms,
+    u_centre_kernels,
 )
-from murine.similarity.rdm_vectors import upper
+from murine.similarity.rdm_vectors import upper_triangle
 from murine.similarity.rsa import Draws, Relabellings, Scores, Vectors
 from murine.statistics.bootstrap import Counts
-from murine.statistics.permutation import relabelled_pairs
+from murine.statistics.permutation import permuted_pairs
 
 FloatCounts = Float32[np.ndarray, "n_draws n_stimuli"]
 
@@ -46,7 +46,7 @@ class _Alignment(KernelComparison):
         """Of length 1; NaN where nothing but rounding is left."""
         vectors = _flat(self._centre(kernels)) * _multiplicity(kernels.shape[1])
         length = np.sqrt((vectors**2).sum(axis=1))
-        return vectors / np.where(length > _rounding(kernels), length, np.nan)[:, None]
+        return vectors / np.where(length > rounding_norms(kernels), length, np.nan)[:, None]
 
     def score(self, layers: LayerKernels, sites: SiteKernels) -> Scores:
         return np.clip(self._vectors(layers) @ self._vectors(sites).T, -1, 1)
@@ -55,7 +55,7 @@ class _Alignment(KernelComparison):
         a, b = (self._vectors(k).astype(np.float32) for k in (layers, sites))
         draws = np.empty((len(relabellings), len(a), len(b)), np.float32)
         n_pairs = a.shape[1] - layers.shape[1]
-        for k, (pairs, relabelling) in enumerate(zip(relabelled_pairs(relabellings), relabellings, strict=True)):
+        for k, (pairs, relabelling) in enumerate(zip(permuted_pairs(relabellings), relabellings, strict=True)):
             np.matmul(a, b[:, np.concatenate([pairs, n_pairs + relabelling])].T, out=draws[k])
         return draws
 
@@ -92,7 +92,7 @@ def _norms(kernels: Kernels, weights: Entries, left: Terms, right: Terms) -> Flo
 
 def _flat(kernels: Kernels) -> Vectors:
     """Upper triangles, then diagonals."""
-    return np.concatenate([upper(kernels), np.diagonal(kernels, axis1=1, axis2=2)], axis=1)
+    return np.concatenate([upper_triangle(kernels), np.diagonal(kernels, axis1=1, axis2=2)], axis=1)
 
 
 def _square(vectors: Vectors, n_stimuli: int) -> Kernels:
@@ -127,7 +127,7 @@ class LinearCKA(_Alignment):
     scale = "cka"
 
     def _centre(self, kernels: Kernels) -> Kernels:
-        return centred(kernels)
+        return centre_kernels(kernels)
 
     def _weights(self, c: FloatCounts) -> Entries:
         n = c.sum(axis=1, keepdims=True)
@@ -155,7 +155,7 @@ class DebiasedCKA(_Alignment):
     scale = "cka-debiased"
 
     def _centre(self, kernels: Kernels) -> Kernels:
-        return u_centred(kernels)
+        return u_centre_kernels(kernels)
 
     def _weights(self, c: FloatCounts) -> Entries:
         n, squares = c.sum(axis=1, keepdims=True), (c**2).sum(axis=1, keepdims=True)

@@ -17,7 +17,7 @@ _SHIFT = 7
 _WORDS = 1 << _SHIFT
 
 
-class Order(NamedTuple):
+class RankOrder(NamedTuple):
     """How the elements of a vector are ordered; equal elements are ties.
 
     Attributes
@@ -39,7 +39,7 @@ class Order(NamedTuple):
     last: Int32[np.ndarray, " n"]
 
     @classmethod
-    def of(cls, vector: Float[np.ndarray, " n"]) -> Order:
+    def of(cls, vector: Float[np.ndarray, " n"]) -> RankOrder:
         ascending = vector.argsort(kind="stable").astype(np.int32)
         ordered = vector[ascending]
         starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
@@ -52,7 +52,7 @@ class Order(NamedTuple):
 
 
 @compiled
-def _below(bits: np.ndarray, inner: np.ndarray, outer: np.ndarray, bound: int) -> int:
+def _count_below(bits: np.ndarray, inner: np.ndarray, outer: np.ndarray, bound: int) -> int:
     """How many positions before ``bound`` are taken."""
     word = bound >> 6
     x = bits[word] & ((np.uint64(1) << np.uint64(bound & 63)) - np.uint64(1))
@@ -64,7 +64,7 @@ def _below(bits: np.ndarray, inner: np.ndarray, outer: np.ndarray, bound: int) -
 
 
 @compiled
-def _take(bits: np.ndarray, inner: np.ndarray, outer: np.ndarray, position: int) -> None:
+def _mark_taken(bits: np.ndarray, inner: np.ndarray, outer: np.ndarray, position: int) -> None:
     word = position >> 6
     bits[word] |= np.uint64(1) << np.uint64(position & 63)
     block = word >> _SHIFT
@@ -77,7 +77,7 @@ def _take(bits: np.ndarray, inner: np.ndarray, outer: np.ndarray, position: int)
 
 
 @compiled
-def _excess(
+def _kendall_s(
     ascending: np.ndarray, groups: np.ndarray, position: np.ndarray, first: np.ndarray, last: np.ndarray
 ) -> int:
     """Concordant less discordant pairs.
@@ -95,16 +95,16 @@ def _excess(
         taken = groups[g]
         for k in range(taken, groups[g + 1]):
             element = ascending[k]
-            below = _below(bits, inner, outer, first[element])
-            above = taken - _below(bits, inner, outer, last[element])
+            below = _count_below(bits, inner, outer, first[element])
+            above = taken - _count_below(bits, inner, outer, last[element])
             total += below - above
         for k in range(taken, groups[g + 1]):
-            _take(bits, inner, outer, position[ascending[k]])
+            _mark_taken(bits, inner, outer, position[ascending[k]])
     return total
 
 
 @compiled
-def _excess_of_each(
+def _kendall_s_per_element(
     ascending: np.ndarray,
     groups: np.ndarray,
     position: np.ndarray,
@@ -122,30 +122,30 @@ def _excess_of_each(
         start, stop = groups[g], groups[g + 1]
         for k in range(start, stop):
             element = ascending[k]
-            below = _below(bits, inner, outer, first[element])
-            above = start - _below(bits, inner, outer, last[element])
+            below = _count_below(bits, inner, outer, first[element])
+            above = start - _count_below(bits, inner, outer, last[element])
             out[element] = below - above
         for k in range(start, stop):
-            _take(bits, inner, outer, position[ascending[k]])
+            _mark_taken(bits, inner, outer, position[ascending[k]])
         for k in range(start, stop):  # those that come later: all less those taken by now
             element = ascending[k]
-            below = first[element] - _below(bits, inner, outer, first[element])
-            above = n - last[element] - (stop - _below(bits, inner, outer, last[element]))
+            below = first[element] - _count_below(bits, inner, outer, first[element])
+            above = n - last[element] - (stop - _count_below(bits, inner, outer, last[element]))
             out[element] += above - below
 
 
-def excess(layer: Order, site: Order) -> int:
+def kendall_s(layer: RankOrder, site: RankOrder) -> int:
     """Concordant less discordant pairs of elements of two vectors; pairs tied in either count as neither."""
-    return int(_excess(layer.ascending, layer.groups, site.position, site.first, site.last))
+    return int(_kendall_s(layer.ascending, layer.groups, site.position, site.first, site.last))
 
 
-def relabelled_excess(layer: Order, site: Order, pairs: Int[np.ndarray, " n"]) -> int:
-    """`excess` with the elements of the second vector rearranged: element k is the old element ``pairs[k]``."""
-    return int(_excess(layer.ascending, layer.groups, site.position[pairs], site.first[pairs], site.last[pairs]))
+def permuted_kendall_s(layer: RankOrder, site: RankOrder, pairs: Int[np.ndarray, " n"]) -> int:
+    """`kendall_s` with the elements of the second vector rearranged: element k is the old element ``pairs[k]``."""
+    return int(_kendall_s(layer.ascending, layer.groups, site.position[pairs], site.first[pairs], site.last[pairs]))
 
 
-def excess_of_each(layer: Order, site: Order) -> Int64[np.ndarray, " n"]:
-    """For every element, concordant less discordant pairs that it is part of; their sum is twice the `excess`."""
+def kendall_s_per_element(layer: RankOrder, site: RankOrder) -> Int64[np.ndarray, " n"]:
+    """For every element, concordant less discordant pairs that it is part of; their sum is twice the `kendall_s`."""
     out = np.empty(len(layer.ascending), np.int64)
-    _excess_of_each(layer.ascending, layer.groups, site.position, site.first, site.last, out)
+    _kendall_s_per_element(layer.ascending, layer.groups, site.position, site.first, site.last, out)
     return out

@@ -52,19 +52,19 @@ kernel_metrics.refer("cka-debiased", "murine.similarity.cka:debiased_cka")
 kernel_metrics.refer("procrustes", "murine.similarity.procrustes:procrustes")
 
 
-def centred(kernels: Kernels) -> Kernels:
+def centre_kernels(kernels: Kernels) -> Kernels:
     """Kernels of patterns less their mean over stimuli."""
     with np.errstate(invalid="ignore"):
         rows = kernels.mean(axis=2)
         return kernels - rows[:, :, None] - rows[:, None] + rows.mean(axis=1)[:, None, None]
 
 
-def u_centred(kernels: Kernels) -> Kernels:
+def u_centre_kernels(kernels: Kernels) -> Kernels:
     """Zero on the diagonal and in the sum of every row, so that products with another kernel have no bias.
 
     Székely & Rizzo 2014, Ann. Statist. 42: 2382-2412, definition 2; Song et al. 2012, JMLR 13: 1393-1434, eq. 5."""
     n = kernels.shape[1]
-    off = centred(kernels)  # changes nothing but the digits that are kept
+    off = centre_kernels(kernels)  # changes nothing but the digits that are kept
     diagonal = np.arange(n)
     off[:, diagonal, diagonal] = 0
     rows = off.sum(axis=2) / (n - 2)
@@ -73,7 +73,7 @@ def u_centred(kernels: Kernels) -> Kernels:
     return off
 
 
-def _rounding(kernels: Kernels) -> Float[np.ndarray, " n_kernels"]:
+def rounding_norms(kernels: Kernels) -> Float[np.ndarray, " n_kernels"]:
     """The norm of what centring may leave of a kernel that is the same for all stimuli; infinite for one not finite."""
     largest = np.abs(kernels).max(axis=(1, 2))
     return np.where(np.isfinite(largest), 1e-12 * kernels.shape[1] * largest, np.inf)

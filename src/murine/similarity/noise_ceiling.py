@@ -38,7 +38,7 @@ PerStimulus = Float[np.ndarray, " n_stimuli"]
 
 
 @dataclass(frozen=True, eq=False)
-class HalvedRDM:
+class SplitHalfRDM:
     """The RDM of a site with those of random halves of its trials.
 
     Attributes
@@ -73,13 +73,13 @@ class HalvedRDM:
         found = self._reliability(one, other, lessened, np.concatenate([everything, counts]))
         # Of halves that noise draws towards zero as much as the whole: it changes ranks where stimuli differ in it.
         first, second = one * lessened, other * lessened
-        halves = _correlation(first, second, counts)
-        share = noise_share(halves, found)
+        halves = _correlation_samples(first, second, counts)
+        share = noise_ratio(halves, found)
         if ranks:
-            of_ranks = _correlation(rankdata(first, axis=1), rankdata(second, axis=1), counts)
+            of_ranks = _correlation_samples(rankdata(first, axis=1), rankdata(second, axis=1), counts)
             halves = 2 * np.sin(np.pi / 6 * of_ranks)
         # Not the plain estimate: in data of nothing but noise it has no bound.
-        found = shared_noise(halves, share)
+        found = whole_reliability(halves, share)
         return float(found[0]), found[1:]
 
     def _reliability(
@@ -138,12 +138,12 @@ class HalvedRDM:
         return (1 / np.clip(smooth, LEAST_AGREEMENT, MOST_AGREEMENT) - 1) * np.maximum(part, 1)
 
 
-def _correlation(first: Pairs, second: Pairs, counts: Counts) -> Float[np.ndarray, " n_samples"]:
-    value, draws = halves_reliability(first.astype(np.float32), second.astype(np.float32), counts)
+def _correlation_samples(first: Pairs, second: Pairs, counts: Counts) -> Float[np.ndarray, " n_samples"]:
+    value, draws = split_half_correlation(first.astype(np.float32), second.astype(np.float32), counts)
     return np.concatenate([[value], draws])
 
 
-def noise_share(half: Float[np.ndarray, "..."], whole: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+def noise_ratio(half: Float[np.ndarray, "..."], whole: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
     """How much of the noise of its halves, in signal, the whole has, from the reliabilities of both.
 
     Within `LEAST_SHARE` and `LARGEST_SHARE`; NaN where one of them is not above 0 or not known."""
@@ -153,8 +153,8 @@ def noise_share(half: Float[np.ndarray, "..."], whole: Float[np.ndarray, "..."])
     return np.clip(share, LEAST_SHARE, LARGEST_SHARE)
 
 
-def shared_noise(half: Float[np.ndarray, "..."], share: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """The reliability of the whole, from that of its halves and the `noise_share`; Spearman-Brown where that is NaN.
+def whole_reliability(half: Float[np.ndarray, "..."], share: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """The reliability of the whole, from that of its halves and the `noise_ratio`; Spearman-Brown where that is NaN.
 
     0 where the halves' is not above 0."""
     share = np.where(np.isnan(share), 0.5, share)
@@ -186,7 +186,7 @@ def cosine_reliability(
         signal = product.mean(axis=1)
         share = (moments[:, -1] - signal) / (lengths.mean(axis=1) - signal)
     share = np.where(signal > 0, np.clip(share, LEAST_SHARE, LARGEST_SHARE), np.nan)
-    found = shared_noise(half, share)
+    found = whole_reliability(half, share)
     value, draws = float(found[0]), found[1:]
     return value, draws.mean() + COSINE_SPREAD * (draws - draws.mean())
 
@@ -196,7 +196,7 @@ def harmonic_mean(numbers: Int[np.ndarray, "n_neuroids n_stimuli"]) -> PerStimul
     return np.asarray(1 / (1 / np.maximum(numbers, 1)).mean(axis=0))
 
 
-def halves_reliability(
+def split_half_correlation(
     first: Float[np.ndarray, "n_splits n_pairs"],
     second: Float[np.ndarray, "n_splits n_pairs"],
     counts: Counts,

@@ -10,8 +10,8 @@ from murine.similarity.kernel_similarity import (
     Kernels,
     LayerKernels,
     SiteKernels,
-    _rounding,
-    centred,
+    centre_kernels,
+    rounding_norms,
 )
 from murine.similarity.rsa import Draws, Relabellings, Scores
 from murine.statistics.bootstrap import Counts
@@ -31,11 +31,11 @@ class Procrustes(KernelComparison):
     costly_permutations = True
 
     def score(self, layers: LayerKernels, sites: SiteKernels) -> Scores:
-        a, b = _patterns(layers), _patterns(sites)
+        a, b = _unit_patterns(layers), _unit_patterns(sites)
         return np.array([[_nuclear_norm(x, y) for y in b] for x in a]).reshape(len(a), len(b))
 
     def resample(self, layers: LayerKernels, sites: SiteKernels, counts: Counts) -> Draws:
-        a, b = _patterns(layers), _patterns(sites)
+        a, b = _unit_patterns(layers), _unit_patterns(sites)
         scores = np.empty((len(a), len(b)))
         influence = np.empty((len(a), len(b), counts.shape[1]))
         for i, x in enumerate(a):
@@ -45,16 +45,16 @@ class Procrustes(KernelComparison):
         return np.clip(draws, 0, 1).astype(np.float32)
 
     def permute(self, layers: LayerKernels, sites: SiteKernels, relabellings: Relabellings) -> Draws:
-        a, b = _patterns(layers), _patterns(sites)
+        a, b = _unit_patterns(layers), _unit_patterns(sites)
         draws = [[[_nuclear_norm(x, y[relabelling]) for y in b] for x in a] for relabelling in relabellings]
         return np.array(draws).reshape(len(relabellings), len(a), len(b))
 
 
-def _patterns(kernels: Kernels) -> list[Float[np.ndarray, "n_stimuli n_dimensions"]]:
+def _unit_patterns(kernels: Kernels) -> list[Float[np.ndarray, "n_stimuli n_dimensions"]]:
     """Centred patterns of length 1 that have these kernels, up to a factor; one column of NaN where there are none."""
     found = []
     n = kernels.shape[1]
-    for kernel, tiny in zip(centred(kernels), _rounding(kernels), strict=True):
+    for kernel, tiny in zip(centre_kernels(kernels), rounding_norms(kernels), strict=True):
         patterns = np.full((n, 1), np.nan)
         if np.linalg.norm(kernel) > tiny:  # False for NaN
             values, vectors = np.linalg.eigh(kernel)
@@ -83,14 +83,14 @@ def _influence(x: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
     return min(float(values.sum()), 1.0), share - ((x**2).sum(axis=1) + (y**2).sum(axis=1)) / 2
 
 
-def angular_distances(layers: LayerKernels, sites: SiteKernels) -> Scores:
+def angular_procrustes_distances(layers: LayerKernels, sites: SiteKernels) -> Scores:
     """Angular Procrustes distance, 0 to pi / 2: sizes do not matter."""
     return np.arccos(Procrustes().score(layers, sites))
 
 
 def procrustes_distances(layers: LayerKernels, sites: SiteKernels) -> Scores:
     """Size-and-shape distance: the least |X - Y Q| over rotations Q, for centred patterns."""
-    a, b = (np.trace(centred(x), axis1=1, axis2=2) for x in (layers, sites))
+    a, b = (np.trace(centre_kernels(x), axis1=1, axis2=2) for x in (layers, sites))
     nuclear = Procrustes().score(layers, sites) * np.sqrt(np.outer(a, b))
     return np.sqrt(np.maximum(a[:, None] + b - 2 * nuclear, 0))
 

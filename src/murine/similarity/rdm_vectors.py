@@ -10,7 +10,7 @@ from jaxtyping import Int, Num
 from murine.errors import MurineError
 
 
-def upper(rdm: Num[np.ndarray, "*stack n_stimuli n_stimuli"]) -> Num[np.ndarray, "*stack n_pairs"]:
+def upper_triangle(rdm: Num[np.ndarray, "*stack n_stimuli n_stimuli"]) -> Num[np.ndarray, "*stack n_pairs"]:
     """The strict upper triangle, row by row (as ``numpy.triu_indices(n, 1)``, SciPy's condensed form)."""
     n = rdm.shape[-1]
     rows, columns = np.triu_indices(n, 1)
@@ -18,7 +18,7 @@ def upper(rdm: Num[np.ndarray, "*stack n_stimuli n_stimuli"]) -> Num[np.ndarray,
     return rdm.reshape(*rdm.shape[:-2], n * n).take(rows * n + columns, axis=-1)
 
 
-def n_stimuli_of(n_pairs: int) -> int:
+def n_stimuli_of_pairs(n_pairs: int) -> int:
     """How many stimuli have this many pairs."""
     n_stimuli = (1 + isqrt(1 + 8 * n_pairs)) // 2
     if n_stimuli * (n_stimuli - 1) // 2 != n_pairs:
@@ -29,9 +29,9 @@ def n_stimuli_of(n_pairs: int) -> int:
     return n_stimuli
 
 
-def pairs_among(members: Int[np.ndarray, " n_members"], n_stimuli: int) -> Int[np.ndarray, " n_pairs"]:
-    """Return where the pairs of some stimuli are in the vectors of all (`upper`), in the order of ``members``."""
+def pair_positions(members: Int[np.ndarray, " n_members"], n_stimuli: int) -> Int[np.ndarray, " n_pairs"]:
+    """Return where the pairs of some stimuli are in the vectors of all (`upper_triangle`), in the order of ``members``."""
     position = np.zeros((n_stimuli, n_stimuli), np.intp)
     rows, columns = np.triu_indices(n_stimuli, 1)
     position[rows, columns] = position[columns, rows] = np.arange(len(rows))
-    return upper(position[np.ix_(members, members)])
+    return upper_triangle(position[np.ix_(members, members)])

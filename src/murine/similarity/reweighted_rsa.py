@@ -14,7 +14,7 @@ from jaxtyping import Float, Float32, Int
 
 from murine.errors import MurineError, some
 from murine.similarity.nonnegative_least_squares import fit_nonnegative
-from murine.similarity.rdm_vectors import n_stimuli_of
+from murine.similarity.rdm_vectors import n_stimuli_of_pairs
 from murine.similarity.rsa import LayerVectors, SiteVectors
 from murine.similarity.weighted_correlation import weighted_correlations
 from murine.statistics.bootstrap import MIN_STIMULI, Counts, pair_weights
@@ -69,7 +69,7 @@ class Reweighting:
         return np.where(np.isnan(self.scores), np.float32("nan"), r)
 
 
-def reweight(layers: LayerVectors, sites: SiteVectors, folds: Sequence[Int[np.ndarray, " _"]]) -> Reweighting:
+def fit_reweighted_rsa(layers: LayerVectors, sites: SiteVectors, folds: Sequence[Int[np.ndarray, " _"]]) -> Reweighting:
     """Fit all layers to each site, and predict the pairs that have a held-out stimulus.
 
     Parameters
@@ -86,8 +86,8 @@ def reweight(layers: LayerVectors, sites: SiteVectors, folds: Sequence[Int[np.nd
         If a stimulus is in no fold or in two, or fewer than four are left to train on.
     """
     n_pairs = sites.shape[1]
-    part = _parts(folds, n_stimuli_of(n_pairs))
-    order, blocks = _blocks(part, len(folds))
+    part = _fold_of_each(folds, n_stimuli_of_pairs(n_pairs))
+    order, blocks = _fold_blocks(part, len(folds))
     a, mean_a, scale_a = unit_length_and_scale(layers)
     usable = np.flatnonzero(np.isfinite(scale_a))
     flags = tuple(
@@ -126,7 +126,7 @@ def reweight(layers: LayerVectors, sites: SiteVectors, folds: Sequence[Int[np.nd
     )
 
 
-def _parts(folds: Sequence[np.ndarray], n_stimuli: int) -> Int[np.ndarray, " n_stimuli"]:
+def _fold_of_each(folds: Sequence[np.ndarray], n_stimuli: int) -> Int[np.ndarray, " n_stimuli"]:
     """The fold of each stimulus."""
     if n_stimuli < MIN_STIMULI or not folds:
         raise MurineError(f"{n_stimuli} stimuli in {len(folds)} folds: at least {MIN_STIMULI} and 2 are needed.")
@@ -149,7 +149,7 @@ def _parts(folds: Sequence[np.ndarray], n_stimuli: int) -> Int[np.ndarray, " n_s
     return part
 
 
-def _blocks(
+def _fold_blocks(
     part: Int[np.ndarray, " n_stimuli"], n_folds: int
 ) -> tuple[Int[np.ndarray, " n_pairs"], dict[tuple[int, int], slice]]:
     """An order of the pairs in which those between the same two folds are together, and where they are."""

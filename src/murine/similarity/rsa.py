@@ -1,6 +1,6 @@
 """Representational similarity analysis: how alike the RDMs of layers and of neural sites are.
 
-Every comparison takes stacks of RDM vectors (`murine.similarity.rdm_vectors.upper`), of layers and of sites, and can be
+Every comparison takes stacks of RDM vectors (`murine.similarity.rdm_vectors.upper_triangle`), of layers and of sites, and can be
 repeated under resampled or relabelled stimuli. Vectors must be finite; `murine.scoring.layer_scores` takes care of
 that."""
 
@@ -15,10 +15,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from murine.similarity.rdm_vectors import n_stimuli_of
+from murine.similarity.rdm_vectors import n_stimuli_of_pairs
 from murine.similarity.weighted_correlation import MIN_VARIANCE_SHARE
 from murine.statistics.bootstrap import Counts, leave_one_out_counts, pair_weights
-from murine.statistics.permutation import relabelled_pairs
+from murine.statistics.permutation import permuted_pairs
 
 Vectors = Float[np.ndarray, "n_vectors n_pairs"]
 LayerVectors = Float[np.ndarray, "n_layers n_pairs"]
@@ -61,7 +61,7 @@ class Comparison(ABC):
         self, layers: LayerVectors, sites: SiteVectors
     ) -> Float[np.ndarray, "n_stimuli n_layers n_sites"]:
         """Compare without each of the stimuli."""
-        return self.resample(layers, sites, leave_one_out_counts(n_stimuli_of(sites.shape[1])))
+        return self.resample(layers, sites, leave_one_out_counts(n_stimuli_of_pairs(sites.shape[1])))
 
     @abstractmethod
     def permute(self, layers: LayerVectors, sites: SiteVectors, relabellings: Relabellings) -> Draws:
@@ -76,7 +76,7 @@ def standardise_vectors(vectors: Vectors) -> Vectors:
     return np.divide(centred, length, out=np.full(centred.shape, np.nan), where=length > tiny)
 
 
-def _normalise(vectors: Vectors) -> Vectors:
+def _scale_to_unit_length(vectors: Vectors) -> Vectors:
     """Length 1; a vector of zeros becomes NaN."""
     length = np.sqrt((vectors**2).sum(axis=1, keepdims=True))
     return np.divide(vectors, length, out=np.full(vectors.shape, np.nan), where=length > 0)
@@ -96,7 +96,7 @@ class _Correlation(Comparison):
     def permute(self, layers: LayerVectors, sites: SiteVectors, relabellings: Relabellings) -> Draws:
         a, b = (self._transform(v).astype(np.float32) for v in (layers, sites))
         draws = np.empty((len(relabellings), len(a), len(b)), np.float32)
-        for k, pairs in enumerate(relabelled_pairs(relabellings)):
+        for k, pairs in enumerate(permuted_pairs(relabellings)):
             np.matmul(a, b[:, pairs].T, out=draws[k])
         return draws
 
@@ -152,7 +152,7 @@ class Cosine(_MomentCorrelation):
     centred = False
 
     def _transform(self, vectors: Vectors) -> Vectors:
-        return _normalise(vectors)
+        return _scale_to_unit_length(vectors)
 
 
 class Spearman(_Correlation):
@@ -162,7 +162,7 @@ class Spearman(_Correlation):
     on_ranks = True
 
     def _transform(self, vectors: Vectors) -> Vectors:
-        return standardise_vectors(_ranks(vectors))
+        return standardise_vectors(_rank_vectors(vectors))
 
     def resample(self, layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Draws:
         from murine.similarity.weighted_ranks import WeightedRanks
@@ -172,10 +172,10 @@ class Spearman(_Correlation):
         for draw, weight in zip(draws, pair_weights(counts), strict=True):
             a, b = (ranks_of(weight) for ranks_of in ranks)
             draw[:] = a @ b.T
-        return _without_constants(draws, layers, sites)
+        return _blank_constants(draws, layers, sites)
 
 
-def _without_constants(draws: Draws, layers: LayerVectors, sites: SiteVectors) -> Draws:
+def _blank_constants(draws: Draws, layers: LayerVectors, sites: SiteVectors) -> Draws:
     """A constant vector has no rank correlation: NaN, where rounding would make up one."""
     draws[:, np.ptp(layers, axis=1) == 0] = np.nan
     draws[:, :, np.ptp(sites, axis=1) == 0] = np.nan
@@ -189,52 +189,52 @@ class KendallTauA(Comparison):
     stimuli (Efron & Tibshirani 1993, ch. 11), exact to first order: in a sample pairs have weights, which are not
     counted that fast. They are drawn apart as far as resampling draws the correlation of ranks farther apart than the
     jackknife does, so that they vary as those of other scores over pairs do
-    (`murine.statistics.variance_correction.pair_corrected`)."""
+    (`murine.statistics.variance_correction.correct_for_pairs`)."""
 
     scale = "tau-a"
     on_ranks = True
     costly_permutations = True
 
     def score(self, layers: LayerVectors, sites: SiteVectors) -> Scores:
-        from murine.similarity.kendall import Order, excess
+        from murine.similarity.kendall import RankOrder, kendall_s
 
-        orders = [[Order.of(vector) for vector in vectors] for vectors in (layers, sites)]
-        counts = np.array([[excess(a, b) for b in orders[1]] for a in orders[0]], float)
+        orders = [[RankOrder.of(vector) for vector in vectors] for vectors in (layers, sites)]
+        counts = np.array([[kendall_s(a, b) for b in orders[1]] for a in orders[0]], float)
         scores = counts.reshape(1, len(layers), len(sites)) / comb(layers.shape[1], 2)
-        return _without_constants(scores, layers, sites)[0]
+        return _blank_constants(scores, layers, sites)[0]
 
     def resample(self, layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Draws:
         tau, without = _leave_one_out_tau_a(layers, sites)
         n = len(without)
-        influence = (n - 1) * (without.mean(axis=0) - without) * _excess_spread(layers, sites, counts)
+        influence = (n - 1) * (without.mean(axis=0) - without) * _bootstrap_to_jackknife_ratio(layers, sites, counts)
         draws = tau + np.einsum("bi,ils->bls", counts.astype(np.float64), influence, optimize=True) / n
-        return _without_constants(np.asarray(np.clip(draws, -1, 1), dtype=np.float32), layers, sites)
+        return _blank_constants(np.asarray(np.clip(draws, -1, 1), dtype=np.float32), layers, sites)
 
     def leave_one_out(
         self, layers: LayerVectors, sites: SiteVectors
     ) -> Float[np.ndarray, "n_stimuli n_layers n_sites"]:
-        return _without_constants(_leave_one_out_tau_a(layers, sites)[1].astype(np.float32), layers, sites)
+        return _blank_constants(_leave_one_out_tau_a(layers, sites)[1].astype(np.float32), layers, sites)
 
     def permute(self, layers: LayerVectors, sites: SiteVectors, relabellings: Relabellings) -> Draws:
-        from murine.similarity.kendall import Order, relabelled_excess
+        from murine.similarity.kendall import RankOrder, permuted_kendall_s
 
-        orders = [[Order.of(vector) for vector in vectors] for vectors in (layers, sites)]
+        orders = [[RankOrder.of(vector) for vector in vectors] for vectors in (layers, sites)]
         counts = np.empty((len(relabellings), len(layers), len(sites)))
-        for k, pairs in enumerate(relabelled_pairs(relabellings)):
+        for k, pairs in enumerate(permuted_pairs(relabellings)):
             for s, site in enumerate(orders[1]):
-                counts[k, :, s] = [relabelled_excess(layer, site, pairs) for layer in orders[0]]
-        return _without_constants(counts / comb(layers.shape[1], 2), layers, sites)
+                counts[k, :, s] = [permuted_kendall_s(layer, site, pairs) for layer in orders[0]]
+        return _blank_constants(counts / comb(layers.shape[1], 2), layers, sites)
 
 
-def _ranks(vectors: Vectors) -> Vectors:
+def _rank_vectors(vectors: Vectors) -> Vectors:
     from scipy.stats import rankdata  # takes a second to import
 
     return rankdata(vectors, axis=1)
 
 
-def _excess_spread(layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Scores:
+def _bootstrap_to_jackknife_ratio(layers: LayerVectors, sites: SiteVectors, counts: Counts) -> Scores:
     """By how much the bootstrap spreads a correlation of (fixed) ranks more than the jackknife: 1 to sqrt(3 / 2)."""
-    a, b = (_ranks(vectors) for vectors in (layers, sites))
+    a, b = (_rank_vectors(vectors) for vectors in (layers, sites))
     draws = Pearson().resample(a, b, counts)
     spread = draws.var(axis=0)
     lacking = np.isnan(spread) & ~np.isnan(draws).all(axis=0)  # a sample of a sparse site may not be defined
@@ -249,27 +249,27 @@ def _leave_one_out_tau_a(
     layers: LayerVectors, sites: SiteVectors
 ) -> tuple[Scores, Float[np.ndarray, "n_stimuli n_layers n_sites"]]:
     """tau-a of all layers and sites, and again without each stimulus."""
-    from murine.similarity.kendall import Order, excess_of_each
+    from murine.similarity.kendall import RankOrder, kendall_s_per_element
 
     n_pairs = layers.shape[1]
-    n = n_stimuli_of(n_pairs)
+    n = n_stimuli_of_pairs(n_pairs)
     rows, columns = np.triu_indices(n, 1)
-    orders = [[Order.of(vector) for vector in vectors] for vectors in (layers, sites)]
+    orders = [[RankOrder.of(vector) for vector in vectors] for vectors in (layers, sites)]
     total = np.empty((len(layers), len(sites)))
     lost = np.empty((n, len(layers), len(sites)))  # counts that a stimulus has a part in
     for i, layer in enumerate(orders[0]):
         for s, site in enumerate(orders[1]):
-            each = excess_of_each(layer, site).astype(np.float64)
+            each = kendall_s_per_element(layer, site).astype(np.float64)
             total[i, s] = each.sum() / 2
             lost[:, i, s] = np.bincount(rows, each, n) + np.bincount(columns, each, n)
     for i in range(n):  # those between two of its own pairs were counted twice
         own = np.flatnonzero((rows == i) | (columns == i))
-        signs = [_signs(v[:, own]) for v in (layers, sites)]
+        signs = [_difference_signs(v[:, own]) for v in (layers, sites)]
         lost[i] -= signs[0] @ signs[1].T / 2
     return total / comb(n_pairs, 2), (total - lost) / comb(comb(n - 1, 2), 2)
 
 
-def _signs(vectors: Vectors) -> Float32[np.ndarray, "n_vectors n_differences"]:
+def _difference_signs(vectors: Vectors) -> Float32[np.ndarray, "n_vectors n_differences"]:
     """The sign of the difference of every two elements of each vector."""
     a, b = vectors[:, :, None], vectors[:, None]
     signs = (a > b).view(np.int8) - (a < b).view(np.int8)

@@ -42,7 +42,7 @@ def pair_weights(counts: Counts) -> Float32[np.ndarray, "n_draws n_pairs"]:
     return weights[:, rows] * weights[:, columns]
 
 
-def interval(
+def percentile_interval(
     draws: Float[np.ndarray, "n_draws ..."], level: float = 0.95
 ) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
     """Percentile interval over draws; NaN where more than one draw in twenty is NaN (nothing to tell)."""

@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float, Int, UInt16
 
 from murine.errors import MurineError
-from murine.statistics.bootstrap import interval
+from murine.statistics.bootstrap import percentile_interval
 
 #: What a bootstrap over neurons draws.
-OVER = ("neurons", "animals", "both")
+SUBJECTS = ("neurons", "animals", "both")
 
 #: A draw is NaN where more than this share of its neurons has no score in it.
 LARGEST_LOSS = 0.05
@@ -50,15 +50,15 @@ def neuron_counts(animals: Sequence[str] | np.ndarray, n_bootstraps: int, seed: 
         whole animals, as `animal_counts` draws them. ``both``: animals, then within each as many neurons as it has for
         every time it was drawn.
     """
-    if over not in OVER:
-        raise MurineError(f"a bootstrap over {over!r} is not known; expected one of {', '.join(OVER)}.")
+    if over not in SUBJECTS:
+        raise MurineError(f"a bootstrap over {over!r} is not known; expected one of {', '.join(SUBJECTS)}.")
     names, which = np.unique(np.asarray(animals).astype(str), return_inverse=True)
     if over == "neurons":
         return _multinomial(_generator(seed, len(which)), np.full(n_bootstraps, len(which)), len(which))
-    return counts_of_neurons(which, animal_counts(len(names), n_bootstraps, seed), seed, over)
+    return expand_animal_counts(which, animal_counts(len(names), n_bootstraps, seed), seed, over)
 
 
-def counts_of_neurons(
+def expand_animal_counts(
     which: Int[np.ndarray, " n_neuroids"], drawn: UInt16[np.ndarray, "n_draws n_animals"], seed: int, over: str
 ) -> NeuronCounts:
     """How often each neuron is in each sample, where it is known how often each animal was drawn.
@@ -116,7 +116,7 @@ def dual_variance(
 
 
 @dataclass(frozen=True, eq=False)
-class TwoWay:
+class CrossedDraws:
     """Draws of scores under three bootstraps with the same samples.
 
     Attributes
@@ -163,16 +163,16 @@ class TwoWay:
 
     def interval(self, level: float = 0.95) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
         """Percentile interval of the corrected draws."""
-        return interval(self.corrected(), level)
+        return percentile_interval(self.corrected(), level)
 
-    def difference(self, other: TwoWay) -> TwoWay:
+    def difference(self, other: CrossedDraws) -> CrossedDraws:
         """The draws of the difference to other scores from the same samples."""
         if self.sizes != other.sizes or len(self.both) != len(other.both):
             raise MurineError(
                 f"draws over {self.sizes} and over {other.sizes} stimuli and subjects are not of the same samples."
             )
         both, stimuli, subjects = self.both - other.both, self.stimuli - other.stimuli, self.subjects - other.subjects
-        return TwoWay(both, stimuli, subjects, self.sizes)
+        return CrossedDraws(both, stimuli, subjects, self.sizes)
 
 
 def _variance(draws: np.ndarray) -> np.ndarray:
@@ -183,12 +183,12 @@ def _variance(draws: np.ndarray) -> np.ndarray:
     return np.where(n >= max(2, 0.95 * len(draws)), square, np.nan)
 
 
-def over_neurons(
+def mean_over_neurons(
     scores: Float[np.ndarray, "... n_neuroids"],
     draws: Float[np.ndarray, "n_draws ... n_neuroids"],
     counts: NeuronCounts,
     sizes: tuple[int, int],
-) -> TwoWay:
+) -> CrossedDraws:
     """Draws of the mean score over neurons, under resampled stimuli and neurons.
 
     Parameters
@@ -224,4 +224,4 @@ def over_neurons(
         return np.einsum("b...n,bn->b...", filled, weights) / np.where(enough, kept, np.nan)
 
     subjects = np.moveaxis(scores @ (weights / weights.sum(axis=1, keepdims=True)).T, -1, 0)
-    return TwoWay(mean(weights), mean(np.ones_like(weights)), subjects, sizes)
+    return CrossedDraws(mean(weights), mean(np.ones_like(weights)), subjects, sizes)

@@ -8,7 +8,7 @@ from jaxtyping import Int
 from murine.errors import MurineError
 
 
-def folds(n_stimuli: int, n_folds: int, seed: int) -> list[Int[np.ndarray, " _"]]:
+def kfold(n_stimuli: int, n_folds: int, seed: int) -> list[Int[np.ndarray, " _"]]:
     """Test stimuli of every fold, the same for the same seed: what all cross-validated metrics share.
 
     The same indices as scikit-learn's ``KFold(n_folds, shuffle=True, random_state=seed)``, ascending in every fold;

@@ -11,7 +11,7 @@ from murine.errors import MurineError
 ADJUSTMENTS = ("bh", "by", "holm")
 
 
-def best_of_layers_p(
+def max_statistic_p_values(
     scores: Float[np.ndarray, "n_layers n_sites"], null: Float[np.ndarray, "n_draws n_layers n_sites"]
 ) -> Float[np.ndarray, "n_layers n_sites"]:
     """One-sided p of each layer that takes into account that the best of all of them is looked at.
@@ -38,7 +38,7 @@ def best_of_layers_p(
     return np.where(scored, (1 + reached) / (1 + len(null)), np.nan)
 
 
-def adjusted_p(p: Float[np.ndarray, "..."], method: str = "bh") -> Float[np.ndarray, "..."]:
+def adjust_p_values(p: Float[np.ndarray, "..."], method: str = "bh") -> Float[np.ndarray, "..."]:
     """p-values adjusted for all of them having been looked at; those below a level are the discoveries at that level.
 
     Parameters

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from murine.errors import MurineError
-from murine.statistics.bootstrap import interval
+from murine.statistics.bootstrap import percentile_interval
 
 SCALES = ("r", "r2", "tau-a")
 
@@ -109,11 +109,11 @@ class Ceiling:
         notes = self.notes or ("",) * len(self.value)
         return tuple(map(_flag, self.value.tolist(), self.fixed.tolist(), notes))
 
-    def beyond(self, ceiled: Float[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
+    def exceeds(self, ceiled: Float[np.ndarray, "*shape"]) -> Bool[np.ndarray, "*shape"]:
         """Which ceiled scores are better than noise allows: above 1, or below 0 for distances. Kept, and flagged."""
         return ceiled < 0 if self.scale == DISTANCE else ceiled > 1
 
-    def averaged(self, groups: Sequence[Int[np.ndarray, " _"]]) -> Ceiling:
+    def mean_over(self, groups: Sequence[Int[np.ndarray, " _"]]) -> Ceiling:
         """The ceiling of scores averaged over groups of sites (of neurons, say): the average of their ceilings.
 
         A mean score over its mean ceiling stays finite where single neurons have none above zero: these count as 0,
@@ -136,8 +136,8 @@ class Ceiling:
         ]
         return Ceiling(value, draws, self.scale, tuple(notes))
 
-    def completed(self, group: Int[np.ndarray, " n_members"]) -> Ceiling:
-        """The ceilings of a group's neurons; one that is not known is the mean of the others, as in `averaged`."""
+    def fill_unknown(self, group: Int[np.ndarray, " n_members"]) -> Ceiling:
+        """The ceilings of a group's neurons; one that is not known is the mean of the others, as in `mean_over`."""
         value, draws = self.value[group], self.draws[:, group]
         unknown = np.isnan(value)
         value = np.where(unknown, mean_of_known(value, 0), value)
@@ -145,9 +145,9 @@ class Ceiling:
         return Ceiling(value, draws, self.scale)
 
     def interval(self) -> tuple[Float[np.ndarray, " n_sites"], Float[np.ndarray, " n_sites"]]:
-        return interval(self.draws)
+        return percentile_interval(self.draws)
 
-    def _refuse_other(self, scale: str) -> None:
+    def _check_scale(self, scale: str) -> None:
         if scale != self.scale:
             raise MurineError(f"a ceiling of scale {self.scale!r} cannot be applied to scores of scale {scale!r}.")
 
@@ -160,7 +160,7 @@ class Ceiling:
         MurineError
             If the scores are on another scale than the ceiling.
         """
-        self._refuse_other(scale)
+        self._check_scale(scale)
         if scale == DISTANCE:
             return scores - self.value
         return scores / np.where(self.value > 0, self.value, np.nan)
@@ -171,7 +171,7 @@ class Ceiling:
         """The same draw by draw (both must come from the same resampled stimuli), so that both uncertainties are
         carried. A ceiling without an error is the same in every draw.
         """
-        self._refuse_other(scale)
+        self._check_scale(scale)
         own = np.where(self.fixed, self.value, self.draws)
         if scale == DISTANCE:
             return draws - own[:, None]

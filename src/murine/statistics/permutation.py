@@ -14,7 +14,7 @@ def permutations(n_stimuli: int, n_permutations: int, seed: int) -> Int[np.ndarr
     return generator.permuted(np.tile(np.arange(n_stimuli), (n_permutations, 1)), axis=1)
 
 
-def relabelled_pairs(
+def permuted_pairs(
     relabellings: Int[np.ndarray, "n_draws n_stimuli"],
 ) -> Iterator[Int[np.ndarray, " n_pairs"]]:
     """Yield, for each relabelling, where every pair of stimuli finds its dissimilarity in the old vector."""
@@ -26,7 +26,7 @@ def relabelled_pairs(
         yield position[relabelling[rows], relabelling[columns]]
 
 
-def permutation_p(
+def permutation_p_values(
     scores: Float[np.ndarray, "n_layers n_sites"], null: Float[np.ndarray, "n_draws n_layers n_sites"]
 ) -> Float[np.ndarray, "n_layers n_sites"]:
     """One-sided p: (1 + number of relabellings that score at least as high) / (1 + number); NaN where the score is."""

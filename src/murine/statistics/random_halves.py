@@ -12,13 +12,13 @@ Trials = Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]
 Means = Float[np.ndarray, "n_neuroids n_stimuli"]
 
 #: Random numbers that put the trials of a stimulus in order, another order for every split.
-Keys = Float32[np.ndarray, "n_splits n_stimuli n_repetitions"]
+SplitKeys = Float32[np.ndarray, "n_splits n_stimuli n_repetitions"]
 
 #: Means of so many splits are made at once.
 BLOCK = 8
 
 
-def halving_keys(stimulus_ids: Sequence[str], n_repetitions: int, n_splits: int, seed: int) -> Keys:
+def split_keys(stimulus_ids: Sequence[str], n_repetitions: int, n_splits: int, seed: int) -> SplitKeys:
     """Draw the orders of trials by which each stimulus is halved.
 
     They follow from the id of a stimulus: its halves stay the same, whatever other stimuli there are. All neurons share
@@ -30,12 +30,12 @@ def halving_keys(stimulus_ids: Sequence[str], n_repetitions: int, n_splits: int,
     )
 
 
-def n_trials(trials: Trials) -> Int[np.ndarray, "n_neuroids n_stimuli"]:
+def count_trials(trials: Trials) -> Int[np.ndarray, "n_neuroids n_stimuli"]:
     """Count the trials that are there."""
     return np.isfinite(trials).sum(axis=2)
 
 
-def half_means(trials: Trials, keys: Keys) -> Iterator[tuple[Means, Means]]:
+def half_means(trials: Trials, keys: SplitKeys) -> Iterator[tuple[Means, Means]]:
     """Yield the mean responses over two random halves of the trials of each stimulus, for every split.
 
     The n // 2 first of the n valid trials and the others; a single trial stands in for both. NaN without trials."""
@@ -55,7 +55,7 @@ def half_means(trials: Trials, keys: Keys) -> Iterator[tuple[Means, Means]]:
         yield from zip(*found, strict=True)
 
 
-def _weights(keys: Keys, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _weights(keys: SplitKeys, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What each trial counts in the means over both halves."""
     rank = np.where(valid, keys, np.inf).argsort(axis=2).argsort(axis=2)
     n = valid.sum(axis=1)[:, None]

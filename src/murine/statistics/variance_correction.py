@@ -16,7 +16,7 @@ def student_factor(
     return np.float64(1) * stdtrit(np.asarray(n_stimuli) - 1.0, quantile) / stdtrit(np.inf, quantile)
 
 
-def effective_stimuli(without_one: Float[np.ndarray, "n_stimuli ..."]) -> Float[np.ndarray, "..."]:
+def effective_n_stimuli(without_one: Float[np.ndarray, "n_stimuli ..."]) -> Float[np.ndarray, "..."]:
     """How many stimuli tell the variance of a score as surely as these do, of which single ones may decide.
 
     The variance of a score is as uncertain as the kurtosis k of its jackknife makes it: that of n normal values, with k
@@ -30,7 +30,7 @@ def effective_stimuli(without_one: Float[np.ndarray, "n_stimuli ..."]) -> Float[
     return np.asarray(np.where(np.isfinite(freedom), np.clip(freedom + 1, min(5, n_stimuli), n_stimuli), n_stimuli))
 
 
-def pair_corrected(
+def correct_for_pairs(
     draws: Float[np.ndarray, "n_draws ..."], without_one: Float[np.ndarray, "n_stimuli ..."]
 ) -> Float[np.ndarray, "n_draws ..."]:
     """Draws of a score over pairs of stimuli (RSA), drawn together until their variance is that over new stimuli.
@@ -40,7 +40,7 @@ def pair_corrected(
     so a + b = 2 jackknife - bootstrap. Where a layer resembles a site, a is by far the larger part and little changes;
     of scores near zero, plain intervals are up to sqrt(3) times too wide (a shuffled network was found different from
     zero in 0.2 % of the cases, not in 5 %). Both variances are of few stimuli, so draws are as much wider as Student's
-    t is (`student_factor`, `effective_stimuli`).
+    t is (`student_factor`, `effective_n_stimuli`).
 
     Parameters
     ----------
@@ -60,6 +60,6 @@ def pair_corrected(
     # a + 2 b is at most twice a + b; sampling error may say otherwise.
     variance = np.clip(2 * jackknife - bootstrap, jackknife / 2, bootstrap)
     ratio = np.divide(variance, bootstrap, out=np.ones_like(centre), where=bootstrap > 0)
-    spread = np.sqrt(ratio) * student_factor(effective_stimuli(without_one))
+    spread = np.sqrt(ratio) * student_factor(effective_n_stimuli(without_one))
     spread = np.where(np.isnan(ratio), 1, spread)
     return centre + (draws - centre) * spread

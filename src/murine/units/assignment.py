@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from murine.errors import MurineError
 
 #: A neuron left without a unit counts as much less than any unit would, -1 to 1: as many as can be have one.
-WITHOUT = -2.0
+UNMATCHED = -2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Assignment:
         return self.gap <= 1e-9 * len(self.unit)
 
 
-def assign(
+def assign_units(
     candidates: Int[np.ndarray, "n_neuroids n_candidates"],
     candidate_r: Float[np.ndarray, "n_neuroids n_candidates"],
     n_units: int,
@@ -90,14 +90,14 @@ def assign(
     value = candidate_r[there]
     # A column of its own for each neuron: to be left without a unit.
     row, column = np.append(row, np.arange(n)), np.append(column, len(numbers) + np.arange(n))
-    value = np.append(value, np.full(n, WITHOUT))
+    value = np.append(value, np.full(n, UNMATCHED))
     # Weights must not be 0, which is no edge.
-    weights = csr_array((value + 1 - WITHOUT, (row, column)), shape=(n, len(numbers) + n))
+    weights = csr_array((value + 1 - UNMATCHED, (row, column)), shape=(n, len(numbers) + n))
     _, chosen = min_weight_full_bipartite_matching(weights, maximize=True)
     mine = chosen[row] == column
     gain = np.empty(n)
     gain[row[mine]] = value[mine]
-    profit = _profits(row, column, value, chosen, gain)
+    profit = _dual_profits(row, column, value, chosen, gain)
     lost = np.where(complete[taking_part], 0, np.maximum(last[taking_part] - profit, 0))
     matched = chosen < len(numbers)
     unit[taking_part[matched]] = numbers[chosen[matched]]
@@ -105,7 +105,7 @@ def assign(
     return Assignment(unit, r, float(lost.sum()))
 
 
-def _profits(
+def _dual_profits(
     row: np.ndarray, column: np.ndarray, value: np.ndarray, chosen: np.ndarray, gain: np.ndarray
 ) -> Float[np.ndarray, " n_neuroids"]:
     """Each neuron's r less the price of its unit, at the lowest prices at which none prefers another unit.

@@ -14,9 +14,9 @@ from murine.networks.capture import Features
 from murine.networks.network import Network
 from murine.progress import Progress
 from murine.stimuli import StimulusSet
-from murine.units.maps import Nearest, NearestMaps
-from murine.units.matching import shuffled
-from murine.units.neuron_rows import _about_neurons, _over_shuffles, _rows, aligned
+from murine.units.maps import MapSearch, NearestUnits
+from murine.units.matching import shuffle_stimuli
+from murine.units.neuron_rows import align_stimuli, capture_rows, mean_over_shuffles, neuron_labels
 
 
 def map_layers(
@@ -41,7 +41,7 @@ def map_layers(
     stimuli, recording
         Matched by id. The blank screen is left out; responses are means over repetitions.
     sides, unit_maps, normalisation, centred
-        As in `murine.units.maps.NearestMaps`.
+        As in `murine.units.maps.MapSearch`.
     layers, batch_size
         As in `murine.networks.capture.capture`.
     n_shuffles
@@ -60,7 +60,7 @@ def map_layers(
         * ``neuroid_id, area, cortical_layer, cell_class, cre_line, donor``
         * ``best_unit``: number of the nearest channel, -1 without one
         * ``rmse_best, rmse_mean``: to that channel, and the mean over channels; scale distance. Of ``l2`` maps it
-          shrinks as 1 / side (`murine.units.maps.comparable`)
+          shrinks as 1 / side (`murine.units.maps.rmse_scale`)
         * ``rmse_best_shuffled, rmse_mean_shuffled``: the same with the stimuli of the responses shuffled; means over
           shuffles
         * ``p_value``: (1 + number of shuffles that come at least as near) / (1 + n_shuffles); NaN without shuffles
@@ -72,21 +72,21 @@ def map_layers(
     MurineError
         Where images and responses do not match, an option is unknown, or `capture` refuses.
     """
-    images, seen = aligned(stimuli, recording)
+    images, seen = align_stimuli(stimuli, recording)
     responses = seen.mean()
-    relabelled, _ = shuffled(responses, responses, n_shuffles, seed)
+    relabelled, _ = shuffle_stimuli(responses, responses, n_shuffles, seed)
     everything = np.concatenate([responses, relabelled])
-    compare = NearestMaps(
+    compare = MapSearch(
         everything, images, sides=sides, unit_maps=unit_maps, normalisation=normalisation, centred=centred
     )
     n = len(responses)
     finite = np.isfinite(responses).all(axis=1)
-    about = _about_neurons(seen).assign(unit_maps=unit_maps, normalisation=normalisation, centred=centred)
+    about = neuron_labels(seen).assign(unit_maps=unit_maps, normalisation=normalisation, centred=centred)
 
     def maps(features: Features) -> list[dict[str, Any]]:
         return [{"side": side, **columns(found)} for side, found in compare(features).items()]
 
-    def columns(found: Nearest) -> dict[str, Any]:
+    def columns(found: NearestUnits) -> dict[str, Any]:
         reached = (found.best[n:].reshape(n_shuffles, n) <= found.best[:n]).sum(axis=0)
         known = (found.unit[:n] >= 0) & (n_shuffles > 0)
         of_neurons = np.where(finite, "no response", "not finite")
@@ -95,10 +95,10 @@ def map_layers(
             "best_unit": found.unit[:n],
             "rmse_best": found.best[:n],
             "rmse_mean": found.mean[:n],
-            "rmse_best_shuffled": _over_shuffles(found.best[n:], n_shuffles),
-            "rmse_mean_shuffled": _over_shuffles(found.mean[n:], n_shuffles),
+            "rmse_best_shuffled": mean_over_shuffles(found.best[n:], n_shuffles),
+            "rmse_mean_shuffled": mean_over_shuffles(found.mean[n:], n_shuffles),
             "p_value": np.where(known, (1 + reached) / (1 + n_shuffles), np.nan),
             "flag": np.where(found.unit[:n] >= 0, "", found.flag or of_neurons),
         }
 
-    return _rows(network, images, about, maps, layers, batch_size, progress)
+    return capture_rows(network, images, about, maps, layers, batch_size, progress)

@@ -16,9 +16,9 @@ from murine.networks.capture import Features
 from murine.networks.network import Network
 from murine.progress import Progress
 from murine.stimuli import StimulusSet
-from murine.units.assignment import assign
-from murine.units.matching import Search, activations_of, shuffled
-from murine.units.neuron_rows import _about_neurons, _over_shuffles, _rows, aligned
+from murine.units.assignment import assign_units
+from murine.units.matching import UnitSearch, shuffle_stimuli, unit_activations
+from murine.units.neuron_rows import align_stimuli, capture_rows, mean_over_shuffles, neuron_labels
 
 
 def match_layers(
@@ -75,11 +75,11 @@ def match_layers(
     MurineError
         Where images and responses do not match, there are fewer than 2 repetitions, or `capture` refuses.
     """
-    images, seen = aligned(stimuli, recording)
+    images, seen = align_stimuli(stimuli, recording)
     train, test = seen.odd_even()
-    own = Search(train, test, n_candidates=n_candidates, overlap=overlap)
-    relabelled = shuffled(train, test, n_shuffles, seed)
-    chance = Search(*relabelled, n_candidates=n_candidates, overlap=overlap)
+    own = UnitSearch(train, test, n_candidates=n_candidates, overlap=overlap)
+    relabelled = shuffle_stimuli(train, test, n_shuffles, seed)
+    chance = UnitSearch(*relabelled, n_candidates=n_candidates, overlap=overlap)
 
     def matches(features: Features) -> dict[str, Any]:
         found, by_chance = own(features), chance(features)
@@ -88,28 +88,28 @@ def match_layers(
             "best_unit": found.unit,
             "r_train": found.r_train,
             "r_test": found.r_test,
-            "r_train_shuffled": _over_shuffles(by_chance.r_train, n_shuffles),
-            "r_test_shuffled": _over_shuffles(by_chance.r_test, n_shuffles),
+            "r_train_shuffled": mean_over_shuffles(by_chance.r_train, n_shuffles),
+            "r_test_shuffled": mean_over_shuffles(by_chance.r_test, n_shuffles),
         }
         if found.overlap is not None and by_chance.overlap is not None:
             columns["overlap"] = found.overlap
-            columns["overlap_shuffled"] = _over_shuffles(by_chance.overlap, n_shuffles)
+            columns["overlap_shuffled"] = mean_over_shuffles(by_chance.overlap, n_shuffles)
         if n_candidates:
-            given = assign(found.candidates, found.candidate_r, found.n_units)
+            given = assign_units(found.candidates, found.candidate_r, found.n_units)
             columns |= {"assigned_unit": given.unit, "assigned_r_train": given.r, "assigned_gap": given.gap}
-            columns["assigned_r_test"] = correlations(activations_of(features, given.unit), test)
+            columns["assigned_r_test"] = correlations(unit_activations(features, given.unit), test)
             # Each shuffled population has units of its own, as the neurons have.
             parts = np.arange(n_shuffles * len(test)).reshape(n_shuffles, len(test))
-            drawn = [assign(by_chance.candidates[i], by_chance.candidate_r[i], by_chance.n_units) for i in parts]
+            drawn = [assign_units(by_chance.candidates[i], by_chance.candidate_r[i], by_chance.n_units) for i in parts]
             units = np.concatenate([np.empty(0, dtype=int), *(each.unit for each in drawn)])
             r_train = np.concatenate([np.empty(0), *(each.r for each in drawn)])
-            columns["assigned_r_train_shuffled"] = _over_shuffles(r_train, n_shuffles)
-            r_test = correlations(activations_of(features, units), relabelled[1])
-            columns["assigned_r_test_shuffled"] = _over_shuffles(r_test, n_shuffles)
+            columns["assigned_r_train_shuffled"] = mean_over_shuffles(r_train, n_shuffles)
+            r_test = correlations(unit_activations(features, units), relabelled[1])
+            columns["assigned_r_test_shuffled"] = mean_over_shuffles(r_test, n_shuffles)
         return {**columns, "flag": found.flags}
 
     reliability = split_half(seen.responses)
     # Of one half of the repetitions: the whole's follows from it by Spearman-Brown.
     of_half = np.where(reliability > 0, reliability / (2 - reliability), np.nan)
-    about = _about_neurons(seen).assign(ceiling=np.sqrt(of_half))
-    return _rows(network, images, about, matches, layers, batch_size, progress)
+    about = neuron_labels(seen).assign(ceiling=np.sqrt(of_half))
+    return capture_rows(network, images, about, matches, layers, batch_size, progress)

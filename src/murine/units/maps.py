@@ -20,7 +20,7 @@ channel's) mean response off first; then neurons are nearer than chance, on the 
 all 0.13; published medians of areas are 0.10 to 0.13).
 
 RMSE of maps of unit length is sqrt(2 (1 - cosine)) / p: with p x p cells it shrinks as 1 / p, whatever is compared.
-Tables and pictures therefore show it times p / 11 (`comparable`), the size of the published maps."""
+Tables and pictures therefore show it times p / 11 (`rmse_scale`), the size of the published maps."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ NORMALISATIONS = ("l2", "min-max", "none")
 
 #: Those that give neurons and units one scale. Without one, a neuron's map is pixels times responses, a unit's is
 #: activations: their difference has no unit.
-COMPARABLE = ("l2", "min-max")
+SHARED_SCALE = ("l2", "min-max")
 
 #: Tokens before those of an image's patches: a class, a distillation token, registers.
-PREFIXES = (0, 1, 2, 5)
+N_EXTRA_TOKENS = (0, 1, 2, 5)
 
 #: How much the shape of a layer's maps may differ from that of the images, as a ratio.
-DISTORTION = 1.5
+MAX_DISTORTION = 1.5
 
 #: Neurons compared at once.
 BLOCK = 1024
@@ -60,7 +60,7 @@ BLOCK = 1024
 Maps = Float[np.ndarray, "n_maps n_cells"]
 
 
-def normalised(maps: Maps, how: str = "l2") -> Maps:
+def normalise_maps(maps: Maps, how: str = "l2") -> Maps:
     """Maps made comparable.
 
     Parameters
@@ -89,7 +89,9 @@ def normalised(maps: Maps, how: str = "l2") -> Maps:
     return np.divide(clean - low, scale, out=np.full(clean.shape, np.nan), where=finite & (scale > 0))
 
 
-def rmse(a: Float[np.ndarray, "n_a n_cells"], b: Float[np.ndarray, "n_b n_cells"]) -> Float[np.ndarray, "n_a n_b"]:
+def pairwise_rmse(
+    a: Float[np.ndarray, "n_a n_cells"], b: Float[np.ndarray, "n_b n_cells"]
+) -> Float[np.ndarray, "n_a n_b"]:
     """Root mean squared difference over cells of all pairs, by products: RMSE^2 = (|a|^2 + |b|^2 - 2 a.b) / p^2.
 
     Of maps of unit length it is sqrt(2 (1 - cosine)) / p. Of maps that are all but equal, only the first eight digits
@@ -99,7 +101,7 @@ def rmse(a: Float[np.ndarray, "n_a n_cells"], b: Float[np.ndarray, "n_b n_cells"
     return np.sqrt(np.maximum(total, 0) / a.shape[1])
 
 
-def comparable(side: int, how: str) -> float:
+def rmse_scale(side: int, how: str) -> float:
     """The factor that makes RMSE of maps of ``side`` x ``side`` cells comparable between sizes.
 
     For maps of unit length it is ``side`` / `SIDE`, so an RMSE is what maps of `SIDE` x `SIDE` cells with the same
@@ -109,7 +111,7 @@ def comparable(side: int, how: str) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class Nearest:
+class NearestUnits:
     """Each neuron's nearest unit, and how near units are on the average.
 
     Attributes
@@ -133,7 +135,9 @@ class Nearest:
     flag: str = ""
 
 
-def nearest(neurons: Float[np.ndarray, "n_neuroids n_cells"], units: Float[np.ndarray, "n_units n_cells"]) -> Nearest:
+def nearest_units(
+    neurons: Float[np.ndarray, "n_neuroids n_cells"], units: Float[np.ndarray, "n_units n_cells"]
+) -> NearestUnits:
     """The unit of least RMSE to each neuron, and the mean RMSE over units.
 
     Parameters
@@ -146,21 +150,21 @@ def nearest(neurons: Float[np.ndarray, "n_neuroids n_cells"], units: Float[np.nd
     there = np.flatnonzero(np.isfinite(units).all(axis=1))
     known = np.flatnonzero(np.isfinite(neurons).all(axis=1))
     if not len(there):
-        return Nearest(unit, best, mean, 0, "no unit")
+        return NearestUnits(unit, best, mean, 0, "no unit")
     candidates = units[there].astype(np.float64)
     for i in range(0, len(known), BLOCK):
         rows = known[i : i + BLOCK]
-        distances = rmse(neurons[rows].astype(np.float64), candidates)
+        distances = pairwise_rmse(neurons[rows].astype(np.float64), candidates)
         least = distances.min(axis=1, keepdims=True)
         # Equal but for the rounding of products.
         size = np.sqrt((neurons[rows] ** 2).mean(axis=1, keepdims=True))
         chosen = (distances**2 <= least**2 + 1e-14 * size**2).argmax(axis=1)
         unit[rows], mean[rows] = there[chosen], distances.mean(axis=1)
         best[rows] = np.sqrt(((neurons[rows] - candidates[chosen]) ** 2).mean(axis=1))
-    return Nearest(unit, best, mean, len(there))
+    return NearestUnits(unit, best, mean, len(there))
 
 
-class NearestMaps:
+class MapSearch:
     """Neurons whose maps are compared with those of one layer after the other: a reducer for `capture`.
 
     Parameters
@@ -174,7 +178,7 @@ class NearestMaps:
     unit_maps
         ``activation`` or ``weighted``: see the top of this module.
     normalisation
-        ``l2`` or ``min-max``, as in `normalised`, of neurons and units alike.
+        ``l2`` or ``min-max``, as in `normalise_maps`, of neurons and units alike.
     centred
         As in `response_weighted`.
 
@@ -196,10 +200,10 @@ class NearestMaps:
     ) -> None:
         if unit_maps not in UNIT_MAPS:
             raise MurineError(f"maps of units are {unit_maps!r}; expected one of {', '.join(UNIT_MAPS)}.")
-        if normalisation not in COMPARABLE:
+        if normalisation not in SHARED_SCALE:
             why = " Without one, pixels times responses would be compared with activations." * (normalisation == "none")
             raise MurineError(
-                f"normalisation is {normalisation!r}; expected one of {', '.join(COMPARABLE)}, which give maps of "
+                f"normalisation is {normalisation!r}; expected one of {', '.join(SHARED_SCALE)}, which give maps of "
                 f"neurons and units one scale.{why}"
             )
         if not sides:
@@ -207,11 +211,11 @@ class NearestMaps:
         self.unit_maps, self.normalisation, self.centred = unit_maps, normalisation, centred
         self.stimuli = {side: stimulus_maps(stimuli, side) for side in sides}
         self.neurons = {
-            side: normalised(response_weighted(responses, flat, centred=centred), normalisation)
+            side: normalise_maps(response_weighted(responses, flat, centred=centred), normalisation)
             for side, flat in self.stimuli.items()
         }
 
-    def __call__(self, features: Features) -> dict[int, Nearest]:
+    def __call__(self, features: Features) -> dict[int, NearestUnits]:
         """For each side, the nearest channels of a layer; flagged where it has no maps."""
         maps = channel_maps(features)
         flag = "" if maps is not None else "no channels"
@@ -221,15 +225,15 @@ class NearestMaps:
         for side, neurons in self.neurons.items():
             if maps is None or flag:
                 gone = np.full(len(neurons), np.nan)
-                found[side] = Nearest(np.full(len(neurons), -1), gone, gone, 0, flag)
+                found[side] = NearestUnits(np.full(len(neurons), -1), gone, gone, 0, flag)
             else:
-                found[side] = nearest(neurons, normalised(self._units(maps, side), self.normalisation))
+                found[side] = nearest_units(neurons, normalise_maps(self._units(maps, side), self.normalisation))
         return found
 
     def units(self, features: Features, side: int) -> Float[np.ndarray, "n_channels n_cells"] | None:
         """The maps of a layer's channels that neurons are compared with; None where it has no channels."""
         maps = channel_maps(features)
-        return None if maps is None else normalised(self._units(maps, side), self.normalisation)
+        return None if maps is None else normalise_maps(self._units(maps, side), self.normalisation)
 
     def _units(self, maps: Tensor, side: int) -> Float[np.ndarray, "n_channels n_cells"]:
         if self.unit_maps == "activation":
@@ -249,12 +253,12 @@ def channel_maps(features: Features) -> Tensor | None:
     if len(shape) == 3:
         height, width = features.image_size if len(features.image_size) == 2 else (1, 1)
         first, last = (abs(np.log(r * width / (c * height))) for r, c in (shape[1:], shape[:2]))
-        if min(first, last) > np.log(DISTORTION):
+        if min(first, last) > np.log(MAX_DISTORTION):
             return None
         return tensor if first <= last else tensor.permute(0, 3, 1, 2)
     if len(shape) == 2:
         channels = tensor.transpose(1, 2)
-        for prefix in PREFIXES:
+        for prefix in N_EXTRA_TOKENS:
             side = round(max(shape[0] - prefix, 0) ** 0.5)
             if side > 1 and side**2 == shape[0] - prefix:
                 return channels[:, :, prefix:].reshape(*channels.shape[:2], side, side)

@@ -3,7 +3,7 @@
 The best of many units correlates well with any neuron by chance, so units are chosen on one half of the repetitions
 and scored on the other. That takes away what noise in the responses adds, but not what chance agreement over these
 very stimuli adds: the halves share them. Responses whose stimuli are shuffled, alike in both halves, show how much
-that is; they are matched as further neurons (`shuffled`)."""
+that is; they are matched as further neurons (`shuffle_stimuli`)."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Matches:
     candidate_r: Float[np.ndarray, "n_neuroids n_candidates"]
 
 
-def best_units(
+def match_units(
     features: Float[np.ndarray, "n_stimuli n_units"],
     train: Responses,
     test: Responses,
@@ -86,7 +86,7 @@ def best_units(
 ) -> Matches:
     """Find the unit that correlates best with each neuron's training responses, and score it on its test responses.
 
-    As `Search` does within `murine.networks.capture.capture`.
+    As `UnitSearch` does within `murine.networks.capture.capture`.
 
     Parameters
     ----------
@@ -97,10 +97,10 @@ def best_units(
 
     from murine.networks.capture import Features
 
-    return Search(train, test, n_candidates=n_candidates, overlap=overlap)(Features("", torch.from_numpy(features)))
+    return UnitSearch(train, test, n_candidates=n_candidates, overlap=overlap)(Features("", torch.from_numpy(features)))
 
 
-class Search:
+class UnitSearch:
     """Neurons whose best units are looked for in one layer after the other: a reducer for `capture`.
 
     Units are compared by Pearson's r over stimuli, with its sign: one that responds the other way round is no match.
@@ -147,7 +147,7 @@ class Search:
                 f"{self.train.shape[1]}; expected the same, in the same order."
             )
         usable = np.flatnonzero(np.isfinite(self._standardised).all(axis=1))
-        found = _Best(self._standardised[usable], self.n_candidates, features.tensor.device)
+        found = _BestUnits(self._standardised[usable], self.n_candidates, features.tensor.device)
         for start, block in features.blocks(BLOCK):
             found.add(start, block)
         unit = np.full(len(self.train), -1)
@@ -156,7 +156,7 @@ class Search:
         candidates[usable] = found.candidates.cpu().numpy()
         candidate_r = self._correlations(features, candidates)
         order = np.lexsort((candidates, np.where(np.isnan(candidate_r), np.inf, -candidate_r)), axis=1)
-        activations = activations_of(features, unit)
+        activations = unit_activations(features, unit)
         finite = np.isfinite(self.train).all(axis=1)
         flags = np.where(unit >= 0, "", np.where(~finite, "not finite", "constant"))
         flags[usable[unit[usable] < 0]] = "no unit"
@@ -187,7 +187,7 @@ class Search:
         return r
 
 
-def activations_of(features: Features, units: Int[np.ndarray, " n_neuroids"]) -> Responses:
+def unit_activations(features: Features, units: Int[np.ndarray, " n_neuroids"]) -> Responses:
     """The activation curves of the units of neurons, (n_neuroids, n_stimuli) float64; NaN where the unit is -1.
 
     Inside a reducer, which alone sees features."""
@@ -197,7 +197,7 @@ def activations_of(features: Features, units: Int[np.ndarray, " n_neuroids"]) ->
     return curves
 
 
-class _Best:
+class _BestUnits:
     """The best unit of every neuron so far, and the best few."""
 
     def __init__(self, standardised: Float[np.ndarray, "n_usable n_stimuli"], n_candidates: int, device: object):
@@ -256,7 +256,7 @@ class _Best:
             self.candidates[part][better] = units.gather(1, places)
 
 
-def shuffled(
+def shuffle_stimuli(
     train: Responses, test: Responses, n_shuffles: int = 1, seed: int = 0
 ) -> tuple[Float[np.ndarray, "n_rows n_stimuli"], Float[np.ndarray, "n_rows n_stimuli"]]:
     """Both halves with the stimuli of each neuron relabelled in its own way, one copy of the population after another.

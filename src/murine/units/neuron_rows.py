@@ -19,7 +19,7 @@ from murine.progress import Progress
 from murine.stimuli import StimulusSet, matched
 
 #: What rows tell of a neuron: coordinates of the recording, '' where it has none.
-ABOUT_NEURONS = {
+NEURON_COLUMNS = {
     "neuroid_id": "neuroid_id",
     "area": "area",
     "cortical_layer": "layer",
@@ -29,7 +29,7 @@ ABOUT_NEURONS = {
 }
 
 
-def aligned(stimuli: StimulusSet, recording: Recording) -> tuple[StimulusSet, Recording]:
+def align_stimuli(stimuli: StimulusSet, recording: Recording) -> tuple[StimulusSet, Recording]:
     """Images and responses in the order of the ids, without the blank screen.
 
     Neurons too: what relabelling each gets depends on its place."""
@@ -42,7 +42,7 @@ def aligned(stimuli: StimulusSet, recording: Recording) -> tuple[StimulusSet, Re
     return images, ordered.select(stimuli=images.ids)
 
 
-def _rows(
+def capture_rows(
     network: Network,
     images: StimulusSet,
     about: pd.DataFrame,
@@ -70,16 +70,18 @@ def _rows(
     return pd.concat(frames, ignore_index=True)
 
 
-def _about_neurons(recording: Recording) -> pd.DataFrame:
+def neuron_labels(recording: Recording) -> pd.DataFrame:
     known = recording.dataset.coords
     n = recording.n_neuroids
     columns = {
         name: recording[key].astype(str).astype(object) if key in known else np.full(n, "", dtype=object)
-        for name, key in ABOUT_NEURONS.items()
+        for name, key in NEURON_COLUMNS.items()
     }
     return pd.DataFrame(columns)
 
 
-def _over_shuffles(values: Float[np.ndarray, " n_rows"], n_shuffles: int) -> Float[np.ndarray, " n_neuroids"] | float:
+def mean_over_shuffles(
+    values: Float[np.ndarray, " n_rows"], n_shuffles: int
+) -> Float[np.ndarray, " n_neuroids"] | float:
     """Mean over shuffles of one value after the other for the whole population; NaN where one is."""
     return values.reshape(n_shuffles, -1).mean(axis=0) if n_shuffles else float("nan")

@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 
 from murine.errors import MurineError, some
-from murine.statistics.bootstrap import interval
-from murine.statistics.crossed_bootstrap import OVER, neuron_counts
-from murine.units.maps import comparable
-from murine.units.neuron_rows import ABOUT_NEURONS
+from murine.statistics.bootstrap import percentile_interval
+from murine.statistics.crossed_bootstrap import SUBJECTS, neuron_counts
+from murine.units.maps import rmse_scale
+from murine.units.neuron_rows import NEURON_COLUMNS
 
 #: What a network saw and how maps were made, where rows are of several kinds.
 SETTINGS = ("input_size", "side", "unit_maps", "normalisation", "centred")
 
 
-def by_site(
+def summarise_sites(
     rows: pd.DataFrame,
     by: Sequence[str] = ("area",),
     *,
@@ -54,7 +54,7 @@ def by_site(
         overlap_shuffled`` and ``assigned_r_test, assigned_r_test_shuffled`` (each in the layer where the neuron's
         assigned unit is best on odd repetitions); for maps ``rmse_best, rmse_best_shuffled, below_chance``,
         ``rmse_mean, rmse_mean_shuffled, median, layer`` and ``layer_shuffled``; all RMSE times
-        `murine.units.maps.comparable`, so that sizes of maps can be compared. Intervals over animals are NaN where
+        `murine.units.maps.rmse_scale`, so that sizes of maps can be compared. Intervals over animals are NaN where
         all neurons are of one.
 
     Raises
@@ -62,8 +62,8 @@ def by_site(
     MurineError
         If the rows have no such column, it is no label of neurons, or no neuron has a score.
     """
-    if over not in OVER:
-        raise MurineError(f"a bootstrap over {over!r} is not known; expected one of {', '.join(OVER)}.")
+    if over not in SUBJECTS:
+        raise MurineError(f"a bootstrap over {over!r} is not known; expected one of {', '.join(SUBJECTS)}.")
     keys = [*(c for c in ("network", "weights", *SETTINGS) if c in rows), *by]
     missing = [key for key in (*by, "donor") if key not in rows]
     if missing or not by:
@@ -74,7 +74,7 @@ def by_site(
     if varying:
         raise MurineError(
             f"{', '.join(varying)} cannot make sites: it differs between the rows of one neuron. Labels of neurons are "
-            f"{', '.join(ABOUT_NEURONS)}."
+            f"{', '.join(NEURON_COLUMNS)}."
         )
     labels = [*by] if over == "neurons" else [*by, "donor"]
     labelled = rows[(rows[labels].astype(str) != "").all(axis=1)]
@@ -90,7 +90,9 @@ def by_site(
         low = high = np.full(len(names), np.nan)
         if over == "neurons" or sizes["n_animals"] > 1:
             counts = neuron_counts(animals, n_bootstraps, seed, over)
-            low, high = interval(counts / counts.sum(axis=1, keepdims=True) @ neurons[names].to_numpy(np.float64))
+            low, high = percentile_interval(
+                counts / counts.sum(axis=1, keepdims=True) @ neurons[names].to_numpy(np.float64)
+            )
         row: dict[str, Any] = {**dict(zip(keys, values, strict=True)), **sizes, **told}
         for name, least, most in zip(names, low, high, strict=True):
             row |= {name: neurons[name].mean(), f"{name}_low": float(least), f"{name}_high": float(most)}
@@ -104,7 +106,7 @@ def by_site(
 
 def _best_matches(site: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Each neuron's r in the layer that is best in the other half, its own and shuffled."""
-    best, chance = best_layers(site), best_layers(site, "_shuffled")
+    best, chance = best_layer_rows(site), best_layer_rows(site, "_shuffled")
     neurons = pd.DataFrame({"r_test": best.r_test, "r_test_shuffled": chance.r_test_shuffled.reindex(best.index)})
     neurons["above_chance"] = neurons.r_test - neurons.r_test_shuffled
     neurons["donor"] = best.donor
@@ -118,11 +120,11 @@ def _best_matches(site: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
     if "assigned_r_test" in site and site.assigned_r_test.notna().any():
         for of in ("", "_shuffled"):
             name = f"assigned_r_test{of}"
-            told[name] = best_layers(site, of, "assigned_r")[name].mean()
+            told[name] = best_layer_rows(site, of, "assigned_r")[name].mean()
     return neurons, told
 
 
-def best_layers(rows: pd.DataFrame, of: str = "", score: str = "r") -> pd.DataFrame:
+def best_layer_rows(rows: pd.DataFrame, of: str = "", score: str = "r") -> pd.DataFrame:
     """Of the rows of one network, those of the layer in which each neuron's training r is best, by ``neuroid_id``.
 
     Parameters
@@ -142,7 +144,7 @@ def _best_maps(site: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, Any]]:
     if found.empty:
         return pd.DataFrame(), {}
     found = found.assign(
-        **(found.filter(like="rmse_") * comparable(int(found.side.iloc[0]), str(found.normalisation.iloc[0])))
+        **(found.filter(like="rmse_") * rmse_scale(int(found.side.iloc[0]), str(found.normalisation.iloc[0])))
     )
     layer, layer_shuffled = nearest_layer(found), nearest_layer(found, "_shuffled")
     best = found[found.layer == layer].set_index("neuroid_id")
