@@ -91,7 +91,7 @@ def test_nothing_to_adjust_and_what_is_refused():
         assert adjust_p_values(np.empty(0), method).shape == (0,)
         assert np.isnan(adjust_p_values(np.full((2, 2), np.nan), method)).all()
         assert adjust_p_values(np.array([0.03]), method)[0] == 0.03
-    with pytest.raises(MurineError, match="no adjustment of p-values is called 'bonferroni'; expected one of bh, by"):
+    with pytest.raises(MurineError, match="unknown adjustment of p-values 'bonferroni'; expected one of bh, by"):
         adjust_p_values(np.array([0.1]), "bonferroni")
     with pytest.raises(MurineError, match=r"lie between 0 and 1; given were 0.1 to 1.5"):
         adjust_p_values(np.array([0.1, 1.5]))

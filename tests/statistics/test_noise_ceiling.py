@@ -30,7 +30,7 @@ def test_conversions():
 
 def test_every_comparison_but_the_cosine_has_a_ceiling():
     assert {comparisons[name].scale for name in comparisons} - set(SCALES) == {"cosine"}
-    with pytest.raises(MurineError, match="no ceiling of scale 'rho' is known; scales are r, r2, tau-a"):
+    with pytest.raises(MurineError, match="scale 'rho' has no known ceiling; expected one of r, r2, tau-a"):
         ceiling(RELIABILITY, "rho")
 
 
@@ -53,7 +53,7 @@ def test_a_ceiling_of_another_scale_is_refused(own, other):
     if own == other:
         assert ceiling(RELIABILITY, own).apply(scores, other).shape == (2, 4)
         return
-    message = f"a ceiling of scale '{own}' cannot be applied to scores of scale '{other}'"
+    message = f"a ceiling on the scale '{own}' cannot be applied to scores on the scale '{other}'"
     with pytest.raises(MurineError, match=message):
         ceiling(RELIABILITY, own).apply(scores, other)
     with pytest.raises(MurineError, match=message):
@@ -84,7 +84,7 @@ def test_a_floor_is_subtracted_from_distances():
             floor.apply(np.ones((1, 3)), scale)
         with pytest.raises(MurineError, match=f"a ceiling of scale '{scale}' cannot be applied to .* 'distance'"):
             ceiling(RELIABILITY, scale).apply(np.ones((1, 4)), "distance")
-    with pytest.raises(MurineError, match="no ceiling of scale 'distance'"):
+    with pytest.raises(MurineError, match="scale 'distance' has no known ceiling"):
         ceiling(RELIABILITY, "distance")  # a reliability says nothing about distances
 
 

@@ -167,7 +167,7 @@ def test_bad_input_is_refused(unchecked):
         oracle_correlation(responses(n_stimuli=20), counts)
     with pytest.raises(MurineError, match="from 6 repetitions of 3 stimuli"):
         neuron_ceiling(responses(n_stimuli=3), "r", np.ones((1, 3), np.uint16))
-    with pytest.raises(MurineError, match="no ceiling of scale 'rho'"):
+    with pytest.raises(MurineError, match="scale 'rho' has no known ceiling"):
         neuron_ceiling(responses(), "rho", counts)
 
 
@@ -176,7 +176,7 @@ def test_scales():
     r, r2 = (neuron_ceiling(trials, scale, counts, "variance") for scale in ("r", "r2"))
     np.testing.assert_allclose(r.value**2, r2.value)
     np.testing.assert_allclose(r2.value, neuron_reliability(trials, counts, "variance")[0])
-    with pytest.raises(MurineError, match="a ceiling of scale 'r2' cannot be applied to scores of scale 'r'"):
+    with pytest.raises(MurineError, match="a ceiling on the scale 'r2' cannot be applied to scores on the scale 'r'"):
         r2.apply(np.ones((1, 5)), "r")
 
 
