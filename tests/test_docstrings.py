@@ -22,7 +22,10 @@ OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 def modules(room):
     package = importlib.import_module(f"murine.{room}")
-    return [package.__name__, *(f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__))]
+    return [
+        package.__name__,
+        *(f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)),
+    ]
 
 
 @pytest.mark.parametrize("module", [module for room in ROOMS for module in modules(room)])

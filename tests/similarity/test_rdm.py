@@ -206,7 +206,7 @@ def test_what_cannot_be_told_from_trials_is_refused():
         mahalanobis_rdm(truth, noise_covariance(trials[:, :1], "none"))
     silent = trials.copy()
     silent[2] = 0.1
-    with pytest.raises(MurineError, match="1 of 5 neurons respond alike in all repetitions"):
+    with pytest.raises(MurineError, match="1 of 5 neurons respond equally in all repetitions"):
         noise_covariance(silent)
     assert np.isnan(mahalanobis_rdm(np.where(np.arange(8)[:, None] == 1, np.nan, truth), np.eye(5))[1]).all()
 

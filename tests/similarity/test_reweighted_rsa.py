@@ -176,7 +176,7 @@ def test_resampled_scores_are_those_of_explicit_resampling():
         ([np.arange(12), np.arange(11, 24)], "hold out 25, and not once: 11"),
         ([np.arange(12), np.arange(12, 23)], "hold out 23, and not once: 23"),
         ([np.arange(12), np.append(np.arange(12, 23), 40)], "not once: 23"),
-        ([np.arange(21), np.arange(21, 24)], "leave 3 stimuli to train on"),
+        ([np.arange(21), np.arange(21, 24)], "leaves 3 stimuli to train on"),
         ([np.arange(24)], "leave 0 stimuli"),
         ([], "0 folds"),
         ([*np.arange(24)[:, None], np.array([], int)], "hold out none"),

@@ -309,7 +309,8 @@ def _compare_with_published(file: Path, quiet: bool) -> None:
     ours, theirs = panels.values()
     others = ~np.eye(len(names), dtype=bool)
     print(
-        f"heat map of {len(names)} of suite:neurn44 and the published one, {len(upper_triangle(ours))} pairs: r {r:.3f}, ",
+        f"heat map of {len(names)} of suite:neurn44 and the published one, "
+        f"{len(upper_triangle(ours))} pairs: r {r:.3f}, ",
         end="",
     )
     print(f"mean difference {difference:.3f}")

@@ -26,10 +26,10 @@ from murine.scoring.site_data import Population, SiteData
 from murine.similarity.rdm import dissimilarities
 from murine.statistics.bootstrap import Counts
 from murine.statistics.crossed_bootstrap import (
-    SUBJECTS,
     CrossedDraws,
     NeuronCounts,
     animal_counts,
+    check_subjects,
     expand_animal_counts,
     mean_over_neurons,
     neuron_counts,
@@ -90,8 +90,7 @@ def draw_subjects(site_data: SiteData, over: str, n_draws: int, seed: int) -> Su
         Data without single neurons; for animals: neurons whose animal is not known, a site with those of one alone, or
         sites that cannot all be kept.
     """
-    if over not in SUBJECTS:
-        raise MurineError(f"a bootstrap over {over!r} is not known; expected one of {', '.join(SUBJECTS)}.")
+    check_subjects(over)
     population = site_data.population
     if population is None:
         raise MurineError(

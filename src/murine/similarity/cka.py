@@ -1,4 +1,4 @@
-"""CKA."""
+"""Centred kernel alignment (CKA): cosine similarity of centred kernels, with and without bias."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ Terms = Float32[np.ndarray, "n_draws n_kernels n_terms"]
 
 
 class _Alignment(KernelComparison):
-    """The cosine of the angle between kernels, as vectors with the pairs of stimuli and the stimuli themselves."""
+    """The cosine of the angle between kernels. A kernel is a vector of its pairs of stimuli, then its diagonal."""
 
     @abstractmethod
     def _centre(self, kernels: Kernels) -> Kernels: ...
 
     @abstractmethod
     def _weights(self, c: FloatCounts) -> Entries:
-        """What each product of two entries counts in a sample, pairs first, then the diagonal."""
+        """Return the weight of each product of two entries in each sample: pairs first, then the diagonal."""
 
     @abstractmethod
     def _terms(self, kernels: Kernels, c: FloatCounts) -> tuple[Terms, Terms]:
-        """What else a sample's product of kernels consists of: the products of a term of one, a term of the other."""
+        """Return the other terms of the product of two kernels in a sample: sums of left terms times right terms."""
 
     def _vectors(self, kernels: Kernels) -> Vectors:
-        """Of length 1; NaN where nothing but rounding is left."""
+        """Return centred kernels as vectors of length 1; NaN where only rounding is left."""
         vectors = _flat(self._centre(kernels)) * _multiplicity(kernels.shape[1])
         length = np.sqrt((vectors**2).sum(axis=1))
         return vectors / np.where(length > rounding_norms(kernels), length, np.nan)[:, None]
@@ -66,7 +66,7 @@ class _Alignment(KernelComparison):
         left, right = self._terms(b, c)
         norms = _norms(b, weights, left, right)
         draws = np.empty((len(counts), len(layers), len(sites)), np.float32)
-        step = max(1, 512 // len(sites))  # columns of one matrix product: large enough for BLAS, small in memory
+        step = max(1, 512 // len(sites))  # columns of one matrix product: enough for BLAS, small in memory
         for start in range(0, len(layers), step):
             a = self._scaled(layers[start : start + step])
             part = draws[:, start : start + step]
@@ -79,23 +79,25 @@ class _Alignment(KernelComparison):
         return draws
 
     def _scaled(self, kernels: Kernels) -> Kernels:
-        """Centred, entries of about 1, so that float32 sums are good to 1e-6."""
+        """Return centred kernels whose entries are about 1, so that sums in float32 are good to 1e-6."""
         n = kernels.shape[1]
         return _square((self._vectors(kernels) / _multiplicity(n) * n).astype(np.float32), n)
 
 
 def _norms(kernels: Kernels, weights: Entries, left: Terms, right: Terms) -> Float32[np.ndarray, "n_draws n_kernels"]:
+    """Return the norms of kernels in every sample; NaN where the squared norm is not above zero."""
     with np.errstate(invalid="ignore"):
         squares = weights @ (_flat(kernels) ** 2).T + np.einsum("bkt,bkt->bk", left, right)
         return np.sqrt(np.where(squares > 0, squares, np.float32("nan")))
 
 
 def _flat(kernels: Kernels) -> Vectors:
-    """Upper triangles, then diagonals."""
+    """Return the upper triangles of kernels, followed by their diagonals."""
     return np.concatenate([upper_triangle(kernels), np.diagonal(kernels, axis1=1, axis2=2)], axis=1)
 
 
 def _square(vectors: Vectors, n_stimuli: int) -> Kernels:
+    """Return kernels from the vectors that `_flat` makes."""
     rows, columns = np.triu_indices(n_stimuli, 1)
     kernels = np.empty((len(vectors), n_stimuli, n_stimuli), vectors.dtype)
     kernels[:, rows, columns] = kernels[:, columns, rows] = vectors[:, : len(rows)]
@@ -105,24 +107,37 @@ def _square(vectors: Vectors, n_stimuli: int) -> Kernels:
 
 
 def _multiplicity(n_stimuli: int) -> Float[np.ndarray, " n_entries"]:
-    """The root of how often entries occur in the square: pairs twice, the diagonal once."""
+    """Return the root of how often an entry of the vector occurs in the matrix: pairs twice, the diagonal once."""
     n_pairs = n_stimuli * (n_stimuli - 1) // 2
     return np.repeat([np.sqrt(2), 1.0], [n_pairs, n_stimuli])
 
 
 def _row_sums(kernels: Kernels, c: FloatCounts) -> Terms:
-    """Weighted sum of each row, for all draws and kernels."""
+    """Return the weighted sum of each row, for all draws and kernels: (n_draws, n_kernels, n_stimuli)."""
     n = kernels.shape[1]
     return (c @ kernels.transpose(1, 0, 2).reshape(n, -1)).reshape(len(c), len(kernels), n)
 
 
 class LinearCKA(_Alignment):
-    """Linear centred kernel alignment (Kornblith et al. 2019, ICML).
+    """Linear centred kernel alignment, 0 to 1.
 
-    With few stimuli it is high for layers that share nothing, the more so the more units they have; relabelled
-    stimuli show how high, `DebiasedCKA` is free of it. In resampled stimuli the means are those of the sample, each
-    stimulus counts as often as drawn, and pairs of a stimulus with its own copy are left out, which are no more
-    different stimuli than the stimulus itself."""
+    With few stimuli it is high for layers that share nothing with a site, and higher the more units they have.
+    Relabelled stimuli show how high; `DebiasedCKA` does not have this bias. In resampled stimuli, kernels are centred
+    in each sample, each stimulus counts as often as it was drawn, and pairs of a stimulus with its own copy are left
+    out.
+
+    References
+    ----------
+    Kornblith et al. 2019, ICML, arXiv 1905.00414.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> patterns = np.random.default_rng(0).normal(size=(20, 5))
+    >>> kernel = (patterns @ patterns.T)[None]
+    >>> LinearCKA().score(kernel, 3 * kernel).round(3)  # the size of the patterns does not matter
+    array([[1.]])
+    """
 
     scale = "cka"
 
@@ -135,8 +150,8 @@ class LinearCKA(_Alignment):
         return np.concatenate([2 * c[:, rows] * c[:, columns], c**2], axis=1) / n**2
 
     def _terms(self, kernels: Kernels, c: FloatCounts) -> tuple[Terms, Terms]:
-        # The weights give products of kernels that are not centred in the sample: less products of means. Then pairs
-        # of copies, on the diagonal, are taken out.
+        # The weights give products of kernels that are not centred in the sample, so products of means are subtracted.
+        # Pairs of a stimulus with its own copy, which are on the diagonal, are subtracted, too.
         c = c[:, None]
         n = c.sum(axis=2, keepdims=True)
         means = _row_sums(kernels, c[:, 0] / n[:, 0])
@@ -147,10 +162,23 @@ class LinearCKA(_Alignment):
 
 
 class DebiasedCKA(_Alignment):
-    """Linear CKA from unbiased estimates (Song et al. 2012): zero on average for layers that share nothing.
+    """Linear CKA from unbiased estimates, -1 to 1: zero on average for layers that share nothing with a site.
 
-    Its estimates are means over all quadruples of different stimuli; in resampled stimuli over quadruples as often as
-    they were drawn, none with copies. NaN where a squared norm is estimated as not above zero."""
+    The estimates are means over all sets of four different stimuli. In resampled stimuli these sets count as often as
+    they were drawn, and sets with copies are left out. NaN where an estimated squared norm is not above zero.
+
+    References
+    ----------
+    Song et al. 2012, JMLR 13: 1393-1434.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> patterns = np.random.default_rng(0).normal(size=(2, 20, 100))
+    >>> kernels = patterns @ patterns.transpose(0, 2, 1)
+    >>> LinearCKA().score(kernels[:1], kernels[1:]).round(1), DebiasedCKA().score(kernels[:1], kernels[1:]).round(1)
+    (array([[0.8]]), array([[-0.]]))
+    """
 
     scale = "cka-debiased"
 
@@ -162,7 +190,7 @@ class DebiasedCKA(_Alignment):
         rows, columns = np.triu_indices(c.shape[1], 1)
         a, b = c[:, rows], c[:, columns]
         both = a * b
-        with np.errstate(invalid="ignore", divide="ignore"):  # a sample of fewer than four stimuli has no quadruple
+        with np.errstate(invalid="ignore", divide="ignore"):  # a sample with fewer than four stimuli
             weights = both * (n**2 - squares - n * (a + b) + 2 * both) * (2 / _quadruples(c))
         return np.concatenate([weights, np.zeros_like(c)], axis=1)
 
@@ -178,7 +206,7 @@ class DebiasedCKA(_Alignment):
 
 
 def _quadruples(c: FloatCounts) -> Float32[np.ndarray, "n_draws 1"]:
-    """Ordered quadruples of different stimuli, as often as they were drawn (Newton's identity)."""
+    """Count ordered sets of four different stimuli, as often as they were drawn (Newton's identities)."""
     p1, p2, p3, p4 = ((c.astype(np.float64) ** k).sum(axis=1, keepdims=True) for k in (1, 2, 3, 4))
     return (p1**4 - 6 * p1**2 * p2 + 3 * p2**2 + 8 * p1 * p3 - 6 * p4).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""Crossnobis."""
+"""Distances in units of the noise: Mahalanobis, and its cross-validated form (crossnobis)."""
 
 from __future__ import annotations
 
@@ -14,21 +14,38 @@ Covariance = Float[np.ndarray, "n_neuroids n_neuroids"]
 
 
 def mahalanobis_rdm(patterns: Float[np.ndarray, "n_stimuli n_neuroids"], covariance: Covariance) -> Square:
-    """Squared Mahalanobis distance between the patterns of every two stimuli, divided by the number of neurons.
+    """Return the squared Mahalanobis distance between the patterns of every two stimuli, over the number of neurons.
 
-    Noise in the patterns adds to every distance; `crossnobis_rdm` does not have this bias.
+    Noise in the patterns adds to every distance. `crossnobis_rdm` does not have this bias.
 
     Parameters
     ----------
     patterns
-        Mean responses. NaN in a stimulus gives NaN in its row and column.
+        (n_stimuli, n_neuroids): mean responses. NaN in a stimulus gives NaN in its row and column.
     covariance
-        Of the noise of single trials, see `murine.similarity.noise_covariance.noise_covariance`.
+        (n_neuroids, n_neuroids): covariance of the noise of single trials, from
+        `murine.similarity.noise_covariance.noise_covariance`.
+
+    Returns
+    -------
+    rdm
+        (n_stimuli, n_stimuli), without a unit.
 
     Raises
     ------
     MurineError
-        If the covariance is singular.
+        If the covariance is singular or not finite.
+
+    References
+    ----------
+    Walther et al. 2016, NeuroImage 137: 188-200.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mahalanobis_rdm(np.array([[0.0, 0.0], [2.0, 2.0]]), covariance=np.diag([1.0, 4.0]))
+    array([[0. , 2.5],
+           [2.5, 0. ]])
     """
     finite = np.isfinite(patterns).all(axis=1)
     filled = np.where(finite[:, None], patterns, 0.0)
@@ -42,26 +59,45 @@ def crossnobis_rdm(
     covariance: Covariance | None = None,
     folds: Sequence[Int[np.ndarray, " _"]] | None = None,
 ) -> Square:
-    """Cross-validated squared Mahalanobis distance, divided by the number of neurons (Walther et al. 2016).
+    """Return the cross-validated squared Mahalanobis distance, divided by the number of neurons.
 
-    The difference between two stimuli in some repetitions is multiplied with that in the others, so that noise, which
-    is not shared, cancels: where two stimuli evoke the same, the distance is zero on average (and can be negative).
+    The difference between two stimuli in some repetitions is multiplied with the difference in the other repetitions.
+    Their noise is independent, so it cancels on average. Two stimuli that evoke the same response have a distance of
+    zero on average; single values can be negative.
 
     Parameters
     ----------
     trials
-        A missing trial is NaN. Means are over valid trials; a stimulus with none in a fold has no distances there,
-        and those of the other folds are averaged.
+        (n_neuroids, n_stimuli, n_repetitions); a missing trial is NaN. Means are over valid trials. A stimulus without
+        a valid trial in a fold has no distances in that fold; the distances of the other folds are averaged.
     covariance
-        Of the noise of single trials, see `murine.similarity.noise_covariance.noise_covariance`; None: the unit matrix.
+        (n_neuroids, n_neuroids), from `murine.similarity.noise_covariance.noise_covariance`. None stands for the
+        identity.
     folds
-        Positions of the repetitions that are held out together; None: each by itself.
+        Positions of the repetitions that are held out together. None holds out each repetition alone.
+
+    Returns
+    -------
+    rdm
+        (n_stimuli, n_stimuli), without a unit.
 
     Raises
     ------
     MurineError
-        Fewer than two repetitions, a fold with none or all of them, stimuli without valid trials inside and outside
-        of some fold, a singular covariance.
+        If there are fewer than two repetitions or two folds, if a fold holds out no repetition or all, if a pair of
+        stimuli has no fold with valid trials on both sides, or if the covariance is singular.
+
+    References
+    ----------
+    Walther et al. 2016, NeuroImage 137: 188-200.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> trials = np.array([[[1.0, 1.0], [3.0, 3.0]]])  # one neuron, two stimuli, two repetitions
+    >>> crossnobis_rdm(trials)
+    array([[0., 4.],
+           [4., 0.]])
     """
     n_neuroids, n_stimuli, n_repetitions = trials.shape
     if folds is None:
@@ -92,7 +128,10 @@ def crossnobis_rdm(
 
 
 def _pattern(trials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean over valid trials (n_stimuli, n_neuroids), and which stimuli have one for every neuron (others are 0)."""
+    """Return the mean over valid trials (n_stimuli, n_neuroids), and which stimuli have a trial of every neuron.
+
+    Stimuli without one are 0.
+    """
     valid = np.isfinite(trials)
     count = valid.sum(axis=2)
     mean = np.where(valid, trials, 0).sum(axis=2, dtype=np.float64) / np.maximum(count, 1)
@@ -101,7 +140,7 @@ def _pattern(trials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _distances(products: Square) -> Square:
-    """Squared distances from products of patterns in two parts of the data (or twice the same)."""
+    """Return squared distances from the products of patterns in two parts of the data (or of one part with itself)."""
     power = np.diag(products)
     distances: Square = power[:, None] + power - (products + products.T)
     np.fill_diagonal(distances, 0)
@@ -111,7 +150,7 @@ def _distances(products: Square) -> Square:
 def _whitened(
     patterns: Float[np.ndarray, "n_neuroids n_stimuli"], covariance: Covariance
 ) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
-    """Patterns multiplied by the inverse of the covariance; a singular one is refused."""
+    """Return patterns multiplied by the inverse of the covariance; refuse a singular covariance."""
     from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
     try:

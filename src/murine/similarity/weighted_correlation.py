@@ -1,4 +1,4 @@
-"""W."""
+"""Pearson correlations of RDM vectors whose pairs are weighted, as in resampled stimuli."""
 
 from __future__ import annotations
 
@@ -14,7 +14,22 @@ def weighted_correlations(
     second: Float[np.ndarray, "n_vectors n_pairs"],
     weights: Float[np.ndarray, "n_samples n_pairs"],
 ) -> Float[np.ndarray, "n_samples n_vectors"]:
-    """X."""
+    """Return the weighted Pearson correlation of each vector with its partner, for every sample.
+
+    The vectors should have mean 0 and variance near 1, so that little cancels in float32.
+
+    Parameters
+    ----------
+    first, second
+        (n_vectors, n_pairs).
+    weights
+        (n_samples, n_pairs); every row sums to 1.
+
+    Returns
+    -------
+    r
+        (n_samples, n_vectors); NaN where a vector does not vary in a sample.
+    """
     mean_a, mean_b, square_a, square_b, product = (
         weights @ v.T for v in (first, second, first**2, second**2, first * second)
     )

@@ -25,6 +25,12 @@ MAX_MISSING = 0.05
 NeuronCounts = UInt16[np.ndarray, "n_draws n_neuroids"]
 
 
+def check_subjects(over: str) -> None:
+    """Refuse a bootstrap over anything but ``SUBJECTS``."""
+    if over not in SUBJECTS:
+        raise MurineError(f"a bootstrap over {over!r} is not known; expected one of {', '.join(SUBJECTS)}.")
+
+
 def animal_counts(n_animals: int, n_bootstraps: int, seed: int) -> UInt16[np.ndarray, "n_draws n_animals"]:
     """Draw bootstrap samples of the animals, as counts.
 
@@ -80,8 +86,7 @@ def neuron_counts(animals: Sequence[str] | np.ndarray, n_bootstraps: int, seed: 
     >>> bool((counts[:, 0] == counts[:, 1]).all())  # neurons of one animal are drawn together
     True
     """
-    if over not in SUBJECTS:
-        raise MurineError(f"unknown bootstrap over {over!r}; expected one of {', '.join(SUBJECTS)}.")
+    check_subjects(over)
     names, which = np.unique(np.asarray(animals).astype(str), return_inverse=True)
     if over == "neurons":
         return _multinomial(_generator(seed, len(which)), np.full(n_bootstraps, len(which)), len(which))
@@ -248,7 +253,7 @@ class CrossedDraws:
         """
         if self.sizes != other.sizes or len(self.both) != len(other.both):
             raise MurineError(
-                f"draws over {self.sizes} and over {other.sizes} stimuli and subjects do not come from the same samples."
+                f"draws over {self.sizes} and over {other.sizes} stimuli and subjects are not from the same samples."
             )
         both, stimuli, subjects = self.both - other.both, self.stimuli - other.stimuli, self.subjects - other.subjects
         return CrossedDraws(both, stimuli, subjects, self.sizes)

@@ -86,8 +86,8 @@ def rank_probability(draws: Draws) -> Float[np.ndarray, "n_models n_ranks"]:
     above = np.stack([m - np.searchsorted(row, x, side="right") for row, x in zip(ordered, kept, strict=True)])
     below = np.stack([np.searchsorted(row, x, side="left") for row, x in zip(ordered, kept, strict=True)])
     share = 1 / (m - above - below)
-    # Add the share of each network at its first rank, and subtract it after its last rank; the cumulative sum over ranks
-    # is then the probability.
+    # Add the share of each network at its first rank and subtract it after its last rank: the cumulative sum over
+    # ranks is then the probability.
     steps = np.zeros((m, n + 1))
     model = np.broadcast_to(np.arange(m), above.shape)
     np.add.at(steps, (model, above), share)

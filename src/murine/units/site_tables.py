@@ -10,7 +10,7 @@ import pandas as pd
 
 from murine.errors import MurineError, some
 from murine.statistics.bootstrap import percentile_interval
-from murine.statistics.crossed_bootstrap import SUBJECTS, neuron_counts
+from murine.statistics.crossed_bootstrap import check_subjects, neuron_counts
 from murine.units.maps import rmse_scale
 from murine.units.neuron_rows import NEURON_COLUMNS
 
@@ -62,8 +62,7 @@ def summarise_sites(
     MurineError
         If the rows have no such column, it is no label of neurons, or no neuron has a score.
     """
-    if over not in SUBJECTS:
-        raise MurineError(f"a bootstrap over {over!r} is not known; expected one of {', '.join(SUBJECTS)}.")
+    check_subjects(over)
     keys = [*(c for c in ("network", "weights", *SETTINGS) if c in rows), *by]
     missing = [key for key in (*by, "donor") if key not in rows]
     if missing or not by:
