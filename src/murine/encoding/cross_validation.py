@@ -1,4 +1,4 @@
-"""CV."""
+"""Cross-validation over stimuli: training and test stimuli of each fold, and held-out predictions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class HeldOutPredictions:
     Parameters
     ----------
     responses
-        (n_neuroids, n_stimuli); one NaN makes the whole neuron NaN, whichever fold it is in.
+        (n_neuroids, n_stimuli). A neuron with one NaN becomes NaN for all stimuli, whichever fold the NaN is in.
     """
 
     def __init__(self, responses: Responses) -> None:
@@ -31,7 +31,7 @@ class HeldOutPredictions:
         self._times = np.zeros(responses.shape[1])
 
     def relative(self, train: Int[np.ndarray, " n_train"]) -> Float[np.ndarray, "n_neuroids n_train"]:
-        """Responses to the training stimuli less their mean."""
+        """Return the responses to the training stimuli less their mean."""
         chosen = self._responses[:, train]
         return chosen - chosen.mean(axis=1, keepdims=True)
 
@@ -42,31 +42,56 @@ class HeldOutPredictions:
         predictions: Float[np.ndarray, "n_neuroids n_test"],
         relative: bool = False,
     ) -> None:
-        """Add predictions that are relative to the mean training responses; add those, unless all is to be relative."""
+        """Add the predictions of one fold.
+
+        Parameters
+        ----------
+        train, test
+            Positions of the training and the test stimuli.
+        predictions
+            (n_neuroids, n_test): predictions less the mean of the training responses.
+        relative
+            True keeps them so; False adds that mean.
+        """
         if not relative:
             predictions = predictions + self._responses[:, train].mean(axis=1, keepdims=True)
         self._sums[:, test] += predictions
         self._times[test] += 1
 
     def mean(self) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
-        """The mean over folds; NaN for stimuli that none held out."""
+        """Return the mean prediction over folds; NaN for stimuli that no fold holds out."""
         return self._sums / np.where(self._times > 0, self._times, np.nan)
 
 
 def split_stimuli(folds: Any, n_stimuli: int) -> list[Split]:
-    """Training and test stimuli of every fold.
+    """Return the training and test stimuli of every fold.
 
     Parameters
     ----------
     folds
-        One of: test stimuli of every fold (`murine.statistics.folds.kfold`), with all others to train on; pairs of
-        training and test stimuli; a scikit-learn splitter, whose ``split`` is called with n_stimuli rows (for one that
-        needs labels or groups, give the pairs it yields).
+        One of three: arrays of the test stimuli of each fold (`murine.statistics.folds.kfold`), where all other stimuli
+        are used for training; pairs of training and test stimuli; or a scikit-learn splitter. Of a splitter that needs
+        labels or groups, give the pairs that its ``split`` yields.
+    n_stimuli
+        Number of stimuli.
+
+    Returns
+    -------
+    splits
+        Pairs (train, test) of positions.
 
     Raises
     ------
     MurineError
-        Where folds are empty, overlap, leave fewer than 4 stimuli to train on, or the splitter refuses.
+        If there are no folds, a fold is empty, training and test stimuli overlap, fewer than 4 training stimuli are
+        left, or the splitter fails.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import KFold
+    >>> train, test = split_stimuli(KFold(2), n_stimuli=8)[0]
+    >>> train, test
+    (array([4, 5, 6, 7]), array([0, 1, 2, 3]))
     """
     found: list[Split] = []
     for item in _iterate_folds(folds, n_stimuli):
@@ -81,7 +106,7 @@ def split_stimuli(folds: Any, n_stimuli: int) -> list[Split]:
         if positions.min() < 0 or positions.max() >= n_stimuli or np.intersect1d(train, test).size:
             raise MurineError(
                 f"Fold {len(found)} does not fit {n_stimuli} stimuli: expected positions from 0 to {n_stimuli - 1}, "
-                "none of them both to train on and to test."
+                "none of them in both training and test."
             )
         if len(train) < MIN_STIMULI:
             raise MurineError(

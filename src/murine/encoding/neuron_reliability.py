@@ -1,4 +1,4 @@
-"""Reliability."""
+"""Reliability of the mean responses of single neurons, with draws under resampled stimuli."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from murine.errors import MurineError
 from murine.statistics.bootstrap import MIN_STIMULI, Counts
 from murine.statistics.random_halves import Trials
 
-#: Columns that are correlated at once: their sums over draws stay below 100 MB.
+#: Number of columns that are correlated at once: their sums over draws take less than 100 MB.
 BLOCK_COLUMNS = 2048
 
 
@@ -22,32 +22,60 @@ Columns = Float[np.ndarray, "n_stimuli n_columns"]
 def neuron_reliability(
     responses: Trials, counts: Counts, method: str = "split-half", *, n_splits: int = 100, seed: int = 0
 ) -> tuple[Float[np.ndarray, " n_neuroids"], Float[np.ndarray, "n_draws n_neuroids"]]:
-    """Reliability of each neuron's mean response over all repetitions, and its draws under resampled stimuli.
+    """Return the reliability of the mean response of each neuron over all repetitions, and its bootstrap draws.
 
-    The share of signal in the variance of the mean over stimuli, signal / (signal + noise / n_repetitions), in three
-    ways that agree but for sampling error:
+    The reliability is the share of signal in the variance of the mean over stimuli, signal / (signal + noise /
+    n_repetitions). Three methods agree up to sampling error:
 
     ``split-half``
-        The means of two random halves correlate by r; Spearman-Brown gives 2r / (1 + r), averaged over ``n_splits``
-        halvings (Conwell et al. 2021; `murine.cortex.reliability.split_half`).
+        The means of two random halves correlate with r, and Spearman-Brown gives 2r / (1 + r), averaged over
+        ``n_splits`` random halves (Conwell et al. 2021; `murine.cortex.reliability.split_half`).
     ``oracle``
         `oracle_correlation`, corrected by `oracle_reliability`.
     ``variance``
-        1 - (variance of trials within stimuli / number of trials) / variance of means, which ``split-half`` tends to
-        when covariances and variances are averaged over all halvings before they are divided. Needs no random halves,
-        and is two products of matrices for all draws: take it for many neurons.
+        1 - (variance of trials within stimuli / number of trials) / variance of means. It is the limit of
+        ``split-half`` when covariances and variances are averaged over all halves before they are divided. It needs no
+        random halves, and only two matrix products for all draws: use it for many neurons.
 
-    Float64 throughout. NaN for a neuron that is constant or lacks trials: ``split-half`` needs a trial of every
-    stimulus in each half, ``variance`` two of every stimulus, ``oracle`` one of every stimulus.
+    Parameters
+    ----------
+    responses
+        (n_neuroids, n_stimuli, n_repetitions): single trials, any unit. Values that are not finite are missing trials.
+    counts
+        (n_draws, n_stimuli): how often each stimulus is in each bootstrap sample.
+    method
+        One of the three.
+    n_splits, seed
+        Number and seed of the random halves, for ``split-half``.
+
+    Returns
+    -------
+    reliability, draws
+        (n_neuroids,) and (n_draws, n_neuroids) float64. NaN for a neuron that is constant or lacks trials:
+        ``split-half`` needs a trial of every stimulus in each half, ``variance`` two trials of every stimulus,
+        ``oracle`` one.
 
     Raises
     ------
     MurineError
-        Unknown method, fewer than two repetitions or four stimuli, or counts for another number of stimuli.
+        If the method is unknown, there are fewer than two repetitions or four stimuli, or the counts are for another
+        number of stimuli.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from murine.statistics.bootstrap import bootstrap_counts
+    >>> rng = np.random.default_rng(0)
+    >>> trials = rng.normal(size=(1, 500, 1)) + rng.normal(size=(1, 500, 4))  # signal and noise of variance 1
+    >>> reliability, draws = neuron_reliability(trials, bootstrap_counts(500, 10, 0), "variance")
+    >>> bool(abs(reliability[0] - 4 / 5) < 0.03), draws.shape
+    (True, (10, 1))
     """
     _check_sizes(responses, counts)
     if method not in METHODS:
-        raise MurineError(f"no ceiling of neurons is called {method!r}; expected one of {', '.join(METHODS)}.")
+        raise MurineError(
+            f"unknown method {method!r} for the reliability of neurons; expected one of {', '.join(METHODS)}."
+        )
     everything = np.ones((1, responses.shape[1]), np.uint16)
     with np.errstate(invalid="ignore", over="ignore"):
         stacked = METHODS[method](responses, np.concatenate([everything, counts]), n_splits, seed)
@@ -57,12 +85,38 @@ def neuron_reliability(
 def oracle_correlation(
     responses: Trials, counts: Counts
 ) -> tuple[Float[np.ndarray, " n_neuroids"], Float[np.ndarray, "n_draws n_neuroids"]]:
-    """How well each trial agrees with the mean of the others: Pearson r over stimuli, averaged over trials.
+    """Correlate each trial with the mean of the other trials over stimuli, averaged over trials, and draw it.
 
-    The "oracle" of DeepMouseTrap, as it is: on the scale of correlations with *single trials*, of which it is a
-    ceiling; for scores against the mean over repetitions it is far too low, and `oracle_reliability` takes it there. A
-    trial is correlated over the stimuli it was shown with. NaN for a constant neuron or one without any trial of some
-    stimulus.
+    This is the "oracle" of DeepMouseTrap. It is a ceiling of correlations with *single trials*. For scores against the
+    mean over repetitions it is far too low; `oracle_reliability` converts it.
+
+    Parameters
+    ----------
+    responses
+        (n_neuroids, n_stimuli, n_repetitions): single trials, any unit. A trial is correlated over the stimuli that
+        were shown in it.
+    counts
+        (n_draws, n_stimuli): how often each stimulus is in each bootstrap sample.
+
+    Returns
+    -------
+    r, draws
+        (n_neuroids,) and (n_draws, n_neuroids); NaN for a constant neuron, or one without any trial of some stimulus.
+
+    Raises
+    ------
+    MurineError
+        As in `neuron_reliability`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from murine.statistics.bootstrap import bootstrap_counts
+    >>> rng = np.random.default_rng(0)
+    >>> trials = rng.normal(size=(1, 500, 1)) + rng.normal(size=(1, 500, 4))
+    >>> r, _ = oracle_correlation(trials, bootstrap_counts(500, 10, 0))
+    >>> bool(abs(r[0] - 1 / np.sqrt(2 * (1 + 1 / 3))) < 0.03)
+    True
     """
     _check_sizes(responses, counts)
     everything = np.ones((1, responses.shape[1]), np.uint16)
@@ -74,11 +128,28 @@ def oracle_correlation(
 def oracle_reliability(
     oracle: Float[np.ndarray, "..."], n_repetitions: Float[np.ndarray, "..."] | int
 ) -> Float[np.ndarray, "..."]:
-    """The reliability of the mean over all n repetitions from the correlation of a trial with the mean of the others.
+    """Convert the oracle correlation into the reliability of the mean over all n repetitions.
 
-    With q the ratio of noise to signal variance, that correlation is 1 / sqrt((1 + q) (1 + q / (n - 1))) in
-    expectation: a quadratic equation in q, and the reliability is 1 / (1 + q / n). 0 where the oracle is not above
-    zero; NaN stays NaN.
+    With q the ratio of noise to signal variance, the oracle correlation is 1 / sqrt((1 + q) (1 + q / (n - 1))) in
+    expectation. This is a quadratic equation in q, and the reliability is 1 / (1 + q / n).
+
+    Parameters
+    ----------
+    oracle
+        From `oracle_correlation`, any shape.
+    n_repetitions
+        Number of trials; a shape that broadcasts.
+
+    Returns
+    -------
+    reliability
+        0 where the oracle correlation is not above zero; NaN stays NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> oracle_reliability(1 / np.sqrt(np.array([2.0]) * (1 + 1 / 3)), 4).round(3)  # noise as strong as signal
+    array([0.8])
     """
     others = np.asarray(n_repetitions) - 1.0
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -90,10 +161,22 @@ def oracle_reliability(
 
 
 def resample_correlations(a: Columns, b: Columns, counts: Counts) -> Float[np.ndarray, "n_draws n_columns"]:
-    """Pearson r of every column of ``a`` with the same column of ``b`` under resampled stimuli.
+    """Return Pearson's r of every column of ``a`` with the same column of ``b``, under resampled stimuli.
 
-    A stimulus that is NaN in either is left out of that column. NaN where a column is constant among the stimuli
-    drawn."""
+    A stimulus that is NaN in either is left out of that column. NaN where a column is constant among the drawn stimuli.
+
+    Parameters
+    ----------
+    a, b
+        (n_stimuli, n_columns).
+    counts
+        (n_draws, n_stimuli).
+
+    Returns
+    -------
+    r
+        (n_draws, n_columns).
+    """
     valid = np.isfinite(a) & np.isfinite(b)
     weights = counts.astype(np.float64)
     total = weights.sum(axis=1, keepdims=True) if valid.all() else weights @ valid
@@ -101,14 +184,14 @@ def resample_correlations(a: Columns, b: Columns, counts: Counts) -> Float[np.nd
         x, y = (_standardise_columns(np.where(valid, v, np.nan)) for v in (a, b))
         mean_x, mean_y, xx, yy, xy = (weights @ v / total for v in (x, y, x * x, y * y, x * y))
         variances = xx - mean_x**2, yy - mean_y**2
-        # Of columns with variance 1: less than this is what rounding leaves of a constant.
+        # The columns have variance 1: less than this is what rounding leaves of a constant.
         constant = (variances[0] < CONSTANT) | (variances[1] < CONSTANT)
         r = (xy - mean_x * mean_y) / np.sqrt(variances[0] * variances[1])
     return np.where(constant, np.nan, np.clip(r, -1, 1))
 
 
 def _standardise_columns(columns: Columns) -> Columns:
-    """Mean 0 and variance 1 over what is not NaN, 0 for what is; a constant column becomes 0."""
+    """Give the finite values of each column mean 0 and variance 1; NaN and constant columns become 0."""
     valid = np.isfinite(columns)
     n = np.maximum(valid.sum(axis=0), 1)
     filled = np.where(valid, columns, 0.0)
@@ -127,8 +210,8 @@ def _check_sizes(responses: Trials, counts: Counts) -> None:
         )
     if counts.shape[1] != n_stimuli:
         raise MurineError(
-            f"bootstrap samples of {counts.shape[1]} stimuli do not fit responses to {n_stimuli}; expected counts "
-            "made for these stimuli, as those of the scores."
+            f"bootstrap samples of {counts.shape[1]} stimuli do not fit responses to {n_stimuli} stimuli; give the "
+            "samples of the scores."
         )
 
 
@@ -138,8 +221,10 @@ def _blocks(n_neuroids: int, columns_each: int) -> Iterator[slice]:
 
 
 def _centre_trials(responses: Trials) -> tuple[Trials, np.ndarray]:
-    """Trials in float64, 0 where missing, less the mean of the neuron (so that squares keep their digits); which are
-    there."""
+    """Return trials less the mean of the neuron in float64 (0 where missing), and which trials are valid.
+
+    Without large means, squares keep their digits.
+    """
     valid = np.isfinite(responses)
     trials = np.where(valid, responses, 0).astype(np.float64)
     n = np.maximum(valid.sum(axis=(1, 2), keepdims=True), 1)
@@ -173,8 +258,8 @@ def _oracle(responses: Trials, counts: Counts) -> np.ndarray:
         others = np.divide(others, number, out=np.full(trials.shape, np.nan), where=valid & (number > 0))
         columns = [v.transpose(1, 0, 2).reshape(n_stimuli, -1) for v in (np.where(valid, trials, np.nan), others)]
         r = resample_correlations(columns[0], columns[1], counts).reshape(len(counts), -1, n_repetitions)
-        told = ~np.isnan(r)
-        mean = np.where(told, r, 0).sum(axis=2) / np.where(told.any(axis=2), told.sum(axis=2), np.nan)
+        known = ~np.isnan(r)
+        mean = np.where(known, r, 0).sum(axis=2) / np.where(known.any(axis=2), known.sum(axis=2), np.nan)
         shown = np.all(valid.any(axis=2), axis=1)
         out[:, block] = np.where(shown, mean, np.nan)
     return out
@@ -189,7 +274,7 @@ def _corrected_oracle(responses: Trials, counts: Counts, n_splits: int, seed: in
 def _means_and_noise(
     responses: Trials,
 ) -> tuple[Float[np.ndarray, "n_neuroids n_stimuli"], Float[np.ndarray, "n_neuroids n_stimuli"]]:
-    """Means over repetitions, about those of the neurons, and the variances that noise gives them; NaN of one trial."""
+    """Return mean responses less that of the neuron, and their noise variances; NaN for stimuli with a single trial."""
     trials, valid = _centre_trials(responses)
     number = valid.sum(axis=2).astype(np.float64)
     number[number < 2] = np.nan
@@ -206,7 +291,7 @@ def _variance(responses: Trials, counts: Counts, n_splits: int, seed: int) -> np
         means, noise = _means_and_noise(responses[block])
         means -= means.mean(axis=1, keepdims=True)
         largest = np.abs(responses[block])
-        # Missing and infinite trials have no size; the square of others leaves the range of float32.
+        # Missing and infinite trials are ignored. Float64, because squares may leave the range of float32.
         size = np.where(np.isfinite(largest), largest, 0).max(axis=(1, 2)).astype(np.float64)
         total = (weights @ (means**2).T - (weights @ means.T) ** 2) * n_stimuli / (n_stimuli - 1)
         total[total <= (CONSTANT * size) ** 2] = np.nan

@@ -1,11 +1,12 @@
-"""Ridge regression from the features of a layer to neurons, by the layer's n x n kernel alone.
+"""Ridge regression from the features of a layer to the responses of neurons, computed from the kernel of the layer.
 
-Ridge from any number of units needs only their products between stimuli; with one eigendecomposition of these
-(`murine.encoding.ridge_spectrum`) every neuron, every penalty and every stimulus left out is a matrix product away.
+Ridge from any number of units needs only the products of the features of every two stimuli. One eigendecomposition of
+these (`murine.encoding.ridge_spectrum`) serves all neurons, all penalties and all left-out stimuli.
 
-Responses are (n_neuroids, n_stimuli), as `murine.cortex.recording.Recording` has them. A neuron with NaN has NaN
-predictions; kernels with NaN are refused, or in stacks give NaN. Scores of predictions are in
-`murine.encoding.prediction_scores`."""
+Responses are (n_neuroids, n_stimuli), as in `murine.cortex.recording.Recording`. A neuron with NaN gets NaN
+predictions. A kernel with NaN is refused; in a stack of kernels it gives NaN. Scores of predictions are in
+`murine.encoding.prediction_scores`, noise ceilings in `murine.encoding.noise_ceiling`.
+"""
 
 from __future__ import annotations
 
@@ -31,37 +32,48 @@ def ridge_loo(
     n_features: int = N_PROJECTED,
     relative: bool = False,
 ) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
-    """Predict the response to each stimulus by ridge on all others, for all neurons at once, in closed form.
+    """Predict the response to each stimulus by ridge on all other stimuli (leave-one-out), in closed form.
 
-    With H the matrix from responses to fitted responses (with an intercept that is not penalised), the prediction
-    without stimulus i is y_i - (y_i - (Hy)_i) / (1 - H_ii): the same as refitting n times on features that were scaled
-    once, on all stimuli, as Conwell et al. (2021) do (papers.md 3.3).
+    With H the matrix from responses to fitted responses (with an intercept that is not penalised), the prediction of
+    stimulus i is y_i - (y_i - (Hy)_i) / (1 - H_ii). This equals fitting n times on features that were scaled once, on
+    all stimuli, as Conwell et al. (2021) do (papers.md 3.3).
 
     Parameters
     ----------
     kernel
-        Gram matrix of the features, centred over stimuli or not.
+        (n_stimuli, n_stimuli): Gram matrix of the features, centred over stimuli or not.
     responses
-        (n_neuroids, n_stimuli), in any unit. Neurons with NaN get NaN.
+        (n_neuroids, n_stimuli), any unit. Neurons with NaN get NaN.
     alpha
-        Penalty on squared weights, in units that `scale` sets; above 0.
+        Penalty on squared weights, above 0, in units that ``scale`` sets.
     scale, n_features
-        How features are scaled, and how many they count as then (unused with ``none``):
+        How features are scaled, and how many features they count as (unused with ``none``); see
         `murine.encoding.ridge_spectrum.Scale`.
     relative
-        True: return predictions less the mean of the responses each was fitted to. That mean is high where the
-        response left out is low, and so makes correlations of a layer that says nothing negative. Without it the
-        covariance of predictions and responses is exactly 0 in the mean over all orders of the stimuli.
+        True returns predictions less the mean of the responses they were fitted to. That mean is high where the
+        left-out response is low, so it makes the correlations of a layer without information negative. Without it, the
+        covariance of predictions and responses is exactly 0 on average over all orders of the stimuli.
 
     Returns
     -------
-    (n_neuroids, n_stimuli) float64
+    predictions
+        (n_neuroids, n_stimuli) float64, in the unit of the responses.
 
     Raises
     ------
     MurineError
-        With fewer than 4 stimuli, a kernel that is not finite or of features that are the same for all stimuli, or a
-        penalty that is not above 0.
+        If there are fewer than 4 stimuli, the kernel is not finite or the same for all stimuli, or the penalty is not
+        above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.normal(size=(50, 10))
+    >>> responses = (features @ rng.normal(size=(10, 3)) + 0.1 * rng.normal(size=(50, 3))).T
+    >>> predictions = ridge_loo(features @ features.T, responses, scale="none")
+    >>> bool((np.diag(np.corrcoef(predictions, responses)[:3, 3:]) > 0.99).all())
+    True
     """
     responses = check_shapes(kernel, responses)
     operator = _loo_operator(Spectrum.of_kernel(kernel, scale, n_features), _check_penalty(alpha), relative)
@@ -78,10 +90,30 @@ def ridge_loo_operators(
     n_features: int = N_PROJECTED,
     relative: bool = False,
 ) -> Kernels:
-    """For every layer the matrix from responses (any neuron's, less their mean) to `ridge_loo` predictions (less it).
+    """Return, for every layer, the matrix from responses to `ridge_loo` predictions, both less the mean response.
 
-    Its diagonal is zero: no response takes part in its own prediction. A layer with NaN in its kernel, or with features
-    that are the same for all stimuli, has NaN."""
+    Its diagonal is zero, because no response takes part in its own prediction.
+
+    Parameters
+    ----------
+    kernels
+        (n_layers, n_stimuli, n_stimuli), for example from `murine.encoding.kernels.centre_layer_grams`.
+    alpha, scale, n_features, relative
+        As in `ridge_loo`.
+
+    Returns
+    -------
+    operators
+        (n_layers, n_stimuli, n_stimuli); NaN for a layer with NaN or without differences between stimuli.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> features = np.random.default_rng(0).normal(size=(10, 4))
+    >>> operators = ridge_loo_operators((features @ features.T)[None])
+    >>> bool(np.allclose(np.diag(operators[0]), 0))
+    True
+    """
     operators = np.full(kernels.shape, np.nan)
     for kernel, operator in zip(kernels, operators, strict=True):
         if has_variance(kernel):
@@ -100,11 +132,30 @@ def ridge_correlations(
 ) -> Float[np.ndarray, "n_layers n_neuroids"]:
     """Correlate `ridge_loo` predictions with responses, for every layer and neuron: Pearson's r.
 
+    Parameters
+    ----------
+    kernels
+        (n_layers, n_stimuli, n_stimuli).
+    responses
+        (n_neuroids, n_stimuli), any unit.
+    alpha, scale, n_features, relative
+        As in `ridge_loo`.
+
     Returns
     -------
-    (n_layers, n_neuroids) float64
-        NaN for layers with NaN in their kernel or with features that are the same for all stimuli, and for neurons
-        with NaN or with one response to all stimuli. See `correlate` for its precision.
+    r
+        (n_layers, n_neuroids) float64; NaN for layers with NaN or without differences between stimuli, and for neurons
+        with NaN or with one response to all stimuli. For the precision see
+        `murine.encoding.prediction_operators.correlate_predictions`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.normal(size=(50, 10))
+    >>> responses = (features @ rng.normal(size=(10, 2))).T
+    >>> ridge_correlations((features @ features.T)[None], responses, alpha=1e-6, scale="none").round(3)
+    array([[1., 1.]])
     """
     responses = check_shapes(kernels[0], responses)
     return correlate_predictions(
@@ -122,28 +173,44 @@ def ridge_cv(
     n_features: int = N_PROJECTED,
     relative: bool = False,
 ) -> tuple[Float[np.ndarray, "n_neuroids n_stimuli"], Float[np.ndarray, "n_folds n_neuroids"]]:
-    """Predict held-out stimuli by ridge, the penalty of every neuron chosen within the training stimuli.
+    """Predict held-out stimuli by ridge, with the penalty of each neuron selected within the training stimuli.
 
-    In each fold features are centred and scaled by the training stimuli, and of several penalties each neuron gets the
-    one with the least squared leave-one-out error among them (`ridge_loo`). No held-out response takes part, so scores
-    of the predictions are not optimistic; the least leave-one-out error, being a minimum, would be.
+    In each fold, features are centred and scaled by the training stimuli. Of several penalties, each neuron gets the
+    one with the least squared leave-one-out error among the training stimuli (`ridge_loo`). No held-out response takes
+    part in this, so the scores of the predictions are not optimistic. (The least leave-one-out error itself would be.)
 
     Parameters
     ----------
+    kernel, responses, scale, n_features, relative
+        As in `ridge_loo`.
     folds
         Test stimuli of every fold (`murine.statistics.folds.kfold`), pairs of training and test stimuli, or a
-        scikit-learn splitter (see `splits`).
+        scikit-learn splitter; see `murine.encoding.cross_validation.split_stimuli`.
     alphas
-        One penalty or several to choose from, above 0.
-
-    The other parameters, and what is refused, are as in `ridge_loo`.
+        One penalty, or several to select from, above 0.
 
     Returns
     -------
     predictions
         (n_neuroids, n_stimuli) float64: the mean over the folds that hold a stimulus out; NaN where none does.
     chosen
-        (n_folds, n_neuroids) penalties; NaN for neurons with NaN.
+        (n_folds, n_neuroids): the selected penalties; NaN for neurons with NaN.
+
+    Raises
+    ------
+    MurineError
+        As in `ridge_loo` and `murine.encoding.cross_validation.split_stimuli`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from murine.statistics.folds import kfold
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.normal(size=(60, 10))
+    >>> responses = (features @ rng.normal(size=(10, 2))).T
+    >>> predictions, chosen = ridge_cv(features @ features.T, responses, kfold(60, 6, 0), [0.1, 10], scale="none")
+    >>> predictions.shape, chosen[0]
+    ((2, 60), array([0.1, 0.1]))
     """
     responses = check_shapes(kernel, responses)
     grid = check_penalties(alphas)
@@ -164,21 +231,24 @@ def fit_ridge_directions(
     responses: Float[np.ndarray, "n_neuroids n_train"],
     alphas: Float[np.ndarray, " n_alphas"],
 ) -> tuple[Float[np.ndarray, "n_neuroids n_directions"], Float[np.ndarray, " n_neuroids"]]:
-    """Fit ridge in the principal directions, with the best of some penalties by leave-one-out error for each neuron.
+    """Fit ridge in the principal directions of the features, with the best penalty for each neuron.
 
     Parameters
     ----------
+    spectrum
+        Decomposition of the training features.
     responses
-        Less their mean over training stimuli. Neurons with NaN get NaN.
+        (n_neuroids, n_train), less their mean over the training stimuli. Neurons with NaN get NaN.
     alphas
-        Of equally good ones the first is taken.
+        (n_alphas,): penalties. Of equally good ones the first is taken.
 
     Returns
     -------
     weights
-        On the products of other stimuli's features with the training features and `spectrum.vectors`.
+        (n_neuroids, n_directions): weights of ``spectrum.vectors``, to be multiplied with the products of the features
+        of other stimuli with the training features.
     chosen
-        The penalty of each neuron.
+        (n_neuroids,): the penalty of each neuron.
     """
     along = responses @ spectrum.vectors
     if len(alphas) == 1:
@@ -195,30 +265,33 @@ def _loo_residuals(
     along: Float[np.ndarray, "n_neuroids n_directions"],
     alpha: float,
 ) -> Float[np.ndarray, "n_neuroids n_train"]:
-    """Responses less their leave-one-out predictions, from responses less their mean and their products with U."""
+    """Return responses less their leave-one-out predictions.
+
+    ``along`` holds the products of the responses (less their mean) with the directions of the spectrum.
+    """
     shares = spectrum.residual_shares(alpha)
     vectors = spectrum.vectors
     residuals = (along * shares) @ vectors.T
     left = vectors**2 @ shares
     n_train, n_directions = vectors.shape
-    if n_directions < n_train - 1:  # fewer units than stimuli: what the directions do not span is not fitted either
+    if n_directions < n_train - 1:  # fewer units than stimuli: add what the directions do not span
         residuals += responses - along @ vectors.T
         left += 1 - 1 / n_train - (vectors**2).sum(axis=1)
     return residuals / left
 
 
 def _loo_operator(spectrum: Spectrum, alpha: float, relative: bool) -> Kernel:
-    """The matrix from responses less their mean to leave-one-out predictions less that mean."""
+    """Return the matrix from responses less their mean to leave-one-out predictions less that mean."""
     n_stimuli = len(spectrum.vectors)
     residual = (spectrum.vectors * spectrum.residual_shares(alpha)) @ spectrum.vectors.T
     operator = np.eye(n_stimuli) - residual / np.diag(residual)[:, None]
-    if relative:  # the mean of the other responses, in terms of these less the mean of all
+    if relative:  # subtract the mean of the other responses, less the mean of all
         operator -= (1 - np.eye(n_stimuli)) / (n_stimuli - 1)
     return operator
 
 
 def check_penalties(alphas: ArrayLike) -> Float[np.ndarray, " n_alphas"]:
-    """Check penalties."""
+    """Return penalties as a float64 array; refuse those that are not above 0."""
     grid = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
     if grid.ndim > 1 or len(grid) == 0 or not (np.isfinite(grid).all() and (grid > 0).all()):
         raise MurineError(f"Penalties {alphas!r}; expected one number above 0, or a list of them.")
