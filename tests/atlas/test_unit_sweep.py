@@ -97,7 +97,7 @@ def test_rows_are_those_of_the_study_and_sites_those_of_the_labels(neurons, choi
     assert unscored(rows) == {}
     spoilt = rows.assign(r_test=rows.r_test.where(rows.neuroid_id != "SIMl_003"), flag="odd")
     assert unscored(spoilt) == {"SIMl_003": "odd"}
-    with pytest.raises(MurineError, match="r_train cannot make sites: it differs between the rows of one neuron"):
+    with pytest.raises(MurineError, match="r_train cannot define sites: it differs between the rows of one neuron"):
         summarise_sites(rows, ("r_train",))
     with pytest.raises(MurineError, match="over 'cats' is not known"):
         summarise_sites(rows, over="cats")

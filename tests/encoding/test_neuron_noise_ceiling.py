@@ -159,7 +159,9 @@ def test_a_neuron_whose_only_response_is_not_drawn_has_no_draw():
 
 def test_bad_input_is_refused(unchecked):
     counts = bootstrap_counts(30, 2, 0)
-    with pytest.raises(MurineError, match="unknown method 'half' for the reliability of neurons; expected one of split-half, oracle"):
+    with pytest.raises(
+        MurineError, match="unknown method 'half' for the reliability of neurons; expected one of split-half, oracle"
+    ):
         neuron_ceiling(responses(), "r", counts, "half")
     with pytest.raises(MurineError, match="cannot be estimated from 1 repetitions of 30 stimuli"):
         neuron_ceiling(responses(1), "r", counts)

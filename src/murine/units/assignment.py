@@ -1,4 +1,4 @@
-"""Assign."""
+"""Assignment of units to neurons: each neuron gets a unit of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from murine.errors import MurineError
 
-#: A neuron left without a unit counts as much less than any unit would, -1 to 1: as many as can be have one.
+#: Value of a neuron without a unit. It is far below any r, so as many neurons as possible get one.
 UNMATCHED = -2.0
 
 
@@ -20,12 +20,18 @@ class Assignment:
     Attributes
     ----------
     unit
-        (n_neuroids,) -1 where none of its candidates is left for a neuron.
+        (n_neuroids,): number of the unit; -1 where none of its candidates is left for a neuron.
     r
-        (n_neuroids,) of the pairs; NaN without one.
+        (n_neuroids,): correlation with the unit; NaN without one.
     gap
-        How much larger the sum could at most be if every unit were a candidate of every neuron (a neuron without a
-        unit counting as -2).
+        Upper bound on how much larger the sum could be if every unit were a candidate of every neuron (a neuron without
+        a unit counts as -2).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Assignment(np.array([3]), np.array([0.5]), gap=0.0).exact
+    True
     """
 
     unit: Int[np.ndarray, " n_neuroids"]
@@ -43,31 +49,45 @@ def assign_units(
     candidate_r: Float[np.ndarray, "n_neuroids n_candidates"],
     n_units: int,
 ) -> Assignment:
-    """Give each neuron a unit of its own, of its candidates, so that the sum of correlations is as large as can be.
+    """Give each neuron a unit of its own from its candidates, such that the sum of correlations is the largest.
 
-    As many neurons as can be get one. The sum is the largest over these candidates (a sparse Jonker-Volgenant
-    algorithm); ``gap`` tells how far that may be from the largest over all units. By duality: let a unit's price be
-    what the others lose for its being taken, and a neuron's profit its r less the price. If no neuron would profit more
-    from a unit that is no candidate, the assignment is the best of all; and such a unit has at most the r of the last
-    candidate, and a price of at least 0. So the gap is the sum of what profits are below that r. It is always 0 with
-    as many candidates as neurons, or all units; usually with far fewer.
+    As many neurons as possible get a unit. The sum is the largest over these candidates (sparse Jonker-Volgenant
+    algorithm). ``gap`` bounds how far it may be from the largest over all units, by duality: the price of a unit is
+    what the other neurons lose because it is taken, and the profit of a neuron is its r less the price of its unit. If
+    no neuron would profit more from a unit that is no candidate, the assignment is the best of all. Such a unit has at
+    most the r of the last candidate and a price of at least 0. So the gap is the sum of the amounts by which profits
+    are below that r. It is always 0 with as many candidates as neurons or as units, and usually with far fewer.
 
     Parameters
     ----------
     candidates, candidate_r
-        The best units of every neuron, in any order, and their r (`Matches`); -1 where there are fewer. (Lists are made
-        from float32 products: the proof is as good as these, 1e-6.)
+        (n_neuroids, n_candidates): the best units of every neuron, in any order, and their r
+        (`murine.units.matching.Matches`); -1 where there are fewer. They are selected in float32, so the proof holds up
+        to 1e-6.
     n_units
-        How many units the candidates were chosen from.
+        Number of units that the candidates were selected from.
+
+    Returns
+    -------
+    assignment
+        `Assignment`.
 
     Raises
     ------
     MurineError
-        Where shapes do not fit, or there are no candidates.
+        If shapes do not fit each other, or there are no candidates.
 
     References
     ----------
-    Jonker & Volgenant 1987, Computing 38:325.
+    Jonker & Volgenant 1987, Computing 38: 325.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> candidates = np.array([[0, 1], [0, 1]])  # both neurons like unit 0 best
+    >>> found = assign_units(candidates, np.array([[0.9, 0.8], [0.7, 0.1]]), n_units=2)
+    >>> found.unit, found.exact
+    (array([1, 0]), True)
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
@@ -88,10 +108,10 @@ def assign_units(
     numbers, column = np.unique(candidates[there], return_inverse=True)
     row = np.repeat(np.arange(n), there[taking_part].sum(axis=1))
     value = candidate_r[there]
-    # A column of its own for each neuron: to be left without a unit.
+    # An additional column for each neuron stands for no unit.
     row, column = np.append(row, np.arange(n)), np.append(column, len(numbers) + np.arange(n))
     value = np.append(value, np.full(n, UNMATCHED))
-    # Weights must not be 0, which is no edge.
+    # Weights are shifted above 0, because 0 means that there is no edge.
     weights = csr_array((value + 1 - UNMATCHED, (row, column)), shape=(n, len(numbers) + n))
     _, chosen = min_weight_full_bipartite_matching(weights, maximize=True)
     mine = chosen[row] == column
@@ -108,9 +128,11 @@ def assign_units(
 def _dual_profits(
     row: np.ndarray, column: np.ndarray, value: np.ndarray, chosen: np.ndarray, gain: np.ndarray
 ) -> Float[np.ndarray, " n_neuroids"]:
-    """Each neuron's r less the price of its unit, at the lowest prices at which none prefers another unit.
+    """Return the r of each neuron less the price of its unit, at the lowest prices at which no neuron prefers another
+    unit.
 
-    Prices rise from 0 until that is so (Bellman-Ford; the assignment is optimal, so they stop rising)."""
+    Prices rise from 0 until that is so (Bellman-Ford). The assignment is optimal, so they stop rising.
+    """
     order = np.argsort(column, kind="stable")
     row, column, value = row[order], column[order], value[order]
     starts = np.flatnonzero(np.diff(column, prepend=-1))

@@ -1,4 +1,4 @@
-"""Overlap."""
+"""Overlap of two probability densities, estimated from samples."""
 
 from __future__ import annotations
 
@@ -11,27 +11,42 @@ from murine.errors import MurineError
 def density_overlap(
     a: Float[np.ndarray, "n_pairs n_a"], b: Float[np.ndarray, "n_pairs n_b"], n_points: int = 512
 ) -> Float[np.ndarray, " n_pairs"]:
-    """Overlap coefficient of two densities, the integral of min(p, q): 1 for the same, 0 where they do not meet.
+    """Return the overlap coefficient of two densities, the integral of min(p, q): 1 for equal densities, 0 for disjoint
+    ones.
 
-    Densities are Gaussian kernel estimates with Scott's bandwidth, n^(-1/5) standard deviations (as SciPy's
-    ``gaussian_kde``), of samples spread linearly over a grid and smoothed by Fourier transform; the result is within
-    1e-3 of the integral of the plain estimates. Where values are not standardised the overlap also tells differences of
-    mean and spread.
+    Densities are Gaussian kernel estimates with Scott's bandwidth, n^(-1/5) standard deviations, as in SciPy's
+    ``gaussian_kde``. Samples are spread linearly over a grid and smoothed by Fourier transform; the result is within
+    1e-3 of the integral of the exact estimates. Standardise the samples to ignore differences of mean and spread.
 
     Parameters
     ----------
     a, b
-        Samples, for example the activations of a unit and the responses of its neuron, each standardised.
+        (n_pairs, n_a) and (n_pairs, n_b): samples, for example the activations of a unit and the responses of its
+        neuron.
+    n_points
+        Points of the grid over the range of both samples.
 
     Returns
     -------
     overlap
-        NaN for a pair of which one is constant or not finite, or whose spreads differ so much that the grid (n_points
-        over the range of both) does not resolve the narrower.
+        (n_pairs,); NaN where a sample is constant or not finite, or where the grid does not resolve the narrower of two
+        very different spreads.
+
+    Raises
+    ------
+    MurineError
+        If there are different numbers of rows, or fewer than 2 values in a sample.
 
     References
     ----------
     ``specs/papers.md`` 1.5, single-unit panels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> samples = np.random.default_rng(0).normal(size=(1, 500))
+    >>> density_overlap(samples, samples).round(2), density_overlap(samples, samples + 20).round(2)
+    (array([1.]), array([0.]))
     """
     if len(a) != len(b) or min(a.shape[1], b.shape[1]) < 2:
         raise MurineError(

@@ -1,4 +1,7 @@
-"""T."""
+"""Tables of maps: the nearest channel of every neuron in every layer of a network.
+
+`murine.units.site_tables.summarise_sites` turns them into a table of sites.
+"""
 
 from __future__ import annotations
 
@@ -38,39 +41,54 @@ def map_layers(
 
     Parameters
     ----------
+    network
+        The network, for example from `murine.networks.zoo.load`.
     stimuli, recording
-        Matched by id. The blank screen is left out; responses are means over repetitions.
+        Images and responses, matched by id. The blank screen is left out. Responses are means over repetitions.
     sides, unit_maps, normalisation, centred
         As in `murine.units.maps.MapSearch`.
     layers, batch_size
         As in `murine.networks.capture.capture`.
     n_shuffles
-        How many maps of shuffled responses stand beside each neuron's own.
+        Number of maps of shuffled responses for each neuron.
     seed
-        Of the relabelling.
+        Seed of the relabelling.
+    progress
+        Shows the progress of the capture.
 
     Returns
     -------
     rows
-        One per layer x size of maps x neuron (in the order of their ids); layers with the output of an earlier one have
-        none. Columns:
+        One row per layer, size of maps and neuron, in the order of the ids of neurons. A layer with the same output as
+        an earlier one has no rows. Columns:
 
         * ``network, weights, layer, layer_index, depth``
-        * ``side, unit_maps, normalisation, centred, n_units`` (channels that have a map)
+        * ``side, unit_maps, normalisation, centred``, and ``n_units``: channels that have a map
         * ``neuroid_id, area, cortical_layer, cell_class, cre_line, donor``
-        * ``best_unit``: number of the nearest channel, -1 without one
-        * ``rmse_best, rmse_mean``: to that channel, and the mean over channels; scale distance. Of ``l2`` maps it
+        * ``best_unit``: number of the nearest channel; -1 without one
+        * ``rmse_best, rmse_mean``: RMSE to that channel, and the mean over channels; scale distance. For ``l2`` maps it
           shrinks as 1 / side (`murine.units.maps.rmse_scale`)
         * ``rmse_best_shuffled, rmse_mean_shuffled``: the same with the stimuli of the responses shuffled; means over
-          shuffles
+        shuffles
         * ``p_value``: (1 + number of shuffles that come at least as near) / (1 + n_shuffles); NaN without shuffles
-        * ``flag``: '' or why there is none: ``no map``, ``no channels``, ``no unit``, or ``not finite`` (a neuron
-          without a response to some stimulus) or ``no response``
+        * ``flag``: '' or why there is none: ``no map``, ``no channels``, ``no unit``, ``not finite`` (a neuron without
+        a
+          response to some stimulus) or ``no response``
 
     Raises
     ------
     MurineError
-        Where images and responses do not match, an option is unknown, or `capture` refuses.
+        If images and responses do not match, an option is unknown, or `murine.networks.capture.capture` raises.
+
+    Examples
+    --------
+    >>> from murine.cortex.simulated import simulate
+    >>> from murine.networks import zoo
+    >>> from murine.scenes import synthetic_scenes
+    >>> cortex = simulate(synthetic_scenes(12, seed=0), n_neuroids=4, n_repetitions=4)
+    >>> rows = map_layers(zoo.load("pixels", input_size=16), cortex.stimuli, cortex.recording, sides=(5, 11))
+    >>> sorted(rows["side"].unique())
+    [5, 11]
     """
     images, seen = align_stimuli(stimuli, recording)
     responses = seen.mean()

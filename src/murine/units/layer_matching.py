@@ -1,6 +1,7 @@
-"""Single neurons against single units of every layer of a network: correlations and maps, as rows.
+"""Tables of single neurons against single units: the best unit of every neuron in every layer of a network.
 
-The rows are one per layer, neuron and size of maps. `by_site` turns them into a table of sites."""
+`murine.units.site_tables.summarise_sites` turns them into a table of sites.
+"""
 
 from __future__ import annotations
 
@@ -34,46 +35,65 @@ def match_layers(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Find the best unit of every neuron in every layer on odd repetitions, and score it on even ones.
+    """Find the best unit of every neuron in every layer on odd repetitions, and score it on even repetitions.
 
     Parameters
     ----------
+    network
+        The network, for example from `murine.networks.zoo.load`.
     stimuli, recording
-        Matched by id. The blank screen is left out.
+        Images and responses, matched by id. The blank screen is left out.
     layers, batch_size
         As in `murine.networks.capture.capture`.
     n_shuffles
-        How often the search is repeated with the stimuli of each neuron relabelled: how well the best of as many units
-        does by chance. Each costs as much as the search itself.
+        How often the search is repeated with the stimuli of each neuron relabelled. This shows how well the best of as
+        many units does by chance. Each repetition costs as much as the search itself.
     n_candidates
-        If above 0, also give each neuron a unit of its own, of so many of its best (`assign`); and do the same for the
-        neurons of each shuffle.
+        If above 0, also give each neuron a unit of its own, from so many of its best units
+        (`murine.units.assignment.assign_units`). The same is done for the neurons of each shuffle.
     overlap
         Whether to compute the overlap of the densities of activations and responses.
     seed
-        Of the relabelling.
+        Seed of the relabelling.
+    progress
+        Shows the progress of the capture.
 
     Returns
     -------
     rows
-        One per layer x neuron (in the order of their ids); layers with the output of an earlier one have none. Columns:
+        One row per layer and neuron, in the order of the ids of neurons. A layer with the same output as an earlier one
+        has no rows. Columns:
 
-        * ``network, weights, layer, layer_index, depth, n_units`` (that take part)
+        * ``network, weights, layer, layer_index, depth``, and ``n_units`` that take part
         * ``neuroid_id, area, cortical_layer, cell_class, cre_line, donor``
-        * ``best_unit``: its number in the C order of the shape of the layer's output, -1 without one
+        * ``best_unit``: its number in the C order of the shape of the output of the layer; -1 without one
         * ``r_train, r_test``: Pearson's r over stimuli with the mean responses of odd and of even repetitions; scale r
         * ``r_train_shuffled, r_test_shuffled``: the same with shuffled stimuli, each with its own best unit; means over
-          shuffles. The halves share the stimuli, so ``r_test_shuffled`` is above 0: what is above it is not chance.
-        * ``ceiling``: of ``r_test``, the r of a unit without noise; NaN where reliability is not above 0
-        * ``overlap, overlap_shuffled``; ``assigned_unit, assigned_r_train, assigned_r_test, assigned_gap`` if asked
-          for, with ``assigned_r_train_shuffled, assigned_r_test_shuffled``: means over shuffles of the same assignment
-          of units to neurons whose stimuli are shuffled
+          shuffles. Both halves share the stimuli, so ``r_test_shuffled`` is above 0. The difference to it is not
+          chance.
+        * ``ceiling``: the ceiling of ``r_test``, the r of a unit without noise; NaN where the reliability is not above
+        0
+        * ``overlap, overlap_shuffled``, if asked for
+        * ``assigned_unit, assigned_r_train, assigned_r_test, assigned_gap``, if asked for, and
+          ``assigned_r_train_shuffled, assigned_r_test_shuffled``: means over shuffles of the same assignment of units
+          to neurons whose stimuli are shuffled
         * ``flag``: '' or why there is no unit
 
     Raises
     ------
     MurineError
-        Where images and responses do not match, there are fewer than 2 repetitions, or `capture` refuses.
+        If images and responses do not match, there are fewer than 2 repetitions, or `murine.networks.capture.capture`
+        raises.
+
+    Examples
+    --------
+    >>> from murine.cortex.simulated import simulate
+    >>> from murine.networks import zoo
+    >>> from murine.scenes import synthetic_scenes
+    >>> cortex = simulate(synthetic_scenes(12, seed=0), n_neuroids=4, n_repetitions=4)
+    >>> rows = match_layers(zoo.load("pixels", input_size=16), cortex.stimuli, cortex.recording)
+    >>> rows[["layer", "best_unit", "r_test"]].shape  # 3 areas with 4 neurons each
+    (12, 3)
     """
     images, seen = align_stimuli(stimuli, recording)
     train, test = seen.odd_even()
@@ -98,7 +118,7 @@ def match_layers(
             given = assign_units(found.candidates, found.candidate_r, found.n_units)
             columns |= {"assigned_unit": given.unit, "assigned_r_train": given.r, "assigned_gap": given.gap}
             columns["assigned_r_test"] = correlations(unit_activations(features, given.unit), test)
-            # Each shuffled population has units of its own, as the neurons have.
+            # Units are assigned within each shuffled population.
             parts = np.arange(n_shuffles * len(test)).reshape(n_shuffles, len(test))
             drawn = [assign_units(by_chance.candidates[i], by_chance.candidate_r[i], by_chance.n_units) for i in parts]
             units = np.concatenate([np.empty(0, dtype=int), *(each.unit for each in drawn)])
@@ -109,7 +129,7 @@ def match_layers(
         return {**columns, "flag": found.flags}
 
     reliability = split_half(seen.responses)
-    # Of one half of the repetitions: the whole's follows from it by Spearman-Brown.
+    # The reliability of one half of the repetitions, by Spearman-Brown from that of the whole.
     of_half = np.where(reliability > 0, reliability / (2 - reliability), np.nan)
     about = neuron_labels(seen).assign(ceiling=np.sqrt(of_half))
     return capture_rows(network, images, about, matches, layers, batch_size, progress)

@@ -1,9 +1,10 @@
-"""Single neurons and single units: the best unit of each neuron, one unit for each, and how alike matched ones are.
+"""The best unit of each neuron: matched on one half of the repetitions, scored on the other.
 
-The best of many units correlates well with any neuron by chance, so units are chosen on one half of the repetitions
-and scored on the other. That takes away what noise in the responses adds, but not what chance agreement over these
-very stimuli adds: the halves share them. Responses whose stimuli are shuffled, alike in both halves, show how much
-that is; they are matched as further neurons (`shuffle_stimuli`)."""
+The best of many units correlates well with any neuron by chance. So units are selected on one half of the repetitions
+and scored on the other half. This removes the bias from noise in the responses, but not the bias from chance agreement
+over these stimuli, which both halves share. Responses whose stimuli are shuffled, in the same way in both halves, show
+how large that is. They are matched like further neurons (`shuffle_stimuli`).
+"""
 
 from __future__ import annotations
 
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
     from murine.networks.capture import Features
 
 
-#: Correlations of units this close are ties, of which the lowest unit is taken: what float32 products can tell.
+#: Units whose correlations differ by less are ties, because float32 products are not more exact.
 TIE = 1e-6
 
-#: Units multiplied at once, and neurons: their correlations take 16 MB.
+#: Numbers of units and of neurons that are multiplied at once: their correlations take 16 MB.
 BLOCK, NEURONS = 2048, 2048
 
-#: A unit whose deviations are this small beside its largest value is constant but for rounding, by type of number.
+#: A unit whose deviations are below this share of its largest value is constant but for rounding, by bytes per number.
 CONSTANT = {4: 1e-6, 8: 1e-12}
 
 
@@ -45,23 +46,31 @@ class Matches:
     Attributes
     ----------
     unit
-        (n_neuroids,) number of the unit; -1 where there is none.
+        (n_neuroids,): number of the unit; -1 where there is none.
     r_train
-        (n_neuroids,) Pearson's r over stimuli with the training responses; NaN where there is no unit.
+        (n_neuroids,): Pearson's r over stimuli with the training responses; NaN where there is no unit.
     r_test
-        (n_neuroids,) r of the same unit with the test responses; NaN also where these are constant or not finite.
+        (n_neuroids,): r of the same unit with the test responses; NaN also where these are constant or not finite.
     overlap
-        (n_neuroids,) `density_overlap` of the unit's activations and the test responses, both standardised; None
-        unless asked for.
+        (n_neuroids,): `murine.units.density_overlap.density_overlap` of the activations of the unit and the test
+        responses, both standardised; None unless asked for.
     flags
-        (n_neuroids,) '' or why there is no unit: training responses ``not finite`` or ``constant``, or ``no unit``.
+        For each neuron '' or why it has no unit: its training responses are ``not finite`` or ``constant``, or there is
+        ``no unit`` that varies.
     n_units
-        How many units took part; those constant over stimuli, or not finite, did not.
+        Number of units that took part. Units that are constant over stimuli or not finite did not.
     n_constant, n_not_finite
-        How many units these were.
+        Numbers of these.
     candidates, candidate_r
-        (n_neuroids, n_candidates): the best units of every neuron, best first, and their r; -1 and NaN where there
-        are fewer. For `assign`; no columns unless asked for.
+        (n_neuroids, n_candidates): the best units of every neuron, best first, and their r; -1 and NaN where there are
+        fewer. They are for `murine.units.assignment.assign_units`; without columns unless asked for.
+
+    Examples
+    --------
+    See `match_units`.
+
+    >>> list(Matches.__dataclass_fields__)[:3]
+    ['unit', 'r_train', 'r_test']
     """
 
     unit: Int[np.ndarray, " n_neuroids"]
@@ -84,14 +93,41 @@ def match_units(
     n_candidates: int = 0,
     overlap: bool = False,
 ) -> Matches:
-    """Find the unit that correlates best with each neuron's training responses, and score it on its test responses.
+    """Find the unit that correlates best with each neuron in training, and score it on the test responses.
 
-    As `UnitSearch` does within `murine.networks.capture.capture`.
+    `UnitSearch` does the same while a network is captured, for layers that are too large to keep.
 
     Parameters
     ----------
     features
-        float32 or float64, any unit. NaN or infinite ones exclude their unit.
+        (n_stimuli, n_units), float32 or float64, any unit. A unit with NaN or infinite values is left out.
+    train, test
+        (n_neuroids, n_stimuli): responses of the same neurons to the same stimuli, for example the means of odd and of
+        even repetitions. A neuron with NaN gets no unit.
+    n_candidates
+        Number of best units of each neuron to keep for `murine.units.assignment.assign_units`.
+    overlap
+        Whether to compute the overlap of the densities of activations and responses.
+
+    Returns
+    -------
+    matches
+        `Matches`.
+
+    Raises
+    ------
+    MurineError
+        If shapes do not fit each other, or there are fewer than 4 stimuli.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.normal(size=(40, 100))
+    >>> signal = features[:, [7, 42]].T
+    >>> train, test = (signal + 0.1 * rng.normal(size=signal.shape) for _ in range(2))
+    >>> match_units(features, train, test).unit
+    array([ 7, 42])
     """
     import torch
 
@@ -101,26 +137,40 @@ def match_units(
 
 
 class UnitSearch:
-    """Neurons whose best units are looked for in one layer after the other: a reducer for `capture`.
+    """Search for the best unit of each neuron, in one layer after the other: a reducer for
+    `murine.networks.capture.capture`.
 
-    Units are compared by Pearson's r over stimuli, with its sign: one that responds the other way round is no match.
-    All r are products of standardised numbers in float32, by blocks, where the features are (a GPU, or the CPU); of
-    units that are within 1e-6 of the best, the lowest in C order of the layer's shape is taken. What is reported of the
-    chosen ones is computed in float64. Nothing of the size of a layer is made.
+    Units are compared by Pearson's r over stimuli, with its sign: a unit with a negative r is no match. The
+    correlations are matrix products in float32, computed in blocks on the device of the features. Of units within 1e-6
+    of the best, the one with the lowest number is taken. What is reported about the selected units is computed in
+    float64. No array of the size of a layer is made.
 
     Parameters
     ----------
     train, test
-        Responses of the same neurons to the same stimuli, for example the means of odd and of even repetitions.
+        (n_neuroids, n_stimuli): responses of the same neurons to the same stimuli, for example the means of odd and of
+        even repetitions.
     n_candidates
-        How many units of each neuron to keep for `assign`.
+        Number of best units of each neuron to keep for `murine.units.assignment.assign_units`.
     overlap
         Whether to compute the overlap of densities.
 
     Raises
     ------
     MurineError
-        Where shapes do not fit, or there are fewer than 4 stimuli.
+        If shapes do not fit each other, or there are fewer than 4 stimuli.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from murine.networks.capture import capture
+    >>> torch.manual_seed(0) and None
+    >>> images = torch.rand(20, 3, 8, 8)
+    >>> network = torch.nn.Conv2d(3, 4, 3)
+    >>> responses = network(images)[:, 1, 2, 3].detach().numpy()[None].astype(float)  # the neuron is a unit
+    >>> layers = capture(network, images, reducer=UnitSearch(responses, responses))
+    >>> layers[-1].reduced.unit, np.ravel_multi_index((1, 2, 3), (4, 6, 6)).item()
+    (array([51]), 51)
     """
 
     def __init__(self, train: Responses, test: Responses, *, n_candidates: int = 0, overlap: bool = False) -> None:
@@ -141,6 +191,13 @@ class UnitSearch:
         return unit_length(self.train)
 
     def __call__(self, features: Features) -> Matches:
+        """Return the best units of the neurons in one layer.
+
+        Raises
+        ------
+        MurineError
+            If the features are of another number of stimuli.
+        """
         if len(features.tensor) != self.train.shape[1]:
             raise MurineError(
                 f"features of {features.name!r} are of {len(features.tensor)} stimuli, responses of "
@@ -176,7 +233,7 @@ class UnitSearch:
     def _correlations(
         self, features: Features, units: Int[np.ndarray, "n_neuroids n_candidates"]
     ) -> Float[np.ndarray, "n_neuroids n_candidates"]:
-        """r of every neuron's training responses with units of its own, in float64."""
+        """Return r of the training responses of every neuron with its own list of units, in float64."""
         r = np.full(units.shape, np.nan)
         for i in range(0, len(units) if units.size else 0, 256):
             part = units[i : i + 256]
@@ -188,9 +245,10 @@ class UnitSearch:
 
 
 def unit_activations(features: Features, units: Int[np.ndarray, " n_neuroids"]) -> Responses:
-    """The activation curves of the units of neurons, (n_neuroids, n_stimuli) float64; NaN where the unit is -1.
+    """Return the activations of the unit of each neuron, (n_neuroids, n_stimuli) float64; NaN where the unit is -1.
 
-    Inside a reducer, which alone sees features."""
+    Call it inside a reducer: features do not exist outside.
+    """
     curves = np.full((len(units), len(features.tensor)), np.nan)
     there = units >= 0
     curves[there] = features.units(units[there]).T
@@ -213,7 +271,7 @@ class _BestUnits:
         self.n_units = self.n_constant = self.n_not_finite = 0
 
     def add(self, start: int, block: Tensor) -> None:
-        """Take a block of units, of which the first is number ``start``, into account."""
+        """Take a block of units into account, of which the first is number ``start``."""
         torch = self.torch
         activations = block.double()
         largest = activations.abs().amax(dim=0)
@@ -259,11 +317,34 @@ class _BestUnits:
 def shuffle_stimuli(
     train: Responses, test: Responses, n_shuffles: int = 1, seed: int = 0
 ) -> tuple[Float[np.ndarray, "n_rows n_stimuli"], Float[np.ndarray, "n_rows n_stimuli"]]:
-    """Both halves with the stimuli of each neuron relabelled in its own way, one copy of the population after another.
+    """Relabel the stimuli of each neuron in its own way, in both halves alike.
 
-    (n_shuffles * n_neuroids, n_stimuli) each. The halves of a neuron have the same labels, so it is as reliable as it
-    was, and only what it has to do with the images is lost. One relabelling for all would leave chance in their mean,
-    for what one neuron gains by it, those like it gain too."""
+    Both halves of a neuron get the same labels, so it is as reliable as before, and only its relation to the images is
+    lost. Each neuron needs its own relabelling: one for all would leave chance in their mean, because similar neurons
+    gain or lose together.
+
+    Parameters
+    ----------
+    train, test
+        (n_neuroids, n_stimuli).
+    n_shuffles
+        Number of copies of the population.
+    seed
+        The same seed gives the same relabellings.
+
+    Returns
+    -------
+    train, test
+        (n_shuffles * n_neuroids, n_stimuli) each, one copy of the population after the other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> responses = np.array([[1.0, 2.0, 3.0, 4.0]])
+    >>> train, test = shuffle_stimuli(responses, responses, n_shuffles=2, seed=0)
+    >>> train.shape, bool((train == test).all()), np.sort(train[0])
+    ((2, 4), True, array([1., 2., 3., 4.]))
+    """
     orders = permutations(train.shape[1], n_shuffles * len(train), seed)
     rows = np.tile(np.arange(len(train)), n_shuffles)
     return np.take_along_axis(train[rows], orders, axis=1), np.take_along_axis(test[rows], orders, axis=1)

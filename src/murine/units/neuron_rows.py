@@ -1,4 +1,4 @@
-"""T."""
+"""Rows of tables of neurons: what `murine.units.layer_matching` and `murine.units.layer_maps` share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from murine.networks.network import Network
 from murine.progress import Progress
 from murine.stimuli import StimulusSet, matched
 
-#: What rows tell of a neuron: coordinates of the recording, '' where it has none.
+#: Columns with labels of neurons, and the coordinates of the recording that they are taken from.
 NEURON_COLUMNS = {
     "neuroid_id": "neuroid_id",
     "area": "area",
@@ -30,9 +30,10 @@ NEURON_COLUMNS = {
 
 
 def align_stimuli(stimuli: StimulusSet, recording: Recording) -> tuple[StimulusSet, Recording]:
-    """Images and responses in the order of the ids, without the blank screen.
+    """Return images and responses in the order of the ids, without the blank screen.
 
-    Neurons too: what relabelling each gets depends on its place."""
+    Neurons are sorted as well, because the relabelling of a neuron depends on its position.
+    """
     ids = [stimulus for stimulus in recording.stimulus_ids if stimulus != BLANK]
     if BLANK in stimuli.ids:
         stimuli = stimuli.select([stimulus for stimulus in stimuli.ids if stimulus != BLANK])
@@ -51,7 +52,7 @@ def capture_rows(
     batch_size: int | None,
     progress: Progress | None,
 ) -> pd.DataFrame:
-    """Capture with a reducer that gives columns over neurons, or several sets of them; put them below each other."""
+    """Capture a network with a reducer that returns columns over neurons (or several sets of columns), as one table."""
     device = next(chain(network.module.parameters(), network.module.buffers()), torch.empty(0)).device
     shown = network.preprocessing.apply(images).to(device)
     with freed_memory_kept():
@@ -66,11 +67,12 @@ def capture_rows(
         for columns in layer.reduced if isinstance(layer.reduced, list) else [layer.reduced]:
             frames.append(about.assign(**place, depth=layer.depth, **columns))
     if not frames:
-        raise MurineError(f"no layer of {network.name} chosen by {layers!r} has features.")
+        raise MurineError(f"none of the layers of {network.name} selected by {layers!r} has features.")
     return pd.concat(frames, ignore_index=True)
 
 
 def neuron_labels(recording: Recording) -> pd.DataFrame:
+    """Return the labels of the neurons of a recording (`NEURON_COLUMNS`), '' where it has none."""
     known = recording.dataset.coords
     n = recording.n_neuroids
     columns = {
@@ -83,5 +85,5 @@ def neuron_labels(recording: Recording) -> pd.DataFrame:
 def mean_over_shuffles(
     values: Float[np.ndarray, " n_rows"], n_shuffles: int
 ) -> Float[np.ndarray, " n_neuroids"] | float:
-    """Mean over shuffles of one value after the other for the whole population; NaN where one is."""
+    """Return the mean over shuffles of values that list the population once per shuffle; NaN where one is NaN."""
     return values.reshape(n_shuffles, -1).mean(axis=0) if n_shuffles else float("nan")
