@@ -255,9 +255,9 @@ def test_wrong_input():
         align("C", "Ω")
     with pytest.raises(MurineError, match="too long"):
         alignment_scores(["C" * 40_000, "C"])
-    with pytest.raises(MurineError, match="a mismatch may not count more"):
+    with pytest.raises(MurineError, match="a mismatch must not count more"):
         AlignmentScoring(1, 2, -1)
-    with pytest.raises(MurineError, match="a gap not more than 0"):
+    with pytest.raises(MurineError, match="a gap must not count more than 0"):
         AlignmentScoring(1, -1, 1)
     with pytest.raises(MurineError, match="5 clusters of 3 networks"):
         cluster_networks(np.eye(3), 5)

@@ -233,15 +233,15 @@ def test_vocabularies_are_read_from_files(tmp_path):
     [
         ({}, "has no 'letters'"),
         ([], "has no 'letters'"),
-        ({"letters": {"C": ["konvolution"]}}, "unknown kinds konvolution"),
+        ({"letters": {"C": ["konvolution"]}}, "unknown kinds of layers konvolution"),
         ({"letters": {"CC": ["convolution"]}}, "one visible character"),
         ({"letters": {"-": ["convolution"]}}, "one visible character"),
-        ({"letters": {"C": ["convolution"], "D": ["convolution"]}}, "or twice"),
-        ({"letters": {"C": 3}}, "no kind of layer"),
+        ({"letters": {"C": ["convolution"], "D": ["convolution"]}}, "or has a letter"),
+        ({"letters": {"C": 3}}, "not a kind of layer"),
         ({"letters": {"C": "convolution"}, "function": True}, "unknown keys function"),
         ({"letters": {"C": "convolution"}, "functions": "all"}, "or a list of kinds"),
-        ({"letters": {"C": "convolution"}, "functions": [3]}, "unknown kinds 3"),
-        ({"letters": {"C": "convolution"}, "fuses": 1}, "fuses is true or false"),
+        ({"letters": {"C": "convolution"}, "functions": [3]}, "unknown kinds of layers 3"),
+        ({"letters": {"C": "convolution"}, "fuses": 1}, "expected true or false for fuses"),
     ],
 )
 def test_wrong_vocabularies_are_refused(tmp_path, content, message):

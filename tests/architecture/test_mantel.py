@@ -172,9 +172,9 @@ def test_nothing_left_to_correlate():
 def test_wrong_input():
     rng = np.random.default_rng(7)
     a = distances(rng, 6)
-    with pytest.raises(MurineError, match="4 things are too few"):
+    with pytest.raises(MurineError, match="4 items are too few"):
         mantel(a[:4, :4], a[:4, :4])
-    with pytest.raises(MurineError, match=r"6 x 6; one is \(5, 5\)"):
+    with pytest.raises(MurineError, match=r"shape \(5, 5\); expected 6 x 6"):
         mantel(a, a[:5, :5])
     with pytest.raises(MurineError, match="not symmetric"):
         mantel(a, np.triu(a))

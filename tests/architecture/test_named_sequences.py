@@ -150,5 +150,5 @@ def test_networks_from_files(tmp_path):
 def test_unknown_names():
     with pytest.raises(MurineError, match="unknown network 'resnet5O'; did you mean"):
         find_sequences(["resnet5O"])
-    with pytest.raises(MurineError, match="no sequences are published of the suite 'conwell2021'"):
+    with pytest.raises(MurineError, match="the suite 'conwell2021' has no published sequences"):
         published_sequences("suite:conwell2021")

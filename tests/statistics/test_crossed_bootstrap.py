@@ -154,5 +154,5 @@ def test_neurons_without_score_are_refused_and_single_draws_left_out():
     np.testing.assert_allclose(out.both[:, 0], [2, np.nan, 1])
     np.testing.assert_allclose(out.stimuli[:, 0], [2, np.nan, 1])
     scores[0, 3] = np.nan
-    with pytest.raises(MurineError, match=r"1 of 40 neurons have no score \(NaN\); leave them out"):
+    with pytest.raises(MurineError, match=r"1 of 40 neurons have no score \(NaN\); leave these neurons out"):
         mean_over_neurons(scores, draws, counts, (30, 40))

@@ -80,9 +80,9 @@ def test_a_floor_is_subtracted_from_distances():
     draws = np.full((2, 1, 3), 2.0)
     np.testing.assert_allclose(floor.apply_draws(draws, "distance"), [[[1.5, np.nan, 1.9]], [[1.0, np.nan, 2.0]]])
     for scale in SCALES:
-        with pytest.raises(MurineError, match=f"a ceiling of scale 'distance' cannot be applied to .* '{scale}'"):
+        with pytest.raises(MurineError, match=f"a ceiling on the scale 'distance' cannot be applied to .* '{scale}'"):
             floor.apply(np.ones((1, 3)), scale)
-        with pytest.raises(MurineError, match=f"a ceiling of scale '{scale}' cannot be applied to .* 'distance'"):
+        with pytest.raises(MurineError, match=f"a ceiling on the scale '{scale}' cannot be applied to .* 'distance'"):
             ceiling(RELIABILITY, scale).apply(np.ones((1, 4)), "distance")
     with pytest.raises(MurineError, match="scale 'distance' has no known ceiling"):
         ceiling(RELIABILITY, "distance")  # a reliability says nothing about distances

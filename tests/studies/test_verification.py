@@ -85,7 +85,7 @@ def test_every_metric_that_is_slightly_wrong_is_found(monkeypatch):
         *((prediction, name) for name in ("correlations", "r2", "explained_variance")),
         (noise, "noise_covariance"),
         (pls, "pls_cv"),
-        (metrics, "correlate"),
+        (metrics, "correlate_predictions"),
         (projection, "conwell2021_regression"),
         (reliability, "split_half"),
     ]
@@ -93,14 +93,14 @@ def test_every_metric_that_is_slightly_wrong_is_found(monkeypatch):
     for module, name in places:
         monkeypatch.setattr(module, name, broken(getattr(module, name)))
     # Its reference is a mean over random orders: more than slightly wrong.
-    chance = metrics.chance_correlations
-    monkeypatch.setattr(metrics, "chance_correlations", lambda operators: chance(operators) + 0.04)
-    reweight = reweighted.fit_reweighted_rsa
+    chance = metrics.null_correlations
+    monkeypatch.setattr(metrics, "null_correlations", lambda operators: chance(operators) + 0.04)
+    fit = reweighted.fit_reweighted_rsa
 
     def other_folds(layers, sites, folds):
-        return reweight(layers, sites, [np.roll(np.concatenate(folds), 3)[i::6] for i in range(6)])
+        return fit(layers, sites, [np.roll(np.concatenate(folds), 3)[i::6] for i in range(6)])
 
-    monkeypatch.setattr(reweighted, "reweight", other_folds)
+    monkeypatch.setattr(reweighted, "fit_reweighted_rsa", other_folds)
     table = verify([sample])
     assert (table["agreement"] == MISMATCH).all(), table[table["agreement"] != MISMATCH].to_string()
     assert (table["difference"] > table["tolerance"]).all()

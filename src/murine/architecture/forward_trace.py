@@ -1,4 +1,8 @@
-"""T."""
+"""The layers that run in one forward pass of a network, in order.
+
+A network is run once on blank images. Hooks see its modules; a function mode of PyTorch sees the calls between them
+(`torch.relu`, ``a + b``, `torch.cat` and others).
+"""
 
 from __future__ import annotations
 
@@ -16,36 +20,41 @@ from murine.architecture.layer_kinds import KIND_OF_NAME, kind_of_convolution_ca
 from murine.errors import MurineError, reason_of
 from murine.networks.process_state import preserved_state
 
-#: Channels, height and width of the image a network is shown when it tells none itself.
+#: Channels, height and width of the images for networks that do not give a size.
 INPUT_SIZE = (3, 224, 224)
 
-#: Images in the probe. Two, so that what is added to every image (position embeddings) stands out from features.
+#: Number of images. With two, what is added to every image (position embeddings) can be told apart from features.
 _N_PROBES = 2
 
-#: What features of two branches can be joined by. Only where both are features: adding a constant is no layer.
+#: Operations that join two branches. They count only where both terms are features: adding a constant is no layer.
 _JOINS = frozenset(("add", "multiply"))
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Something that ran in a forward pass.
+    """A layer that ran in a forward pass.
 
     Attributes
     ----------
     name
-        The module's path in ``named_modules()``; for a function call, the path of the module that called it.
+        The path of the module in ``named_modules()``; for a function call, the path of the module that made the call.
     type
-        The module's class, or the function.
+        The class of the module, or the name of the function.
     kind
-        One of `KINDS`; ``other`` for a module without parts of a class that is not known.
+        One of `murine.architecture.layer_kinds.KINDS`; ``other`` for a module of unknown class that has no parts.
     shape
-        Of its output for one image; () where that is no tensor.
+        Shape of its output for one image; () where the output is no tensor.
     is_function
-        Whether it is a call of a function rather than a module.
+        Whether it is a function call rather than a module.
     feeds_on
-        Position of the layer whose output it takes as it is, or -1.
+        Position of the layer whose output it takes unchanged, or -1.
     idle
-        Whether it is an adaptive pooling that leaves the size as it was, as the one of torchvision's VGG does.
+        Whether it is an adaptive pooling that keeps the size, such as the one in torchvision's VGG.
+
+    Examples
+    --------
+    >>> str(Layer("features.0", "Conv2d", "convolution", (64, 224, 224)))
+    'features.0 (Conv2d)'
     """
 
     name: str
@@ -61,11 +70,36 @@ class Layer:
 
 
 def trace_layers(module: nn.Module, inputs: Tensor | None = None) -> list[Layer]:
-    """Run a network once and list what ran, in order of its start.
+    """Run a network once and list the layers that ran, in the order in which they started.
 
-    A module that is called twice is listed twice. Listed are modules of known classes, modules without parts, and
-    calls of known functions outside of modules of known classes; a sum or a product only where both terms are features
-    of the images. Arguments and errors as in `layer_sequence`.
+    A module that is called twice is listed twice. The list has modules of known classes, modules without parts, and
+    calls of known functions outside modules of known classes. A sum or product is listed only where both terms are
+    features of the images.
+
+    Parameters
+    ----------
+    module
+        Any network. It is in evaluation mode during the run.
+    inputs
+        (n_images, channels, height, width) on the device of the network. None: black images of the size that the
+        network gives in ``pretrained_cfg`` or ``default_cfg`` (timm's keys), otherwise 3 x 224 x 224.
+
+    Returns
+    -------
+    layers
+        `Layer` objects.
+
+    Raises
+    ------
+    MurineError
+        If the network fails on the inputs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU())
+    >>> [layer.kind for layer in trace_layers(network, torch.zeros(2, 3, 16, 16))]
+    ['convolution', 'relu']
     """
     if inputs is None:
         inputs = probe_images(module)
@@ -75,7 +109,7 @@ def trace_layers(module: nn.Module, inputs: Tensor | None = None) -> list[Layer]
             module(inputs)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # networks raise what they like
+        except BaseException as error:  # a network may raise anything
             shape = " x ".join(str(size) for size in inputs.shape[1:])
             raise MurineError(
                 f"{type(module).__name__} fails on an input of {shape} (channels x height x width): "
@@ -85,7 +119,7 @@ def trace_layers(module: nn.Module, inputs: Tensor | None = None) -> list[Layer]
 
 
 def probe_images(module: nn.Module) -> Tensor:
-    """Black images of the size and type that a network takes, on its device."""
+    """Return black images of the size and type that a network takes, on its device."""
     config: Any = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None) or {}
     size = config.get("input_size") or INPUT_SIZE
     example = next((x for x in module.parameters() if x.is_floating_point()), torch.empty(0))
@@ -94,6 +128,7 @@ def probe_images(module: nn.Module) -> Tensor:
 
 @contextmanager
 def _evaluation_mode(module: nn.Module) -> Iterator[None]:
+    """Put a network in evaluation mode, and restore the mode of each module afterwards."""
     training = {child: child.training for child in module.modules()}
     try:
         module.eval()
@@ -114,7 +149,7 @@ class _Call:
 
 
 class _Recorder(TorchFunctionMode):
-    """Lists the layers of a network while it runs on ``n_images``."""
+    """Lists the layers of a network while it runs on ``n_images`` images."""
 
     def __init__(self, module: nn.Module, n_images: int) -> None:
         super().__init__()
@@ -147,7 +182,7 @@ class _Recorder(TorchFunctionMode):
             taken = _first_tensor((args, kwargs))
             if kind:
                 position = self._add(Layer(name, type(child).__name__, kind, feeds_on=self._source(taken)))
-            # Calls of functions in an unknown module are told: nothing else is known of it.
+            # Function calls in an unknown module are listed, because nothing else is known about it.
             known = "" if kind == "other" else kind
             self._running.append(_Call(known, position, name, () if taken is None else tuple(taken.shape)))
 
@@ -190,7 +225,7 @@ class _Recorder(TorchFunctionMode):
         return taken is not None and self._is_features(taken)
 
     def _is_features(self, x: object) -> bool:
-        """Whether it is of the images, not of the network."""
+        """Return whether a value is features of the images, and not a parameter of the network."""
         if not isinstance(x, Tensor) or id(x) in self._parameters or x.dim() < 2:
             return False
         return not self.n_images > 1 or (x.shape[0] > 1 and x.shape[0] % self.n_images == 0)
@@ -212,12 +247,12 @@ class _Recorder(TorchFunctionMode):
         self.layers[position] = replace(
             layer, shape=shape[1:], idle=layer.kind == "adaptive average pooling" and shape == size
         )
-        # In-place operations return the tensor they took: it is now theirs.
+        # An in-place operation returns the tensor that it took; from now on the tensor counts as its output.
         self._made[id(made)] = (weakref.ref(made), position)
 
 
 def _is_global(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a mean is over the two axes of an image's maps."""
+    """Return whether a mean is over the two spatial axes of feature maps."""
     features = kwargs.get("input", args[0] if args else None)
     axes = kwargs.get("dim", args[1] if len(args) > 1 else None)
     if not isinstance(features, Tensor) or features.dim() != 4 or not isinstance(axes, (tuple, list)):

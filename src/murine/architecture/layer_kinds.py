@@ -1,4 +1,4 @@
-"""T."""
+"""Kinds of layers, recognised by the name of the class or function."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-#: Kinds of layers, each with the names of classes (those of PyTorch, timm and torchvision) and of functions, in lower
-#: case without underscores at the ends. A class is known by the first of its bases that is named here.
+#: Kinds of layers, each with the names of classes (of PyTorch, timm and torchvision) and of functions, in lower case
+#: and without underscores at the ends.
 _NAMES: dict[str, str] = {
     "convolution": "conv1d conv2d conv3d lazyconv1d lazyconv2d lazyconv3d",
     "transposed convolution": "convtranspose1d convtranspose2d convtranspose3d "
@@ -57,8 +57,8 @@ _NAMES: dict[str, str] = {
 
 KIND_OF_NAME: dict[str, str] = {name: kind for kind, names in _NAMES.items() for name in names.split()}
 
-#: What the letters stand for. Convolutions have finer kinds, told by their shape; ``separable`` and what follows it
-#: are layers of Keras that PyTorch has no module for.
+#: All kinds of layers. Kinds of convolutions are recognised by their shape. ``separable convolution``, ``cropping``,
+#: ``reshape`` and ``rescaling`` are layers of Keras that PyTorch has no module for.
 KINDS: tuple[str, ...] = (
     *_NAMES,
     "pointwise convolution",
@@ -74,8 +74,12 @@ KINDS: tuple[str, ...] = (
 
 
 def kind_of_module(module: nn.Module) -> str:
+    """Return the kind of a module, or '' for an unknown class.
+
+    A class is recognised by the first of its bases that has a known name.
+    """
     if type(module) is nn.Sequential and not len(module):
-        return "identity"  # timm puts one where others put an Identity
+        return "identity"  # timm uses an empty Sequential as an Identity
     for base in type(module).__mro__:
         kind = KIND_OF_NAME.get(base.__name__.lower())
         if kind is not None:
@@ -94,7 +98,7 @@ def _kind_of_convolution_shape(groups: int, channels: int, kernel: Sequence[int]
 
 
 def kind_of_convolution_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """Of a convolution by function: ``conv2d(input, weight, bias, stride, padding, dilation, groups)``."""
+    """Return the kind of the call ``conv2d(input, weight, bias, stride, padding, dilation, groups)``."""
     weight = kwargs.get("weight", args[1] if len(args) > 1 else None)
     groups = kwargs.get("groups", args[6] if len(args) > 6 else 1)
     if not isinstance(weight, Tensor):

@@ -1,8 +1,8 @@
-"""The layer sequence of a network: what runs in one forward pass, in order, one letter each.
+"""The layer sequence of a network: the layers that run in one forward pass, as a string of letters.
 
-A network is read by running it once on made-up images. Hooks see its modules, a function mode of PyTorch sees the
-calls between them (`torch.relu`, ``a + b``, `torch.cat` ...). What a thing is called decides its kind; a `Vocabulary`
-decides which kinds are written, and with what letter."""
+`murine.architecture.forward_trace` runs the network, `murine.architecture.layer_kinds` recognises the layers, and
+`murine.architecture.vocabulary` says which of them are written.
+"""
 
 from __future__ import annotations
 
@@ -19,28 +19,40 @@ from murine.errors import MurineError, some
 def layer_sequence(
     module: nn.Module, inputs: Tensor | None = None, *, vocabulary: str | Path | Vocabulary = "paper"
 ) -> str:
-    """Spell the layers of a network in the order in which they run, a letter each.
+    """Write the layers of a network in the order in which they run, one letter each.
 
     Parameters
     ----------
     module
-        Any network; put in evaluation mode meanwhile.
+        Any network. It is in evaluation mode during the run.
     inputs
-        What it is shown, on its device; None: zeros of the size that it tells in ``pretrained_cfg`` or ``default_cfg``
-        (timm's keys), else 3 x 224 x 224.
+        As in `murine.architecture.forward_trace.trace_layers`.
     vocabulary
-        ``paper`` (the modules, a letter for each class), ``keras`` (what Keras would list), ``fine`` (everything,
-        convolutions told apart), a JSON file (`Vocabulary.from_file`), or a `Vocabulary`.
+        ``paper`` (modules, one letter for each class), ``keras`` (what Keras would list), ``fine`` (everything, with
+        kinds of convolutions told apart), a JSON file (`murine.architecture.vocabulary.Vocabulary.from_file`), or a
+        `Vocabulary`.
+
+    Returns
+    -------
+    sequence
+        One letter for each layer that the vocabulary has.
 
     Raises
     ------
     MurineError
-        If the network cannot be run on the inputs, or nothing in it has a letter.
+        If the network fails on the inputs, or no layer has a letter.
 
     Notes
     -----
-    The published strings (Jalil, Qazi & Iqbal 2025, arXiv 2505.06881) are of two kinds: VGG11's is the list of a
-    PyTorch network's modules (``paper``), those of VGG16 and VGG19 are of Keras networks (``keras``).
+    The published strings (Jalil, Qazi & Iqbal 2025, arXiv 2505.06881) are of two kinds: that of VGG11 lists the modules
+    of a PyTorch network (``paper``); those of VGG16 and VGG19 come from Keras networks (``keras``).
+
+    Examples
+    --------
+    >>> import torch
+    >>> block = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.ReLU())
+    >>> layer_sequence(block, torch.zeros(2, 3, 16, 16))
+    'CBR'
     """
     words = load_vocabulary(vocabulary)
     layers = trace_layers(module, inputs)
@@ -51,7 +63,7 @@ def layer_sequence(
 
 
 def empty_sequence_error(name: str, layers: Sequence[Layer]) -> MurineError:
-    """What is to be said of a network whose sequence has no letters."""
+    """Return the error for a network whose sequence has no letters."""
     ran = f"of the {len(layers)} layers that ran ({some(sorted({x.kind for x in layers}))}) none" if layers else "none"
     return MurineError(
         f"the layer sequence of {name} is empty: {ran} has a letter in this vocabulary. The vocabulary 'fine' sees "

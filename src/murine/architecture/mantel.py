@@ -1,7 +1,8 @@
-"""Do two ways of comparing the same things agree? Mantel tests between matrices of distances or similarities.
+"""Mantel tests: do two matrices of distances or similarities of the same items agree?
 
-The entries of such a matrix are not independent: n things make n (n - 1) / 2 pairs. So things, not pairs, are permuted
-and resampled."""
+The entries of such a matrix are not independent, because n items make n (n - 1) / 2 pairs. So items are permuted and
+resampled, not pairs.
+"""
 
 from __future__ import annotations
 
@@ -22,21 +23,21 @@ from murine.statistics.bootstrap import bootstrap_counts, leave_one_out_counts, 
 from murine.statistics.permutation import permutations, permuted_pairs
 from murine.statistics.variance_correction import correct_for_pairs
 
-ItemMatrix = Float[np.ndarray, "n_things n_things"]
+ItemMatrix = Float[np.ndarray, "n_items n_items"]
 Vector = Float[np.ndarray, " n_pairs"]
 Method = Literal["pearson", "spearman"]
 Alternative = Literal["two-sided", "greater", "less"]
 
-#: Fewer things have too few pairs, and too few permutations.
+#: Fewest items of a test: fewer have too few pairs and permutations.
 MIN_ITEMS = 5
 
-#: Relabelled pairs that are held in memory at once.
+#: Number of relabelled pairs that are held in memory at once.
 _BLOCK_PAIRS = 1 << 21
 
-#: What rounding may leave of a vector of length 1, squared.
+#: Squared length that rounding may leave of a vector of length 1.
 _ROUNDING = 1e-20
 
-#: Scores nearer than this are equal.
+#: Correlations that differ by less are equal.
 _TIE = 1e-10
 
 #: One minus the level of intervals.
@@ -45,28 +46,36 @@ _LEVEL = 0.05
 
 @dataclass(frozen=True)
 class MantelResult:
-    """What a Mantel test tells.
+    """The result of a Mantel test.
 
     Attributes
     ----------
     r
         Correlation over pairs, partial where there are controls; NaN where nothing is left to correlate.
     low, high
-        95 % interval: what a bootstrap over things gives, and what the two-sided permutation test does not reject. It
-        never excludes 0 where the two-sided p is above 0.05.
+        95 % interval: it covers both the bootstrap interval over items and the values that the two-sided permutation
+        test does not reject. It never excludes 0 where the two-sided p is above 0.05.
     p
-        By permutation of the things. It may be below 0.05 where the interval holds 0: p asks whether the things go
-        together at all, the interval what r other things would have, which few things leave open.
-    n_things, n_permutations
-        With all permutations there are, the test is exact.
+        p-value by permutation of the items. It may be below 0.05 although the interval contains 0: p tests whether
+        there is any relation, and the interval shows the r of other items, which is uncertain if there are few.
+    n_items, n_permutations
+        Numbers of items and of permutations.
     exact
+        Whether all permutations were used.
+
+    Examples
+    --------
+    See `mantel`.
+
+    >>> MantelResult(0.5, 0.1, 0.8, 0.01, 20, 9999, False).r
+    0.5
     """
 
     r: float
     low: float
     high: float
     p: float
-    n_things: int
+    n_items: int
     n_permutations: int
     exact: bool
 
@@ -82,45 +91,66 @@ def mantel(
     n_bootstraps: int = 1000,
     seed: int = 0,
 ) -> MantelResult:
-    """Correlate two symmetric matrices over pairs of different things, with what controls explain taken out of both.
+    """Correlate two symmetric matrices over pairs of different items, after removing what controls explain of both.
 
-    Without controls it is Mantel's test (1967): p is the share of relabellings of the things of ``first`` that
-    correlate as much. With controls it is the partial Mantel test by double semi-partialing (Dekker, Krackhardt &
-    Snijders 2007, Psychometrika 72: 563): the things of what controls leave of ``first`` are relabelled, and the
-    partial correlation computed anew. (Relabelling ``first`` itself would undo its relation to the controls, and find
-    too much.) Where all relabellings are no more than ``n_permutations``, all are taken.
+    Without controls it is the test of Mantel (1967): p is the share of relabellings of the items of ``first`` that
+    correlate at least as much. With controls it is the partial Mantel test by double semi-partialing (Dekker,
+    Krackhardt & Snijders 2007, Psychometrika 72: 563): the items of what the controls leave of ``first`` are
+    relabelled, and the partial correlation is computed again. (Relabelling ``first`` itself would also remove its
+    relation to the controls, and give too many false positives.) If there are at most ``n_permutations`` relabellings,
+    all are used.
 
     Parameters
     ----------
     first, second, controls
-        Distances or similarities of the same things in the same order; the diagonals do not matter.
+        (n_items, n_items) each: distances or similarities of the same items in the same order. The diagonals do not
+        matter.
     method
         ``pearson``, or ``spearman``: the same on the ranks of the pairs.
     alternative
-        Whether r is tested for being other than 0, above 0 or below 0.
+        ``two-sided``, ``greater`` or ``less``: whether r is tested for being different from, above or below 0.
+    n_permutations
+        Number of relabellings.
     n_bootstraps
-        Samples of things for the interval; pairs of a thing with its own copy are left out (`pair_corrected`). 0 for
-        no interval. Of few things a bootstrap alone is too narrow: it excludes 0 in 7 % of unrelated matrices. So the
-        interval also holds the values that the permutation test does not reject, on the scale of Fisher's z.
+        Bootstrap samples of items for the interval; 0 for no interval. Pairs of an item with its own copy are left out
+        (`murine.statistics.variance_correction.correct_for_pairs`). With few items a bootstrap alone is too narrow: it
+        excludes 0 for 7 % of unrelated matrices. So the interval also covers the values that the permutation test does
+        not reject, on the scale of Fisher's z.
+    seed
+        The same seed gives the same relabellings and samples.
+
+    Returns
+    -------
+    result
+        `MantelResult`.
 
     Raises
     ------
     MurineError
-        Fewer than `MIN_ITEMS` things; matrices that are not square, of one size, symmetric and finite off the
+        If there are fewer than 5 items, or a matrix is not square, of another size, not symmetric or not finite off the
         diagonal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> points = np.random.default_rng(0).normal(size=(12, 2))
+    >>> distances = np.linalg.norm(points[:, None] - points, axis=2)
+    >>> result = mantel(distances, distances**2, n_permutations=999)
+    >>> result.r > 0.9, result.p
+    (True, 0.001)
     """
     vectors = np.stack([_pairs_of(matrix, len(first)) for matrix in (first, second, *controls)])
-    n_things = len(first)
-    if n_things < MIN_ITEMS:
-        raise MurineError(f"{n_things} things are too few to relate matrices of their pairs; at least {MIN_ITEMS}.")
+    n_items = len(first)
+    if n_items < MIN_ITEMS:
+        raise MurineError(f"{n_items} items are too few for a Mantel test; at least {MIN_ITEMS} are needed.")
     if method == "spearman":
         vectors = rankdata(vectors, axis=1)
     null = np.empty(0)
     explained = _orthonormal_rows(np.concatenate([np.ones((1, vectors.shape[1])), vectors[2:]]))
     one, other = _unit_residual(vectors[0], explained), _unit_residual(vectors[1], explained)
     r = float(one @ other)
-    exact = factorial(n_things) <= n_permutations
-    relabellings = _all_permutations(n_things) if exact else permutations(n_things, n_permutations, seed)
+    exact = factorial(n_items) <= n_permutations
+    relabellings = _all_permutations(n_items) if exact else permutations(n_items, n_permutations, seed)
     if np.isnan(r):
         p = float("nan")
     else:
@@ -128,29 +158,31 @@ def mantel(
         p = _p_value(null, r, alternative, exact)
     low = high = float("nan")
     if n_bootstraps and not np.isnan(r):
-        drawn = _bootstrap_interval(vectors, method, n_things, n_bootstraps, seed)
+        drawn = _bootstrap_interval(vectors, method, n_items, n_bootstraps, seed)
         held = _acceptance_interval(null, r, exact)
         if not np.isnan(drawn).any():
             low, high = max(min(drawn[0], held[0]), -1.0), min(max(drawn[1], held[1]), 1.0)
-    return MantelResult(r, low, high, p, n_things, len(relabellings), exact)
+    return MantelResult(r, low, high, p, n_items, len(relabellings), exact)
 
 
-def _pairs_of(matrix: ItemMatrix, n_things: int) -> Vector:
-    if matrix.shape != (n_things, n_things):
-        raise MurineError(f"matrices of {n_things} things are {n_things} x {n_things}; one is {matrix.shape}.")
+def _pairs_of(matrix: ItemMatrix, n_items: int) -> Vector:
+    if matrix.shape != (n_items, n_items):
+        raise MurineError(
+            f"a matrix has the shape {matrix.shape}; expected {n_items} x {n_items}, as the first matrix."
+        )
     pairs, others = upper_triangle(matrix), upper_triangle(matrix.T)
     if not np.isfinite(pairs).all():
         raise MurineError(
-            f"a matrix has {np.sum(~np.isfinite(pairs))} pairs that are not finite; leave such things out."
+            f"a matrix has {np.sum(~np.isfinite(pairs))} pairs that are not finite; leave these items out."
         )
     if not np.allclose(pairs, others, rtol=1e-8, atol=1e-8 * np.abs(pairs).max(initial=0)):
-        raise MurineError("a matrix is not symmetric: the distance of two things is the same both ways.")
+        raise MurineError("a matrix is not symmetric; expected the same value for both orders of two items.")
     found: Vector = pairs.astype(np.float64)
     return found
 
 
 def _orthonormal_rows(rows: Float[np.ndarray, "n_rows n_pairs"]) -> Float[np.ndarray, "n_dimensions n_pairs"]:
-    """Orthonormal rows that span the same; those that depend on others are dropped."""
+    """Return orthonormal rows that span the same space; rows that depend on others are dropped."""
     scale = np.linalg.norm(rows, axis=1, keepdims=True)
     rows = np.divide(rows, scale, out=np.zeros_like(rows), where=scale > 0)
     _, values, directions = np.linalg.svd(rows, full_matrices=False)
@@ -159,10 +191,10 @@ def _orthonormal_rows(rows: Float[np.ndarray, "n_rows n_pairs"]) -> Float[np.nda
 
 
 def _unit_residual(vector: Vector, basis: Float[np.ndarray, "n_dimensions n_pairs"]) -> Vector:
-    """What the basis does not explain, of length 1; NaN where that is nothing."""
+    """Return what the basis does not explain, scaled to length 1; NaN where nothing is left."""
     length = np.linalg.norm(vector)
     left = vector / length if length > 0 else vector
-    for _ in range(2):  # once more for the digits
+    for _ in range(2):  # twice, against rounding
         left = left - basis.T @ (basis @ left)
     power = left @ left
     return left / np.sqrt(power) if power > _ROUNDING else np.full_like(left, np.nan)
@@ -172,9 +204,9 @@ def _null_correlations(
     one: Vector,
     other: Vector,
     explained: Float[np.ndarray, "n_dimensions n_pairs"],
-    relabellings: Int[np.ndarray, "n_draws n_things"],
+    relabellings: Int[np.ndarray, "n_draws n_items"],
 ) -> Float[np.ndarray, " n_draws"]:
-    """Partial correlations with the things of ``one``, which is of length 1 already, relabelled."""
+    """Return partial correlations with the items of ``one`` relabelled; ``one`` already has length 1."""
     against = np.concatenate([other[None], explained]).T
     found = np.empty(len(relabellings))
     step = max(1, _BLOCK_PAIRS // len(one))
@@ -194,12 +226,12 @@ def _p_value(null: Float[np.ndarray, " n_draws"], r: float, alternative: Alterna
     elif alternative == "less":
         null, r = -null, -r
     reached = int((null >= r - _TIE).sum())
-    # Among all relabellings is the one that changes nothing.
+    # All relabellings include the identity, so it is not added.
     return reached / len(null) if exact else (1 + reached) / (1 + len(null))
 
 
 def _acceptance_interval(null: Float[np.ndarray, " n_draws"], r: float, exact: bool) -> tuple[float, float]:
-    """The correlations that the two-sided permutation test does not reject, if it only shifts Fisher's z."""
+    """Return the correlations that the two-sided permutation test does not reject, if it only shifts Fisher's z."""
     allowed = int(_LEVEL * (len(null) + (not exact)) + 1e-9) - (not exact)
     if allowed < 0:
         return -1.0, 1.0
@@ -208,17 +240,17 @@ def _acceptance_interval(null: Float[np.ndarray, " n_draws"], r: float, exact: b
     return float(np.tanh(z - reach)), float(np.tanh(z + reach))
 
 
-def _all_permutations(n_things: int) -> Int[np.ndarray, "n_draws n_things"]:
-    return np.array(list(itertools.permutations(range(n_things))))
+def _all_permutations(n_items: int) -> Int[np.ndarray, "n_draws n_items"]:
+    return np.array(list(itertools.permutations(range(n_items))))
 
 
 def _bootstrap_interval(
-    vectors: Float[np.ndarray, "n_matrices n_pairs"], method: Method, n_things: int, n_bootstraps: int, seed: int
+    vectors: Float[np.ndarray, "n_matrices n_pairs"], method: Method, n_items: int, n_bootstraps: int, seed: int
 ) -> tuple[float, float]:
-    """Over things: the correlations of all matrices in every sample, then the partial one of the first two."""
+    """Return the bootstrap interval over items of the partial correlation of the first two matrices."""
     draws, without_one = (
         np.concatenate(list(_partial_draws(vectors, method, counts)))[:, None]
-        for counts in (bootstrap_counts(n_things, n_bootstraps, seed), leave_one_out_counts(n_things))
+        for counts in (bootstrap_counts(n_items, n_bootstraps, seed), leave_one_out_counts(n_items))
     )
     low, high = percentile_interval(correct_for_pairs(draws, without_one))
     return float(low[0]), float(high[0])
@@ -233,7 +265,7 @@ def _partial_draws(
         found = comparison.resample(vectors, vectors, counts[start : start + step]).astype(np.float64)
         clean = np.isfinite(found).all(axis=(1, 2))
         found[~clean] = np.eye(len(vectors))
-        found += 1e-9 * np.eye(len(vectors))  # a sample may have controls that depend on each other
+        found += 1e-9 * np.eye(len(vectors))  # controls may be linearly dependent in a sample
         inverse = np.linalg.inv(found)
         partial = -inverse[:, 0, 1] / np.sqrt(inverse[:, 0, 0] * inverse[:, 1, 1])
         yield np.where(clean, np.clip(partial, -1, 1), np.nan)

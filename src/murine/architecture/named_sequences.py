@@ -1,4 +1,4 @@
-"""Layer sequences by name: as published lists of networks have them, or of any network that can be built."""
+"""Layer sequences of networks by name: from published lists of networks, or of any network that can be built."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from murine.errors import MurineError
 from murine.networks import catalogue, zoo
 from murine.progress import Progress, Silent
 
-#: The vocabulary that published sequences are written in.
+#: The vocabulary of published sequences.
 PUBLISHED = "paper"
 
 
@@ -30,13 +30,18 @@ class NamedSequence:
     Attributes
     ----------
     name
-        As it was asked for.
+        The name that was asked for.
     letters
-        '' for a member of a list that cannot be built today.
+        The sequence; '' for a member of a list that cannot be built today.
     source
-        Where the sequence is from.
+        Where the sequence comes from.
     published_as
-        The member of the same list whose sequence the paper's authors evidently used in its place, or ''.
+        The member of the same list whose sequence the authors of the paper evidently used in its place, or ''.
+
+    Examples
+    --------
+    >>> NamedSequence("small", "CRL", "built").letters
+    'CRL'
     """
 
     name: str
@@ -47,35 +52,71 @@ class NamedSequence:
 
 @cache
 def published_sequences(suite: str) -> dict[str, NamedSequence]:
-    """The sequences of a published list of networks by their names there, in its order; so far ``neurn44``.
+    """Return the sequences of a published list of networks, by the names in that list and in its order.
 
-    Those that its authors took from Keras are spelled from Keras's own lists of layers, the others from the networks
-    that `murine.networks.catalogue.suite` names (tools/spell_neurn44.py)."""
+    Sequences that the authors took from Keras come from Keras's own lists of layers; the others come from the networks
+    that `murine.networks.catalogue.suite` names (tools/spell_neurn44.py).
+
+    Parameters
+    ----------
+    suite
+        Name of the list; so far ``neurn44``.
+
+    Returns
+    -------
+    sequences
+        Name -> `NamedSequence`.
+
+    Raises
+    ------
+    MurineError
+        If no sequences of the list are published.
+
+    Examples
+    --------
+    >>> len(published_sequences("neurn44"))
+    44
+    """
     name = suite.removeprefix(catalogue.SUITE)
     rows = [row for row in _read_table("sequences") if row["suite"] == name]
     if not rows:
-        raise MurineError(f"no sequences are published of the suite {name!r}; there are those of neurn44.")
+        raise MurineError(f"the suite {name!r} has no published sequences; expected neurn44.")
     return {
         row["member"]: NamedSequence(row["member"], row["letters"], row["source"], row["published_as"]) for row in rows
     }
 
 
 def sequences_as_published(suite: str) -> dict[str, str]:
-    """The sequences as the list's authors seem to have used them; without those that nobody can build."""
+    """Return the sequences as the authors of a list seem to have used them, without members that cannot be built.
+
+    Examples
+    --------
+    >>> sequences = sequences_as_published("neurn44")
+    >>> sequences["vgg11"][:8]
+    'CRMCRMCR'
+    """
     members = published_sequences(suite)
     return {name: members[own.published_as or name].letters for name, own in members.items() if own.letters}
 
 
 @cache
 def published_heat_map() -> tuple[tuple[str, ...], Float[np.ndarray, "n_members n_members"]]:
-    """The heat map of Jalil, Qazi & Iqbal 2025, decoded from the colours of their figure (papers.md, appendix A).
+    """Return the heat map of Jalil, Qazi & Iqbal 2025, decoded from the colours of their figure.
+
+    See papers.md, appendix A.
 
     Returns
     -------
     members
-        38 of ``neurn44``: the rows of EfficientNet B2 to B7 equal B1's and are left out.
+        38 members of ``neurn44``. The rows of EfficientNet B2 to B7 equal that of B1 and are left out.
     correlation
-        Accurate to about 0.01.
+        (n_members, n_members), accurate to about 0.01; read-only.
+
+    Examples
+    --------
+    >>> members, correlation = published_heat_map()
+    >>> len(members), correlation.shape
+    (38, (38, 38))
     """
     rows = _read_table("neurn44_heatmap")
     values = np.array([[int(row[other]) for other in rows[0] if other != "member"] for row in rows]) / 100
@@ -89,26 +130,33 @@ def find_sequences(
     *,
     progress: Progress | None = None,
 ) -> list[NamedSequence]:
-    """Layer sequences of networks by name.
+    """Find the layer sequences of networks: in the published list, or by building the networks.
 
     Parameters
     ----------
     networks
-        As for `zoo.expand`: names, wildcards, ``suite:NAME``, ``FILE.py:FACTORY``. In the vocabulary ``paper``, a
-        member of ``suite:neurn44`` that is named so is spelled as in the published list: ``vgg16`` is then Keras's,
-        ``torchvision:vgg16`` PyTorch's. Weights do not matter.
+        Names, wildcards, ``suite:NAME`` or ``FILE.py:FACTORY``, as for `murine.networks.zoo.expand`. In the vocabulary
+        ``paper``, the name of a member of ``suite:neurn44`` gives the published sequence: ``vgg16`` is then the network
+        of Keras, and ``torchvision:vgg16`` that of PyTorch. Weights do not matter.
     vocabulary
         As for `murine.architecture.layer_sequences.layer_sequence`.
+    progress
+        Shows the progress.
 
     Returns
     -------
-    spelled
-        Each name once, in order; of a list also the members that cannot be built, with no letters.
+    sequences
+        Each name once, in order. Members of a list that cannot be built have no letters.
 
     Raises
     ------
     MurineError
-        Unknown networks, networks that cannot be run, empty sequences.
+        If a network is unknown, cannot be run, or has an empty sequence.
+
+    Examples
+    --------
+    >>> [found.name for found in find_sequences(["vgg11", "vgg13"])]
+    ['vgg11', 'vgg13']
     """
     words = load_vocabulary(vocabulary)
     listed = published_sequences("neurn44") if words == load_vocabulary(PUBLISHED) else {}
@@ -129,7 +177,7 @@ def find_sequences(
 
 
 def _build_sequence(name: str, words: Vocabulary) -> NamedSequence:
-    """Run a network without numbers if it can do that, else with random weights."""
+    """Run a network without numbers (on PyTorch's meta device) if possible, otherwise with random weights."""
     try:
         layers = trace_layers(zoo.skeleton(name)[0])
         how = "built"

@@ -1,4 +1,4 @@
-"""T."""
+"""Vocabularies: which layers of a network are written in its layer sequence, and with which letter."""
 
 from __future__ import annotations
 
@@ -20,17 +20,28 @@ _ACTIVATIONS = frozenset(
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Which layers are written, and with what letter.
+    """Which layers are written, and with which letter.
 
     Attributes
     ----------
     letters
-        Kind of layer -> letter. Kinds that are missing are not written.
+        Kind of layer -> letter. Other kinds are not written.
     functions
-        Kinds that count as layers where they are calls of functions, too, not only as modules.
+        Kinds that are written for function calls, too, not only for modules.
     fuses
-        Whether an activation that takes a convolution's or a linear layer's output as it is counts as part of that
-        layer, and poolings that pool nothing as no layers.
+        Whether an activation that directly follows a convolution or a linear layer counts as part of that layer, and
+        whether poolings that keep the size are left out.
+
+    Raises
+    ------
+    MurineError
+        If a kind is unknown, or a letter is not one visible character.
+
+    Examples
+    --------
+    >>> words = Vocabulary({"convolution": "C", "relu": "R"})
+    >>> words.legend
+    {'C': 'convolution', 'R': 'relu'}
     """
 
     letters: Mapping[str, str]
@@ -40,21 +51,21 @@ class Vocabulary:
     def __post_init__(self) -> None:
         unknown = sorted({*self.letters, *self.functions} - set(KINDS))
         if unknown:
-            raise MurineError(f"a vocabulary names unknown kinds {some(unknown)}. Known: {', '.join(KINDS)}.")
+            raise MurineError(f"unknown kinds of layers {some(unknown)}; expected some of {', '.join(KINDS)}.")
         wrong = [f"{kind}: {letter!r}" for kind, letter in self.letters.items() if not _is_letter(letter)]
         if wrong:
-            raise MurineError(f"every kind of layer takes one visible character but '-', not {some(wrong)}.")
+            raise MurineError(f"{some(wrong)}; expected one visible character other than '-' for each kind of layer.")
 
     @cached_property
     def legend(self) -> dict[str, str]:
-        """Letter -> what it stands for."""
+        """Letter -> the kinds of layers that it stands for."""
         found: dict[str, list[str]] = {}
         for kind, letter in self.letters.items():
             found.setdefault(letter, []).append(kind)
         return {letter: ", ".join(kinds) for letter, kinds in found.items()}
 
     def select(self, layers: Sequence[Layer]) -> list[Layer]:
-        """The layers that get a letter."""
+        """Return the layers that get a letter."""
         found = [
             layer
             for layer in layers
@@ -62,24 +73,25 @@ class Vocabulary:
             and (layer.kind in self.functions or not layer.is_function)
             and not (self.fuses and _is_fused(layer, layers))
         ]
-        # What an unknown module computes by functions tells more than that it is unknown.
+        # If an unknown module calls known functions, list these instead of the module.
         inside = {layer.name for layer in found if layer.is_function}
         return [layer for layer in found if layer.kind != "other" or layer.name not in inside]
 
     def encode(self, layers: Sequence[Layer]) -> str:
-        """The layer sequence, a letter each."""
+        """Return the layer sequence: one letter for each selected layer."""
         return "".join(self.letters[layer.kind] for layer in self.select(layers))
 
     @classmethod
     def from_file(cls, file: str | Path) -> Vocabulary:
-        """Read a JSON file: ``{"letters": {"C": ["convolution", ...], ...}, "functions": true, "fuses": false}``.
+        """Read a vocabulary from a JSON file.
 
-        ``functions`` is true for all kinds that have a letter, false for none (if missing), or a list of kinds.
+        Its form is ``{"letters": {"C": ["convolution", ...], ...}, "functions": true, "fuses": false}``. ``functions``
+        is true for all kinds that have a letter, false (the default) for none, or a list of kinds.
 
         Raises
         ------
         MurineError
-            Where the file is missing or damaged, a kind of layer is unknown or has two letters.
+            If the file is missing or damaged, or a kind of layer is unknown or has two letters.
         """
         from murine.io.files import read_json
 
@@ -89,18 +101,22 @@ class Vocabulary:
             raise MurineError(f'{where} has no \'letters\'; expected {{"letters": {{"C": ["convolution"], ...}}}}.')
         unknown = sorted(set(content) - {"letters", "functions", "fuses"})
         if unknown:
-            raise MurineError(f"{where} has unknown keys {some(unknown)}; known are letters, functions, fuses.")
+            raise MurineError(f"{where} has unknown keys {some(unknown)}; expected letters, functions and fuses.")
         letters: dict[str, str] = {}
         for letter, kinds in content["letters"].items():
             for kind in [kinds] if isinstance(kinds, str) else kinds if isinstance(kinds, list) else [kinds]:
                 if not isinstance(kind, str) or kind in letters:
-                    raise MurineError(f"{where}: {letter!r} stands for {kind!r}, which is no kind of layer, or twice.")
+                    raise MurineError(
+                        f"{where}: {letter!r} stands for {kind!r}, which is not a kind of layer or has a letter."
+                    )
                 letters[kind] = letter
         functions, fuses = content.get("functions", False), content.get("fuses", False)
         if isinstance(functions, bool):
             functions = list(letters) if functions else []
         if not isinstance(fuses, bool) or not isinstance(functions, list):
-            raise MurineError(f"{where}: fuses is true or false, functions too, or a list of kinds.")
+            raise MurineError(
+                f"{where}: expected true or false for fuses, and true, false or a list of kinds for functions."
+            )
         return cls(letters, frozenset(map(str, functions)), fuses)
 
 
@@ -109,13 +125,14 @@ def _is_letter(letter: str) -> bool:
 
 
 def _is_fused(layer: Layer, layers: Sequence[Layer]) -> bool:
+    """Return whether a layer counts as part of the layer before it, or does nothing."""
     if layer.idle:
         return True
     source = layers[layer.feeds_on].kind if layer.feeds_on >= 0 else ""
     return layer.kind in _ACTIVATIONS and (source == "linear" or source.endswith("convolution"))
 
 
-#: One letter for all convolutions, as PyTorch has one class for them.
+#: All convolutions share one letter, because PyTorch has one class for them.
 _BY_TYPE: dict[str, str] = {
     **dict.fromkeys(("convolution", "pointwise convolution", "grouped convolution", "depthwise convolution"), "C"),
     "separable convolution": "S",
@@ -171,15 +188,15 @@ _ALL = frozenset(_BY_TYPE)
 vocabularies: Registry[Vocabulary] = Registry("vocabulary")
 
 
-#: What a list of a PyTorch network's modules gives, a letter for each class: no flatten, no identity, no sums. It
-#: spells torchvision's VGG11 as published. Activations and the like count if they are called as functions, too:
-#: otherwise a network would get another string for being written in another style.
+#: The list of the modules of a PyTorch network, one letter for each class: no flatten, identity or sums. It reproduces
+#: the published string of torchvision's VGG11. Function calls count, too (activations, for example): otherwise the
+#: string would depend on the style in which a network is written.
 vocabularies.register("paper")(
     Vocabulary(MappingProxyType(_BY_TYPE), _ALL - {"add", "multiply", "concatenation", "padding"})
 )
 
 #: What Keras would list: functions are layers, an activation right after a convolution is part of it, and there is no
-#: dropout. It spells torchvision's VGG16 and VGG19 as published (those strings are of Keras networks).
+#: dropout. It reproduces the published strings of VGG16 and VGG19, which come from Keras networks.
 vocabularies.register("keras")(
     Vocabulary(
         MappingProxyType({k: v for k, v in _BY_TYPE.items() if k not in ("dropout", "drop path", "scale")}),
@@ -188,12 +205,23 @@ vocabularies.register("keras")(
     )
 )
 
-#: Everything that runs, convolutions and poolings told apart.
+#: Everything that runs, with kinds of convolutions and poolings told apart.
 vocabularies.register("fine")(Vocabulary(MappingProxyType(_FINE), _ALL))
 
 
 def load_vocabulary(name: str | Path | Vocabulary) -> Vocabulary:
-    """A vocabulary by name, or read from a ``.json`` file."""
+    """Return a vocabulary by its name (``paper``, ``keras`` or ``fine``), or read it from a ``.json`` file.
+
+    Raises
+    ------
+    MurineError
+        If the name is unknown or the file cannot be read (`Vocabulary.from_file`).
+
+    Examples
+    --------
+    >>> load_vocabulary("paper").letters["convolution"]
+    'C'
+    """
     if isinstance(name, Vocabulary):
         return name
     if str(name).endswith(".json"):

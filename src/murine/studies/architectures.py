@@ -206,7 +206,7 @@ def relate(
                     "low": found.low,
                     "high": found.high,
                     "p": found.p,
-                    "n_networks": found.n_things,
+                    "n_networks": found.n_items,
                     "n_permutations": found.n_permutations,
                 }
             )

@@ -87,7 +87,7 @@ def map_layers(
     >>> from murine.scenes import synthetic_scenes
     >>> cortex = simulate(synthetic_scenes(12, seed=0), n_neuroids=4, n_repetitions=4)
     >>> rows = map_layers(zoo.load("pixels", input_size=16), cortex.stimuli, cortex.recording, sides=(5, 11))
-    >>> sorted(rows["side"].unique())
+    >>> sorted(rows["side"].unique().tolist())
     [5, 11]
     """
     images, seen = align_stimuli(stimuli, recording)
