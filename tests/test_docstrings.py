@@ -51,6 +51,13 @@ def test_public_names_are_sorted_and_exist(room):
 
 
 @pytest.mark.parametrize("room", ROOMS)
+def test_no_public_name_is_that_of_a_module(room):
+    """Importing the module would replace the public name."""
+    package = importlib.import_module(f"murine.{room}")
+    assert not set(package.__all__) & {module.name for module in pkgutil.iter_modules(package.__path__)}
+
+
+@pytest.mark.parametrize("room", ROOMS)
 def test_public_functions_and_classes_have_an_example(room):
     package = importlib.import_module(f"murine.{room}")
     public = [getattr(package, name) for name in package.__all__]

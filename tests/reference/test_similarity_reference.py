@@ -15,7 +15,7 @@ from murine.encoding.kernels import centre_layer_grams
 from murine.networks.layer_kernel import LayerKernel
 from murine.similarity.crossnobis import crossnobis_rdm, mahalanobis_rdm
 from murine.similarity.kernel_similarity import kernel_metrics
-from murine.similarity.noise_covariance import noise_covariance
+from murine.similarity.neural_noise import noise_covariance
 from murine.similarity.procrustes import angular_procrustes_distances
 from murine.similarity.rdm import cosine_rdm, dissimilarities, euclidean_rdm, pearson_rdm
 from murine.similarity.rdm_vectors import upper_triangle

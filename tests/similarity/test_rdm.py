@@ -10,7 +10,7 @@ from scipy.stats import zscore as scipy_zscore
 from murine.errors import MurineError
 from murine.networks.layer_kernel import LayerKernel
 from murine.similarity.crossnobis import crossnobis_rdm, mahalanobis_rdm
-from murine.similarity.noise_covariance import noise_covariance
+from murine.similarity.neural_noise import noise_covariance
 from murine.similarity.rdm import dissimilarities, kernel_rdm, pearson_rdm
 from murine.similarity.rdm_vectors import n_stimuli_of_pairs, upper_triangle
 from murine.statistics.standardisation import zscore

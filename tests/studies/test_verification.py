@@ -20,7 +20,7 @@ from murine.encoding import ridge as encoding
 from murine.errors import MurineError
 from murine.scoring import metric as metrics
 from murine.similarity import cka, crossnobis, procrustes, rdm, rsa
-from murine.similarity import noise_covariance as noise
+from murine.similarity import neural_noise as noise
 from murine.similarity import reweighted_rsa as reweighted
 from murine.studies import verification
 from murine.studies.reference_libraries import REFERENCES

@@ -14,7 +14,7 @@ from murine.errors import MurineError
 from murine.networks.capture import Features, capture
 from murine.statistics.permutation import permutations
 from murine.units.assignment import assign_units
-from murine.units.density_overlap import density_overlap
+from murine.units.densities import density_overlap
 from murine.units.matching import UnitSearch, match_units, shuffle_stimuli
 
 N = 20

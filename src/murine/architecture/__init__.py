@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from murine.architecture.forward_trace import Layer as Layer
     from murine.architecture.forward_trace import trace_layers as trace_layers
     from murine.architecture.layer_sequences import layer_sequence as layer_sequence
-    from murine.architecture.mantel import MantelResult as MantelResult
-    from murine.architecture.mantel import mantel as mantel
+    from murine.architecture.mantel_test import MantelResult as MantelResult
+    from murine.architecture.mantel_test import mantel as mantel
     from murine.architecture.named_sequences import NamedSequence as NamedSequence
     from murine.architecture.named_sequences import find_sequences as find_sequences
     from murine.architecture.named_sequences import published_heat_map as published_heat_map
@@ -43,38 +43,4 @@ if TYPE_CHECKING:
     from murine.architecture.vocabulary import load_vocabulary as load_vocabulary
     from murine.architecture.vocabulary import vocabularies as vocabularies
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "alignment": [
-            "Alignment",
-            "AlignmentScoring",
-            "align",
-            "align_all",
-            "alignment_scores",
-            "optimal_cells",
-            "score_matrix",
-        ],
-        "clustering": ["choose_representatives", "cluster_networks", "heat_map"],
-        "forward_trace": ["Layer", "trace_layers"],
-        "layer_sequences": ["layer_sequence"],
-        "mantel": ["MantelResult", "mantel"],
-        "named_sequences": [
-            "NamedSequence",
-            "find_sequences",
-            "published_heat_map",
-            "published_sequences",
-            "sequences_as_published",
-        ],
-        "sequence_similarity": [
-            "LengthEffect",
-            "length_effect",
-            "length_ratios",
-            "shared_layers",
-            "shared_motifs",
-            "similarities",
-            "similarity_index",
-        ],
-        "vocabulary": ["Vocabulary", "load_vocabulary", "vocabularies"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

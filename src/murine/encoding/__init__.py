@@ -43,21 +43,4 @@ if TYPE_CHECKING:
     from murine.encoding.ridge_spectrum import Spectrum as Spectrum
     from murine.encoding.ridge_spectrum import projection_gains as projection_gains
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "conwell2021": ["conwell2021_regression", "project_features"],
-        "cross_validation": ["split_stimuli"],
-        "estimators": ["PLSRegressor", "RidgeRegressor"],
-        "jackknife": ["resample_neuron_scores", "resample_site_scores"],
-        "kernels": ["centre_layer_grams"],
-        "neuron_reliability": ["neuron_reliability", "oracle_correlation", "oracle_reliability"],
-        "noise_ceiling": ["mean_ceilings", "neuron_ceiling"],
-        "null_correlation": ["null_correlations", "rescale_above_null"],
-        "pls": ["PLSFolds", "pls_correlations", "pls_cv", "pls_operators"],
-        "prediction_operators": ["correlate_predictions", "permute_correlations"],
-        "prediction_scores": ["correlations", "explained_variance", "r2"],
-        "ridge": ["ridge_correlations", "ridge_cv", "ridge_loo", "ridge_loo_operators"],
-        "ridge_spectrum": ["Spectrum", "projection_gains"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

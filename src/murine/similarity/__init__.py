@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from murine.similarity.kernel_similarity import centre_kernels as centre_kernels
     from murine.similarity.kernel_similarity import kernel_metrics as kernel_metrics
     from murine.similarity.kernel_similarity import u_centre_kernels as u_centre_kernels
+    from murine.similarity.neural_noise import noise_covariance as noise_covariance
     from murine.similarity.noise_ceiling import SplitHalfRDM as SplitHalfRDM
     from murine.similarity.noise_ceiling import cosine_reliability as cosine_reliability
     from murine.similarity.noise_ceiling import split_half_correlation as split_half_correlation
-    from murine.similarity.noise_covariance import noise_covariance as noise_covariance
     from murine.similarity.nonnegative_least_squares import fit_nonnegative as fit_nonnegative
     from murine.similarity.procrustes import Procrustes as Procrustes
     from murine.similarity.procrustes import angular_procrustes_distances as angular_procrustes_distances
@@ -45,19 +45,4 @@ if TYPE_CHECKING:
     from murine.similarity.rsa import Spearman as Spearman
     from murine.similarity.rsa import comparisons as comparisons
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "cka": ["DebiasedCKA", "LinearCKA"],
-        "crossnobis": ["crossnobis_rdm", "mahalanobis_rdm"],
-        "kernel_similarity": ["KernelComparison", "centre_kernels", "kernel_metrics", "u_centre_kernels"],
-        "noise_ceiling": ["SplitHalfRDM", "cosine_reliability", "split_half_correlation"],
-        "noise_covariance": ["noise_covariance"],
-        "nonnegative_least_squares": ["fit_nonnegative"],
-        "procrustes": ["Procrustes", "angular_procrustes_distances", "procrustes_distances"],
-        "rdm": ["cosine_rdm", "dissimilarities", "euclidean_rdm", "kernel_rdm", "pearson_rdm"],
-        "rdm_vectors": ["n_stimuli_of_pairs", "pair_positions", "upper_triangle"],
-        "reweighted_rsa": ["Reweighting", "fit_reweighted_rsa"],
-        "rsa": ["Comparison", "Cosine", "KendallTauA", "Pearson", "Spearman", "comparisons"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -24,7 +24,7 @@ def mahalanobis_rdm(patterns: Float[np.ndarray, "n_stimuli n_neuroids"], covaria
         (n_stimuli, n_neuroids): mean responses. NaN in a stimulus gives NaN in its row and column.
     covariance
         (n_neuroids, n_neuroids): covariance of the noise of single trials, from
-        `murine.similarity.noise_covariance.noise_covariance`.
+        `murine.similarity.neural_noise.noise_covariance`.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def crossnobis_rdm(
         (n_neuroids, n_stimuli, n_repetitions); a missing trial is NaN. Means are over valid trials. A stimulus without
         a valid trial in a fold has no distances in that fold; the distances of the other folds are averaged.
     covariance
-        (n_neuroids, n_neuroids), from `murine.similarity.noise_covariance.noise_covariance`. None stands for the
+        (n_neuroids, n_neuroids), from `murine.similarity.neural_noise.noise_covariance`. None stands for the
         identity.
     folds
         Positions of the repetitions that are held out together. None holds out each repetition alone.

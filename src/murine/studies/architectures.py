@@ -13,7 +13,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from murine.architecture.clustering import heat_map
-from murine.architecture.mantel import MIN_ITEMS, Method, mantel
+from murine.architecture.mantel_test import MIN_ITEMS, Method, mantel
 from murine.architecture.named_sequences import find_sequences, published_heat_map, sequences_as_published
 from murine.architecture.sequence_similarity import length_ratios, similarities, similarity_index
 from murine.architecture.vocabulary import Vocabulary
@@ -62,7 +62,7 @@ class Explanation:
     relations
         A row for each two kinds of distance: ``first, second, given`` ('' or what was held constant), ``r, low, high,
         p, q`` (adjusted for all rows, false discovery rate), ``n_networks, n_permutations``. The interval never
-        excludes 0 where p is above 0.05 (`murine.architecture.mantel.MantelResult`).
+        excludes 0 where p is above 0.05 (`murine.architecture.mantel_test.MantelResult`).
     cortex, metric
         What the scores are of.
     """

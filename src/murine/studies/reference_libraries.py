@@ -27,7 +27,7 @@ from murine.scoring.metric import Encoding, Neurons, metrics
 from murine.scoring.site_data import SiteData, make_site_data
 from murine.similarity import crossnobis, rdm, rdm_vectors, rsa
 from murine.similarity import kernel_similarity as geometry
-from murine.similarity import noise_covariance as noise
+from murine.similarity import neural_noise as noise
 from murine.similarity import reweighted_rsa as reweighted
 from murine.statistics.folds import kfold
 

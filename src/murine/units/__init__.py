@@ -14,7 +14,7 @@ from murine.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from murine.units.assignment import Assignment as Assignment
     from murine.units.assignment import assign_units as assign_units
-    from murine.units.density_overlap import density_overlap as density_overlap
+    from murine.units.densities import density_overlap as density_overlap
     from murine.units.layer_maps import map_layers as map_layers
     from murine.units.layer_matching import match_layers as match_layers
     from murine.units.maps import MapSearch as MapSearch
@@ -30,23 +30,4 @@ if TYPE_CHECKING:
     from murine.units.matching import shuffle_stimuli as shuffle_stimuli
     from murine.units.site_tables import summarise_sites as summarise_sites
 
-__getattr__, __dir__, __all__ = lazy_exports(
-    __name__,
-    {
-        "assignment": ["Assignment", "assign_units"],
-        "density_overlap": ["density_overlap"],
-        "layer_maps": ["map_layers"],
-        "layer_matching": ["match_layers"],
-        "maps": [
-            "MapSearch",
-            "NearestUnits",
-            "channel_maps",
-            "nearest_units",
-            "normalise_maps",
-            "pairwise_rmse",
-            "rmse_scale",
-        ],
-        "matching": ["Matches", "UnitSearch", "match_units", "shuffle_stimuli"],
-        "site_tables": ["summarise_sites"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

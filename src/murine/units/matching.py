@@ -21,7 +21,7 @@ from murine.errors import MurineError
 from murine.statistics.bootstrap import MIN_STIMULI
 from murine.statistics.permutation import permutations
 from murine.statistics.standardisation import unit_length
-from murine.units.density_overlap import density_overlap
+from murine.units.densities import density_overlap
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +52,7 @@ class Matches:
     r_test
         (n_neuroids,): r of the same unit with the test responses; NaN also where these are constant or not finite.
     overlap
-        (n_neuroids,): `murine.units.density_overlap.density_overlap` of the activations of the unit and the test
+        (n_neuroids,): `murine.units.densities.density_overlap` of the activations of the unit and the test
         responses, both standardised; None unless asked for.
     flags
         For each neuron '' or why it has no unit: its training responses are ``not finite`` or ``constant``, or there is

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import pearsonr, rankdata, spearmanr
 
-from murine.architecture.mantel import mantel
+from murine.architecture.mantel_test import mantel
 from murine.errors import MurineError
 
 
