@@ -10,14 +10,14 @@ from scipy.stats import pearsonr
 
 from murine.cortex.reliability import split_half
 from murine.cortex.simulated import SimulatedCortex, simulate
-from murine.encoding.neuron_reliability import (
+from murine.encoding.noise_ceiling import calibrate_draws, low_ceiling_note, mean_ceilings, neuron_ceiling
+from murine.encoding.reliability import (
     METHODS,
     neuron_reliability,
     oracle_correlation,
     oracle_reliability,
     resample_correlations,
 )
-from murine.encoding.noise_ceiling import calibrate_draws, low_ceiling_note, mean_ceilings, neuron_ceiling
 from murine.errors import MurineError
 from murine.statistics.bootstrap import bootstrap_counts
 from murine.statistics.noise_ceiling import Ceiling

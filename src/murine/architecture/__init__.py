@@ -1,8 +1,8 @@
-"""Similarity of architectures: how alike are two networks as sequences of layers?
+"""Similarity of architectures: how similar are two networks as sequences of layers?
 
-It writes the layers that run in a network as a string of letters, aligns two strings with the Needleman-Wunsch
-algorithm, and derives similarity matrices, clusters and a short list of representative networks.
-Mantel tests tell whether similar architectures also have similar representations.
+This room writes the layers that run in a network as a string of letters, aligns two strings with the Needleman-Wunsch
+algorithm, and derives similarity matrices, clusters and a choice of representative networks.
+Mantel tests show whether similar architectures also have similar representations.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Neural regression: how well do the features of a layer predict the responses of single neurons?
 
-It fits ridge and PLS regression from kernels, as the published protocol of Conwell et al. 2021 does and with
-cross-validation, and scores the predictions of each neuron.
-The noise ceilings of neurons, the null correlation and the bootstrap of scores are here, too.
+This room fits ridge and PLS regression with cross-validation, reproduces the protocol of Conwell et al. (2021), and
+scores the predictions of each neuron.
+It also computes the noise ceilings of neurons, null correlations and bootstrap draws of scores.
 """
 
 from __future__ import annotations
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from murine.encoding.jackknife import resample_neuron_scores as resample_neuron_scores
     from murine.encoding.jackknife import resample_site_scores as resample_site_scores
     from murine.encoding.kernels import centre_layer_grams as centre_layer_grams
-    from murine.encoding.neuron_reliability import neuron_reliability as neuron_reliability
-    from murine.encoding.neuron_reliability import oracle_correlation as oracle_correlation
-    from murine.encoding.neuron_reliability import oracle_reliability as oracle_reliability
     from murine.encoding.noise_ceiling import mean_ceilings as mean_ceilings
     from murine.encoding.noise_ceiling import neuron_ceiling as neuron_ceiling
     from murine.encoding.null_correlation import null_correlations as null_correlations
@@ -36,6 +33,9 @@ if TYPE_CHECKING:
     from murine.encoding.prediction_scores import correlations as correlations
     from murine.encoding.prediction_scores import explained_variance as explained_variance
     from murine.encoding.prediction_scores import r2 as r2
+    from murine.encoding.reliability import neuron_reliability as neuron_reliability
+    from murine.encoding.reliability import oracle_correlation as oracle_correlation
+    from murine.encoding.reliability import oracle_reliability as oracle_reliability
     from murine.encoding.ridge import ridge_correlations as ridge_correlations
     from murine.encoding.ridge import ridge_cv as ridge_cv
     from murine.encoding.ridge import ridge_loo as ridge_loo

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from murine.encoding.neuron_reliability import neuron_reliability
+from murine.encoding.reliability import neuron_reliability
 from murine.statistics.bootstrap import Counts, leave_one_out_counts
 from murine.statistics.noise_ceiling import Ceiling
 from murine.statistics.random_halves import Trials
@@ -39,7 +39,7 @@ def neuron_ceiling(
     counts
         (n_draws, n_stimuli): the bootstrap samples of the scores, so that both are paired.
     method
-        ``split-half``, ``oracle`` or ``variance``; see `murine.encoding.neuron_reliability.neuron_reliability`.
+        ``split-half``, ``oracle`` or ``variance``; see `murine.encoding.reliability.neuron_reliability`.
     n_splits, seed
         Number and seed of the random halves, for ``split-half``.
 
@@ -52,7 +52,7 @@ def neuron_ceiling(
     Raises
     ------
     MurineError
-        As in `murine.encoding.neuron_reliability.neuron_reliability`, or if the scale is unknown.
+        As in `murine.encoding.reliability.neuron_reliability`, or if the scale is unknown.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def mean_ceilings(responses: Trials, groups: Sequence[Int[np.ndarray, " _"]], co
     Raises
     ------
     MurineError
-        As in `murine.encoding.neuron_reliability.neuron_reliability`.
+        As in `murine.encoding.reliability.neuron_reliability`.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Representational similarity: how alike are the responses of a layer and of a site to the same stimuli?
+"""Representational similarity: how similar are the responses of a layer and of a site to the same stimuli?
 
-It computes dissimilarity matrices (RDMs) and kernels, and compares them: RSA, Kendall's tau-a, CKA, Procrustes and
-reweighted RSA, each also under resampled and relabelled stimuli.
-The noise ceilings of RDMs are here, too; those of single neurons are in `murine.encoding`.
+This room computes dissimilarity matrices (RDMs) and kernels, and compares them by RSA, Kendall's tau-a, CKA, Procrustes
+and reweighted RSA, also under resampled and relabelled stimuli.
+It computes the noise ceilings of RDMs; those of single neurons are in `murine.encoding`.
 """
 
 from __future__ import annotations

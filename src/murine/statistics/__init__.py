@@ -1,8 +1,8 @@
-"""Statistics of scores: resampling, permutation tests, multiple testing, rankings and noise ceilings.
+"""Statistics of scores: how much would a score change with other stimuli, neurons or animals, or by chance?
 
-Scores of networks depend on the stimuli, neurons and animals that were recorded. This room draws the bootstrap samples
-and permutations that all metrics share, and turns the resulting draws into intervals, p-values and rank bands.
-It knows arrays of scores only: the metrics that compute them are in `murine.similarity` and `murine.encoding`.
+This room draws the bootstrap samples and permutations that all metrics share, and turns draws of scores into intervals,
+p-values, rank bands and ceiled scores.
+It knows only arrays of scores: the metrics are in `murine.similarity` and `murine.encoding`.
 """
 
 from murine.statistics.bootstrap import bootstrap_counts, leave_one_out_counts, pair_weights, percentile_interval

@@ -1,7 +1,7 @@
 """Single neurons against single units of a network: which unit responds most like a given neuron?
 
-It finds the best unit of each neuron on one half of the repetitions and scores it on the other half, assigns to each
-neuron a unit of its own, and compares response-weighted maps of neurons with maps of channels (Mice-to-Machines).
+This room finds the best unit of each neuron on one half of the repetitions and scores it on the other half, assigns to
+each neuron a unit of its own, and compares response-weighted maps of neurons with maps of channels (Mice-to-Machines).
 The results are tables of neurons, which can be summarised for each area or cell class.
 """
 
