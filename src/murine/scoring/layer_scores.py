@@ -22,11 +22,12 @@ from murine.scoring.score_sample import samples
 from murine.scoring.settings import ScoreSettings as ScoreSettings
 from murine.scoring.site_data import SiteData
 from murine.scoring.subject_bootstrap import SubjectBootstrap, SubjectDraws, Subjects, draw_subjects
-from murine.statistics.bootstrap import Counts, bootstrap_counts, interval, pair_corrected, without_each
-from murine.statistics.ceilings import Ceiling
+from murine.statistics.bootstrap import Counts, bootstrap_counts, leave_one_out_counts, percentile_interval
 from murine.statistics.layer_selection import best_layer
-from murine.statistics.multiple_testing import adjusted_p, best_of_layers_p
-from murine.statistics.permutation import permutation_p, permutations
+from murine.statistics.multiple_testing import adjust_p_values, max_statistic_p_values
+from murine.statistics.noise_ceiling import Ceiling
+from murine.statistics.permutation import permutation_p_values, permutations
+from murine.statistics.variance_correction import correct_for_pairs
 
 #: Said of a row with an interval below zero, of a metric whose scores lie there where nothing is shared.
 BELOW_ZERO = "below zero as where nothing is shared"
@@ -121,7 +122,7 @@ class SiteBenchmark:
             permutations(n, settings.n_permutations, settings.seed),
             metric.of_sites(site_data),
             ceiling,
-            self._ceiling(site_data, members, without_each(n)) if left else constant,
+            self._ceiling(site_data, members, leave_one_out_counts(n)) if left else constant,
             splits,
             None if subjects is None else SubjectBootstrap(metric, site_data, subjects, counts, ceiling),
         )
@@ -158,7 +159,7 @@ def score_layers(layers: Sequence[CapturedLayer], benchmark: SiteBenchmark) -> p
           at all (`murine.scoring.site_data.LostSite`) has a row per layer, without a score, whose ``flag`` says why
         * ``metric, scale, stimuli`` (``all`` or a group), ``n_stimuli, split``
         * ``score, low, high``: with the 95 % interval by bootstrap over stimuli; of scores over pairs of stimuli by
-          `murine.statistics.bootstrap.pair_corrected`
+          `murine.statistics.variance_correction.correct_for_pairs`
         * ``plain, chance``: of ``ridge`` and ``pls-*``, and NaN for other metrics: Pearson's r of responses and
           predictions as they are, the number that a script with scikit-learn gives; and the mean of that number where
           layer and site share nothing (chosen rows only). ``score`` is made of predictions less the mean of the
@@ -167,7 +168,7 @@ def score_layers(layers: Sequence[CapturedLayer], benchmark: SiteBenchmark) -> p
         * ``ceiling, ceiling_low, ceiling_high; ceiled, ceiled_low, ceiled_high, above_ceiling``: score / ceiling,
           both resampled together; values above 1 are kept and flagged
         * ``p_value``: one-sided, by relabelling the stimuli; ``p_best``: of having found a layer so good among all,
-          from the largest of each relabelling (`murine.statistics.multiple_testing.best_of_layers_p`);
+          from the largest of each relabelling (`murine.statistics.multiple_testing.max_statistic_p_values`);
           ``p_adjusted``: of chosen layers, for the number of sites of the network (false discovery rate,
           Benjamini & Hochberg; of ``p_best`` where the choice is naive)
         * ``chosen``: ``naive`` marks the best layer of a site, chosen and scored on the same stimuli; ``nested`` marks
@@ -361,16 +362,16 @@ class _Part:
         if len(self.fixed.relabellings) and len(which):
             if self.metric.costly_permutations:
                 for i, s in np.argwhere(chosen).tolist():
-                    p[i, s] = permutation_p(scores[[i]][:, [s]], self._of_pair(self.metric.permute, i, s))[0, 0]
+                    p[i, s] = permutation_p_values(scores[[i]][:, [s]], self._of_pair(self.metric.permute, i, s))[0, 0]
             else:
                 null = self.null if everywhere else self._null(which, self.fixed.sites)
-                p[which] = permutation_p(scores[which], null)
+                p[which] = permutation_p_values(scores[which], null)
                 if everywhere:
-                    best_p = best_of_layers_p(scores, null)
+                    best_p = max_statistic_p_values(scores, null)
         frame["p_value"], frame["p_best"] = p.ravel(), best_p.ravel()
         frame["p_adjusted"] = np.nan
         family = frame.p_best[mine] if frame.p_best[mine].notna().any() else frame.p_value[mine]
-        frame.loc[mine, "p_adjusted"] = adjusted_p(family.to_numpy())
+        frame.loc[mine, "p_adjusted"] = adjust_p_values(family.to_numpy())
         return frame
 
     def held_out_rows(
@@ -387,9 +388,9 @@ class _Part:
         frame = self._chosen(choices, scores, draws, without, drawn)
         p = np.full(len(scores), np.nan)
         if len(self.fixed.relabellings):
-            p = permutation_p(scores[None], self._held_out_null(choices)[:, None])[0]
+            p = permutation_p_values(scores[None], self._held_out_null(choices)[:, None])[0]
         naive = np.where(best >= 0, self.scores[np.maximum(best, 0), np.arange(len(scores))], np.nan)
-        return _scored(frame.assign(p_value=p, p_best=np.nan, p_adjusted=adjusted_p(p), optimism=naive - scores))
+        return _scored(frame.assign(p_value=p, p_best=np.nan, p_adjusted=adjust_p_values(p), optimism=naive - scores))
 
     @staticmethod
     def without_held_out(frame: pd.DataFrame, held_out: pd.DataFrame) -> pd.DataFrame:
@@ -468,7 +469,7 @@ class _Part:
         for name, values in zip(("ceiling", "ceiling_low", "ceiling_high"), (ceiling.value, *ends), strict=True):
             frame[name] = np.where(ceiling.value > 0, values, np.nan)[site]
         frame["ceiled"] = _of_sites(ceiling, site).apply(scores[None], self.metric.scale)[0]
-        frame["above_ceiling"] = ceiling.beyond(frame.ceiled.to_numpy())
+        frame["above_ceiling"] = ceiling.exceeds(frame.ceiled.to_numpy())
         about = pd.DataFrame(_about_sites(self.fixed.site_data)).assign(site_flag=self.fixed.site_flags)
         for name in about:
             frame[name] = about[name].to_numpy()[site]
@@ -492,9 +493,9 @@ class _Part:
         left = None
         if without is not None:
             left = _of_sites(fixed.ceiling_without_one, site).apply_draws(without[:, None], scale)[:, 0]
-            raw, shared = pair_corrected(draws, without), pair_corrected(ceiled, left)
+            raw, shared = correct_for_pairs(draws, without), correct_for_pairs(ceiled, left)
         for names, sample in ((("low", "high"), raw), (("ceiled_low", "ceiled_high"), shared)):
-            for name, values in zip(names, interval(sample), strict=True):
+            for name, values in zip(names, percentile_interval(sample), strict=True):
                 frame[name] = np.nan
                 frame.loc[which, name] = values
         if self.metric.below_zero_by_chance:

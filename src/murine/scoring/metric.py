@@ -16,30 +16,28 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
-from murine.encoding.jackknife import resampled_neurons, resampled_scores
-from murine.encoding.neuron_ceiling import mean_ceilings, uncertain_note
-from murine.encoding.null_correlation import above_chance, chance_correlations
-from murine.encoding.pls import COMPONENTS, FoldedLayers
-from murine.encoding.ridge import (
-    centred_grams,
-    correlate,
-    loo_operators,
-    relabelled_correlations,
-    unit_length,
-)
+from murine.encoding.jackknife import resample_neuron_scores, resample_site_scores
+from murine.encoding.kernels import centre_layer_grams
+from murine.encoding.noise_ceiling import low_ceiling_note, mean_ceilings
+from murine.encoding.null_correlation import null_correlations, rescale_above_null
+from murine.encoding.pls import N_COMPONENTS, PLSFolds
+from murine.encoding.prediction_operators import correlate_predictions, permute_correlations
+from murine.encoding.ridge import ridge_loo_operators
 from murine.errors import MurineError
 from murine.networks.layer_kernel import LayerKernel
 from murine.registry import Registry
 from murine.scoring.site_data import Population, SiteData
 from murine.similarity import kernel_similarity as geometry
 from murine.similarity import rsa
-from murine.similarity.rdm import dissimilarities, n_stimuli_of, pairs_among, upper
-from murine.similarity.reweighted_rsa import reweight
+from murine.similarity.rdm import dissimilarities
+from murine.similarity.rdm_vectors import n_stimuli_of_pairs, pair_positions, upper_triangle
+from murine.similarity.reweighted_rsa import fit_reweighted_rsa
 from murine.similarity.rsa import Draws, Relabellings, Scores
-from murine.statistics.bootstrap import MIN_STIMULI, Counts, without_each
-from murine.statistics.ceilings import SCALES, Ceiling
-from murine.statistics.folds import folds
-from murine.statistics.permutation import relabelled_pairs
+from murine.statistics.bootstrap import MIN_STIMULI, Counts, leave_one_out_counts
+from murine.statistics.folds import kfold
+from murine.statistics.noise_ceiling import SCALES, Ceiling
+from murine.statistics.permutation import permuted_pairs
+from murine.statistics.standardisation import unit_length
 
 #: Layers as a metric sees them: (n_layers, ...); NaN where one is not defined.
 Stack = Float[np.ndarray, "n_layers ..."]
@@ -68,7 +66,7 @@ class Metric(ABC):
         True where that score chooses layers on the stimuli that it is of.
     over_pairs
         True where a score is a mean over pairs of stimuli, so that its draws are to be corrected by
-        `murine.statistics.bootstrap.pair_corrected`.
+        `murine.statistics.variance_correction.correct_for_pairs`.
     of_neurons
         True where single neurons are compared, which matrices do not have.
     below_zero_by_chance
@@ -116,7 +114,7 @@ class Metric(ABC):
 
     def leave_one_out(self, layers: Stack, sites: Any, n_stimuli: int) -> Draws:
         """Compare without each of the stimuli: (n_stimuli, n_layers, n_sites). Asked for where it is `over_pairs`."""
-        return self.resample(layers, sites, without_each(n_stimuli))
+        return self.resample(layers, sites, leave_one_out_counts(n_stimuli))
 
     @abstractmethod
     def permute(self, layers: Stack, sites: Any, relabellings: Relabellings) -> Draws:
@@ -179,10 +177,10 @@ class RDMMetric(Metric):
         if not layers:
             return np.empty((0, site_data.n_stimuli * (site_data.n_stimuli - 1) // 2))
         dissimilarity = dissimilarities[site_data.dissimilarity]
-        return upper(np.stack([dissimilarity(layer) for layer in layers]))
+        return upper_triangle(np.stack([dissimilarity(layer) for layer in layers]))
 
     def of_sites(self, site_data: SiteData) -> Any:
-        return upper(site_data.rdms)
+        return upper_triangle(site_data.rdms)
 
     def score_within(
         self,
@@ -193,7 +191,7 @@ class RDMMetric(Metric):
         sites: Any,
     ) -> Scores:
         # The dissimilarity of two stimuli does not depend on which others there are.
-        return self.score(stack[:, pairs_among(members, n_stimuli_of(stack.shape[1]))], sites)
+        return self.score(stack[:, pair_positions(members, n_stimuli_of_pairs(stack.shape[1]))], sites)
 
     def stand_in(self, stack: Stack) -> np.ndarray:
         return np.arange(stack.shape[-1], dtype=np.float64)
@@ -241,15 +239,15 @@ class Reweighted(RDMMetric):
         return self._fit(layers, sites).resample(sites, counts)[:, None]
 
     def leave_one_out(self, layers: Stack, sites: Any, n_stimuli: int) -> Draws:
-        return self.resample(layers, sites, without_each(n_stimuli))  # the mixture as it is
+        return self.resample(layers, sites, leave_one_out_counts(n_stimuli))  # the mixture as it is
 
     def permute(self, layers: Stack, sites: Any, relabellings: Relabellings) -> Draws:
-        pairs = relabelled_pairs(relabellings[:MAX_REFITS])
+        pairs = permuted_pairs(relabellings[:MAX_REFITS])
         return np.stack([self.score(layers, sites[:, order]) for order in pairs]).astype(np.float32)
 
     def _fit(self, layers: Stack, sites: Any) -> Any:
-        n_stimuli = n_stimuli_of(sites.shape[1])
-        return reweight(layers[0], sites, folds(n_stimuli, N_FOLDS, 0))
+        n_stimuli = n_stimuli_of_pairs(sites.shape[1])
+        return fit_reweighted_rsa(layers[0], sites, kfold(n_stimuli, N_FOLDS, 0))
 
 
 class KernelComparison(Metric):
@@ -297,7 +295,7 @@ class KernelComparison(Metric):
 
 def _grams(layers: Sequence[LayerKernel], site_data: SiteData) -> Stack:
     """Kernels centred over stimuli."""
-    return centred_grams(layers) if layers else np.empty((0, site_data.n_stimuli, site_data.n_stimuli))
+    return centre_layer_grams(layers) if layers else np.empty((0, site_data.n_stimuli, site_data.n_stimuli))
 
 
 @dataclass(frozen=True, eq=False)
@@ -350,7 +348,7 @@ class Encoding(Metric):
 
     def neuron_scores(self, operators: Stack, responses: Responses) -> Float[np.ndarray, "n_layers n_neuroids"]:
         """Scores of single neurons, of which that of a site is the mean."""
-        return correlate(operators, responses)
+        return correlate_predictions(operators, responses)
 
     @abstractmethod
     def neuron_draws(
@@ -370,9 +368,9 @@ class Encoding(Metric):
 
     def ceiling(self, site_data: SiteData, counts: Counts, seed: int) -> Ceiling:
         own, groups = self.neuron_ceiling(site_data, counts), _population(site_data).members
-        averaged = own.averaged(groups)
+        averaged = own.mean_over(groups)
         notes = [
-            "; ".join(filter(None, (note, uncertain_note(own.value[members]))))
+            "; ".join(filter(None, (note, low_ceiling_note(own.value[members]))))
             for note, members in zip(averaged.notes, groups, strict=True)
         ]
         return replace(averaged, notes=tuple(notes))
@@ -405,7 +403,7 @@ class Ridge(Encoding):
 
     def of_layers(self, layers: Sequence[LayerKernel], site_data: SiteData) -> Stack:
         grams = _grams(layers, site_data)
-        return loo_operators(grams, relative=self._from_zero) if layers else grams
+        return ridge_loo_operators(grams, relative=self._from_zero) if layers else grams
 
     def stand_in(self, stack: Stack) -> np.ndarray:
         # Predicts the response to the next stimulus: r by chance is not 1, as that of the identity.
@@ -415,12 +413,12 @@ class Ridge(Encoding):
         return layers
 
     def neuron_scores(self, operators: Stack, responses: Responses) -> Float[np.ndarray, "n_layers n_neuroids"]:
-        return self._above(self._chance(operators), correlate(operators, responses))
+        return self._above(self._chance(operators), correlate_predictions(operators, responses))
 
     def neuron_draws(
         self, operators: Stack, responses: Responses, counts: Counts
     ) -> Float[np.ndarray, "n_draws n_layers n_neuroids"]:
-        return self._above(self._chance(operators), resampled_neurons(operators, responses, counts))
+        return self._above(self._chance(operators), resample_neuron_scores(operators, responses, counts))
 
     def score(self, layers: Stack, sites: Neurons) -> Scores:
         if not len(layers):
@@ -432,15 +430,15 @@ class Ridge(Encoding):
         draws = np.full((len(counts), len(layers), len(defined)), np.nan, np.float32)
         if defined.any():
             own = sites if defined.all() else sites[np.flatnonzero(defined)]
-            found = resampled_scores(layers, own.responses, counts, own.members)
+            found = resample_site_scores(layers, own.responses, counts, own.members)
             draws[:, :, defined] = self._above(self._chance(layers), found)
         return draws
 
     def plain(self, layers: Stack, sites: Neurons) -> Scores:
-        return sites.averaged(correlate(self._plain(layers), sites.responses))
+        return sites.averaged(correlate_predictions(self._plain(layers), sites.responses))
 
     def chance(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Scores:
-        return np.tile(chance_correlations(self._plain(layers))[:, None], len(sites.members))
+        return np.tile(null_correlations(self._plain(layers))[:, None], len(sites.members))
 
     def _plain(self, layers: Stack) -> Stack:
         """Operators to predictions as they are: the mean of the other responses less that of all is -y / (n - 1)."""
@@ -448,14 +446,14 @@ class Ridge(Encoding):
         return layers - np.eye(n) / (n - 1) if self._from_zero else layers
 
     def permute(self, layers: Stack, sites: Neurons, relabellings: Relabellings) -> Draws:
-        draws = relabelled_correlations(layers, sites.responses, relabellings, sites.members)
+        draws = permute_correlations(layers, sites.responses, relabellings, sites.members)
         return self._above(self._chance(layers), draws)
 
     def _chance(self, operators: Stack) -> Float[np.ndarray, " n_layers"]:
-        return chance_correlations(operators) if self._from_zero else np.zeros(len(operators))
+        return null_correlations(operators) if self._from_zero else np.zeros(len(operators))
 
     def _above(self, chance: Float[np.ndarray, " n_layers"], scores: np.ndarray) -> np.ndarray:
-        return above_chance(scores, chance.astype(scores.dtype)[:, None])
+        return rescale_above_null(scores, chance.astype(scores.dtype)[:, None])
 
 
 class RidgePerNeuron(Ridge):
@@ -478,18 +476,18 @@ class RidgePerNeuron(Ridge):
         return usable[None] if len(usable) else np.full((1, 1, n, n), np.nan)
 
     def neuron_scores(self, operators: Stack, responses: Responses) -> Float[np.ndarray, "n_layers n_neuroids"]:
-        return np.stack([correlate(own, responses).max(axis=0) for own in operators])
+        return np.stack([correlate_predictions(own, responses).max(axis=0) for own in operators])
 
     def neuron_draws(
         self, operators: Stack, responses: Responses, counts: Counts
     ) -> Float[np.ndarray, "n_draws n_layers n_neuroids"]:
         draws = np.full((len(counts), len(operators), len(responses)), np.nan, np.float32)
         for own, found in zip(operators, draws.transpose(1, 0, 2), strict=True):
-            scores = correlate(own, responses)
+            scores = correlate_predictions(own, responses)
             best = np.where(np.isnan(scores).any(axis=0), -1, scores.argmax(axis=0))
             for layer in np.unique(best[best >= 0]):
                 mine = np.flatnonzero(best == layer)
-                found[:, mine] = resampled_neurons(own[[layer]], responses[mine], counts)[:, 0]
+                found[:, mine] = resample_neuron_scores(own[[layer]], responses[mine], counts)[:, 0]
         return draws
 
     def resample(self, layers: Stack, sites: Neurons, counts: Counts) -> Draws:
@@ -537,19 +535,19 @@ class PLS(Encoding):
         for s in range(len(sites.members)):
             site = sites[[s]]
             operators = self._operators(folded, site)
-            lost = np.isnan(site.averaged(correlate(operators, site.responses))[:, 0])
+            lost = np.isnan(site.averaged(correlate_predictions(operators, site.responses))[:, 0])
             draws[:, lost, s] = np.nan
             for i, operator in enumerate(operators):
                 if lost[i]:
                     continue
-                one = resampled_scores(operator[None], site.responses, counts, site.members)
+                one = resample_site_scores(operator[None], site.responses, counts, site.members)
                 draws[:, i, s] = one[:, 0, 0]
         return draws
 
     def neuron_draws(
         self, operators: Stack, responses: Responses, counts: Counts
     ) -> Float[np.ndarray, "n_draws n_layers n_neuroids"]:
-        return resampled_neurons(operators, responses, counts)
+        return resample_neuron_scores(operators, responses, counts)
 
     def plain(self, layers: Stack, sites: Neurons) -> Scores:
         return self._scores(_folded(layers), sites, relative=False)
@@ -571,20 +569,23 @@ class PLS(Encoding):
     def operators(self, layers: Stack, site: Neurons) -> Stack:
         return self._operators(_folded(layers), site)
 
-    def _scores(self, layers: FoldedLayers, sites: Neurons, relative: bool = True) -> Scores:
+    def _scores(self, layers: PLSFolds, sites: Neurons, relative: bool = True) -> Scores:
         chosen = (sites[[s]] for s in range(len(sites.members)))
         return np.concatenate(
-            [site.averaged(correlate(self._operators(layers, site, relative), site.responses)) for site in chosen],
+            [
+                site.averaged(correlate_predictions(self._operators(layers, site, relative), site.responses))
+                for site in chosen
+            ],
             axis=1,
         )
 
-    def _operators(self, layers: FoldedLayers, site: Neurons, relative: bool = True) -> Stack:
+    def _operators(self, layers: PLSFolds, site: Neurons, relative: bool = True) -> Stack:
         return layers.operators(site.responses, [self._n_components], relative=relative)[:, 0]
 
 
-def _folded(layers: Stack) -> FoldedLayers:
+def _folded(layers: Stack) -> PLSFolds:
     """Kernels of layers, ready for PLS."""
-    return FoldedLayers(layers, folds(layers.shape[-1], N_FOLDS, 0), at_most=True)
+    return PLSFolds(layers, kfold(layers.shape[-1], N_FOLDS, 0), at_most=True)
 
 
 def _population(site_data: SiteData) -> Population:
@@ -605,5 +606,5 @@ metrics.register("procrustes")(KernelComparison(geometry.kernel_metrics["procrus
 metrics.register("ridge")(Ridge(from_zero=True))
 metrics.register("ridge-conwell2021")(Ridge(from_zero=False))
 metrics.register("ridge-conwell2021-per-neuron")(RidgePerNeuron())
-for _n_components in COMPONENTS:
+for _n_components in N_COMPONENTS:
     metrics.register(f"pls-{_n_components}")(PLS(_n_components))

@@ -19,12 +19,14 @@ from murine.errors import MurineError, some
 from murine.io.array_cache import ArrayCache
 from murine.limits import SEED, SPLITS
 from murine.networks.layer_kernel import LayerKernel
-from murine.similarity.kernel_similarity import u_centred
-from murine.similarity.rdm import dissimilarities, pairs_among, upper, zscore
-from murine.similarity.rdm_ceiling import HalvedRDM, cosine_reliability, harmonic_mean
+from murine.similarity.kernel_similarity import u_centre_kernels
+from murine.similarity.noise_ceiling import SplitHalfRDM, cosine_reliability, harmonic_mean
+from murine.similarity.rdm import dissimilarities
+from murine.similarity.rdm_vectors import pair_positions, upper_triangle
 from murine.statistics.bootstrap import Counts
-from murine.statistics.ceilings import DISTANCE, SCALES, Ceiling
-from murine.statistics.random_halves import Keys, half_means, halving_keys, n_trials
+from murine.statistics.noise_ceiling import DISTANCE, SCALES, Ceiling
+from murine.statistics.random_halves import SplitKeys, count_trials, half_means, split_keys
+from murine.statistics.standardisation import zscore
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,7 @@ class Population:
     stimuli: Int[np.ndarray, " n_stimuli"]
     members: tuple[Int[np.ndarray, " _"], ...]
     normalise: str
-    keys: Keys
+    keys: SplitKeys
     neuroid_ids: tuple[str, ...]
     donors: tuple[str, ...]
     source: Population | None = None
@@ -132,7 +134,7 @@ class SiteData:
         repetitions. NaN where too many trials are missing.
     part_patterns
         (n_sites, 3, n_stimuli): how well the patterns of halves agree about a stimulus, the length of the pattern and
-        the number of trials (`murine.similarity.rdm_ceiling.HalvedRDM`); None with ``parts``.
+        the number of trials (`murine.similarity.noise_ceiling.SplitHalfRDM`); None with ``parts``.
     given_reliability
         (n_sites, 2): mean and standard error, where the data brought them; NaN else.
     n_neuroids
@@ -180,7 +182,7 @@ class SiteData:
 
     def select(self, stimuli: Int[np.ndarray, " n_chosen"]) -> SiteData:
         """Return the targets for some of the stimuli (positions)."""
-        pairs = pairs_among(stimuli, self.n_stimuli)
+        pairs = pair_positions(stimuli, self.n_stimuli)
         return replace(
             self,
             stimulus_ids=tuple(self.stimulus_ids[i] for i in stimuli),
@@ -199,7 +201,7 @@ class SiteData:
         """The ceiling of a score on ``scale`` against the RDMs, with draws paired with ``counts``.
 
         From single trials: the correlation with what the RDM would be without noise (of ranks with ``ranks``), from
-        random halves (`murine.similarity.rdm_ceiling`). From given reliabilities: their value, with normal draws of
+        random halves (`murine.similarity.noise_ceiling`). From given reliabilities: their value, with normal draws of
         their standard error, or without an error where that is not given. Not known of single trials."""
         reliability = np.empty(len(self.sites))
         draws = np.empty((len(counts), len(self.sites)))
@@ -212,15 +214,15 @@ class SiteData:
                 reliability[s], draws[:, s] = self.halved(s).reliability(counts, ranks=ranks)
         return Ceiling.from_reliability(reliability, draws, scale, ranks=ranks and self.parts is not None)
 
-    def halved(self, site: int) -> HalvedRDM:
+    def halved(self, site: int) -> SplitHalfRDM:
         """The RDM of a site, and those of halves of its trials."""
         if self.parts is None or self.part_patterns is None:
             raise MurineError(f"{self.name!r} has no repetitions to make halves of.")
         agreement, power, numbers = self.part_patterns[site]
         cosines = self.dissimilarity in COSINES
-        whole = upper(self.rdms[[site]])[0]
+        whole = upper_triangle(self.rdms[[site]])[0]
         first, second = self.parts[site]
-        return HalvedRDM(whole, first, second, agreement if cosines else None, power, numbers)
+        return SplitHalfRDM(whole, first, second, agreement if cosines else None, power, numbers)
 
     def kernel_ceiling(self, counts: Counts) -> Ceiling:
         """The ceiling of the debiased CKA with the kernels, from random halves of the trials.
@@ -231,7 +233,7 @@ class SiteData:
         reliability = np.empty(len(self.sites))
         draws = np.empty((len(counts), len(self.sites)))
         for s, (first, second) in enumerate(self._kernel_parts):
-            whole = upper(u_centred(self.kernels[[s]]))[0]
+            whole = upper_triangle(u_centre_kernels(self.kernels[[s]]))[0]
             reliability[s], draws[:, s] = cosine_reliability(whole * self._units[s], first, second, counts)
         return Ceiling.from_reliability(reliability, draws, "r")
 
@@ -251,7 +253,7 @@ class SiteData:
             scale = _Scale.of(population.all_means[members], population.normalise)
             for k, halves in enumerate(half_means(trials, population.keys)):
                 for vector, half in zip(own[:, k], halves, strict=True):
-                    vector[:] = upper(u_centred(unit * scale.kernel(half).gram[None]))[0]
+                    vector[:] = upper_triangle(u_centre_kernels(unit * scale.kernel(half).gram[None]))[0]
         return vectors
 
     @property
@@ -315,7 +317,7 @@ def make_site_data(
     groups = usable.sites(*by)
     lost = _too_small(data, usable, by)
     n = usable.n_repetitions
-    keys = halving_keys(ids, n, n_splits if n > 1 else 0, seed)
+    keys = split_keys(ids, n, n_splits if n > 1 else 0, seed)
 
     found: list[np.ndarray] = []
     kernels: list[np.ndarray] = []
@@ -376,7 +378,7 @@ def _of_site(
     responses: Float[np.ndarray, "n_neuroids n_all_stimuli n_repetitions"],
     members: Int[np.ndarray, " n_members"],
     stimuli: Int[np.ndarray, " n_stimuli"],
-    keys: Keys,
+    keys: SplitKeys,
     dissimilarity: str,
     normalise: str,
 ) -> dict[str, np.ndarray]:
@@ -395,10 +397,10 @@ def _of_site(
         parts = np.empty((2, len(keys), len(stimuli) * (len(stimuli) - 1) // 2), np.float32)
         agreement = np.zeros(len(stimuli))
         for k, halves in enumerate(half_means(trials, keys)):
-            parts[:, k] = [upper(rdm_of(scale.kernel(half))) for half in halves]
+            parts[:, k] = [upper_triangle(rdm_of(scale.kernel(half))) for half in halves]
             agreement += scale.agreement(*halves, centre) / len(keys)
         power = np.diag(kernel.covariance if centre else kernel.gram)
-        patterns = np.stack([agreement, power, harmonic_mean(n_trials(trials))])
+        patterns = np.stack([agreement, power, harmonic_mean(count_trials(trials))])
     return {"mean": mean, "parts": parts, "patterns": patterns, "stand_ins": np.array(stand_ins)}
 
 
@@ -406,7 +408,7 @@ def _given_targets(
     data: NeuralRDMs, order: Int[np.ndarray, " n_stimuli"], ids: tuple[str, ...], dissimilarity: str
 ) -> SiteData:
     rdms = data.matrices[:, order][:, :, order]
-    vectors = upper(rdms)
+    vectors = upper_triangle(rdms)
     constant = np.ptp(vectors, axis=1) <= 1e-12 * np.abs(vectors).max(axis=1, initial=0)
     notes = tuple("the same dissimilarity for every pair" if x else "" for x in constant)
     _tell(data.name, None, [], dict(zip(data.sites, notes, strict=True)))
@@ -509,7 +511,7 @@ class _Scale:
 
 def _stand_ins(trials: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]) -> float:
     """The share of mean responses that are single trials, which stand in for both halves."""
-    return float((n_trials(trials) < 2).mean())
+    return float((count_trials(trials) < 2).mean())
 
 
 def _stand_in_note(share: float) -> str:

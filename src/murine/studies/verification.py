@@ -16,7 +16,8 @@ from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.progress import Progress, Silent
-from murine.similarity.rdm import pearson_rdm, upper
+from murine.similarity.rdm import pearson_rdm
+from murine.similarity.rdm_vectors import upper_triangle
 from murine.studies.reference_libraries import HIMALAYA, REFERENCES, TOOLBOX, ReferenceMetric, TestData
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def sample_of(cortex: Recording | NeuralRDMs, seed: int = 0) -> TestData:
         if len(cortex.sites) < 2:
             raise MurineError(f"{cortex.name!r} has one matrix; comparisons need at least 2.")
         stimuli = _some(rng, np.arange(len(cortex.stimulus_ids)), MAX_STIMULI)
-        vectors = upper(cortex.matrices[:, stimuli][:, :, stimuli])
+        vectors = upper_triangle(cortex.matrices[:, stimuli][:, :, stimuli])
         return TestData(cortex.name, vectors[::2][:MAX_MATRICES], vectors[1::2][:MAX_MATRICES])
     recording, _ = cortex.usable()
     valid = np.isfinite(recording.responses)
@@ -115,8 +116,8 @@ def _sample(name: str, layers: list[np.ndarray], recording: Recording) -> TestDa
     halves = np.array_split(recording.mean(), 2)
     return TestData(
         name,
-        upper(np.stack([pearson_rdm(x) for x in layers])),
-        upper(np.stack([pearson_rdm(np.ascontiguousarray(half.T)) for half in halves])),
+        upper_triangle(np.stack([pearson_rdm(x) for x in layers])),
+        upper_triangle(np.stack([pearson_rdm(np.ascontiguousarray(half.T)) for half in halves])),
         tuple(layers),
         recording,
     )

@@ -68,7 +68,7 @@ class Moments:
 def standardised_kernel(
     features: Tensor, space: np.ndarray | None = None, moments: Moments | None = None
 ) -> LayerKernel:
-    """Reduce features to the kernel of their standardised units, as `murine.similarity.rdm.zscore` treats neurons.
+    """Reduce features to the kernel of their standardised units, as `murine.statistics.zscore` treats neurons.
 
     Parameters
     ----------

@@ -17,9 +17,11 @@ from murine.errors import MurineError
 from murine.networks.preprocessing import Preprocessing
 from murine.networks.zoo import Network
 from murine.scenes import synthetic_scenes
-from murine.units.layer_tables import by_site, map_layers, match_layers
-from murine.units.maps import nearest, normalised
-from murine.units.matching import shuffled
+from murine.units.layer_maps import map_layers
+from murine.units.layer_matching import match_layers
+from murine.units.maps import nearest_units, normalise_maps
+from murine.units.matching import shuffle_stimuli
+from murine.units.site_tables import summarise_sites
 
 N_NEUROIDS, N_STIMULI = 12, 40
 
@@ -58,7 +60,7 @@ def test_neurons_are_found_in_the_network_that_they_are(cortex, own_rows):
     assert own.r_train_shuffled.mean() < 0.4
     assert own.overlap.mean() > own.overlap_shuffled.mean()
     assert own.assigned_r_test_shuffled.mean() < own.assigned_r_test.mean() - 0.3
-    table = by_site(own_rows, n_bootstraps=200)
+    table = summarise_sites(own_rows, n_bootstraps=200)
     assert table.area.tolist() == ["SIMam", "SIMl", "SIMp"]
     assert (table.layer == "areas." + table.area).all()
     assert (table.above_chance_low > 0.3).all()
@@ -96,7 +98,7 @@ def test_units_of_their_own_by_chance_are_those_of_plain_loops(cortex):
     assert (rows.assigned_gap < 1e-4).all()
     order, neuroids = np.argsort(cortex.recording.stimulus_ids), np.argsort(cortex.recording["neuroid_id"])
     trials = cortex.recording.responses[neuroids][:, order].astype(np.float64)
-    odd, even = shuffled(trials[..., ::2].mean(axis=2), trials[..., 1::2].mean(axis=2), 2, 3)
+    odd, even = shuffle_stimuli(trials[..., ::2].mean(axis=2), trials[..., 1::2].mean(axis=2), 2, 3)
     images = net.preprocessing.apply(cortex.stimuli.select(sorted(cortex.stimuli.ids)))
     with torch.no_grad():
         features = net.module[0](images).flatten(1).double().numpy()
@@ -110,7 +112,7 @@ def test_units_of_their_own_by_chance_are_those_of_plain_loops(cortex):
     found = rows[rows.layer == "0"]
     assert found.assigned_r_train_shuffled.sum() == pytest.approx(np.mean(train, axis=0).sum(), abs=1e-3)
     np.testing.assert_allclose(found.assigned_r_test_shuffled, np.mean(test, axis=0), atol=0.05)
-    table = by_site(rows, n_bootstraps=20)
+    table = summarise_sites(rows, n_bootstraps=20)
     assert (table.assigned_r_test_shuffled < table.r_train).all()
 
 
@@ -142,15 +144,15 @@ def test_maps_are_those_of_the_formulas(cortex):
         mean = net.module[0](net.preprocessing.apply(stimuli)).mean(dim=0, keepdim=True)
     for side in (11, 14):
         found = rows[(rows.layer == "0") & (rows.side == side)]
-        neurons = normalised(response_weighted(responses, stimulus_maps(stimuli, side), centred=True))
+        neurons = normalise_maps(response_weighted(responses, stimulus_maps(stimuli, side), centred=True))
         resized = torch.nn.functional.interpolate(mean, (side, side), mode="bilinear", antialias=True)
-        expected = nearest(neurons, normalised(resized[0].flatten(1).double().numpy()))
+        expected = nearest_units(neurons, normalise_maps(resized[0].flatten(1).double().numpy()))
         np.testing.assert_array_equal(found.best_unit, expected.unit)
         np.testing.assert_allclose(found.rmse_best, expected.best, atol=1e-6)
         np.testing.assert_allclose(found.rmse_mean, expected.mean, atol=1e-6)
         assert (found.n_units == 5).all()
     assert set(rows.p_value) <= {0.2, 0.4, 0.6, 0.8, 1.0}
-    table = by_site(rows, ("area", "cell_class"), n_bootstraps=100)
+    table = summarise_sites(rows, ("area", "cell_class"), n_bootstraps=100)
     assert len(table) == 2 * 3 * 2
     best = rows[(rows.side == 14) & (rows.area == "SIMl") & (rows.cell_class == "inhibitory")]
     least = best.groupby("layer").rmse_best.mean()
@@ -163,7 +165,7 @@ def test_maps_of_the_network_that_the_neurons_are(cortex):
     rows = map_layers(network(cortex.model), cortex.stimuli, cortex.recording, unit_maps="weighted", centred=True)
     own = rows[rows.layer == "areas." + rows.area]
     assert (own.best_unit == own.neuroid_id.str[-3:].astype(int)).mean() > 0.9
-    table = by_site(rows, n_bootstraps=200)
+    table = summarise_sites(rows, n_bootstraps=200)
     assert (table.below_chance_low > 0.02).all()
 
 
@@ -173,10 +175,10 @@ def test_noise_is_at_chance(cortex):
     signal = rng.normal(size=(150, N_STIMULI, 1)) + 0.5 * rng.normal(size=(150, N_STIMULI, 10))
     labels = {"neuroid_id": np.arange(150).astype(str), "area": np.full(150, "noise")}
     recording = Recording.from_arrays(signal, labels, {"stimulus_id": cortex.stimuli.ids})
-    table = by_site(match_layers(convolution(), cortex.stimuli, recording), n_bootstraps=200)
+    table = summarise_sites(match_layers(convolution(), cortex.stimuli, recording), n_bootstraps=200)
     assert table.r_test[0] > 0.3  # and yet nothing links them
     assert table.above_chance_low[0] < 0 < table.above_chance_high[0]
-    table = by_site(map_layers(convolution(), cortex.stimuli, recording, centred=True), n_bootstraps=200)
+    table = summarise_sites(map_layers(convolution(), cortex.stimuli, recording, centred=True), n_bootstraps=200)
     assert table.below_chance_low[0] < 0 < table.below_chance_high[0]
 
 
@@ -187,15 +189,15 @@ def test_neurons_that_lack_something_are_flagged(cortex):
     recording = Recording.from_arrays(responses, labels, {"stimulus_id": cortex.recording.stimulus_ids})
     rows = match_layers(convolution(), cortex.stimuli, recording)
     assert rows[rows.layer == "0"].flag.tolist() == ["not finite", "constant", "", ""]
-    assert by_site(rows, n_bootstraps=20).n_neuroids.tolist() == [1]
+    assert summarise_sites(rows, n_bootstraps=20).n_neuroids.tolist() == [1]
     rows = map_layers(convolution(), cortex.stimuli, recording, n_shuffles=0)
     assert rows[rows.layer == "0"].flag.tolist() == ["not finite", "no response", "", ""]
     assert rows.p_value.isna().all()
-    assert by_site(rows, n_bootstraps=20).n_neuroids.tolist() == [1]
+    assert summarise_sites(rows, n_bootstraps=20).n_neuroids.tolist() == [1]
     with pytest.raises(MurineError, match="no column cell_type"):
-        by_site(rows, ("cell_type",))
+        summarise_sites(rows, ("cell_type",))
     with pytest.raises(MurineError, match="no neuron has a score and a label cre_line"):
-        by_site(rows, ("cre_line",))
+        summarise_sites(rows, ("cre_line",))
 
 
 def test_what_is_refused(cortex):

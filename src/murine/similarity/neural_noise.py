@@ -1,4 +1,4 @@
-"""The covariance of noise between neurons, from how trials differ from their mean."""
+"""Covariance of the noise of neurons: how single trials differ from the mean response to their stimulus."""
 
 from __future__ import annotations
 
@@ -7,31 +7,44 @@ from jaxtyping import Float
 
 from murine.errors import MurineError, some
 
-#: How a covariance can be shrunk: towards its diagonal (Schäfer & Strimmer 2005, with unequal variances), towards a
-#: multiple of the unit matrix (Ledoit & Wolf 2004), entirely to its diagonal, or not at all.
+#: Ways to shrink a covariance (`noise_covariance`).
 SHRINKAGES = ("diagonal", "identity", "variances", "none")
 
 
 def noise_covariance(
     trials: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"], shrinkage: str = "diagonal"
 ) -> Float[np.ndarray, "n_neuroids n_neuroids"]:
-    """Covariance of single trials about the mean response to their stimulus.
+    """Return the covariance of single trials around the mean response to their stimulus.
 
-    Degrees of freedom are trials less stimuli. The extra memory is a few (n_neuroids, n_neuroids) arrays, also for the
-    variance of the covariances, which the amount of shrinkage is found from.
+    The degrees of freedom are trials less stimuli.
 
     Parameters
     ----------
     trials
-        A missing trial is NaN. A repetition of a stimulus counts only if it is valid for all neurons; neurons that
-        were not recorded together share no noise and belong into different calls.
+        (n_neuroids, n_stimuli, n_repetitions); a missing trial is NaN. A repetition of a stimulus counts only if it is
+        valid for all neurons. Neurons that were not recorded together share no noise: give them in separate calls.
     shrinkage
-        One of ``SHRINKAGES``.
+        ``diagonal``: shrink towards the diagonal (Schäfer & Strimmer 2005, with unequal variances). ``identity``:
+        shrink towards a multiple of the identity (Ledoit & Wolf 2004). ``variances``: keep the diagonal only. ``none``:
+        the sample covariance.
+
+    Returns
+    -------
+    covariance
+        (n_neuroids, n_neuroids), in the squared unit of the responses.
 
     Raises
     ------
     MurineError
-        No stimulus with two complete repetitions, or neurons that never differ between repetitions.
+        If no stimulus has two complete repetitions, if a neuron never differs between repetitions, or if the shrinkage
+        is unknown.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> trials = np.random.default_rng(0).normal(size=(3, 50, 10))
+    >>> bool(np.abs(noise_covariance(trials) - np.eye(3)).max() < 0.2)
+    True
     """
     if shrinkage not in SHRINKAGES:
         raise MurineError(f"shrinkage is {shrinkage!r}; expected one of {', '.join(SHRINKAGES)}.")
@@ -50,8 +63,8 @@ def noise_covariance(
     silent = np.flatnonzero(variances <= 1e-20 * np.max([(part**2).max(axis=0) for part in parts], axis=0))
     if len(silent):
         raise MurineError(
-            f"{len(silent)} of {len(trials)} neurons respond alike in all repetitions, so their noise is not known: "
-            f"positions {some(silent)}. Leave them out."
+            f"{len(silent)} of {len(trials)} neurons respond equally in all repetitions, so their noise is not known: "
+            f"positions {some(silent)}. Leave these neurons out."
         )
     if shrinkage == "variances":
         return np.diag(variances)
@@ -64,11 +77,11 @@ def noise_covariance(
 
 
 def _towards_diagonal(covariance: np.ndarray, residuals: np.ndarray, dof: int) -> np.ndarray:
-    """Shrink correlations by the share of their spread that is sampling noise (rsatoolbox's ``shrinkage_diag``)."""
+    """Shrink correlations by the share of their squares that is sampling noise (rsatoolbox's ``shrinkage_diag``)."""
     n = len(residuals)
     scale = np.sqrt(np.diag(covariance))
     z2 = (residuals / scale) ** 2
-    # Sums over pairs of different neurons of (z_i z_j)^2 and of correlations squared, without making the pairs.
+    # Sums of (z_i z_j)^2 and of squared correlations over pairs of different neurons, without making the pairs.
     fourth = (z2.sum(axis=1) ** 2).sum() - (z2**2).sum()
     r = covariance / np.outer(scale, scale) * dof / (n - 1)
     squares = (r**2).sum() - (np.diag(r) ** 2).sum()

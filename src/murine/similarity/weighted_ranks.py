@@ -1,6 +1,7 @@
-"""Ranks of fixed vectors under changing weights of their elements.
+"""Ranks of fixed vectors whose elements are weighted, for Spearman correlations in resampled stimuli.
 
-Compiled: import it where it is needed (`murine.compilation`)."""
+This module is compiled with numba: import it inside functions (`murine.compilation`).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from murine.compilation import compiled
 def _rank(
     order: np.ndarray, last: np.ndarray, weight: np.ndarray, slot: np.ndarray, weights: np.ndarray, out: np.ndarray
 ) -> None:
-    """Mid-ranks, less their mean, times the roots of the weights, and of length 1 (NaN where all are equal)."""
+    """Compute mid-ranks less their mean, times the root of the weights, of length 1 (NaN where all are equal)."""
     n_drawn = len(weights)
     half = np.sum(weights) / 2
     for v in range(len(order)):
@@ -41,10 +42,10 @@ def _rank(
 
 
 class WeightedRanks:
-    """Standardised ranks of the elements of vectors, which are sorted once.
+    """Standardised ranks of the elements of vectors. The vectors are sorted once, for any number of samples.
 
-    In the order of the full vector, the mid-rank of an element is the weight before it plus half its own; equal
-    elements share theirs."""
+    The weighted mid-rank of an element is the weight of all smaller elements plus half the weight of those equal to it.
+    """
 
     def __init__(self, vectors: Float[np.ndarray, "n_vectors n"]) -> None:
         self._order: Int32[np.ndarray, "n_vectors n"] = vectors.argsort(axis=1).astype(np.int32)
@@ -53,11 +54,14 @@ class WeightedRanks:
         self._last[:, :-1] = ordered[:, 1:] != ordered[:, :-1]
 
     def __call__(self, weight: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n_vectors n_drawn"]:
-        """Ranks of elements with weights above 0, whose products are weighted correlations of ranks.
+        """Return the ranks of the elements with weights above 0, such that products of ranks are weighted correlations.
 
-        NaN for a vector whose elements are equal, as far as they were drawn."""
+        NaN for a vector whose elements with weights above 0 are all equal.
+        """
         drawn = np.flatnonzero(weight)
-        slot = np.full(len(weight), len(drawn), np.int32)  # the others' ranks go where nobody looks
+        slot = np.full(
+            len(weight), len(drawn), np.int32
+        )  # ranks of elements that were not drawn go into a last column, which is dropped
         slot[drawn] = np.arange(len(drawn))
         weight = weight.astype(np.float64)
         out = np.empty((len(self._order), len(drawn) + 1))

@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import kendalltau, pearsonr
 
-from murine.cortex.reliability import spearman_brown
 from murine.errors import MurineError
 from murine.similarity.rsa import comparisons
-from murine.statistics.bootstrap import bootstrap_counts
-from murine.statistics.ceilings import SCALES, Ceiling, full_reliability, halves_reliability
+from murine.statistics.noise_ceiling import SCALES, Ceiling
 
 RELIABILITY = np.array([0.0, 0.25, 0.81, 1.0])
 
@@ -32,7 +30,7 @@ def test_conversions():
 
 def test_every_comparison_but_the_cosine_has_a_ceiling():
     assert {comparisons[name].scale for name in comparisons} - set(SCALES) == {"cosine"}
-    with pytest.raises(MurineError, match="no ceiling of scale 'rho' is known; scales are r, r2, tau-a"):
+    with pytest.raises(MurineError, match="scale 'rho' has no known ceiling; expected one of r, r2, tau-a"):
         ceiling(RELIABILITY, "rho")
 
 
@@ -55,7 +53,7 @@ def test_a_ceiling_of_another_scale_is_refused(own, other):
     if own == other:
         assert ceiling(RELIABILITY, own).apply(scores, other).shape == (2, 4)
         return
-    message = f"a ceiling of scale '{own}' cannot be applied to scores of scale '{other}'"
+    message = f"a ceiling on the scale '{own}' cannot be applied to scores on the scale '{other}'"
     with pytest.raises(MurineError, match=message):
         ceiling(RELIABILITY, own).apply(scores, other)
     with pytest.raises(MurineError, match=message):
@@ -78,15 +76,15 @@ def test_a_floor_is_subtracted_from_distances():
     assert floor.flags == ("", "floor not defined", "")
     excess = floor.apply(np.array([[0.7, 0.7, 0.7], [0.4, 0.4, 0.0]]), "distance")
     np.testing.assert_allclose(excess, [[0.2, np.nan, 0.7], [-0.1, np.nan, 0]])
-    assert floor.beyond(excess).tolist() == [[False, False, False], [True, False, False]]
+    assert floor.exceeds(excess).tolist() == [[False, False, False], [True, False, False]]
     draws = np.full((2, 1, 3), 2.0)
     np.testing.assert_allclose(floor.apply_draws(draws, "distance"), [[[1.5, np.nan, 1.9]], [[1.0, np.nan, 2.0]]])
     for scale in SCALES:
-        with pytest.raises(MurineError, match=f"a ceiling of scale 'distance' cannot be applied to .* '{scale}'"):
+        with pytest.raises(MurineError, match=f"a ceiling on the scale 'distance' cannot be applied to .* '{scale}'"):
             floor.apply(np.ones((1, 3)), scale)
-        with pytest.raises(MurineError, match=f"a ceiling of scale '{scale}' cannot be applied to .* 'distance'"):
+        with pytest.raises(MurineError, match=f"a ceiling on the scale '{scale}' cannot be applied to .* 'distance'"):
             ceiling(RELIABILITY, scale).apply(np.ones((1, 4)), "distance")
-    with pytest.raises(MurineError, match="no ceiling of scale 'distance'"):
+    with pytest.raises(MurineError, match="scale 'distance' has no known ceiling"):
         ceiling(RELIABILITY, "distance")  # a reliability says nothing about distances
 
 
@@ -106,7 +104,7 @@ def test_the_excess_over_the_floor_is_the_distance_of_the_truth():
 def test_scores_beyond_the_ceiling_and_sites_without_one():
     own = ceiling(RELIABILITY)
     assert own.flags == ("ceiling not above zero", "", "", "")
-    assert own.beyond(np.array([np.nan, 1.0, 1.1, -2.0])).tolist() == [False, False, True, False]
+    assert own.exceeds(np.array([np.nan, 1.0, 1.1, -2.0])).tolist() == [False, False, True, False]
 
 
 def test_a_ceiling_without_an_error_is_held_fixed():
@@ -125,86 +123,10 @@ def test_a_ceiling_without_an_error_is_held_fixed():
 def test_the_mean_ceiling_is_that_of_neurons_whose_ceiling_is_known():
     value = np.array([0.5, np.nan, 0.9, 0.0, np.nan])
     draws = np.array([[0.4, np.nan, 0.8, 0.0, np.nan], [0.6, np.nan, np.nan, 0.1, np.nan]])
-    mean = Ceiling(value, draws, "r").averaged([np.array([0, 1, 2]), np.array([2, 3]), np.array([1, 4])])
+    mean = Ceiling(value, draws, "r").mean_over([np.array([0, 1, 2]), np.array([2, 3]), np.array([1, 4])])
     np.testing.assert_allclose(mean.value, [0.7, 0.45, np.nan])
     np.testing.assert_allclose(mean.draws, [[0.6, 0.4, np.nan], [0.6, 0.1, np.nan]])
     assert mean.flags == ("ceiling of 2 of 3 neurons", "", "ceiling not known")
-    filled = Ceiling(value, draws, "r").completed(np.array([0, 1, 2]))
+    filled = Ceiling(value, draws, "r").fill_unknown(np.array([0, 1, 2]))
     np.testing.assert_allclose(filled.value, [0.5, 0.7, 0.9])
     np.testing.assert_allclose(filled.draws, [[0.4, 0.6, 0.8], [0.6, 0.6, np.nan]])
-
-
-def test_halves_that_do_not_vary_have_no_reliability():
-    rng = np.random.default_rng(0)
-    first, second = rng.normal(size=(2, 3, 45)).astype(np.float32)
-    second[1] = 2.0
-    value, draws = halves_reliability(first, second, bootstrap_counts(10, 5, 0))
-    assert np.isnan(value)
-    assert np.isnan(draws).all()
-    # One pair alone varies: it is in a third of the samples, and nothing but rounding is left of the others.
-    first, second = (np.full((2, 45), 3.0, np.float32) for _ in range(2))
-    first[:, 0] = second[:, 0] = 4.0
-    counts = bootstrap_counts(10, 40, 0)
-    with_pair = (counts[:, :2] > 0).all(axis=1)
-    value, draws = halves_reliability(first, second, counts)
-    assert value == pytest.approx(1)
-    np.testing.assert_allclose(draws[with_pair], 1, atol=1e-3)
-    assert np.isnan(draws[~with_pair]).all()
-
-
-@pytest.fixture
-def halves():
-    rng = np.random.default_rng(0)
-    signal = rng.normal(size=45)
-    return [(3 + signal + rng.normal(size=(6, 45))).astype(np.float32) for _ in range(2)]
-
-
-def test_reliability_of_halves_is_the_mean_correlation(halves):
-    first, second = halves
-    counts = bootstrap_counts(10, 12, 1)
-    value, draws = halves_reliability(first, second, counts)
-    assert value == pytest.approx(np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(*halves, strict=True)]), abs=1e-6)
-    rows, columns = np.triu_indices(10, 1)
-    position = np.zeros((10, 10), int)
-    position[rows, columns] = position[columns, rows] = np.arange(45)
-    for count, draw in zip(counts, draws, strict=True):
-        drawn = np.repeat(np.arange(10), count)
-        pairs = [position[i, j] for k, i in enumerate(drawn) for j in drawn[k + 1 :] if i != j]
-        expected = np.mean([np.corrcoef(a[pairs], b[pairs])[0, 1] for a, b in zip(*halves, strict=True)])
-        assert draw == pytest.approx(expected, abs=1e-5)
-
-
-def test_without_quarters_it_is_spearman_brown():
-    half = np.array([0.1, 0.5, 0.9, 1.0])
-    np.testing.assert_allclose(full_reliability(half, None, 20), spearman_brown(half))
-    np.testing.assert_allclose(full_reliability(half, None, 3), 3 * half / (1 + 2 * half))  # a "half" is 1 of 3
-    np.testing.assert_array_equal(full_reliability(np.array([0.0, -0.3, np.nan]), None, 20), [0, 0, np.nan])
-
-
-def test_where_quarters_are_not_defined_halves_tell_alone():
-    half, quarter = np.array([0.5, 0.5, np.nan, 0.0]), np.array([0.3, np.nan, 0.3, np.nan])
-    found = full_reliability(half, quarter, 20)
-    np.testing.assert_allclose(found[1:], [spearman_brown(np.array(0.5)), np.nan, 0])
-    assert found[0] == full_reliability(half[:1], quarter[:1], 20)[0]
-
-
-@pytest.mark.parametrize("n", [4, 7, 20, 50])
-@pytest.mark.parametrize(("a", "b"), [(1.0, 0.0), (5.0, 20.0), (0.5, 40.0)])
-def test_two_terms_of_noise_are_taken_apart(n, a, b):
-    """Reliability 1 / (1 + a / n + b / n^2), measured with n // 2 and n // 4 repetitions, is known at n."""
-
-    def reliability(repetitions):
-        return np.array([1 / (1 + a / repetitions + b / repetitions**2)])
-
-    estimate = full_reliability(reliability(n // 2), reliability(n // 4), n)
-    np.testing.assert_allclose(estimate, reliability(n), rtol=1e-12)
-
-
-def test_a_quarter_that_says_nothing_keeps_the_estimate_in_bounds():
-    half = np.full(50, 0.4)
-    estimates = full_reliability(half, np.linspace(-0.5, 0.9, 50), 20)
-    lowest = spearman_brown(half)[0]  # all noise in the first term
-    highest = 1 / (1 + (1 / 0.4 - 1) / 4)  # all in the second
-    assert (np.diff(estimates) <= 1e-12).all()
-    assert estimates.min() == pytest.approx(lowest)
-    assert estimates.max() == pytest.approx(highest)
