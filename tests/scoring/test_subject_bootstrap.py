@@ -157,7 +157,7 @@ def test_a_draw_is_the_score_of_the_neurons_that_were_drawn(data, site_data, lay
         exact = 1e-5 if metric.of_neurons else 1e-9
         assert found.subjects[b, s] == pytest.approx(metric.score(stack[:1], sites)[0, 0], abs=exact)
         # What pairs of stimuli do to ridge is known of the site, not of each draw.
-        both = metric.resample_singly(stack[:1], sites, counts[[b]])[0, 0, 0]
+        both = metric.resample_independently(stack[:1], sites, counts[[b]])[0, 0, 0]
         assert found.both[b, s] == pytest.approx(both, abs=0.02 if metric.of_neurons else 2e-5)
 
 

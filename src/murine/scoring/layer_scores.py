@@ -16,8 +16,9 @@ from murine.cortex.recording import Site
 from murine.errors import MurineError
 from murine.io.array_cache import ArrayCache
 from murine.networks.capture import CapturedLayer
+from murine.scoring.encoding_metrics import EncodingMetric
 from murine.scoring.held_out import Choices, Splits, choose, random_splits
-from murine.scoring.metric import Encoding, Metric, metrics
+from murine.scoring.metric import Metric, metric_of
 from murine.scoring.score_sample import samples
 from murine.scoring.settings import ScoreSettings as ScoreSettings
 from murine.scoring.site_data import SiteData
@@ -88,7 +89,7 @@ class SiteBenchmark:
     ) -> None:
         self.site_data = site_data
         self._kept = kept or ArrayCache()
-        self.metric_name, self.metric = metric, metrics[metric]
+        self.metric_name, self.metric = metric, metric_of(metric)
         self.settings = settings or ScoreSettings()
         if site_data.n_stimuli < self.metric.min_stimuli:
             raise MurineError(
@@ -322,14 +323,14 @@ class _Part:
     def plain(self) -> np.ndarray:
         """Scores of every layer as they are, without a correction for chance; NaN for metrics without one."""
         found = np.full(self.scores.shape, np.nan)
-        if isinstance(self.metric, Encoding) and self.defined.any():
+        if isinstance(self.metric, EncodingMetric) and self.defined.any():
             found[self.defined] = self.metric.plain(self.layers[self.defined], self.fixed.sites)
         return found
 
     def chance(self, layers: Int[np.ndarray, " n_rows"], sites: Int[np.ndarray, " n_rows"]) -> np.ndarray:
         """The mean plain score of a layer at a site where they share nothing."""
         found = np.full(len(layers), np.nan)
-        if isinstance(self.metric, Encoding):
+        if isinstance(self.metric, EncodingMetric):
             for k in np.flatnonzero((layers >= 0) & self.defined[layers]):
                 found[k] = self._of_pair(self.metric.chance, int(layers[k]), int(sites[k]))[0, 0]
         return found

@@ -20,8 +20,9 @@ from jaxtyping import Bool, Float, Int, UInt16
 
 from murine.errors import MurineError, some
 from murine.networks.layer_kernel import LayerKernel
+from murine.scoring.encoding_metrics import EncodingMetric
 from murine.scoring.held_out import Choices
-from murine.scoring.metric import Encoding, Metric, Stack
+from murine.scoring.metric import Metric, Stack
 from murine.scoring.site_data import Population, SiteData
 from murine.similarity.rdm import dissimilarities
 from murine.statistics.bootstrap import Counts
@@ -210,7 +211,7 @@ class SubjectBootstrap:
         self._metric, self._site_data = metric, site_data.without_parts()
         self._sites, self._counts = metric.of_sites(site_data), counts[:n]
         self._ceilings = ceiling.draws[:n], np.tile(ceiling.value, (n, 1))
-        if isinstance(metric, Encoding):
+        if isinstance(metric, EncodingMetric):
             self._ceilings = self._neuron_ceilings(metric.neuron_ceiling(site_data, counts))
 
     def _neuron_ceilings(self, ceiling: Ceiling) -> tuple[np.ndarray, np.ndarray]:
@@ -251,7 +252,7 @@ class SubjectBootstrap:
         naive, held_out = np.full((2, 2, self.subjects.n_draws, len(best)), np.nan)
         for s in range(len(best)):
             drawn = None
-            if not isinstance(self._metric, Encoding):
+            if not isinstance(self._metric, EncodingMetric):
                 drawn = drawn_sites(self._site_data, s, self.subjects.counts[s])
             if best[s] >= 0:
                 naive[:, :, s] = self._compare(stack[[best[s]]], s, drawn)
@@ -266,7 +267,7 @@ class SubjectBootstrap:
     def _compare(self, layer: Stack, s: int, drawn: SiteData | None) -> Float[np.ndarray, "2 n_draws"]:
         """Scores of one layer and one site, under resampled stimuli and subjects, and under resampled subjects."""
         metric, n_draws, counts = self._metric, self.subjects.n_draws, self._counts
-        if isinstance(metric, Encoding):
+        if isinstance(metric, EncodingMetric):
             site = self._sites[[s]]
             operators = metric.operators(layer, site)
             scores = metric.neuron_scores(operators, site.responses)
@@ -282,7 +283,7 @@ class SubjectBootstrap:
         both = np.empty(n_draws)
         for start in range(0, n_draws, BLOCK):
             block = slice(start, start + BLOCK)
-            both[block] = np.diagonal(metric.resample_singly(layer, sites[block], counts[block])[:, 0])
+            both[block] = np.diagonal(metric.resample_independently(layer, sites[block], counts[block])[:, 0])
         return np.where(defined, np.stack([both, metric.score(layer, sites)[0]]), np.nan)
 
 
