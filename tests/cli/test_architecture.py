@@ -21,7 +21,7 @@ from murine.cortex.simulated import simulate
 from murine.errors import MurineError
 from murine.networks.zoo import NetworkSpec
 from murine.scenes import synthetic_scenes
-from murine.scoring.layer_scores import ScoreSettings
+from murine.scoring.settings import ScoreSettings
 from murine.similarity.rdm import upper
 from murine.studies.architectures import explain, relate
 

@@ -12,13 +12,13 @@ from scipy.stats import zscore as scipy_zscore
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError
-from murine.scoring import site_data as site_targets
+from murine.scoring import site_preparation
 from murine.similarity.rdm import upper
 from murine.statistics.bootstrap import bootstrap_counts
 from murine.statistics.random_halves import half_means
 
 #: Expected values below are of standardised neurons, unless a test says otherwise.
-make_site_data = partial(site_targets.make_site_data, normalise="zscore")
+make_site_data = partial(site_preparation.make_site_data, normalise="zscore")
 
 N, S, R = 24, 9, 10
 IDS = [f"s{i}" for i in np.random.default_rng(3).permutation(S)]
@@ -149,7 +149,7 @@ def test_given_matrices_bring_their_reliability():
         np.array([0.01, 0.0]),
         "given",
     )
-    site_data = site_targets.make_site_data(given)
+    site_data = site_preparation.make_site_data(given)
     assert (site_data.parts, site_data.n_neuroids) == (None, (0, 0))
     assert site_data.stimulus_ids == tuple(sorted(IDS))
     np.testing.assert_array_equal(site_data.rdms, matrices)
@@ -240,7 +240,9 @@ def test_matrices_that_are_constant_or_lack_an_error_are_told_once(caplog):
     varied = np.stack([rdm(responses()[:14]), 1 - np.eye(S)])
     sites = (Site.of({"area": "V1"}), Site.of({"area": "LM"}))
     sem = np.array([np.nan, 0.1])
-    site_data = site_targets.make_site_data(NeuralRDMs(varied, sites, tuple(IDS), np.array([0.81, 0.5]), sem, "given"))
+    site_data = site_preparation.make_site_data(
+        NeuralRDMs(varied, sites, tuple(IDS), np.array([0.81, 0.5]), sem, "given")
+    )
     assert site_data.notes == ("", "the same dissimilarity for every pair")
     assert [record.getMessage().count("reliability_sem") for record in caplog.records] == [0, 1]
     assert "given: the reliability of V1 has no standard error" in caplog.text

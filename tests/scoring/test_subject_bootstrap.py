@@ -18,10 +18,12 @@ from murine.errors import MurineError
 from murine.networks.capture import CapturedLayer
 from murine.networks.layer_kernel import LayerKernel
 from murine.scoring.held_out import choose
-from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
+from murine.scoring.layer_scores import score_layers
 from murine.scoring.metric import metrics
 from murine.scoring.score_sample import ScoreSample
-from murine.scoring.site_data import make_site_data
+from murine.scoring.settings import ScoreSettings
+from murine.scoring.site_benchmark import SiteBenchmark
+from murine.scoring.site_preparation import make_site_data
 from murine.scoring.subject_bootstrap import MOST_CHOSEN, draw_subjects, drawn_kernels
 from murine.similarity.rdm import kernel_rdm, pearson_rdm, upper
 from murine.statistics.bootstrap import bootstrap_counts, pair_weights
@@ -74,7 +76,7 @@ def layers(data):
 
 
 def bootstrap(benchmark):
-    return benchmark.parts["all"].subjects
+    return benchmark.groups["all"].subjects
 
 
 def test_draws_of_one_site_are_those_of_neuron_counts():
@@ -148,7 +150,7 @@ def test_a_draw_is_the_score_of_the_neurons_that_were_drawn(data, site_data, lay
     stack, _ = metric.prepare([x.kernel for x in layers], site_data)
     best = np.zeros(2, int)
     found, _ = bootstrap(benchmark).run(stack, best, None)
-    counts = benchmark.parts["all"].counts
+    counts = benchmark.groups["all"].counts
     for s, b in ((0, 0), (1, 5)):
         row = subjects.counts[s][b]
         own = drawn_recording(data[0], site_data.population.members[s], row)
@@ -190,7 +192,7 @@ def test_rsa_agrees_with_the_bootstrap_over_animals():
 
 def test_ridge_and_its_ceiling_agree_with_the_bootstrap_over_neurons(site_data, layers):
     benchmark = SiteBenchmark(site_data, "ridge-conwell2021", settings=SETTINGS)
-    fixed = benchmark.parts["all"]
+    fixed = benchmark.groups["all"]
     stack, _ = benchmark.metric.prepare([x.kernel for x in layers], site_data)
     found, _ = fixed.subjects.run(stack, np.array([1, 1]), None)
     kernel = centred_grams([layers[1].kernel])[0]
@@ -225,7 +227,7 @@ def test_draws_with_every_neuron_once_are_those_over_stimuli(site_data, layers, 
 
 def test_held_out_draws_are_of_the_layers_chosen_most_often(site_data, layers):
     benchmark = SiteBenchmark(site_data, settings=SETTINGS)
-    fixed = benchmark.parts["all"]
+    fixed = benchmark.groups["all"]
     kernels = [x.kernel for x in layers]
     stack, defined = benchmark.metric.prepare(kernels, site_data)
     scores = benchmark.metric.score(stack, fixed.sites)

@@ -8,7 +8,7 @@ from scipy.stats import kendalltau, spearmanr
 
 from murine.cortex.recording import Recording
 from murine.networks.layer_kernel import LayerKernel
-from murine.scoring.site_data import make_site_data
+from murine.scoring.site_preparation import make_site_data
 from murine.similarity.kernel_similarity import u_centred
 from murine.similarity.rdm import dissimilarities, upper
 from murine.similarity.rdm_ceiling import HalvedRDM, cosine_reliability, noise_share, shared_noise

@@ -17,7 +17,8 @@ from murine.encoding.ridge import correlate, unit_length
 from murine.errors import MurineError
 from murine.literature import CONWELL, Citation
 from murine.scoring.metric import Metric, Relabellings, Scores, Stack, Stimuli
-from murine.scoring.site_data import Population, SiteData
+from murine.scoring.population import Population
+from murine.scoring.site_data import SiteData
 from murine.statistics.bootstrap import Counts
 from murine.statistics.ceilings import Ceiling
 

@@ -23,7 +23,8 @@ from murine.networks.layer_kernel import LayerKernel
 from murine.scoring.encoding_metrics import EncodingMetric
 from murine.scoring.held_out import Choices
 from murine.scoring.metric import Metric, Stack
-from murine.scoring.site_data import Population, SiteData
+from murine.scoring.population import Population
+from murine.scoring.site_data import SiteData
 from murine.similarity.rdm import dissimilarities
 from murine.statistics.bootstrap import Counts
 from murine.statistics.ceilings import Ceiling

@@ -25,7 +25,8 @@ from murine.interchange.rsatoolbox import from_rdms, rsatoolbox, to_dataset, to_
 from murine.networks.layer_kernel import LayerKernel
 from murine.scoring.encoding_metrics import EncodingMetric, SiteNeurons
 from murine.scoring.metric import metrics
-from murine.scoring.site_data import SiteData, make_site_data
+from murine.scoring.site_data import SiteData
+from murine.scoring.site_preparation import make_site_data
 from murine.similarity import kernel_similarity as geometry
 from murine.similarity import noise_covariance as noise
 from murine.similarity import rdm, rsa
