@@ -218,6 +218,7 @@ _BIASES = {
     "none": "",
     "higher with few stimuli": "Compare scores of equally many images only: with fewer images they are higher.",
     "lower with few stimuli": "Compare scores of equally many images only: with fewer images they are lower.",
+    "depends on the layer": "Compare scores of equally many images only.",
 }
 
 

@@ -73,11 +73,6 @@ class EncodingMetric(Metric):
     scale = "r"
     costly_permutations = True
     of_neurons = True
-    bias = "lower with few stimuli"
-    sizes = (
-        "More images to learn from give better predictions and a higher score; the number of neurons does not change "
-        "its mean."
-    )
     citations: tuple[Citation, ...] = (CONWELL,)
     ceiling_words = "the mean over its neurons of the square root of the reliability of their mean responses"
     resampling = "the influence of each image as one to predict and as one to learn from, exact to first order"

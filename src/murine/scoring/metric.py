@@ -43,7 +43,7 @@ Relabellings = Int[np.ndarray, "n_draws n_stimuli"]
 Stimuli = Int[np.ndarray, " n_chosen"]
 
 #: How the value of a metric depends on the number of stimuli.
-Bias = Literal["none", "higher with few stimuli", "lower with few stimuli"]
+Bias = Literal["none", "higher with few stimuli", "lower with few stimuli", "depends on the layer"]
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ class PLSMetric(EncodingMetric):
         Number of components.
     """
 
+    sizes = "More images give better predictions, and with few images the components fit noise, which lowers the score."
+    bias = "lower with few stimuli"
     n_splits = 10  # a fit for every layer, site and half
     below_zero_by_chance = True
     max_permutations = 200

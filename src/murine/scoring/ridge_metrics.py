@@ -14,13 +14,19 @@ from murine.encoding.ridge import correlate, loo_operators, relabelled_correlati
 from murine.networks.layer_kernel import LayerKernel
 from murine.scoring.encoding_metrics import CHANCE_REFITS, REGRESSION, EncodingMetric, Responses, SiteNeurons
 from murine.scoring.kernel_metrics import layer_grams
-from murine.scoring.metric import Draws, Metric, Relabellings, Scores, Stack
+from murine.scoring.metric import Bias, Draws, Metric, Relabellings, Scores, Stack
 from murine.scoring.site_data import SiteData
 from murine.statistics.bootstrap import Counts
 
 _RIDGE = (
     "Ridge regression, each image left out in turn, with penalty 1 on features that are scaled as by the sparse random "
     "projection of Conwell et al. (2021), computed exactly. "
+)
+
+
+_SIZES = (
+    "More images give better predictions from a layer with many units. A layer with about as many units as there are "
+    "images is overfitted, so its score may fall with more images. "
 )
 
 
@@ -40,6 +46,8 @@ class RidgeMetric(EncodingMetric):
         + "Predictions are taken relative to the mean each was fitted to, and scores are (r - chance) / (1 - chance)."
     )
     use = "Use it to ask how well single neurons are predicted, and at what price in images. It needs single neurons."
+    sizes = _SIZES + "Where nothing is shared it is zero in the mean, whatever the numbers."
+    bias: Bias = "depends on the layer"
     from_chance: ClassVar[bool] = True
 
     def of_layers(self, layers: Sequence[LayerKernel], site_data: SiteData) -> Stack:
@@ -112,6 +120,7 @@ class PublishedRidgeMetric(RidgeMetric):
         "says nothing score below zero."
     )
     use = "Use it to repeat published numbers; ridge is free of the bias."
+    sizes = _SIZES + "Where nothing is shared it is further below zero with fewer images."
     from_chance = False
     below_zero_by_chance = True
 
@@ -132,6 +141,7 @@ class PerNeuronRidgeMetric(PublishedRidgeMetric):
         "Use it to repeat published numbers only. Layers are chosen and scored on the same images, so networks with "
         "many layers have an advantage."
     )
+    sizes = _SIZES + "Where nothing is shared it is above zero, the more so with fewer images and more layers."
     combines_layers = True
     chooses_naively = True
     max_permutations = CHANCE_REFITS
