@@ -1,7 +1,7 @@
 """Print the table of metrics, or write it into a document.
 
-    python tools/tabulate_metrics.py                    all metrics that are installed, those of plug-ins included
-    python tools/tabulate_metrics.py --write README.md  those of murine, between the two markers in the file"""
+python tools/tabulate_metrics.py                    all metrics that are installed, those of plug-ins included
+python tools/tabulate_metrics.py --write README.md  those of murine, between the two markers in the file"""
 
 from __future__ import annotations
 
