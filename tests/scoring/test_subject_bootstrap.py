@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import murine.scoring.layer_scores
+import murine.scoring.site_benchmark
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.encoding.jackknife import resampled_neurons
@@ -217,7 +217,7 @@ def test_draws_with_every_neuron_once_are_those_over_stimuli(site_data, layers, 
         drawn = draw_subjects(*given)
         return replace(drawn, counts=tuple(np.ones_like(counts) for counts in drawn.counts))
 
-    monkeypatch.setattr(murine.scoring.layer_scores, "draw_subjects", once)
+    monkeypatch.setattr(murine.scoring.site_benchmark, "draw_subjects", once)
     rows = score_layers(layers[:1], SiteBenchmark(site_data, name, settings=SETTINGS))
     for chosen in ("naive", "nested"):
         for _, row in rows[rows.chosen == chosen].iterrows():

@@ -14,9 +14,7 @@ K = 10  # neighbours of each image
 class MutualNearestNeighbours(Metric):
     name = "mutual-nearest-neighbours"
     summary = f"The share of the {K} nearest neighbours of an image that a layer and a site have in common."
-    formula = (
-        "Images with a high cosine of their patterns are near; the score is the mean share of neighbours in common."
-    )
+    formula = "Near images have a high cosine of their patterns; the score is the mean share of neighbours in common."
     use = "Use it if only the nearest images matter, not how far all others are."
     sizes = f"With n images it is {K} / (n - 1) in the mean where nothing is shared; few neurons lower it."
     bias = "higher with few stimuli"
