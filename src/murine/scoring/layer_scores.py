@@ -17,12 +17,14 @@ from murine.statistics.layer_selection import best_layer
 
 
 def score_layers(layers: Sequence[CapturedLayer], benchmark: SiteBenchmark) -> pd.DataFrame:
-    """Compare layers with sites.
+    """Compare the layers of a network with the sites of a cortex.
 
     Parameters
     ----------
     layers
-        Captured from images in the order of ``benchmark.site_data.stimulus_ids`` (see `matched`).
+        Captured from images in the order of ``benchmark.site_data.stimulus_ids`` (see `murine.stimuli.matched`).
+    benchmark
+        The sites, a metric and the settings.
 
     Returns
     -------
@@ -32,9 +34,9 @@ def score_layers(layers: Sequence[CapturedLayer], benchmark: SiteBenchmark) -> p
 
         * ``layer, layer_index, depth, n_units, same_as, flag``: the layer; one with identical output to an earlier
           one has no rows of its own and is named in ``same_as`` of that one; a flagged one has no score.
-        * ``site, area, cortical_layer, n_neuroids, n_repetitions``; ``site_flag``: what is to be known of the site and
-          its ceiling, '' for nothing (`murine.scoring.site_data.SiteData.site_notes`). A site that cannot be compared
-          at all (`murine.scoring.site_data.LostSite`) has a row per layer, without a score, whose ``flag`` says why
+        * ``site, area, cortical_layer, n_neuroids, n_repetitions``; ``site_flag``: what a reader has to know of the
+          site and its ceiling, '' for nothing (`murine.scoring.site_data.SiteData.site_notes`). A site that cannot be
+          compared at all (`murine.scoring.site_data.LostSite`) has a row per layer, without a score, whose ``flag`` says why
         * ``metric, scale, stimuli`` (``all`` or a group), ``n_stimuli, split``
         * ``score, low, high``: with the 95 % interval by bootstrap over stimuli; of scores over pairs of stimuli by
           `murine.statistics.bootstrap.pair_corrected`
@@ -58,12 +60,12 @@ def score_layers(layers: Sequence[CapturedLayer], benchmark: SiteBenchmark) -> p
         * ``draws``: bootstrap draws of ``ceiled`` (of ``score`` where there is no ceiling) for chosen rows, paired
           between networks; ``without_one`` the same without each of the stimuli, where scores are over pairs; null
           elsewhere
-        * ``over``: what was resampled beside stimuli (`ScoreSettings`); '' for nothing
-        * for chosen rows on all stimuli, where something was: ``n_animals``; ``low_subjects, high_subjects``: the
+        * ``over``: what was resampled besides stimuli (`murine.scoring.settings.ScoreSettings`); '' for nothing
+        * for chosen rows on all stimuli, where ``over`` is not '': ``n_animals``; ``low_subjects, high_subjects``: the
           interval of ``score`` over new neurons or animals; ``low_both, high_both`` and ``ceiled_low_both,
           ceiled_high_both``: over new stimuli and these (`murine.scoring.subject_bootstrap`); ``draws_both,
           draws_subjects``: draws as ``draws``, over both and over subjects alone, from which
-          `murine.scoring.subject_bootstrap.ScoreSample` makes intervals of means and differences
+          `murine.scoring.score_sample.ScoreSample` makes intervals of means and differences
     """
     site_data = benchmark.site_data
     scored = [layer for layer in layers if not layer.same_as]
@@ -72,18 +74,18 @@ def score_layers(layers: Sequence[CapturedLayer], benchmark: SiteBenchmark) -> p
     naive, choices = np.empty(0, int), None
     for group, own in benchmark.groups.items():
         scores = GroupScores(benchmark.metric, [scored[i] for i in usable], own)
-        part = ScoreRows(scores)
+        table = ScoreRows(scores)
         if group == "all":
             naive = best_layer(scores.scores)
             choices = scores.choose()
             drawn, drawn_held_out = scores.over_subjects(naive, choices)
-            found = [part.layer_rows(naive, drawn=drawn)]
+            found = [table.layer_rows(naive, drawn=drawn)]
             if choices is not None:
-                held_out = part.held_out_rows(choices, naive, drawn_held_out)
-                found = [part.without_held_out(found[0], held_out), held_out]
+                held_out = table.held_out_rows(choices, naive, drawn_held_out)
+                found = [table.without_held_out(found[0], held_out), held_out]
         else:
-            found = [part.layer_rows(naive, everywhere=False)]
-            found += [] if choices is None else [part.chosen_rows(choices)]
+            found = [table.layer_rows(naive, everywhere=False)]
+            found += [] if choices is None else [table.chosen_rows(choices)]
         frames += [rows.assign(stimuli=group, n_stimuli=len(own.members)) for rows in found]
     rows = pd.concat(frames, ignore_index=True)
     if benchmark.metric.combines_layers:
@@ -118,7 +120,7 @@ def score_layers(layers: Sequence[CapturedLayer], benchmark: SiteBenchmark) -> p
 def _flagged_layers(
     scored: Sequence[CapturedLayer], site_data: SiteData, site_flags: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Rows without scores for layers that cannot be compared: reported, not dropped."""
+    """Return rows without scores for layers that cannot be compared: they are reported, not dropped."""
     return [
         {"layer_index": i, "flag": layer.flag, "site_flag": site_flag, **about}
         for i, layer in enumerate(scored)
@@ -128,7 +130,7 @@ def _flagged_layers(
 
 
 def _lost_sites(n_layers: int, site_data: SiteData) -> list[dict[str, Any]]:
-    """The same for sites that cannot be compared."""
+    """Return rows without scores for sites that cannot be compared."""
     return [
         {
             "layer_index": i,

@@ -22,17 +22,17 @@ class Population:
     responses
         (n_neuroids, n_all_stimuli, n_repetitions); NaN where a trial is missing. Selections share them.
     stimuli
-        Which of the stimuli this is about, as positions.
+        Positions of the selected stimuli.
     members
-        The positions of the neurons of each site.
+        Positions of the neurons of each site.
     normalise
-        What is done to responses before patterns are made of them (`make_site_data`).
+        ``none`` or ``zscore``: what is done to responses before patterns are made of them.
     keys
         Orders of the trials of all stimuli, by which they are halved; none where there is one repetition.
     neuroid_ids, donors
-        Of every neuron: its id, and the animal it is of, '' where that is not known.
+        Id and animal of every neuron; '' for an animal that is not known.
     source
-        What this is a selection of: means over repetitions are taken once, when they are first asked for.
+        The population that this is a selection of. It computes the mean responses once, for all selections.
     """
 
     responses: Float[np.ndarray, "n_neuroids n_all_stimuli n_repetitions"]
@@ -46,7 +46,7 @@ class Population:
 
     @cached_property
     def all_means(self) -> Float[np.ndarray, "n_neuroids n_all_stimuli"]:
-        """Mean responses to all stimuli, whichever of them were selected."""
+        """Mean responses to all stimuli, selected or not."""
         return mean_responses(self.responses) if self.source is None else self.source.all_means
 
     @property
@@ -60,27 +60,27 @@ class Population:
         return self.all_means[:, self.stimuli]
 
     def patterns(self, site: int) -> Float[np.ndarray, "n_members n_stimuli"]:
-        """Mean responses of a site's neurons, as patterns are made of them."""
+        """Return the mean responses of a site's neurons, standardised where ``normalise`` says so."""
         means = self.means[self.members[site]]
         return zscore(means) if self.normalise == "zscore" else means
 
     def of_neurons(
         self, neurons: Int[np.ndarray, " n_chosen"]
     ) -> Float[np.ndarray, "n_chosen n_stimuli n_repetitions"]:
-        """Responses of some neurons, without a copy of those of all."""
+        """Return the responses of some neurons without copying those of all."""
         return _chosen(self.responses[neurons], self.stimuli)
 
     def select(self, stimuli: Int[np.ndarray, " n_chosen"]) -> Population:
-        """The same neurons' responses to some of the stimuli (positions)."""
+        """Return the same neurons for some of the stimuli (positions)."""
         source = self.source or self
         return replace(self, stimuli=self.stimuli[stimuli], keys=self.keys[:, stimuli], source=source)
 
 
 @dataclass(frozen=True, eq=False)
 class PatternScale:
-    """What patterns are made of: responses as they are, or less a mean and over an SD for each neuron.
+    """Make patterns from responses: as they are, or standardised by a mean and an SD for each neuron.
 
-    Halves have the scale of the whole: each with its own, they would weigh neurons otherwise than the whole does."""
+    Halves are standardised by the mean and SD of the whole. With their own, they would weigh neurons in another way."""
 
     mean: Float[np.ndarray, "n_neuroids 1"]
     sd: Float[np.ndarray, "n_neuroids 1"]
@@ -98,11 +98,11 @@ class PatternScale:
         return np.ascontiguousarray(((responses - self.mean) / self.sd).T)
 
     def kernel(self, responses: Float[np.ndarray, "n_neuroids n_stimuli"]) -> LayerKernel:
-        """The products of population patterns of every two stimuli."""
+        """Return the products of the population patterns of every two stimuli."""
         return LayerKernel.of(self.patterns(responses))
 
     def agreement(self, first: np.ndarray, second: np.ndarray, centre: bool) -> Float[np.ndarray, " n_stimuli"]:
-        """The cosine between two patterns of each stimulus; 0 where one has no length."""
+        """Return the cosine between two patterns of each stimulus; 0 where one has no length."""
         one, other = self.patterns(first), self.patterns(second)
         if centre:
             one, other = (x - x.mean(axis=1, keepdims=True) for x in (one, other))
@@ -111,14 +111,14 @@ class PatternScale:
 
 
 def single_trial_share(trials: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]) -> float:
-    """The share of mean responses that are single trials, which stand in for both halves."""
+    """Return the share of mean responses that are of a single trial, which is then in both halves."""
     return float((n_trials(trials) < 2).mean())
 
 
 def mean_responses(
     trials: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"],
 ) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
-    """Mean responses over the trials that are there."""
+    """Return mean responses over the trials that are not missing."""
     valid = np.isfinite(trials)
     return np.asarray(np.where(valid, trials, 0.0).sum(axis=2, dtype=np.float64) / valid.sum(axis=2))
 
@@ -126,6 +126,6 @@ def mean_responses(
 def _chosen(
     responses: Float[np.ndarray, "n_neuroids n_all_stimuli n_repetitions"], stimuli: Int[np.ndarray, " n_stimuli"]
 ) -> Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]:
-    """Responses to some stimuli; not copied where these are all, in order: they may be the largest array there is."""
+    """Return responses to some stimuli. If these are all, in order, nothing is copied: the array may be very large."""
     everything = np.array_equal(stimuli, np.arange(responses.shape[1]))
     return responses if everything else responses[:, stimuli]

@@ -21,18 +21,12 @@ from murine.statistics.ceilings import Ceiling
 from murine.statistics.multiple_testing import adjusted_p, best_of_layers_p
 from murine.statistics.permutation import permutation_p
 
-#: Said of a row with an interval below zero, of a metric whose scores lie there where nothing is shared.
+#: The flag of a row whose interval is below zero, for metrics whose mean is below zero where nothing is shared.
 BELOW_ZERO = "below zero as where nothing is shared"
 
 
 class ScoreRows:
-    """Makes rows of the scores of one group of stimuli.
-
-    Parameters
-    ----------
-    found
-        The scores.
-    """
+    """Make table rows from the scores of one group of stimuli."""
 
     def __init__(self, found: GroupScores) -> None:
         self.found, self.metric, self.benchmark = found, found.metric, found.benchmark
@@ -40,11 +34,11 @@ class ScoreRows:
     def layer_rows(
         self, best: Int[np.ndarray, " n_sites"], everywhere: bool = True, drawn: SubjectDraws | None = None
     ) -> pd.DataFrame:
-        """One row per layer and site; intervals and p-values for all, or for the best layers only."""
+        """Return one row per layer and site; intervals and p-values for all, or for the best layers only."""
         scores = self.found.scores
         n_layers = len(scores)
         marks = np.full(scores.shape, "", dtype=object)
-        # What combines layers mostly fits them to other stimuli than it is scored on.
+        # A metric that combines layers mostly fits them to other stimuli than it scores.
         rule = "nested" if self.metric.combines_layers and not self.metric.chooses_naively else "naive"
         marks[best[best >= 0], np.flatnonzero(best >= 0)] = rule
         chosen = marks != ""
@@ -81,7 +75,7 @@ class ScoreRows:
     def held_out_rows(
         self, choices: Choices, best: Int[np.ndarray, " n_sites"], drawn: SubjectDraws | None
     ) -> pd.DataFrame:
-        """One row per site: the score of layers chosen on other stimuli."""
+        """Return one row per site: the score of layers chosen on other stimuli."""
         splits = self.benchmark.splits
         if splits is None:
             raise MurineError("layers were chosen on halves of the stimuli, but there are no halves.")
@@ -108,7 +102,7 @@ class ScoreRows:
         return frame.assign(site_flag=flags)
 
     def chosen_rows(self, choices: Choices) -> pd.DataFrame:
-        """One row per site: the mean score of the layers that were chosen on halves of all stimuli, for this group."""
+        """Return one row per site: the mean score, for this group, of the layers chosen on halves of all stimuli."""
         which = choices.every
         of_layers, without_each = self.found.resampled(which)
         draws = choices.averaged(of_layers, which)
@@ -124,7 +118,7 @@ class ScoreRows:
         without: np.ndarray | None,
         drawn: SubjectDraws | None = None,
     ) -> pd.DataFrame:
-        """One row per site, with the layers that were chosen most often."""
+        """Return one row per site, with the layers that were chosen most often."""
         pair, share = choices.ranked
         everything = np.arange(len(scores))
         frame = self._frame(scores, pair[0], everything)
@@ -140,7 +134,7 @@ class ScoreRows:
     def _frame(
         self, scores: Float[np.ndarray, " n_rows"], layer: Int[np.ndarray, " n_rows"], site: Int[np.ndarray, " n_rows"]
     ) -> pd.DataFrame:
-        """Rows with what is known of sites and their ceilings, not yet with intervals."""
+        """Return rows with sites and ceilings, still without intervals."""
         ceiling = self.benchmark.ceiling
         frame = pd.DataFrame({"score": scores, "layer_index": layer, "split": "all", "flag": ""})
         ends = ceiling.interval()
@@ -205,7 +199,7 @@ class ScoreRows:
         drawn: SubjectDraws,
         over_stimuli: Sequence[np.ndarray | None],
     ) -> None:
-        """Fill in what resampled neurons or animals tell of chosen rows."""
+        """Fill in the columns of chosen rows that come from resampled neurons or animals."""
         draws, without, ceiled_draws, left = over_stimuli
         scale, ceiling = self.metric.scale, self.benchmark.ceiling.value
         sizes = [subjects.sizes(len(self.benchmark.members), s) for s in site.tolist()]
@@ -235,6 +229,7 @@ class ScoreRows:
 
 
 def about_sites(site_data: SiteData) -> list[dict[str, Any]]:
+    """Return the columns that describe each site."""
     return [
         about_site(site, n, site_data.n_repetitions)
         for site, n in zip(site_data.sites, site_data.n_neuroids, strict=True)
@@ -242,6 +237,7 @@ def about_sites(site_data: SiteData) -> list[dict[str, Any]]:
 
 
 def about_site(site: Site, n_neuroids: int, n_repetitions: int) -> dict[str, Any]:
+    """Return the columns that describe a site."""
     return {
         "site": site.name,
         "area": site.labels.get("area", ""),
@@ -252,7 +248,7 @@ def about_site(site: Site, n_neuroids: int, n_repetitions: int) -> dict[str, Any
 
 
 def _scored(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows with a score: a site without one has its rows among those of layers."""
+    """Return the rows with a score. A site without one still has its rows among those of layers."""
     return frame[np.isfinite(frame.score)].reset_index(drop=True)
 
 
@@ -265,5 +261,5 @@ def _flat(draws: Float[np.ndarray, "n_draws n_layers n_sites"]) -> Float[np.ndar
 
 
 def _of_sites(ceiling: Ceiling, site: Int[np.ndarray, " n_rows"]) -> Ceiling:
-    """The ceiling of each row."""
+    """Return the ceiling of each row."""
     return Ceiling(ceiling.value[site], ceiling.draws[:, site], ceiling.scale)

@@ -123,13 +123,13 @@ class SiteBenchmark:
         counts = bootstrap_counts(n, settings.n_bootstraps, settings.seed)
         ceiling = self._ceiling(site_data, members, counts)
         # Reliabilities that came with the data do not depend on the stimuli.
-        left = metric.over_pairs and site_data.parts is not None
+        left = metric.over_pairs and site_data.half_rdms is not None
         constant = Ceiling(ceiling.value, np.tile(ceiling.value, (n, 1)), ceiling.scale)
         held_out = whole and settings.layer_choice == "held-out"
         splits = random_splits(metric, site_data, settings.n_bootstraps, settings.seed) if held_out else None
         subjects = self.subjects if whole else None
         return GroupBenchmark(
-            site_data.without_parts(),
+            site_data.without_halves(),
             members,
             counts,
             permutations(n, settings.n_permutations, settings.seed),

@@ -28,14 +28,14 @@ COSINES = {"pearson": True, "cosine": False}
 
 @dataclass(frozen=True)
 class LostSite:
-    """A site of the data that cannot be compared: it has rows without scores.
+    """A site of the data that cannot be compared; its rows have no score.
 
     Attributes
     ----------
     n_neuroids
-        Its usable neurons.
+        Number of its usable neurons.
     reason
-        Why it cannot.
+        Why it cannot be compared.
     """
 
     site: Site
@@ -52,15 +52,15 @@ class SiteData:
     rdms
         (n_sites, n_stimuli, n_stimuli), of all repetitions.
     dissimilarity
-        What they are made of, and those of layers are to be (`murine.similarity.rdm.dissimilarities`).
-    parts
+        The measure they are made with, which layers use too (`murine.similarity.rdm.dissimilarities`).
+    half_rdms
         (n_sites, 2, n_splits, n_pairs) float32: RDM vectors of two random halves of the trials; None for data without
         repetitions. NaN where too many trials are missing.
-    part_patterns
+    half_patterns
         (n_sites, 3, n_stimuli): how well the patterns of halves agree about a stimulus, the length of the pattern and
-        the number of trials (`murine.similarity.rdm_ceiling.HalvedRDM`); None with ``parts``.
+        the number of trials (`murine.similarity.rdm_ceiling.HalvedRDM`); None with ``half_rdms``.
     given_reliability
-        (n_sites, 2): mean and standard error, where the data brought them; NaN else.
+        (n_sites, 2): mean and standard error that came with the data; NaN where they did not.
     n_neuroids
         Neurons per site; 0 where not known.
     left_out
@@ -71,9 +71,9 @@ class SiteData:
     population
         The single neurons; None for data without them.
     lost
-        Sites of the data that are not among ``sites``, because nothing can be compared with them.
+        Sites of the data that are not among ``sites``, because they cannot be compared.
     notes
-        What is to be known of each site, '' for nothing: a constant matrix, a ceiling that comes out too high.
+        What a reader has to know of each site, '' for nothing: a constant matrix, a ceiling that is too high.
     """
 
     name: str
@@ -82,7 +82,7 @@ class SiteData:
     stimulus_ids: tuple[str, ...]
     rdms: Float[np.ndarray, "n_sites n_stimuli n_stimuli"]
     dissimilarity: str
-    parts: Float[np.ndarray, "n_sites 2 n_splits n_pairs"] | None
+    half_rdms: Float[np.ndarray, "n_sites 2 n_splits n_pairs"] | None
     given_reliability: Float[np.ndarray, "n_sites 2"]
     n_neuroids: tuple[int, ...]
     n_repetitions: int
@@ -91,67 +91,68 @@ class SiteData:
     population: Population | None = None
     lost: tuple[LostSite, ...] = ()
     notes: tuple[str, ...] = ()
-    part_patterns: Float[np.ndarray, "n_sites 3 n_stimuli"] | None = None
+    half_patterns: Float[np.ndarray, "n_sites 3 n_stimuli"] | None = None
 
     @property
     def n_stimuli(self) -> int:
         return len(self.stimulus_ids)
 
     def site_notes(self, ceiling: Ceiling) -> tuple[str, ...]:
-        """What is to be known of each site and its ceiling, '' for nothing; of a metric without ceilings, of the
-        site."""
+        """Return what a reader has to know of each site and its ceiling, '' for nothing.
+
+        Of a metric without ceilings, the notes are about the site alone.
+        """
         own = self.notes or ("",) * len(self.sites)
         of_ceiling = ceiling.flags if ceiling.scale in (*SCALES, DISTANCE) else ("",) * len(self.sites)
         return tuple("; ".join(filter(None, both)) for both in zip(own, of_ceiling, strict=True))
 
     def select(self, stimuli: Int[np.ndarray, " n_chosen"]) -> SiteData:
-        """Return the targets for some of the stimuli (positions)."""
+        """Return the sites for some of the stimuli (positions)."""
         pairs = pairs_among(stimuli, self.n_stimuli)
         return replace(
             self,
             stimulus_ids=tuple(self.stimulus_ids[i] for i in stimuli),
             rdms=self.rdms[:, stimuli][:, :, stimuli],
-            parts=None if self.parts is None else self.parts[..., pairs],
-            part_patterns=None if self.part_patterns is None else self.part_patterns[..., stimuli],
+            half_rdms=None if self.half_rdms is None else self.half_rdms[..., pairs],
+            half_patterns=None if self.half_patterns is None else self.half_patterns[..., stimuli],
             kernels=self.kernels[:, stimuli][:, :, stimuli],
             population=None if self.population is None else self.population.select(stimuli),
         )
 
-    def without_parts(self) -> SiteData:
-        """The same sites without what their ceilings are made of: less to copy where only scores are wanted."""
-        return replace(self, parts=None, part_patterns=None)
+    def without_halves(self) -> SiteData:
+        """Return the same sites without the halves, which only ceilings need: less to copy."""
+        return replace(self, half_rdms=None, half_patterns=None)
 
     def ceiling(self, scale: str, counts: Counts, *, ranks: bool = False, seed: int = 0) -> Ceiling:
-        """The ceiling of a score on ``scale`` against the RDMs, with draws paired with ``counts``.
+        """Return the ceiling of a score on ``scale`` against the RDMs, with draws paired with ``counts``.
 
         From single trials: the correlation with what the RDM would be without noise (of ranks with ``ranks``), from
         random halves (`murine.similarity.rdm_ceiling`). From given reliabilities: their value, with normal draws of
-        their standard error, or without an error where that is not given. Not known of single trials."""
+        their standard error, or without an error where that is not given. It is not known of single trials.
+        """
         reliability = np.empty(len(self.sites))
         draws = np.empty((len(counts), len(self.sites)))
         generator = np.random.default_rng([seed, len(self.sites)])
         for s in range(len(self.sites)):
-            if self.parts is None:
+            if self.half_rdms is None:
                 mean, sem = self.given_reliability[s]
                 reliability[s], draws[:, s] = mean, mean + sem * generator.standard_normal(len(counts))
             else:
                 reliability[s], draws[:, s] = self.halved(s).reliability(counts, ranks=ranks)
-        return Ceiling.from_reliability(reliability, draws, scale, ranks=ranks and self.parts is not None)
+        return Ceiling.from_reliability(reliability, draws, scale, ranks=ranks and self.half_rdms is not None)
 
     def halved(self, site: int) -> HalvedRDM:
-        """The RDM of a site, and those of halves of its trials."""
-        if self.parts is None or self.part_patterns is None:
+        """Return the RDM of a site and those of halves of its trials."""
+        if self.half_rdms is None or self.half_patterns is None:
             raise MurineError(f"{self.name!r} has no repetitions to make halves of.")
-        agreement, power, numbers = self.part_patterns[site]
+        agreement, power, numbers = self.half_patterns[site]
         cosines = self.dissimilarity in COSINES
         whole = upper(self.rdms[[site]])[0]
-        first, second = self.parts[site]
+        first, second = self.half_rdms[site]
         return HalvedRDM(whole, first, second, agreement if cosines else None, power, numbers)
 
     def kernel_ceiling(self, counts: Counts) -> Ceiling:
-        """The ceiling of the debiased CKA with the kernels, from random halves of the trials.
-
-        Its draws are taken over pairs of stimuli."""
+        """Return the ceiling of the debiased CKA, from random halves of the trials; draws are over pairs of stimuli."""
         if self.population is None or not len(self.population.keys):
             raise MurineError(f"{self.name!r} has no repetitions to make halves of.")
         reliability = np.empty(len(self.sites))
@@ -163,7 +164,7 @@ class SiteData:
 
     @cached_property
     def _kernel_parts(self) -> Float[np.ndarray, "n_sites 2 n_splits n_pairs"]:
-        """As ``parts``, of kernels centred without bias."""
+        """As ``half_rdms``, but kernels that are centred without bias."""
         if self.population is None:
             raise MurineError(f"{self.name!r} has no single trials to make halves of.")
         population, n_pairs = self.population, self.n_stimuli * (self.n_stimuli - 1) // 2

@@ -37,7 +37,7 @@ def make_site_data(
     seed: int = 0,
     kept: ArrayCache | None = None,
 ) -> SiteData:
-    """Prepare cortical data for representational comparison.
+    """Prepare the data of a cortex for comparison with layers.
 
     Parameters
     ----------
@@ -47,21 +47,29 @@ def make_site_data(
         Coordinates that make up a site, for a recording. Without any, a site is an area, or the whole recording where
         it names no area.
     normalise
-        ``none``: neurons as they are, so that the most active ones dominate (Conwell et al. 2021 take
-        ``numpy.corrcoef`` of the plain responses); ``zscore``: each neuron is standardised over stimuli first, so that
-        all count alike. Given matrices cannot be standardised.
+        ``none``: neurons as they are, so the most active ones dominate, as in Conwell et al. (2021). ``zscore``: each
+        neuron is standardised over stimuli first, so all count alike. Given matrices cannot be standardised.
     dissimilarity
-        A name in `murine.similarity.rdm.dissimilarities`. Matrices come with theirs, which is taken to be this one.
+        A name in `murine.similarity.rdm.dissimilarities`. Given matrices are taken to be made with it.
     n_splits, seed
         Random halves of the trials of each stimulus, for the ceiling.
     kept
-        Where RDMs of halves are kept between runs; they depend on nothing but the arguments.
+        Where RDMs of halves are kept between runs. They depend on nothing but the arguments.
 
     Raises
     ------
     MurineError
         No usable neuron, no site with an RDM, unknown coordinate, normalisation or dissimilarity; given matrices that
         are to be standardised.
+
+    Examples
+    --------
+    >>> from murine.cortex.simulated import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> cortex = simulate(synthetic_scenes(24, 32), n_neuroids=10, n_repetitions=4)
+    >>> sites = make_site_data(cortex.recording, n_splits=2)
+    >>> [site.name for site in sites.sites], sites.rdms.shape
+    (['SIMam', 'SIMl', 'SIMp'], (3, 24, 24))
     """
     if normalise not in ("zscore", "none"):
         raise MurineError(f"normalise is {normalise!r}; expected 'zscore' or 'none'.")
@@ -147,8 +155,11 @@ def _of_site(
     dissimilarity: str,
     normalise: str,
 ) -> dict[str, np.ndarray]:
-    """What is made of the trials of a site: mean responses; RDM vectors of halves of the trials, with what their
-    ceiling needs to know of the patterns of each stimulus; and the share of means that are of a single trial."""
+    """Return what takes time to compute for a site.
+
+    These are mean responses, RDM vectors of halves of the trials, what their ceiling needs to know of the patterns of
+    each stimulus, and the share of means that are of a single trial.
+    """
     rdm_of = dissimilarities[dissimilarity]
     trials = responses[members][:, stimuli]
     mean = mean_responses(trials)
@@ -204,7 +215,7 @@ def _given_site_data(
 
 
 def _too_small(data: Recording, usable: Recording, by: Sequence[str]) -> list[LostSite]:
-    """Sites of all neurons that have fewer than two usable ones."""
+    """Return the sites that have fewer than two usable neurons."""
     left = {site: len(members) for site, members in usable.sites(*by, min_neuroids=1).items()}
     names = {0: "no usable neuron", 1: "one usable neuron"}
     return [
@@ -215,7 +226,7 @@ def _too_small(data: Recording, usable: Recording, by: Sequence[str]) -> list[Lo
 
 
 def _tell(name: str, n_repetitions: int | None, lost: Sequence[LostSite], notes: Mapping[Site, str]) -> None:
-    """Say once in words what rows say by flags."""
+    """Log once in words what the rows will say in flags."""
     told = [f"{site.name} ({note})" for site, note in notes.items() if note]
     if told:
         log.warning("%s: take care with %s.", name, some(told))

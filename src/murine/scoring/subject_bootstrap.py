@@ -1,9 +1,9 @@
-"""Scores over new stimuli and new subjects: how they would come out with other images and other neurons or animals.
+"""Bootstrap over neurons or animals: how scores would vary with other images and other subjects.
 
 The neurons of every site are drawn again (`murine.statistics.crossed_bootstrap.neuron_counts`), together with the
-stimuli and alone. A draw's site is what these neurons, as often as they were drawn, make of it: their RDM or their
-kernel, or the mean over their scores. What was fitted or chosen stays as it is, but for the mixtures of reweighted
-similarity, which are fitted to each draw. All networks see the same draws, so differences between them are paired.
+stimuli and alone. In a draw, each neuron counts as often as it was drawn: in the RDM or kernel of the site, or in the
+mean over scores of neurons. Predictions and chosen layers stay as they are; only the mixtures of reweighted similarity
+are fitted to each draw. All networks see the same draws, so differences between them are paired.
 
 Resampled subjects are fewer different ones, so scores against their RDMs are lower than that of all: intervals are not
 percentiles, but the score and Student's t for few subjects (Welch-Satterthwaite), with the variance of
@@ -38,13 +38,13 @@ from murine.statistics.crossed_bootstrap import (
     over_neurons,
 )
 
-#: Resampled sites that are compared at once: where stimuli are resampled too, the square of these is computed.
+#: Resampled sites that are compared at once. If stimuli are resampled too, the square of this number is computed.
 BLOCK = 16
 
-#: Layers of a held-out choice that are compared with resampled subjects. The others are chosen too rarely to matter.
+#: At most so many of the layers that halves choose are compared with resampled subjects; others are chosen too rarely.
 MOST_CHOSEN = 3
 
-#: Of so many samples of animals at least one must leave no site empty.
+#: At least one of so many samples of animals must leave no site empty.
 MOST_TRIES = 1000
 
 Presence = Bool[np.ndarray, "n_sites n_animals"]
@@ -74,7 +74,7 @@ class Subjects:
         return len(self.counts[0])
 
     def sizes(self, n_stimuli: int, site: int) -> tuple[int, int]:
-        """How many stimuli and subjects are drawn of."""
+        """Return the numbers of stimuli and of subjects that samples are drawn from."""
         neurons = self.counts[site].shape[1]
         return n_stimuli, neurons if self.over == "neurons" else self.n_animals[site]
 
@@ -130,7 +130,7 @@ def draw_subjects(site_data: SiteData, over: str, n_draws: int, seed: int) -> Su
 
 
 def _animals(presence: Presence, n_draws: int, seed: int) -> Animals:
-    """How often each animal is drawn: within each set of animals that share sites, and so that every site has some."""
+    """Draw animals within each set of animals that share sites, so that every site has some."""
     from scipy.sparse.csgraph import connected_components
 
     n_sets, labels = connected_components(presence.T.astype(int) @ presence)
@@ -144,7 +144,7 @@ def _animals(presence: Presence, n_draws: int, seed: int) -> Animals:
 
 
 def _complete(presence: Presence, n_draws: int, seed: int) -> Animals:
-    """The first samples of animals in which every site has at least one."""
+    """Return the first samples of animals in which every site has at least one."""
     n_samples = n_draws
     while n_samples <= MOST_TRIES * n_draws:
         drawn = animal_counts(presence.shape[1], n_samples, seed)
@@ -177,7 +177,7 @@ class SubjectDraws:
 
 
 class SubjectBootstrap:
-    """Scores of chosen layers under resampled subjects, for one metric: made once and used for many networks.
+    """Score chosen layers under resampled subjects, for one metric. It is made once and used for many networks.
 
     The ceiling of scores over neurons is resampled with them, neuron by neuron. That of RDMs and kernels takes halves
     of the repetitions, hundreds of times as many RDMs; it is resampled over stimuli, and stays as it is over subjects.
@@ -189,8 +189,8 @@ class SubjectBootstrap:
 
     Parameters
     ----------
-    metric, targets
-        All stimuli.
+    metric, site_data
+        The metric, and the sites for all stimuli.
     subjects
         Resampled neurons.
     counts
@@ -209,7 +209,7 @@ class SubjectBootstrap:
     ) -> None:
         n = subjects.n_draws
         self.subjects, self.n_stimuli = subjects, site_data.n_stimuli
-        self._metric, self._site_data = metric, site_data.without_parts()
+        self._metric, self._site_data = metric, site_data.without_halves()
         self._sites, self._counts = metric.of_sites(site_data), counts[:n]
         self._ceilings = ceiling.draws[:n], np.tile(ceiling.value, (n, 1))
         if isinstance(metric, EncodingMetric):
@@ -233,7 +233,7 @@ class SubjectBootstrap:
     def run(
         self, stack: Stack, best: Int[np.ndarray, " n_sites"], choices: Choices | None
     ) -> tuple[SubjectDraws, SubjectDraws | None]:
-        """Draws of the scores of chosen layers.
+        """Return draws of the scores of chosen layers.
 
         Parameters
         ----------
@@ -266,7 +266,7 @@ class SubjectBootstrap:
         return result[0], None if choices is None else result[1]
 
     def _compare(self, layer: Stack, s: int, drawn: SiteData | None) -> Float[np.ndarray, "2 n_draws"]:
-        """Scores of one layer and one site, under resampled stimuli and subjects, and under resampled subjects."""
+        """Score one layer at one site: under resampled stimuli and subjects, and under resampled subjects alone."""
         metric, n_draws, counts = self._metric, self.subjects.n_draws, self._counts
         if isinstance(metric, EncodingMetric):
             site = self._sites[[s]]
@@ -295,9 +295,9 @@ def _population(site_data: SiteData) -> Population:
 
 
 def drawn_sites(site_data: SiteData, site: int, counts: NeuronCounts) -> SiteData:
-    """A site made of resampled neurons, every draw as a site of its own.
+    """Return a site made of resampled neurons, each draw as a site of its own.
 
-    NaN where neurons that were drawn all respond alike to some stimulus (a single one, for example)."""
+    NaN where the drawn neurons all respond alike to some stimulus, as a single neuron does."""
     population = _population(site_data)
     n_draws, n = len(counts), site_data.n_stimuli
     rdm_of = dissimilarities[site_data.dissimilarity]
@@ -308,8 +308,8 @@ def drawn_sites(site_data: SiteData, site: int, counts: NeuronCounts) -> SiteDat
         site_data,
         sites=(site_data.sites[site],) * n_draws,
         rdms=rdms,
-        parts=None,
-        part_patterns=None,
+        half_rdms=None,
+        half_patterns=None,
         given_reliability=np.full((n_draws, 2), np.nan),
         n_neuroids=(site_data.n_neuroids[site],) * n_draws,
         kernels=grams,
@@ -320,7 +320,7 @@ def drawn_sites(site_data: SiteData, site: int, counts: NeuronCounts) -> SiteDat
 def drawn_kernels(
     patterns: Float[np.ndarray, "n_neuroids n_stimuli"], counts: UInt16[np.ndarray, "n_draws n_neuroids"]
 ) -> Iterator[LayerKernel]:
-    """The kernel of each sample of neurons: that of their responses, each repeated as often as it was drawn."""
+    """Yield the kernel of each sample of neurons, each repeated as often as it was drawn."""
     columns = np.ascontiguousarray(patterns.T)
     for row in counts:
         drawn = np.flatnonzero(row)
