@@ -17,7 +17,7 @@ from murine.io.image_files import ENDINGS, image_files, is_hidden, label_of, rea
 from murine.io.labels import as_labels
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StimulusSet:
     """Images of one size, each with an id.
 
@@ -60,6 +60,12 @@ class StimulusSet:
         if len(set(self.ids)) != len(self.ids):
             twice = sorted({i for i in self.ids if self.ids.count(i) > 1})
             raise MurineError(f"stimulus ids must differ; these occur more than once: {some(twice)}.")
+
+    def __repr__(self) -> str:
+        _, height, width, *channels = self.images.shape
+        return (
+            f"<StimulusSet {self.name}: {self.n_stimuli} {'RGB' if channels else 'grey'} images, {height} x {width} px>"
+        )
 
     @property
     def n_stimuli(self) -> int:

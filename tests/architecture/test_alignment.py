@@ -46,7 +46,7 @@ def random_sequence(rng, most=120, letters="CRMBLP"):
 
 
 def plain_matrix(first, second, match=1, mismatch=-2, gap=-2):
-    """papers.md 2.4, word for word."""
+    """The published recursion, word for word (docs/reference/sources.md)."""
     m = [[0] * (len(second) + 1) for _ in range(len(first) + 1)]
     for i in range(len(first) + 1):
         m[i][0] = gap * i

@@ -20,7 +20,7 @@ from murine.architecture.layer_sequences import (
 )
 from murine.errors import MurineError
 
-#: Published: papers.md 2.4, from the alignment grids of Jalil, Qazi & Iqbal 2025.
+#: Published in the alignment grids of Jalil, Qazi & Iqbal 2025.
 VGG = {"vgg16": "CCMCCMCCCMCCCMCCCMLLL", "vgg19": "CCMCCMCCCCMCCCCMCCCCMLLL"}
 VGG11 = "CRMCRMCRCRMCRCRMCRCRMALRDLRDL"
 

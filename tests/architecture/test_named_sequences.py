@@ -72,7 +72,7 @@ def test_the_published_heat_map_is_reproduced():
     assert len(names) == 35
     assert r >= 0.97
     assert difference < 0.1
-    # What the figure of the paper says in words (papers.md 2.4), of both.
+    # What the figure of the paper says in words (docs/reference/sources.md), of both.
     for panel in panels.values():
         at = {(a, b): panel[names.index(a), names.index(b)] for a in names for b in names}
         assert at["vgg16", "vgg19"] == pytest.approx(1, abs=0.01)

@@ -16,7 +16,7 @@ from commands import Ran
 
 from murine.cortex.datasets import load_responses
 from murine.cortex.recording import Recording
-from murine.interchange.assembly import from_assembly, to_assembly
+from murine.interchange.assembly import to_assembly
 from murine.interchange.rsatoolbox import read
 from murine.similarity import kernel_similarity as geometry
 from murine.studies import verification
@@ -70,7 +70,7 @@ def test_assembly(murine, mouse):
     assert 'xarray.open_dataarray("out.nc")' in ran.err
     with xr.open_dataarray("out.nc") as assembly:
         assert assembly.sizes == {"presentation": 47, "neuroid": 30}
-        assert from_assembly(assembly).digest == mouse.digest
+        assert Recording.from_xarray(assembly).digest == mouse.digest
     few = ("--drop", "incomplete", "--select", "area=VISp", "--min-reliability", "0.8", "-q")
     ran = murine("data", "export", "mouse.nc", "--out", "few.nc", *few)
     assert ran == (0, "", "")

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 import toy_domains
+
 from murine.atlas.store import Atlas
 from murine.generalization import matrix
 from murine.generalization.architectures import build

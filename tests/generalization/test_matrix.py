@@ -8,8 +8,8 @@ import logging
 import numpy as np
 import pytest
 import torch
-
 import toy_domains
+
 from murine.atlas.store import Atlas
 from murine.errors import MurineError
 from murine.generalization import matrix

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-
 import toy_domains
 from counting import Counting
+
 from murine.errors import MurineError
 from murine.generalization.architectures import build
 from murine.generalization.recipe import Recipe

@@ -6,8 +6,8 @@ import dataclasses
 
 import optuna
 import pytest
-
 import toy_domains
+
 from murine.atlas.store import Atlas
 from murine.generalization.architectures import ConvSpace
 from murine.generalization.protocol import Met, Setting, settings

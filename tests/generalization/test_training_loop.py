@@ -7,9 +7,9 @@ import copy
 import numpy as np
 import pytest
 import torch
+import toy_domains
 from torch.nn import functional
 
-import toy_domains
 from murine.generalization.architectures import architectures, build
 from murine.generalization.recipe import Recipe
 from murine.generalization.training import Batches, mixed, predict, split, train

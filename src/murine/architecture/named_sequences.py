@@ -64,7 +64,7 @@ def as_published(suite: str) -> dict[str, str]:
 
 @cache
 def published_heat_map() -> tuple[tuple[str, ...], Float[np.ndarray, "n_members n_members"]]:
-    """The heat map of Jalil, Qazi & Iqbal 2025, decoded from the colours of their figure (papers.md, appendix A).
+    """The heat map of Jalil, Qazi & Iqbal 2025, decoded from the colours of their figure (arXiv 2505.06881).
 
     Returns
     -------

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from murine.atlas.identity import CortexSettings, MapTask, MatchTask
-from murine.atlas.network_scorer import chosen_cortex
+from murine.atlas.network_scorer import chosen_data
 from murine.atlas.store import Atlas, provenance
 from murine.atlas.sweep import NetworkResult, asked_of
 from murine.atlas.tables import UNITS_TABLES
+from murine.cortex.dataset import Dataset
 from murine.cortex.recording import Recording
 from murine.cortex.response_maps import SIDE
 from murine.errors import MurineError
@@ -38,6 +39,8 @@ class NeuronData:
         Which recording, and which of its neurons.
     data, stimuli
         As in `murine.cortex.datasets.load_cortex`.
+    given
+        The data set itself, where it is in memory already.
 
     Attributes
     ----------
@@ -50,8 +53,15 @@ class NeuronData:
         If there are no single neurons, or they cannot be had.
     """
 
-    def __init__(self, settings: CortexSettings, data: Path | None = None, stimuli: Path | None = None) -> None:
-        images, cortex = chosen_cortex(settings, data, stimuli)
+    def __init__(
+        self,
+        settings: CortexSettings,
+        data: Path | None = None,
+        stimuli: Path | None = None,
+        given: Dataset | None = None,
+    ) -> None:
+        chosen = chosen_data(settings, data, stimuli, given)
+        images, cortex = chosen.stimuli, chosen.responses
         if not isinstance(cortex, Recording):
             raise MurineError(
                 f"{cortex.name!r} comes as matrices of whole sites; single neurons were expected. Give a recording: a "

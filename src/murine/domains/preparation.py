@@ -24,7 +24,7 @@ class Preparation(BaseModel):
 
     Grey images are copied to three channels. Bilinear resizing is done with whole numbers, and gives the same bytes on
     every machine and with every version of Pillow, which does the other kinds. The default is that of the literature:
-    the whole image is resized bilinearly to 32 x 32 (``specs/papers.md``, section 2.7); polarity is left alone.
+    the whole image is resized bilinearly to 32 x 32 (``docs/reference/sources.md``); polarity is left alone.
 
     Attributes
     ----------

@@ -44,7 +44,7 @@ def conwell2021_regression(
     alpha: float = 1.0,
     n_features: int = PROJECTED,
 ) -> tuple[Float[np.ndarray, "n_neuroids n_stimuli"], Float[np.ndarray, " n_neuroids"]]:
-    """Predict left-out responses by ridge from projected features, and correlate (papers.md 3.3).
+    """Predict left-out responses by ridge from projected features, and correlate (Conwell et al. 2021).
 
     The same as ``RidgeCV(alphas=[alpha], scoring="explained_variance", store_cv_results=True)`` on `projected`
     features, whose stored results are these predictions, and Pearson's r per neuron. Columns are standardised on all

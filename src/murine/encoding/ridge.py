@@ -59,7 +59,7 @@ def ridge_loo(
 
     With H the matrix from responses to fitted responses (with an intercept that is not penalised), the prediction
     without stimulus i is y_i - (y_i - (Hy)_i) / (1 - H_ii): the same as refitting n times on features that were scaled
-    once, on all stimuli, as Conwell et al. (2021) do (papers.md 3.3).
+    once, on all stimuli, as Conwell et al. (2021) do.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Principal directions of features over stimuli, and how scaling stretches them: what ridge needs of a layer.
 
 What a penalty means depends on how features are scaled (`Scale`). Conwell et al. (2021) project the units of a layer at
-random to 4,096 columns, standardise each column over stimuli, and take alpha = 1 (papers.md 3.3). The kernel holds all
+random to 4,096 columns, standardise each column over stimuli, and take alpha = 1. The kernel holds all
 that remains of this where columns are many: see `projection_gains`. Standardising the *units themselves*, as other
 studies do, is not a function of the kernel of raw features: where that is wanted, features must be standardised before
 their kernel is taken."""

@@ -79,7 +79,7 @@ class Recipe(BaseModel):
 
 #: Recipes by name.
 recipes: Registry[Recipe] = Registry("recipe")
-# `specs/papers.md` 2.7: what is usual where the paper does not say.
+# What is usual where the paper does not say (docs/reference/sources.md).
 recipes.register("paper")(Recipe())
 # As far on digits in a third of the time: the learning rate falls to 0, so that few epochs are enough.
 recipes.register("quick")(Recipe(epochs=6, schedule="cosine"))

@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
+from murine.cortex.presentations import Presentations, column, required
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError, some
-from murine.interchange.presentations import Presentations, column, required
 from murine.io.files import atomic_write
 from murine.io.hdf5 import Tree
 from murine.io.labels import as_labels

@@ -131,7 +131,7 @@ class Member:
 @cache
 def suites() -> dict[str, tuple[Member, ...]]:
     """All lists, by name: ``conwell2021`` (its 31 networks of torchvision and 78 of timm), ``conwell2021-tasks`` (those
-    trained on other tasks than ImageNet's, with Taskonomy's encoders) and ``neurn44`` (papers.md 2.3)."""
+    trained on other tasks than ImageNet's, with Taskonomy's encoders) and ``neurn44`` (arXiv 2505.06881)."""
     found: dict[str, list[Member]] = {}
     for row in _table("suites"):
         member = Member(row["suite"], row["member"], row["part"], row["network"], row["missing"], row["note"])

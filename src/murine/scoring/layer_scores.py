@@ -36,7 +36,7 @@ def score_layers(layers: Sequence[CapturedLayer], benchmark: SiteBenchmark) -> p
           one has no rows of its own and is named in ``same_as`` of that one; a flagged one has no score.
         * ``site, area, cortical_layer, n_neuroids, n_repetitions``; ``site_flag``: what a reader has to know of the
           site and its ceiling, '' for nothing (`murine.scoring.site_data.SiteData.site_notes`). A site that cannot be
-          compared at all (`murine.scoring.site_data.LostSite`) has a row per layer, without a score, whose ``flag`` says why
+          compared at all (`murine.scoring.site_data.LostSite`) has rows without a score, whose ``flag`` says why
         * ``metric, scale, stimuli`` (``all`` or a group), ``n_stimuli, split``
         * ``score, low, high``: with the 95 % interval by bootstrap over stimuli; of scores over pairs of stimuli by
           `murine.statistics.bootstrap.pair_corrected`

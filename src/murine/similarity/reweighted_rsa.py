@@ -1,6 +1,6 @@
 """Reweighted representational similarity: the non-negative mixture of all layers' RDMs that is most like a site's.
 
-Conwell et al. 2021 (``specs/papers.md`` 3.4): the weights are found on pairs of training images and judged on pairs
+Conwell et al. 2021, NeurIPS 34: the weights are found on pairs of training images and judged on pairs
 with a held-out image. All sums over pairs that any fold or site needs are made of the products of layers and sites
 within blocks of pairs, computed once."""
 

@@ -1,7 +1,7 @@
 """Mice-to-Machines maps: what a neuron responds to, as a picture of p x p cells, against the maps of a layer's units.
 
 The map of a neuron is N = T' F, the stimuli (resized to p x p and flattened, F) weighted by its responses T (Qazi,
-Jalil & Iqbal 2025; ``specs/papers.md`` 1.2). A unit's map is one of two:
+Jalil & Iqbal 2025, arXiv 2505.06886). A unit's map is one of two:
 
 ``activation``
     The mean activation of a channel over all stimuli, at each place of its layer, resized to p x p. So the published

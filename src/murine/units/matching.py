@@ -406,7 +406,7 @@ def density_overlap(
 
     References
     ----------
-    ``specs/papers.md`` 1.5, single-unit panels.
+    Qazi, Jalil & Iqbal 2025, arXiv 2505.06886, panels of single units.
     """
     if len(a) != len(b) or min(a.shape[1], b.shape[1]) < 2:
         raise MurineError(

@@ -149,7 +149,7 @@ class Presentations:
                 raise MurineError(f"{name!r} has no {what} id at {some(unnamed)}: what has no id cannot be matched.")
         ids = np.array(as_labels(ids, "stimulus ids"), dtype=str)
         stimulus, stimuli = pd.factorize(ids)
-        repetition = _positions(labels.pop("repetition", None), stimulus)
+        repetition = repetition_positions(labels.pop("repetition", None), stimulus)
         places = pd.DataFrame({"stimulus": stimulus, "repetition": repetition})
         twice = np.flatnonzero(places.duplicated())
         if len(twice):
@@ -158,7 +158,7 @@ class Presentations:
                 "'repetition' must differ, or be left out to be counted."
             )
         first = places.drop_duplicates("stimulus").index.to_numpy()
-        varying = [key for key, values in labels.items() if not _same(values, values[first][stimulus])]
+        varying = [key for key, values in labels.items() if not same_labels(values, values[first][stimulus])]
         if varying:
             log.warning("%s: labels that differ between repetitions are left out: %s", name, some(varying, 10))
         shape = (len(stimuli), int(repetition.max(initial=-1)) + 1, len(self.neuroid["neuroid_id"]))
@@ -199,14 +199,24 @@ def _along(recording: Recording, dimension: str) -> dict[str, np.ndarray]:
     return found
 
 
-def _positions(labels: np.ndarray | None, stimulus: np.ndarray) -> np.ndarray:
-    """The position of each row among the repetitions."""
+def repetition_positions(labels: np.ndarray | None, group: np.ndarray) -> np.ndarray:
+    """Return the position of each row along the dimension of repetitions, from 0.
+
+    Parameters
+    ----------
+    labels
+        (n_rows,): numbers are put in their order, text in the order in which it first occurs. None: the rows of a
+        group are counted in their order.
+    group
+        (n_rows,): what is repeated, as whole numbers: the stimulus, or the pair of neuron and stimulus.
+    """
     if labels is None:
-        return pd.Series(stimulus).groupby(stimulus).cumcount().to_numpy()
+        return pd.Series(group).groupby(group).cumcount().to_numpy()
     if labels.dtype.kind in "biuf":
         return np.unique(labels, return_inverse=True)[1]
     return pd.factorize(labels.astype(str))[0]
 
 
-def _same(values: np.ndarray, others: np.ndarray) -> bool:
+def same_labels(values: np.ndarray, others: np.ndarray) -> bool:
+    """Return whether two columns of labels are equal, row by row; a missing label equals a missing label."""
     return bool(((values == others) | (pd.isna(values) & pd.isna(others))).all())
