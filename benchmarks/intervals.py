@@ -47,10 +47,13 @@ from murine.cortex.simulated import CorticalModel, simulate
 from murine.networks.capture import CapturedLayer
 from murine.networks.layer_kernel import LayerKernel
 from murine.scenes import synthetic_scenes
-from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
+from murine.scoring.layer_scores import score_layers
 from murine.scoring.metric import metrics
 from murine.scoring.score_sample import ScoreSample
-from murine.scoring.site_data import SiteData, make_site_data
+from murine.scoring.settings import ScoreSettings
+from murine.scoring.site_benchmark import SiteBenchmark
+from murine.scoring.site_data import SiteData
+from murine.scoring.site_preparation import make_site_data
 from murine.similarity.kernel_similarity import u_centre_kernels
 from murine.similarity.rdm import dissimilarities
 from murine.similarity.rdm_vectors import upper_triangle
@@ -190,7 +193,7 @@ def experiment_rows(world: World, chosen: Sequence[str], parts: Sequence[int], t
     for name in chosen:
         benchmark = SiteBenchmark(one, name, settings=replace(SETTINGS, seed=seed))
         about = {"metric": name, "level": level, "seed": seed}
-        ceiling = benchmark.parts["all"].ceiling
+        ceiling = benchmark.groups["all"].ceiling
         if 1 in parts and (ceiling.value > 0).any():
             if metrics[name].of_neurons:
                 alike = neuron_truth(experiment, one)

@@ -68,8 +68,10 @@ def score() -> dict[str, float]:
     from murine.cortex.recording import Site
     from murine.networks.capture import capture
     from murine.networks.memory import freed_memory_kept
-    from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
-    from murine.scoring.site_data import make_site_data
+    from murine.scoring.layer_scores import score_layers
+    from murine.scoring.settings import ScoreSettings
+    from murine.scoring.site_benchmark import SiteBenchmark
+    from murine.scoring.site_preparation import make_site_data
 
     torch.set_num_threads(1)
     generator = np.random.default_rng(0)

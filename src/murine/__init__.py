@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from murine.networks.network import Network
     from murine.networks.surgery.insertion import insert
     from murine.networks.surgery.neurn import NeuRN, NeuRNTransform, neurn
-    from murine.scoring.metric import metrics
+    from murine.scoring.metric_registry import metrics
     from murine.stimuli import StimulusSet
 
     __version__: str
@@ -42,7 +42,7 @@ _PLACES = {
     "MurineError": "murine.errors",
     **dict.fromkeys(("NeuRN", "NeuRNTransform", "neurn"), "murine.networks.surgery.neurn"),
     "insert": "murine.networks.surgery.insertion",
-    "metrics": "murine.scoring.metric",
+    "metrics": "murine.scoring.metric_registry",
     "datasets": "murine.cortex.datasets",
 }
 

@@ -16,9 +16,7 @@ from murine.architecture.alignment import (
     score_matrix,
 )
 from murine.architecture.clustering import cluster_networks
-from murine.architecture.sequence_similarity import (
-    similarity_index,
-)
+from murine.architecture.sequence_similarity import similarity_index
 from murine.errors import MurineError
 
 VGG16 = "CCMCCMCCCMCCCMCCCMLLL"

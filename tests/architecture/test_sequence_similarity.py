@@ -3,12 +3,7 @@
 import numpy as np
 import pytest
 
-from murine.architecture.sequence_similarity import (
-    length_effect,
-    length_ratios,
-    shared_motifs,
-    similarities,
-)
+from murine.architecture.sequence_similarity import length_effect, length_ratios, shared_motifs, similarities
 
 
 def random_sequence(rng, most=120, letters="CRMBLP"):

@@ -24,7 +24,7 @@ from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.networks import zoo
 from murine.networks.zoo import NetworkSpec
-from murine.scoring.site_data import make_site_data
+from murine.scoring.site_preparation import make_site_data
 from murine.scoring.treatments import CHOICES, Treatment
 from murine.similarity.rdm import pearson_rdm
 from murine.similarity.rdm_vectors import upper_triangle

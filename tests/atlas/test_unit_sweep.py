@@ -9,7 +9,15 @@ import torch
 import murine.report.unit_pictures
 from murine.atlas.identity import CortexSettings
 from murine.atlas.store import Atlas
-from murine.atlas.unit_sweep import MapComparison, Matching, NeuronData, UnitsPlan, site_table, unscored, with_labels
+from murine.atlas.unit_sweep import (
+    MapComparison,
+    Matching,
+    NeuronData,
+    UnitsPlan,
+    site_table,
+    unscored,
+    with_labels,
+)
 from murine.cortex.response_maps import response_weighted, stimulus_maps
 from murine.cortex.simulated import simulate
 from murine.errors import MurineError

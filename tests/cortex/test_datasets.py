@@ -23,7 +23,7 @@ from murine.cortex.recording import Recording
 from murine.cortex.simulated import simulate
 from murine.errors import MurineError
 from murine.networks.preprocessing import Preprocessing
-from murine.scoring.site_data import make_site_data
+from murine.scoring.site_preparation import make_site_data
 from murine.similarity.rdm import pearson_rdm
 from murine.similarity.rdm_vectors import upper_triangle
 from murine.statistics.bootstrap import bootstrap_counts

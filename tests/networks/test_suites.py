@@ -18,7 +18,8 @@ from murine.errors import MurineError
 from murine.networks import catalogue, zoo
 from murine.networks.capture import CapturedLayer, capture, tensors_in
 from murine.networks.surgery import insertion as surgery
-from murine.scoring.layer_scores import ScoreSettings, score_layers
+from murine.scoring.layer_scores import score_layers
+from murine.scoring.settings import ScoreSettings
 
 #: Parameters of the largest that is tried without being asked for.
 SMALL = 5_400_000

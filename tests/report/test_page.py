@@ -32,8 +32,10 @@ from murine.report.leaderboard_view import read_boards
 from murine.report.page import write_report
 from murine.report.palette import LIGHT
 from murine.report.wording import finding, p_value
-from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
-from murine.scoring.site_data import make_site_data
+from murine.scoring.layer_scores import score_layers
+from murine.scoring.settings import ScoreSettings
+from murine.scoring.site_benchmark import SiteBenchmark
+from murine.scoring.site_preparation import make_site_data
 from murine.statistics.variance_correction import correct_for_pairs
 
 N_STIMULI, N_LATENT = 44, 6

@@ -10,7 +10,8 @@ import pytest
 from murine.cortex.simulated import SimulatedCortex, simulate
 from murine.io.array_cache import ArrayCache
 from murine.io.files import cache_folder
-from murine.scoring.site_data import SiteData, make_site_data
+from murine.scoring.site_data import SiteData
+from murine.scoring.site_preparation import make_site_data
 from murine.similarity.rdm import pearson_rdm
 from murine.similarity.rdm_vectors import upper_triangle
 from murine.similarity.rsa import comparisons

@@ -16,9 +16,11 @@ from murine.networks.capture import CapturedLayer
 from murine.networks.layer_kernel import LayerKernel
 from murine.scenes import synthetic_scenes
 from murine.scoring.held_out import N_SPLITS
-from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
+from murine.scoring.layer_scores import score_layers
 from murine.scoring.metric import metrics
-from murine.scoring.site_data import make_site_data
+from murine.scoring.settings import ScoreSettings
+from murine.scoring.site_benchmark import SiteBenchmark
+from murine.scoring.site_preparation import make_site_data
 from murine.similarity.rdm_vectors import upper_triangle
 from murine.similarity.rsa import comparisons
 from murine.statistics.bootstrap import bootstrap_counts, leave_one_out_counts, percentile_interval
@@ -137,7 +139,7 @@ def test_the_generating_areas_are_found(rows):
 
 def halves(benchmark):
     """Members of both halves of every split."""
-    return [[half.members for half in pair] for pair in benchmark.parts["all"].splits.halves]
+    return [[half.members for half in pair] for pair in benchmark.groups["all"].splits.halves]
 
 
 def test_held_out_scores_can_be_recomputed(rows, features, site_data, benchmark):

@@ -16,9 +16,11 @@ from murine.errors import MurineError
 from murine.networks.capture import CapturedLayer
 from murine.networks.layer_kernel import LayerKernel
 from murine.scenes import synthetic_scenes
-from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
+from murine.scoring.layer_scores import score_layers
 from murine.scoring.metric import metrics
-from murine.scoring.site_data import make_site_data
+from murine.scoring.settings import ScoreSettings
+from murine.scoring.site_benchmark import SiteBenchmark
+from murine.scoring.site_preparation import make_site_data
 from murine.statistics.bootstrap import bootstrap_counts
 from murine.statistics.folds import kfold
 from murine.statistics.permutation import permutations

@@ -9,9 +9,11 @@ from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.networks.capture import CapturedLayer
 from murine.networks.layer_kernel import LayerKernel
-from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
+from murine.scoring.layer_scores import score_layers
 from murine.scoring.metric import metrics
-from murine.scoring.site_data import make_site_data
+from murine.scoring.settings import ScoreSettings
+from murine.scoring.site_benchmark import SiteBenchmark
+from murine.scoring.site_preparation import make_site_data
 from murine.statistics.folds import kfold
 
 SETTINGS = ScoreSettings(n_bootstraps=10, n_permutations=3)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import murine.scoring.layer_scores
+import murine.scoring.site_benchmark
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.encoding.jackknife import resample_neuron_scores
@@ -19,10 +19,12 @@ from murine.errors import MurineError
 from murine.networks.capture import CapturedLayer
 from murine.networks.layer_kernel import LayerKernel
 from murine.scoring.held_out import choose
-from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
+from murine.scoring.layer_scores import score_layers
 from murine.scoring.metric import metrics
 from murine.scoring.score_sample import ScoreSample
-from murine.scoring.site_data import make_site_data
+from murine.scoring.settings import ScoreSettings
+from murine.scoring.site_benchmark import SiteBenchmark
+from murine.scoring.site_preparation import make_site_data
 from murine.scoring.subject_bootstrap import MOST_CHOSEN, draw_subjects, drawn_kernels
 from murine.similarity.rdm import kernel_rdm, pearson_rdm
 from murine.similarity.rdm_vectors import upper_triangle
@@ -76,7 +78,7 @@ def layers(data):
 
 
 def bootstrap(benchmark):
-    return benchmark.parts["all"].subjects
+    return benchmark.groups["all"].subjects
 
 
 def test_draws_of_one_site_are_those_of_neuron_counts():
@@ -150,7 +152,7 @@ def test_a_draw_is_the_score_of_the_neurons_that_were_drawn(data, site_data, lay
     stack, _ = metric.prepare([x.kernel for x in layers], site_data)
     best = np.zeros(2, int)
     found, _ = bootstrap(benchmark).run(stack, best, None)
-    counts = benchmark.parts["all"].counts
+    counts = benchmark.groups["all"].counts
     for s, b in ((0, 0), (1, 5)):
         row = subjects.counts[s][b]
         own = drawn_recording(data[0], site_data.population.members[s], row)
@@ -159,7 +161,7 @@ def test_a_draw_is_the_score_of_the_neurons_that_were_drawn(data, site_data, lay
         exact = 1e-5 if metric.of_neurons else 1e-9
         assert found.subjects[b, s] == pytest.approx(metric.score(stack[:1], sites)[0, 0], abs=exact)
         # What pairs of stimuli do to ridge is known of the site, not of each draw.
-        both = metric.resample_singly(stack[:1], sites, counts[[b]])[0, 0, 0]
+        both = metric.resample_independently(stack[:1], sites, counts[[b]])[0, 0, 0]
         assert found.both[b, s] == pytest.approx(both, abs=0.02 if metric.of_neurons else 2e-5)
 
 
@@ -192,7 +194,7 @@ def test_rsa_agrees_with_the_bootstrap_over_animals():
 
 def test_ridge_and_its_ceiling_agree_with_the_bootstrap_over_neurons(site_data, layers):
     benchmark = SiteBenchmark(site_data, "ridge-conwell2021", settings=SETTINGS)
-    fixed = benchmark.parts["all"]
+    fixed = benchmark.groups["all"]
     stack, _ = benchmark.metric.prepare([x.kernel for x in layers], site_data)
     found, _ = fixed.subjects.run(stack, np.array([1, 1]), None)
     kernel = centre_layer_grams([layers[1].kernel])[0]
@@ -217,7 +219,7 @@ def test_draws_with_every_neuron_once_are_those_over_stimuli(site_data, layers, 
         drawn = draw_subjects(*given)
         return replace(drawn, counts=tuple(np.ones_like(counts) for counts in drawn.counts))
 
-    monkeypatch.setattr(murine.scoring.layer_scores, "draw_subjects", once)
+    monkeypatch.setattr(murine.scoring.site_benchmark, "draw_subjects", once)
     rows = score_layers(layers[:1], SiteBenchmark(site_data, name, settings=SETTINGS))
     for chosen in ("naive", "nested"):
         for _, row in rows[rows.chosen == chosen].iterrows():
@@ -227,7 +229,7 @@ def test_draws_with_every_neuron_once_are_those_over_stimuli(site_data, layers, 
 
 def test_held_out_draws_are_of_the_layers_chosen_most_often(site_data, layers):
     benchmark = SiteBenchmark(site_data, settings=SETTINGS)
-    fixed = benchmark.parts["all"]
+    fixed = benchmark.groups["all"]
     kernels = [x.kernel for x in layers]
     stack, defined = benchmark.metric.prepare(kernels, site_data)
     scores = benchmark.metric.score(stack, fixed.sites)

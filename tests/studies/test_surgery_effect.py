@@ -15,7 +15,7 @@ from murine.atlas.sweep import NetworkResult, SweepSettings, sweep
 from murine.errors import MurineError
 from murine.networks.zoo import NetworkSpec
 from murine.report.surgery import effects_figure
-from murine.scoring.layer_scores import ScoreSettings
+from murine.scoring.settings import ScoreSettings
 from murine.scoring.treatments import CHOICES
 from murine.statistics.bootstrap import percentile_interval
 from murine.statistics.variance_correction import correct_for_pairs

@@ -26,9 +26,11 @@ from murine.networks.network import Network
 from murine.networks.process_state import preserved_state
 from murine.networks.spec import NetworkSpec
 from murine.progress import Progress, Silent
-from murine.scoring.layer_scores import SiteBenchmark, score_layers
+from murine.scoring.layer_scores import score_layers
 from murine.scoring.metric import metrics
-from murine.scoring.site_data import SiteData, make_site_data
+from murine.scoring.site_benchmark import SiteBenchmark
+from murine.scoring.site_data import SiteData
+from murine.scoring.site_preparation import make_site_data
 from murine.scoring.subject_bootstrap import draw_subjects
 from murine.similarity.rdm import dissimilarities
 from murine.stimuli import StimulusSet, matched

@@ -42,6 +42,7 @@ from murine.cli.common import (
     selected,
     sizes,
 )
+from murine.cli.registry_help import CommandWithNames
 from murine.cli.results import write_report
 from murine.cli.tables import Format, show
 from murine.cli.units import Over
@@ -94,7 +95,7 @@ def demo(
     write_report(atlas, out / "report.html", None, None, quiet)
 
 
-@app.command()
+@app.command(cls=CommandWithNames)
 def score(
     networks: NetworksArgument,
     against: Annotated[
@@ -109,9 +110,7 @@ def score(
         list[str] | None,
         typer.Option(
             "--metric",
-            help="rsa-pearson, rsa-spearman, rsa-tau-a, rsa-cosine, rsa-reweighted, cka, cka-debiased, procrustes, "
-            "ridge, ridge-conwell2021, ridge-conwell2021-per-neuron, pls-10, pls-25, or all; several times for "
-            "several.",
+            help="{metrics}, or all; may be given several times.",
         ),
     ] = None,
     protocol: Annotated[

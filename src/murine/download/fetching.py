@@ -20,7 +20,14 @@ from murine.download.disk import beside, tidy
 from murine.download.line import Client, Refusal, Stopped
 from murine.download.partial import Partial
 from murine.download.planning import plan, require_room
-from murine.download.records import compared_with, may_adopt, read_record, verified, vouches, write_record
+from murine.download.records import (
+    compared_with,
+    may_adopt,
+    read_record,
+    verified,
+    vouches,
+    write_record,
+)
 from murine.download.remote import Check, Transfer
 from murine.errors import MurineError
 from murine.io.files import meaning

@@ -16,7 +16,14 @@ import numpy as np
 from jaxtyping import Float
 
 from murine.encoding.cross_validation import Split, split_stimuli
-from murine.encoding.kernels import Kernel, Kernels, Responses, check_shapes, check_variance, has_variance
+from murine.encoding.kernels import (
+    Kernel,
+    Kernels,
+    Responses,
+    check_shapes,
+    check_variance,
+    has_variance,
+)
 from murine.encoding.prediction_operators import correlate_predictions
 from murine.encoding.ridge_spectrum import Spectrum
 from murine.errors import MurineError

@@ -23,7 +23,13 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from murine.errors import MurineError, reason_of
-from murine.networks.capture import affordable_images, chosen_modules, image_groups, tensors_in, working_bytes
+from murine.networks.capture import (
+    affordable_images,
+    chosen_modules,
+    image_groups,
+    tensors_in,
+    working_bytes,
+)
 from murine.networks.layer_kernel import BLOCK, LayerKernel
 from murine.networks.memory import available_memory
 from murine.networks.parameter_counts import n_parameters

@@ -20,7 +20,14 @@ from murine.atlas.unit_sweep import MapComparison, Matching, NeuronData, with_la
 from murine.cortex.response_maps import SIDE
 from murine.networks.capture import Features, capture
 from murine.networks.network import Network
-from murine.report.units import Distributions, MapPair, PairOfPictures, distributions_figure, maps_figure, pairs_figure
+from murine.report.units import (
+    Distributions,
+    MapPair,
+    PairOfPictures,
+    distributions_figure,
+    maps_figure,
+    pairs_figure,
+)
 from murine.units.maps import MapSearch, nearest_units, rmse_scale
 from murine.units.matching import shuffle_stimuli
 from murine.units.site_tables import best_layer_rows, nearest_layer

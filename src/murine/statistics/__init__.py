@@ -5,7 +5,12 @@ p-values, rank bands and ceiled scores.
 It knows only arrays of scores: the metrics are in `murine.similarity` and `murine.encoding`.
 """
 
-from murine.statistics.bootstrap import bootstrap_counts, leave_one_out_counts, pair_weights, percentile_interval
+from murine.statistics.bootstrap import (
+    bootstrap_counts,
+    leave_one_out_counts,
+    pair_weights,
+    percentile_interval,
+)
 from murine.statistics.crossed_bootstrap import (
     CrossedDraws,
     animal_counts,

@@ -23,8 +23,10 @@ from murine.encoding import ridge as encoding
 from murine.encoding.ridge_spectrum import N_PROJECTED, projection_gains
 from murine.interchange.rsatoolbox import from_rdms, rsatoolbox, to_dataset, to_rdms
 from murine.networks.layer_kernel import LayerKernel
-from murine.scoring.metric import Encoding, Neurons, metrics
-from murine.scoring.site_data import SiteData, make_site_data
+from murine.scoring.encoding_metrics import EncodingMetric, SiteNeurons
+from murine.scoring.metric import metrics
+from murine.scoring.site_data import SiteData
+from murine.scoring.site_preparation import make_site_data
 from murine.similarity import crossnobis, rdm, rdm_vectors, rsa
 from murine.similarity import kernel_similarity as geometry
 from murine.similarity import neural_noise as noise
@@ -426,13 +428,13 @@ def _mean_correlation(predictions: np.ndarray, responses: np.ndarray) -> float:
     return float(np.mean(pearsonr(predictions, responses, axis=1).statistic))
 
 
-def _encoded(sample: TestData, name: str) -> tuple[Encoding, np.ndarray, Neurons]:
+def _encoded(sample: TestData, name: str) -> tuple[EncodingMetric, np.ndarray, SiteNeurons]:
     """A metric, the layers as it sees them, and all neurons as one site."""
     metric = metrics[name]
-    if not isinstance(metric, Encoding):
+    if not isinstance(metric, EncodingMetric):
         raise TypeError(f"{name} does not predict single neurons")
     kernels = [LayerKernel.of(x) for x in sample.layers]
-    site = Neurons(sample.means, (np.arange(len(sample.means)),))
+    site = SiteNeurons(sample.means, (np.arange(len(sample.means)),))
     return metric, metric.of_layers(kernels, sample.site_data), site
 
 
