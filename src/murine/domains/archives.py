@@ -8,7 +8,7 @@ from pathlib import Path
 
 from murine import download
 from murine.download import Remote, Transfer
-from murine.download.digests import digest_of
+from murine.download.ledger import digest_of
 from murine.errors import MurineError, nearest
 from murine.io.files import cache_folder
 from murine.progress import TransferProgress

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from torch import nn
 
-from murine.download import proxy_of, proxy_trouble
+from murine.download import proxy_of, proxy_problem
 from murine.errors import MurineError, nearest, reason_of
 from murine.networks import checkpoints, weights
 from murine.networks.spec import seed_of
@@ -105,7 +105,7 @@ def _pretrained(name: str, options: dict[str, Any]) -> tuple[nn.Module, str]:
         raise
     except Exception as error:  # whatever the hub's client raises: there is no common type
         where = config.hf_hub_id or config.url or "the hub"
-        reason = proxy_trouble() or "; ".join(filter(None, (reason_of(error), proxy_of(_endpoint()))))
+        reason = proxy_problem() or "; ".join(filter(None, (reason_of(error), proxy_of(_endpoint()))))
         raise MurineError(
             f"the pretrained weights of {name!r} could not be fetched from {where} ({reason}). Without a "
             f"network: {name}@FILE for weights you have (safetensors or a state dict), {name}@random:0 for random "
@@ -128,7 +128,7 @@ def _hub_within_reach() -> Iterator[None]:
 
     address = urlsplit(_endpoint())
     offline = constants.HF_HUB_OFFLINE
-    if proxy_trouble():
+    if proxy_problem():
         constants.HF_HUB_OFFLINE = True
     elif not offline and not proxy_of(_endpoint()):
         port = address.port or (443 if address.scheme == "https" else 80)
