@@ -8,17 +8,18 @@ import logging
 import numpy as np
 import pytest
 import torch
-
 import toy_domains
+
 from murine.atlas.store import Atlas
 from murine.errors import MurineError
 from murine.generalization import matrix
-from murine.generalization.architectures import build
+from murine.generalization.network_builder import build
 from murine.generalization.protocol import adapted, settings
 from murine.generalization.recipe import Recipe, recipes
 from murine.generalization.results import Results
+from murine.generalization.splits import split
 from murine.generalization.summary import UNSEEN, cells
-from murine.generalization.training import split, train
+from murine.generalization.training import train
 
 RECIPE = Recipe(epochs=2, batch_size=16)
 
@@ -207,7 +208,7 @@ def test_trained_networks_are_loaded_by_the_zoo(network, n_classes, variants, tm
     rows = matrix.compute(runs, results)
     x = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     for run, digest in zip(runs, rows.weights_digest, strict=True):
-        seen = zoo.load(matrix.choice(run, results))
+        seen = zoo.load(matrix.network_name(run, results))
         assert weights.digest(seen.module) == digest
         own = matrix.trained_run(run, results).eval()
         assert own(x).shape == (4, n_classes)

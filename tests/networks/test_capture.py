@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import timm
 import torch
+from counting import Counting
 from torch import nn
 
 import murine.networks.capture.grouping
-from counting import Counting
 from murine.errors import MurineError
 from murine.networks.capture import OUTPUT, capture
 

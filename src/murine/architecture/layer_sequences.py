@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from murine.errors import MurineError, reason_of, some
+from murine.networks.evaluation_mode import evaluation_mode
 from murine.networks.process_state import preserved_state
 from murine.registry import Registry
 
@@ -370,7 +371,7 @@ def trace(module: nn.Module, inputs: Tensor | None = None) -> list[Layer]:
     if inputs is None:
         inputs = probe_images(module)
     recorder = _Recorder(module, len(inputs))
-    with preserved_state(), _evaluation(module), torch.no_grad(), recorder.hooks():
+    with preserved_state(), evaluation_mode(module), torch.no_grad(), recorder.hooks():
         try:
             module(inputs)
         except KeyboardInterrupt:
@@ -390,17 +391,6 @@ def probe_images(module: nn.Module) -> Tensor:
     size = config.get("input_size") or INPUT_SIZE
     example = next((x for x in module.parameters() if x.is_floating_point()), torch.empty(0))
     return torch.zeros(_N_PROBES, *size, device=example.device, dtype=example.dtype)
-
-
-@contextmanager
-def _evaluation(module: nn.Module) -> Iterator[None]:
-    training = {child: child.training for child in module.modules()}
-    try:
-        module.eval()
-        yield
-    finally:
-        for child, mode in training.items():
-            child.training = mode
 
 
 def _kind_of_class(module: nn.Module) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import NDArray
 
-from murine.domains.raw_images import DIGITS, Raw, drawn_parts
+from murine.domains.raw_images import DIGITS, RawDomain, drawn_parts
 from murine.errors import MurineError
 from murine.io.files import read_npz, read_table
 
@@ -47,14 +47,14 @@ def digits_folder(root: Path | None = None) -> Path:
     )
 
 
-def mnist(root: Path | None = None) -> Raw:
+def mnist(root: Path | None = None) -> RawDomain:
     """MNIST: the first 12,000 training images and all 10,000 test images, 28 x 28, white on black.
 
     Groups are ``mnist-train-I`` and ``mnist-test-I``, by the place in the official files: images of other domains that
     were made of it carry the same."""
     arrays, sources = _arrays(root, "mnist.npz", ("x_train", "y_train", "x_test", "y_test"))
     n_train, n_test = len(arrays["y_train"]), len(arrays["y_test"])
-    return Raw(
+    return RawDomain(
         np.concatenate([arrays["x_train"], arrays["x_test"]]),
         np.concatenate([arrays["y_train"], arrays["y_test"]]).astype(np.int64),
         np.array(["train"] * n_train + ["test"] * n_test),
@@ -71,7 +71,7 @@ def mnist_groups(n_train: int, n_test: int) -> Shaped[np.ndarray, " n_images"]:
     return np.array([f"mnist-train-{i}" for i in range(n_train)] + [f"mnist-test-{i}" for i in range(n_test)])
 
 
-def usps(root: Path | None = None) -> Raw:
+def usps(root: Path | None = None) -> RawDomain:
     """USPS, complete: 16 x 16, white on black, no margin. Stored levels of 0 .. 2000 become 0 .. 1.
 
     Groups are by content, so that the same image is known again in another copy of USPS."""
@@ -79,7 +79,9 @@ def usps(root: Path | None = None) -> Raw:
     levels = np.concatenate([arrays["x_train"], arrays["x_test"]])
     labels = np.concatenate([arrays["y_train"], arrays["y_test"]]).astype(np.int64)
     parts = np.array(["train"] * len(arrays["y_train"]) + ["test"] * len(arrays["y_test"]))
-    return Raw(levels / 2000.0, labels, parts, by_content("usps", levels), DIGITS, sources, polarity="white-on-black")
+    return RawDomain(
+        levels / 2000.0, labels, parts, by_content("usps", levels), DIGITS, sources, polarity="white-on-black"
+    )
 
 
 def by_content(name: str, levels: NDArray[np.generic]) -> Shaped[np.ndarray, " n_images"]:
@@ -88,7 +90,7 @@ def by_content(name: str, levels: NDArray[np.generic]) -> Shaped[np.ndarray, " n
     return np.array([f"{name}-{hashlib.sha256(row.tobytes()).hexdigest()[:16]}" for row in rows])
 
 
-def semeion(root: Path | None = None) -> Raw:
+def semeion(root: Path | None = None) -> RawDomain:
     """Semeion: 1,593 images of 16 x 16, 0 or 1, white on black, the digit fills the frame.
 
     It has no official split: a fifth of every class is drawn as the test part, identical images on one side."""
@@ -96,15 +98,17 @@ def semeion(root: Path | None = None) -> Raw:
     return semeion_from(arrays["x"], arrays["y"], sources)
 
 
-def semeion_from(bits: NDArray[np.generic], given: NDArray[np.generic], sources: tuple[tuple[str, str], ...]) -> Raw:
+def semeion_from(
+    bits: NDArray[np.generic], given: NDArray[np.generic], sources: tuple[tuple[str, str], ...]
+) -> RawDomain:
     """Semeion from its arrays, wherever they are from."""
     labels = given.astype(np.int64)
     groups = by_content("semeion", bits)
     parts = drawn_parts(labels, groups, SEED)
-    return Raw((bits * 255).astype(np.uint8), labels, parts, groups, DIGITS, sources, polarity="white-on-black")
+    return RawDomain((bits * 255).astype(np.uint8), labels, parts, groups, DIGITS, sources, polarity="white-on-black")
 
 
-def fonts(root: Path | None = None) -> Raw:
+def fonts(root: Path | None = None) -> RawDomain:
     """Chars74K's computer fonts: 1,016 fonts, 28 x 28, black on white.
 
     Blocks of four fonts are styles of one typeface; a fifth of the 254 typefaces is drawn as the test part."""
@@ -114,25 +118,25 @@ def fonts(root: Path | None = None) -> Raw:
     groups = np.array([f"typeface-{block}" for block in typeface])
     # One stratum: every typeface has all digits.
     parts = drawn_parts(np.zeros_like(labels), groups, SEED)
-    return Raw(arrays["x"], labels, parts, groups, DIGITS, sources, polarity="black-on-white")
+    return RawDomain(arrays["x"], labels, parts, groups, DIGITS, sources, polarity="black-on-white")
 
 
-def mnist_m(root: Path | None = None) -> Raw:
+def mnist_m(root: Path | None = None) -> RawDomain:
     """MNIST-M, 2,000 of its test images: MNIST test digits blended into photographs, 32 x 32, colour.
 
     The group of a tile is that of the MNIST test image it was made of."""
     images, table, sources = _tiles(root, "mnist_m_subset", 25, ("mnist_test_index",))
     groups = np.array([f"mnist-test-{i}" for i in table["mnist_test_index"]])
-    return Raw(images, table["label"].astype(np.int64), table["split"].astype(str), groups, DIGITS, sources)
+    return RawDomain(images, table["label"].astype(np.int64), table["split"].astype(str), groups, DIGITS, sources)
 
 
-def street(root: Path | None = None) -> Raw:
+def street(root: Path | None = None) -> RawDomain:
     """Chars74K's digits from street photographs, good and bad ones: 885, 32 x 32, colour, of both polarities.
 
     The split is that of the table. Several digits may come from one photograph, which nobody has recorded."""
     images, table, sources = _tiles(root, "street_chars", 15, ())
     alone = np.full(len(images), "", dtype="<U1")
-    return Raw(images, table["label"].astype(np.int64), table["split"].astype(str), alone, DIGITS, sources)
+    return RawDomain(images, table["label"].astype(np.int64), table["split"].astype(str), alone, DIGITS, sources)
 
 
 def _arrays(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from murine.domains import digits
-from murine.domains.raw_images import Raw
+from murine.domains.raw_images import RawDomain
 from murine.errors import MurineError
 
 #: Of crops; raised whenever the same image would come out otherwise.
@@ -20,7 +20,7 @@ SEED = 0
 _TRAIN_SHARE = 0.75
 
 
-def mnist_m_made(root: Path | None = None) -> Raw:
+def mnist_m_made(root: Path | None = None) -> RawDomain:
     """Every MNIST image of the shared folder as MNIST-M would have it: |crop of a photograph - digit|, 28 x 28, colour.
 
     Ganin & Lempitsky 2015, section 4: a random crop of a BSDS500 photograph, in each channel the absolute difference to

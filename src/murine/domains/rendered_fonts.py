@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from murine.domains.raw_images import DIGITS, Raw, drawn_parts
+from murine.domains.raw_images import DIGITS, RawDomain, drawn_parts
 from murine.errors import MurineError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Typeface:
         return "Computer Modern" if len(words) == 1 and words[0].startswith("cm") else " ".join(words)
 
 
-def rendered_fonts(files: list[Path] | None = None) -> Raw:
+def rendered_fonts(files: list[Path] | None = None) -> RawDomain:
     """Digits in black on white, 64 x 64, with every installed font that draws digits: `VARIANTS` of each.
 
     All but the first variant are turned (up to 12 degrees), sized (between 44 and 64 px) and moved (up to 4 px) at
@@ -92,7 +92,7 @@ def rendered_fonts(files: list[Path] | None = None) -> Raw:
     stratum = np.zeros(len(labels), dtype=np.int64)  # every family has all digits
     sources = tuple((f"{face.family} {face.style}", face.sha256) for face in faces)
     grouped = np.array(groups)
-    return Raw(
+    return RawDomain(
         np.stack(images),
         np.array(labels, dtype=np.int64),
         drawn_parts(stratum, grouped, SEED),

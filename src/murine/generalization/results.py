@@ -18,8 +18,9 @@ from murine.atlas.store import Atlas, provenance
 from murine.atlas.tables import schema_of, write_rows
 from murine.domains.domain import Domain
 from murine.errors import MurineError
+from murine.generalization.history import History
+from murine.generalization.predictions import Predictions, calibration_error
 from murine.generalization.recipe import Recipe
-from murine.generalization.training import History, Predictions, calibration_error
 from murine.io.files import atomic_write, read_json
 from murine.networks import checkpoints, weights
 
@@ -31,7 +32,7 @@ class TrainingTask(Identified):
     """One network trained on one source from one pair of seeds: names its weights and its rows.
 
     ``pretrained`` is the digest of the network that training starts from; False from scratch.
-    Names of domains and contenders are no fields, but what they stand for is; nor are targets, of which training knows
+    Names of domains and variants are no fields, but what they stand for is; nor are targets, of which training knows
     nothing, nor device and number of threads, which change no more than the last bits of a sum.
     """
 

@@ -14,12 +14,13 @@ import numpy as np
 from murine.domains.corruptions import METHOD as CORRUPTION_METHOD
 from murine.domains.corruptions import corrupted, corruptions
 from murine.domains.domain import Domain
-from murine.generalization.architectures import ConvSpace
+from murine.generalization.conv_space import ConvSpace
 from murine.generalization.matrix import Run, plan, trained_run
+from murine.generalization.predictions import accuracy, predict
 from murine.generalization.protocol import Setting
 from murine.generalization.recipe import Recipe
 from murine.generalization.results import METHOD, Results
-from murine.generalization.training import accuracy, predict, split
+from murine.generalization.splits import split
 
 if TYPE_CHECKING:
     import optuna

@@ -17,7 +17,7 @@ PACKAGES = ("numpy", "scipy", "torch", "torchvision", "timm", "safetensors", "pi
 @cache
 def program_state() -> list[Any]:
     """What computes: this package as it lies on the disk, packages by their versions, and plug-ins."""
-    root = Path(__file__).resolve().parent
+    root = Path(__file__).resolve().parents[1]  # of the whole package murine
     files = sorted(f for f in root.rglob("*") if f.suffix in (".py", ".csv"))
     stats = [(str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return [stats, {name: _installed(name) for name in PACKAGES}, plug_ins(), platform.python_version()]

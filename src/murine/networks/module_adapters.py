@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from murine.errors import MurineError, reason_of
+from murine.networks.evaluation_mode import evaluation_mode
 from murine.networks.wrappers import unwrapped
 
 #: What models of images and text call the part that takes images: open_clip, Hugging Face, and others.
@@ -182,12 +183,7 @@ def initialise_lazy(module: nn.Module, n_channels: int, size: tuple[int, int], n
 
 
 def _run(module: nn.Module, n_channels: int, size: tuple[int, int]) -> None:
-    """Show a network one black image in evaluation mode; modes are put back."""
-    training = {child: child.training for child in module.modules()}
+    """Show a network one black image in evaluation mode."""
     like = next((x for x in module.parameters() if not is_lazy(x) and x.is_floating_point()), torch.empty(0))
-    try:
-        with torch.no_grad():
-            module.eval()(torch.zeros(1, n_channels, *size, device=like.device, dtype=like.dtype))
-    finally:
-        for child, mode in training.items():
-            child.training = mode
+    with evaluation_mode(module), torch.no_grad():
+        module(torch.zeros(1, n_channels, *size, device=like.device, dtype=like.dtype))

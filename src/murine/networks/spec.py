@@ -116,9 +116,9 @@ def expand(texts: Sequence[str], weights_of_all: str = "") -> list[NetworkSpec]:
         if choice.name.startswith(SUITE):
             names = _suite(choice.name)
         elif any(c in choice.name for c in "*?[") and not is_user_file(choice.name):
-            from murine.networks.zoo import matching
+            from murine.networks.zoo import matching_names
 
-            names = matching(choice.name)
+            names = matching_names(choice.name)
             if not names:
                 raise MurineError(f"no network matches {choice.name!r}. `murine models '{choice.name}'` searches timm.")
         for name in names:
@@ -160,9 +160,9 @@ def _suite(name: str) -> list[str]:
 
 
 def _variant(text: str) -> tuple[list[tuple[str, str]], str]:
-    """As `surgery.parse_variant`, which knows the layers and is not needed where there are none."""
+    """Read a variant with `parse_variant`, which imports torch; a name without a variant does not need it."""
     if text[:1] in ("", "@"):
         return [], text
-    from murine.networks.surgery import insertion as surgery
+    from murine.networks.surgery.variant_names import parse_variant
 
-    return surgery.parse_variant(text)
+    return parse_variant(text)
