@@ -151,7 +151,10 @@ def test_what_was_put_in_is_a_layer_to_choose_only_if_asked_for(murine, folder):
         (["--layer", "neurn(k=33)"], "kernel_size 33 was given images of 32 x 32 px"),
         (["--at", "inptu:"], "the place 'inptu:' is not understood; expected input, image, after:PATTERN"),
         (["--at", "after:10"], "no module matches '10'"),
-        (["--at", "replace:0"], "of 1 x 3 x 32 x 32 it makes 1 x 3 x 32 x 32, the module 1 x 6 x 14 x 14"),
+        (
+            ["--at", "replace:0"],
+            "it turns 1 x 3 x 32 x 32 into 1 x 3 x 32 x 32, but the module returns 1 x 6 x 14 x 14",
+        ),
         (["--at", "after:3"], "which is not a map of the image; expected (n, channels, height, width)"),
         (["--metric", "rsa"], "unknown metric 'rsa'"),
         (["--figure", "f.gif"], "pictures are written as .png, .pdf, .svg"),

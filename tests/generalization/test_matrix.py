@@ -149,7 +149,7 @@ def train_in(precision):
         (lambda: settings("full", ["dark"], ["grey"], other_classes), "'grey' lacks slanted.*'dark' lacks round"),
         (lambda: split(one_class("dark", None), RECIPE, 0), "are 'standing': nothing to learn"),
         (lambda: settings("fulll", ["dark"], [], toy_domains.load), "unknown protocol 'fulll'; did you mean full"),
-        (lambda: settings("mnist10k", ["dark"], [], toy_domains.load), "is of the source mnist"),
+        (lambda: settings("mnist10k", ["dark"], [], toy_domains.load), "is for the source mnist"),
         (lambda: plan(settings("full", ["dark"], [], toy_domains.load), ["nern3"]), "did you mean neurn3"),
         (lambda: plan(settings("full", ["dark"], [], toy_domains.load), network="lenett"), "did you mean lenet"),
         (lambda: plan(settings("full", ["dark"], [], toy_domains.load), network="inception_v3"), "32 x 32 px"),
@@ -164,7 +164,7 @@ def train_in(precision):
         (lambda: adapted("mnist10k", RECIPE, {"n_train": 500}), "fixes n_train=10000"),
         (
             lambda: settings("full", ["dark"], ["grey"], with_blurred, [("blur", 2), ("blur", 2)]),
-            "the target 'dark.blur:2' is among the corruptions",
+            "the target 'dark.blur:2' is also among the corruptions",
         ),
         (
             lambda: train_in("fp16"),

@@ -73,7 +73,7 @@ def test_weights_it_starts_from_are_identity(file, tmp_path):
         return matrix.plan(found, [f"{file}:dense"], ["plain", "neurn3"], recipe, [(0, 0)], pretrained=True)
 
     runs = planned()
-    with pytest.raises(MurineError, match=r"--pretrained cannot be scored against a cortex: its head"):
+    with pytest.raises(MurineError, match=r"--pretrained cannot be scored against a cortex: it has a new head"):
         matrix.network_name(runs[0], results)
     rows = matrix.compute(runs, results)
     assert rows.pretrained.all()

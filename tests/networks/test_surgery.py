@@ -349,7 +349,7 @@ def test_what_does_not_fit_is_refused_and_leaves_the_network_alone():
     refused(
         r"it turns 1 x 3 x 24 x 20 into 1 x 3 x 24 x 20, but the module returns 1 x 4 x 12 x 10", k3, "replace:stem.0"
     )
-    refused("the modules idle, idle.0 are not called by the forward pass", k3, "after:idle*")
+    refused("the modules idle, idle.0 are not called in the forward pass", k3, "after:idle*")
     refused("Linear has tensors of its own .weight, bias.", nn.Linear(2, 2))
     refused(
         r"with AvgPool2d@before:last the network fails: RuntimeError.* The input of the layer is 4 x 12 x 10 at last",
@@ -358,7 +358,7 @@ def test_what_does_not_fit_is_refused_and_leaves_the_network_alone():
     )
     refused("the place 'around:stem' is not understood; expected input, image, after:PATTERN", k3, "around:stem")
     refused(
-        "the network fails on the image on trial, 2 x 1 x 9 x 9, before anything is put in: RuntimeError",
+        "the network fails on the trial image, 2 x 1 x 9 x 9, before any layer is inserted: RuntimeError",
         k3,
         probe=torch.rand(2, 1, 9, 9),
     )
@@ -387,7 +387,7 @@ def test_what_does_not_fit_is_refused_and_leaves_the_network_alone():
             return x, x
 
     refused(
-        r"neurn\(k=3\) after 'pair': what comes there is no tensor but tuple",
+        r"neurn\(k=3\) after 'pair': its input there is not a tensor but tuple",
         k3,
         "pair",
         network=Several(),

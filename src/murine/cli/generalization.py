@@ -331,10 +331,9 @@ def _each(texts: Sequence[str] | None) -> list[str]:
 
 def _values(texts: Sequence[str] | None, option: str) -> dict[str, Any]:
     """``epochs=20`` -> {epochs: 20}, which validation reads."""
-    for text in texts or ():
-        if "=" not in text:
-            raise MurineError(f"{option} {text!r} is not understood; expected KEY=VALUE.")
-    return {key.strip(): value.strip() for key, _, value in (text.partition("=") for text in texts or ())}
+    from murine.networks.option_parser import key_value_pairs
+
+    return dict(key_value_pairs(texts or (), option, {"--set": "epochs=20"}.get(option, "size=64")))
 
 
 def _checked(kind: Any, values: Mapping[str, Any], option: str) -> Any:

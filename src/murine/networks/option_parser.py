@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from murine.errors import MurineError, nearest
@@ -23,6 +23,37 @@ def split_call(text: str) -> tuple[str, str] | None:
     """
     match = re.fullmatch(r"\s*([\w-]+)\s*(?:\((.*)\))?\s*", text)
     return (match[1], match[2] or "") if match else None
+
+
+def key_value_pairs(texts: Iterable[str], what: str, example: str) -> list[tuple[str, str]]:
+    """Return the keys and values in texts of the form ``KEY=VALUE``, in order.
+
+    Parameters
+    ----------
+    texts
+        The texts. A value may contain further equals signs.
+    what
+        The option that they belong to, for messages: ``--select``.
+    example
+        A right text, for messages: ``area=VISp``.
+
+    Raises
+    ------
+    MurineError
+        If a text has no equals sign.
+
+    Examples
+    --------
+    >>> key_value_pairs(["area=VISp", " depth = 2"], "--select", "area=VISp")
+    [('area', 'VISp'), ('depth', '2')]
+    """
+    pairs = []
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise MurineError(f"{what} {text!r} is not understood; expected KEY=VALUE, as {example}.")
+        pairs.append((key.strip(), value.strip()))
+    return pairs
 
 
 def parse_options(text: str, function: Callable[..., Any], what: str) -> dict[str, Any]:
