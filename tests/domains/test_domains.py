@@ -252,7 +252,7 @@ def test_names_that_no_domain_has(name, message):
 
 
 def test_a_folder_without_its_prefix_is_told(tmp_path):
-    with pytest.raises(MurineError, match=re.escape(f"that is folder:{tmp_path}")):
+    with pytest.raises(MurineError, match=re.escape(f"give folder:{tmp_path}")):
         require_name(str(tmp_path))
 
 

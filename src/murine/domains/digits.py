@@ -1,4 +1,4 @@
-"""The six digit domains of the shared folder: the offline default."""
+"""The six domains of digits in the shared folder, which need no network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from murine.domains.raw_images import DIGITS, RawDomain, drawn_parts
 from murine.errors import MurineError
 from murine.io.files import read_npz, read_table
 
-#: Of the splits of sources that have none.
+#: Seed of the split of sources without one.
 SEED = 0
 
 #: SHA-256 of the shared files.
@@ -67,7 +67,7 @@ def mnist(root: Path | None = None) -> RawDomain:
 
 
 def mnist_groups(n_train: int, n_test: int) -> Shaped[np.ndarray, " n_images"]:
-    """Names of MNIST's images, in the order of the official files."""
+    """Return the groups of MNIST's images, one for each image, in the order of the official files."""
     return np.array([f"mnist-train-{i}" for i in range(n_train)] + [f"mnist-test-{i}" for i in range(n_test)])
 
 
@@ -85,7 +85,7 @@ def usps(root: Path | None = None) -> RawDomain:
 
 
 def by_content(name: str, levels: NDArray[np.generic]) -> Shaped[np.ndarray, " n_images"]:
-    """A group for every content: the digest of the levels of an image, as 16-bit numbers."""
+    """Return groups by content: the digest of the levels of each image, as 16-bit numbers."""
     rows = np.ascontiguousarray(levels, dtype="<u2").reshape(len(levels), -1)
     return np.array([f"{name}-{hashlib.sha256(row.tobytes()).hexdigest()[:16]}" for row in rows])
 
@@ -101,7 +101,7 @@ def semeion(root: Path | None = None) -> RawDomain:
 def semeion_from(
     bits: NDArray[np.generic], given: NDArray[np.generic], sources: tuple[tuple[str, str], ...]
 ) -> RawDomain:
-    """Semeion from its arrays, wherever they are from."""
+    """Return Semeion from its arrays of pixels and labels."""
     labels = given.astype(np.int64)
     groups = by_content("semeion", bits)
     parts = drawn_parts(labels, groups, SEED)
@@ -163,7 +163,7 @@ def _tiles(
 
 
 def published(file: Path) -> tuple[str, str]:
-    """Name and SHA-256 of a shared file; one that is not the published one raises."""
+    """Return the name and SHA-256 of a shared file; refuse a file that is not the published one."""
     try:
         found = hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:

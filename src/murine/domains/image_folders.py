@@ -12,7 +12,7 @@ from murine.domains.raw_images import RawDomain, drawn_parts
 from murine.errors import MurineError, some
 from murine.io.image_files import ENDINGS, image_files, is_hidden, read_content, read_picture, warn_about
 
-#: Of the split of a folder that has none.
+#: Seed of the split of a folder without one.
 SEED = 0
 
 
@@ -76,6 +76,6 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _classes(folder: Path) -> dict[str, list[Path]]:
-    """Images of every subfolder that has some."""
+    """Return the images of every subfolder that contains images."""
     members = {child.name: image_files(child) for child in _folders(folder)}
     return {name: files for name, files in members.items() if files}

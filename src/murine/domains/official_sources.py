@@ -1,4 +1,4 @@
-"""Domains from files that `murine.domains.archives` has fetched."""
+"""Domains from the official archives that `murine.domains.archives` fetches."""
 
 from __future__ import annotations
 
