@@ -47,12 +47,17 @@ from murine.cortex.simulated import CorticalModel, simulate
 from murine.networks.capture import CapturedLayer
 from murine.networks.layer_kernel import LayerKernel
 from murine.scenes import synthetic_scenes
-from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
+from murine.scoring.layer_scores import score_layers
 from murine.scoring.metric import metrics
 from murine.scoring.score_sample import ScoreSample
-from murine.scoring.site_data import SiteData, make_site_data
-from murine.similarity.kernel_similarity import u_centred
-from murine.similarity.rdm import dissimilarities, upper, zscore
+from murine.scoring.settings import ScoreSettings
+from murine.scoring.site_benchmark import SiteBenchmark
+from murine.scoring.site_data import SiteData
+from murine.scoring.site_preparation import make_site_data
+from murine.similarity.kernel_similarity import u_centre_kernels
+from murine.similarity.rdm import dissimilarities
+from murine.similarity.rdm_vectors import upper_triangle
+from murine.statistics.standardisation import zscore
 from poisson import CASES, Case
 from poisson import Experiment as PoissonExperiment
 from poisson import World as PoissonWorld
@@ -170,7 +175,7 @@ def expected_score(name: str, experiment: Experiment, site_data: SiteData) -> np
         true, noise = experiment.true[mine], experiment.noise[mine]
         drawn = (true + noise * rng.normal(size=true.shape) for _ in range(N_EXPERIMENTS))
         rdms = [
-            upper(dissimilarities["pearson"](LayerKernel.of(np.ascontiguousarray(zscore(responses).T))))
+            upper_triangle(dissimilarities["pearson"](LayerKernel.of(np.ascontiguousarray(zscore(responses).T))))
             for responses in drawn
         ]
         sites = metrics[name].of_sites(site_data)
@@ -188,7 +193,7 @@ def experiment_rows(world: World, chosen: Sequence[str], parts: Sequence[int], t
     for name in chosen:
         benchmark = SiteBenchmark(one, name, settings=replace(SETTINGS, seed=seed))
         about = {"metric": name, "level": level, "seed": seed}
-        ceiling = benchmark.parts["all"].ceiling
+        ceiling = benchmark.groups["all"].ceiling
         if 1 in parts and (ceiling.value > 0).any():
             if metrics[name].of_neurons:
                 alike = neuron_truth(experiment, one)
@@ -248,9 +253,9 @@ def noise_free_score(name: str, experiment: PoissonExperiment, site_data: SiteDa
         measured, true = (measured - mean) / sd, (true - true.mean(axis=1, keepdims=True)) / sd
     kernels = [LayerKernel.of(np.ascontiguousarray(x.T)) for x in (measured, true)]
     if name == "cka-debiased":
-        a, b = upper(u_centred(np.stack([kernel.gram for kernel in kernels])))
+        a, b = upper_triangle(u_centre_kernels(np.stack([kernel.gram for kernel in kernels])))
         return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
-    a, b = upper(np.stack([dissimilarities["pearson"](kernel) for kernel in kernels]))
+    a, b = upper_triangle(np.stack([dissimilarities["pearson"](kernel) for kernel in kernels]))
     compare = {"rsa-spearman": spearmanr, "rsa-tau-a": kendalltau}.get(name)
     return float(np.corrcoef(a, b)[0, 1] if compare is None else compare(a, b)[0])
 

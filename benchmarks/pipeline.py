@@ -75,10 +75,10 @@ def recording(kernels, n_repetitions: int):  # type: ignore[no-untyped-def]
     import numpy as np
 
     from murine.cortex.recording import Recording
-    from murine.encoding.ridge import centred_grams
+    from murine.encoding.kernels import centre_layer_grams
 
     rng = np.random.default_rng(0)
-    grams = centred_grams(kernels)
+    grams = centre_layer_grams(kernels)
     responses = np.empty((N_NEUROIDS, N_STIMULI, n_repetitions), np.float32)
     groups = np.array_split(np.arange(N_NEUROIDS), N_SITES)
     for s, members in enumerate(groups):
@@ -123,7 +123,7 @@ def murine(folder: Path) -> dict[str, float]:
 
     from murine.networks.memory import freed_memory_kept
     from murine.scoring.metric import metrics
-    from murine.scoring.site_data import make_site_data
+    from murine.scoring.site_preparation import make_site_data
 
     module, shown = network(), images()
     names = ("rsa-pearson", "rsa-reweighted", "ridge-conwell2021")
@@ -244,7 +244,7 @@ def published(folder: Path, whole: bool) -> dict[str, float]:
 def scores(folder: Path) -> dict[str, float]:
     """What every metric takes from kernels to scores."""
     from murine.scoring.metric import metrics
-    from murine.scoring.site_data import make_site_data
+    from murine.scoring.site_preparation import make_site_data
 
     kernels = [layer.kernel for layer in captured(network(), images())]
     site_data = make_site_data(recording(kernels, 2), n_splits=1)
@@ -263,9 +263,11 @@ def scores(folder: Path) -> dict[str, float]:
 
 def intervals(folder: Path) -> dict[str, float]:
     """What `murine score` does for a network, metric by metric; what all networks share is made before."""
-    from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
+    from murine.scoring.layer_scores import score_layers
     from murine.scoring.metric import metrics
-    from murine.scoring.site_data import make_site_data
+    from murine.scoring.settings import ScoreSettings
+    from murine.scoring.site_benchmark import SiteBenchmark
+    from murine.scoring.site_preparation import make_site_data
 
     layers = captured(network(), images())
     site_data = make_site_data(recording([layer.kernel for layer in layers], N_REPETITIONS))
@@ -287,8 +289,10 @@ def memory(folder: Path, name: str, batch_size: int | None) -> dict[str, float]:
     from murine.networks.capture import capture
     from murine.networks.layer_kernel import LayerKernel
     from murine.networks.memory import freed_memory_kept, release_freed_memory
-    from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
-    from murine.scoring.site_data import make_site_data
+    from murine.scoring.layer_scores import score_layers
+    from murine.scoring.settings import ScoreSettings
+    from murine.scoring.site_benchmark import SiteBenchmark
+    from murine.scoring.site_preparation import make_site_data
 
     def peak() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

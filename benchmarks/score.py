@@ -68,8 +68,10 @@ def score() -> dict[str, float]:
     from murine.cortex.recording import Site
     from murine.networks.capture import capture
     from murine.networks.memory import freed_memory_kept
-    from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
-    from murine.scoring.site_data import make_site_data
+    from murine.scoring.layer_scores import score_layers
+    from murine.scoring.settings import ScoreSettings
+    from murine.scoring.site_benchmark import SiteBenchmark
+    from murine.scoring.site_preparation import make_site_data
 
     torch.set_num_threads(1)
     generator = np.random.default_rng(0)
@@ -102,17 +104,18 @@ def rdm() -> dict[str, float]:
     import rsatoolbox
     from threadpoolctl import threadpool_limits
 
-    from murine.similarity.rdm import pearson_rdm, upper
+    from murine.similarity.rdm import pearson_rdm
+    from murine.similarity.rdm_vectors import upper_triangle
 
     features = np.random.default_rng(0).standard_normal((N_STIMULI, 800_000), dtype=np.float32)
     data = rsatoolbox.data.Dataset(features)
     results = []
     with threadpool_limits(1):
-        ours = cpu_time(lambda: results.append(upper(pearson_rdm(features))), 3)
+        ours = cpu_time(lambda: results.append(upper_triangle(pearson_rdm(features))), 3)
         theirs = cpu_time(
             lambda: results.append(rsatoolbox.rdm.calc_rdm(data, method="correlation").dissimilarities[0]), 1
         )
-        exact = upper(1 - np.corrcoef(features))
+        exact = upper_triangle(1 - np.corrcoef(features))
     errors = {
         "error": float(np.abs(results[0] - exact).max()),
         "rsatoolbox error": float(np.abs(results[-1] - exact).max()),

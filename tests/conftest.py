@@ -10,7 +10,6 @@ from pathlib import Path
 
 import jaxtyping
 import pytest
-
 from commands import Ran, own_notes, run_here
 from public_bucket import BucketServer, PublicBucket, bucket_server
 from runtime_checks import modules_of_arrays

@@ -32,7 +32,9 @@ from murine.networks import catalogue, costs, surgery, zoo
 from murine.networks.capture import CapturedLayer, capture, tensors_in
 from murine.networks.memory import freed_memory_kept
 from murine.networks.sources.source import get_source
-from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
+from murine.scoring.layer_scores import score_layers
+from murine.scoring.settings import ScoreSettings
+from murine.scoring.site_benchmark import SiteBenchmark
 from murine.stimuli import StimulusSet
 
 SUITES = ("conwell2021", "neurn44", "conwell2021-tasks")

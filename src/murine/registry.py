@@ -120,6 +120,13 @@ class Registry(Generic[T]):
         self._load_outsiders()
         return iter(self._entries)
 
+    def names(self) -> list[str]:
+        """Return all names without importing what they stand for; one that cannot be loaded is among them."""
+        if self._outsiders_loaded:
+            return list(self._entries)
+        outsiders = (point.name for point, _ in _entry_points(f"murine.{self.kind}"))
+        return list(dict.fromkeys([*self._entries, *outsiders]))
+
     def __len__(self) -> int:
         self._load_outsiders()
         return len(self._entries)

@@ -13,11 +13,19 @@ from numpy.typing import NDArray
 
 from murine.errors import MurineError, some
 from murine.io.files import atomic_write, read_npz
-from murine.io.image_files import ENDINGS, image_files, is_hidden, label_of, read_content, read_picture, warn_about
+from murine.io.image_files import (
+    ENDINGS,
+    image_files,
+    is_hidden,
+    label_of,
+    read_content,
+    read_picture,
+    warn_about,
+)
 from murine.io.labels import as_labels
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StimulusSet:
     """Images of one size, each with an id.
 
@@ -60,6 +68,12 @@ class StimulusSet:
         if len(set(self.ids)) != len(self.ids):
             twice = sorted({i for i in self.ids if self.ids.count(i) > 1})
             raise MurineError(f"stimulus ids must differ; these occur more than once: {some(twice)}.")
+
+    def __repr__(self) -> str:
+        _, height, width, *channels = self.images.shape
+        return (
+            f"<StimulusSet {self.name}: {self.n_stimuli} {'RGB' if channels else 'grey'} images, {height} x {width} px>"
+        )
 
     @property
     def n_stimuli(self) -> int:

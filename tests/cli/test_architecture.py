@@ -21,8 +21,8 @@ from murine.cortex.simulated import simulate
 from murine.errors import MurineError
 from murine.networks.zoo import NetworkSpec
 from murine.scenes import synthetic_scenes
-from murine.scoring.layer_scores import ScoreSettings
-from murine.similarity.rdm import upper
+from murine.scoring.settings import ScoreSettings
+from murine.similarity.rdm_vectors import upper_triangle
 from murine.studies.architectures import explain, relate
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -297,7 +297,9 @@ def test_what_is_explained_is_what_the_atlas_holds(folder):
     np.testing.assert_allclose(np.diag(found.distances["rsa-pearson"]), 0, atol=1e-9)
     assert (found.distances["score"] <= found.distances["profile"] + 1e-9).all()  # Jensen
     row = found.relations.query("first == 'index' and second == 'score' and given == ''").iloc[0]
-    assert row.r == pytest.approx(spearmanr(*(upper(found.distances[k]) for k in ("index", "score"))).statistic)
+    assert row.r == pytest.approx(
+        spearmanr(*(upper_triangle(found.distances[k]) for k in ("index", "score"))).statistic
+    )
 
 
 def test_a_confounder_is_found_out():

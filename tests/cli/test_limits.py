@@ -11,8 +11,8 @@ from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.limits import INPUT_SIZE, SEED, Limits
 from murine.networks import zoo
-from murine.scoring.layer_scores import ScoreSettings
-from murine.scoring.site_data import make_site_data
+from murine.scoring.settings import ScoreSettings
+from murine.scoring.site_preparation import make_site_data
 
 SCORE = ("score", "pixels")
 

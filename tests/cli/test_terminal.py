@@ -103,8 +103,8 @@ MINE = "--against {desk}/mouse.nc --stimuli {desk}/images.npz --input-size 32"
 FEW = "--bootstraps 20 --permutations 0 --splits 2"
 TWO = "{desk}/nets.py:short@random:0 {desk}/nets.py:middle@random:0"
 FEW_REFERENCES = (
-    "from murine.studies import references, verification\n"
-    "verification.REFERENCES = [r for r in references.REFERENCES if r.metric in ('CKA', 'RSA, pearson')]"
+    "from murine.studies import reference_libraries, verification\n"
+    "verification.REFERENCES = [r for r in reference_libraries.REFERENCES if r.metric in ('CKA', 'RSA, pearson')]"
 )
 ONE_FILE = (
     "from murine.domains.archives import FILES, ArchiveFile\n"
@@ -117,8 +117,9 @@ COMMANDS = {
         r"networks .* 0/4",
         r"networks 4/4, neurn: \w+",
         "the report is in out/report.html",
-        "from murine.scoring.settings import ScoreSettings\nimport murine.studies.demonstration as demonstration\n"
-        "demonstration.ARCHITECTURES = ()\ndemonstration.Settings = lambda seed: ScoreSettings(20, 0, seed)",
+        "import functools\nimport murine.api as api\nimport murine.studies.demonstration as demonstration\n"
+        "demonstration.ARCHITECTURES = ()\n"
+        "api.compare = functools.partial(api.compare, n_bootstraps=20, n_permutations=0)",
     ),
     "score": Command(
         f"score {TWO} pixels --no-controls {MINE} {FEW}",

@@ -218,7 +218,7 @@ def test_the_window_of_spikes():
 def test_the_shared_recording_and_a_fetched_one_go_through_the_same_code(probes, shared_data):
     """Selection, reliability and scoring take the counts in the folder of data as they take what was fetched."""
     from murine.cortex.datasets import load_cortex
-    from murine.scoring.site_data import make_site_data
+    from murine.scoring.site_preparation import make_site_data
     from murine.statistics.bootstrap import bootstrap_counts
 
     scenes, real = load_cortex("allen-neuropixels", root=shared_data)

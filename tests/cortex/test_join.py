@@ -6,7 +6,8 @@ import h5py
 import numpy as np
 import pytest
 
-from murine.cortex.recording import Recording, join
+from murine.cortex.joining import join
+from murine.cortex.recording import Recording
 from murine.errors import MurineError
 
 STIMULI = [f"scene_{i:03d}" for i in range(5)] + ["blank"]

@@ -22,19 +22,17 @@ from neuropixels_files import (
 )
 
 from murine.cortex.allen import neuropixels
-from murine.cortex.allen.neuropixels import (
-    VISUAL_AREAS,
-    read_tables,
-    spike_counts,
-)
+from murine.cortex.allen.neuropixels import VISUAL_AREAS, read_tables, spike_counts
 from murine.cortex.datasets import allen_neuropixels
 from murine.cortex.recording import Recording
 from murine.cortex.reliability import split_half
 from murine.errors import MurineError
 from murine.networks.capture import CapturedLayer
 from murine.networks.layer_kernel import LayerKernel
-from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
-from murine.scoring.site_data import make_site_data
+from murine.scoring.layer_scores import score_layers
+from murine.scoring.settings import ScoreSettings
+from murine.scoring.site_benchmark import SiteBenchmark
+from murine.scoring.site_preparation import make_site_data
 
 read_session = partial(neuropixels.read_session, isolated=False)  # checked, traced and seen by caplog
 IDS = (*(f"scene_{i:03d}" for i in range(N_SCENES)), "blank")

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from murine.cortex.recording import Recording, join
+from murine.cortex.joining import join
+from murine.cortex.recording import Recording
 from murine.cortex.reliability import split_half
 from murine.errors import MurineError
 from murine.io import isolation
@@ -242,7 +243,7 @@ def test_damage_inside_the_responses_is_one_clear_error(tmp_path):
 @pytest.mark.parametrize(
     ("responses", "neuroid", "stimulus", "message"),
     [
-        (np.zeros((2, 3)), {}, {}, r"shape \(2, 3\)"),
+        (np.zeros(2), {}, {}, r"shape \(2,\)"),
         (np.zeros((2, 3, 1), complex), {}, {}, "complex"),
         (np.full((2, 3, 1), "a"), {}, {}, "real numbers"),
         (None, {"neuroid_id": ["a", "a"]}, {}, "neuroid_id must be unique in 'recording'; repeated: a"),

@@ -407,12 +407,12 @@ def test_files_that_are_not_recordings(murine, mine, file):
         import xarray as xr
 
         xr.Dataset({"x": ("t", [1.0])}).to_netcdf(mine.folder / file, engine="h5netcdf")
-        parts = ("needs a variable 'responses'",)
+        parts = ("holds no variable of responses", "It holds x ('t',)")
     else:
         whole = bytearray((mine.folder / "mine.nc").read_bytes())
         whole[:8] = b"nonsense"
         (mine.folder / file).write_bytes(whole)
-        parts = ("is no readable NetCDF file",)
+        parts = ("is no file of responses that murine knows", "it may be damaged")
     refused(murine("score", "pixels", *mine.options("--against", mine.folder / file)), *parts)
 
 

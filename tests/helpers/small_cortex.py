@@ -14,7 +14,7 @@ from murine.io.array_cache import ArrayCache
 from murine.io.files import cache_folder
 from murine.networks.zoo import NetworkSpec
 from murine.scenes import synthetic_scenes
-from murine.scoring.layer_scores import ScoreSettings
+from murine.scoring.settings import ScoreSettings
 
 NETWORKS = """
 import torch

@@ -11,7 +11,7 @@ import xarray as xr
 
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
-from murine.interchange.assembly import from_assembly, to_assembly, write
+from murine.interchange.assembly import to_assembly, write
 
 STIMULI = ("zebra", "ant", "mole", "cat")
 
@@ -70,9 +70,9 @@ def test_round_trip(drop, multi_index):
     mouse = recording(HOLES)
     assembly = to_assembly(mouse, drop=drop, multi_index=multi_index)
     assert isinstance(assembly.indexes.get("presentation"), pd.MultiIndex) == multi_index
-    assert_same(from_assembly(assembly), mouse)
+    assert_same(Recording.from_xarray(assembly), mouse)
     mixed = assembly[np.random.default_rng(1).permutation(assembly.sizes["presentation"])]
-    assert from_assembly(mixed).digest == mouse.digest
+    assert Recording.from_xarray(mixed).digest == mouse.digest
 
 
 def test_round_trip_through_a_file(tmp_path):
@@ -81,7 +81,7 @@ def test_round_trip_through_a_file(tmp_path):
     write(mouse, tmp_path / "mouse.nc")
     mouse.write(tmp_path / "recording.nc")
     with xr.open_dataarray(tmp_path / "mouse.nc") as opened:
-        assert_same(from_assembly(opened), mouse)
+        assert_same(Recording.from_xarray(opened), mouse)
         assert opened.attrs["selection"] == "all of them"
     again = Recording.read(tmp_path / "recording.nc")  # labels as they come from a file
     xr.testing.assert_equal(to_assembly(again), to_assembly(mouse))
@@ -94,7 +94,7 @@ def test_presentations_that_some_neuron_lacks_can_be_left_out():
     assert np.isfinite(assembly).all()
     left = set(zip(assembly.stimulus_id.values, assembly.repetition.values, strict=True))
     assert left == {(s, r) for s in STIMULI for r in range(5)} - {("ant", 2), ("mole", 4), ("cat", 0)}
-    back = from_assembly(assembly)
+    back = Recording.from_xarray(assembly)
     np.testing.assert_array_equal(back.responses[:, 0], mouse.responses[:, 0])
     assert np.isnan(back.responses).sum() == 9
 
@@ -109,7 +109,7 @@ def test_infinite_trials_are_missing():
     assert to_assembly(infinite, drop="incomplete").shape == (19, 3)
     large = to_assembly(mouse).astype(np.float64)
     large[7, 1] = 1e300  # more than a recording holds
-    assert np.isnan(to_assembly(from_assembly(large))).sum() == 1
+    assert np.isnan(to_assembly(Recording.from_xarray(large))).sum() == 1
 
 
 def test_a_stimulus_that_would_vanish_is_refused():
@@ -141,7 +141,7 @@ def foreign(**coords):
 
 def test_presentations_are_counted_where_they_have_no_number(caplog):
     with caplog.at_level(logging.WARNING, "murine"):
-        found = from_assembly(foreign(), stimulus="image_id", name="lab")
+        found = Recording.from_xarray(foreign(), stimulus="image_id", name="lab")
     assert "labels that differ between repetitions are left out: session" in caplog.text
     assert found.stimulus_ids == ("b", "a", "c")
     assert found["object"].tolist() == ["bb", "aa", "cc"]
@@ -158,7 +158,7 @@ def test_presentations_are_counted_where_they_have_no_number(caplog):
 )
 def test_repetitions_are_in_the_order_of_their_numbers_or_names(numbers, expected):
     given = foreign(run=("presentation", numbers), session=None)
-    found = from_assembly(given, stimulus="image_id", repetition="run")
+    found = Recording.from_xarray(given, stimulus="image_id", repetition="run")
     for row, (stimulus, number) in enumerate(zip(given.image_id.values, numbers, strict=True)):
         place = (found.stimulus_ids.index(stimulus), expected.index(number))
         np.testing.assert_array_equal(found.responses[:, place[0], place[1]], given.values[row, 0].astype(np.float32))
@@ -170,7 +170,7 @@ def test_repetitions_are_in_the_order_of_their_numbers_or_names(numbers, expecte
     ("change", "message"),
     [
         ({"image_id": None}, "have no 'image_id'. They have session, object; say with stimulus="),
-        ({"neuroid_id": None}, "the neuroids of 'assembly' have no 'neuroid_id'. They have no labels"),
+        ({"neuroid_id": None}, "the neuroids of 'recording' have no 'neuroid_id'. They have no labels"),
         ({"image_id": ("presentation", ["a", "", "b", "", "c", "d"])}, "no stimulus id at 1, 3"),
         ({"image_id": ("presentation", np.array(["a", None] * 3, object))}, "no stimulus id at 1, 3, 5"),
         ({"neuroid_id": ("neuroid", [1.0, np.nan])}, "no neuron id at 1"),
@@ -181,16 +181,18 @@ def test_repetitions_are_in_the_order_of_their_numbers_or_names(numbers, expecte
 )
 def test_labels_that_do_not_fit_are_refused(change, message):
     with pytest.raises(MurineError, match=message):
-        from_assembly(foreign(**change), stimulus="image_id")
+        Recording.from_xarray(foreign(**change), stimulus="image_id")
 
 
 @pytest.mark.usefixtures("unchecked")
 def test_shapes_that_do_not_fit_are_refused():
-    with pytest.raises(MurineError, match=r"'presentation': 6, 'time_bin': 1, 'cell': 2}; expected presentation and n"):
-        from_assembly(foreign().rename(neuroid="cell"))
-    with pytest.raises(MurineError, match="Average over time"):
-        from_assembly(xr.concat([foreign(), foreign()], "time_bin"), stimulus="image_id")
+    with pytest.raises(
+        MurineError, match=r"'presentation': 6, 'time_bin': 1, 'cell': 2}; expected neuroid and stimulus"
+    ):
+        Recording.from_xarray(foreign().rename(neuroid="cell"))
+    with pytest.raises(MurineError, match="average over time"):
+        Recording.from_xarray(xr.concat([foreign(), foreign()], "time_bin"), stimulus="image_id")
     with pytest.raises(MurineError, match="have no 'runs'"):
-        from_assembly(foreign(), stimulus="image_id", repetition="runs")
+        Recording.from_xarray(foreign(), stimulus="image_id", repetition="runs")
     with pytest.raises(MurineError, match="expected real numbers"):
-        from_assembly(foreign().astype(complex), stimulus="image_id")
+        Recording.from_xarray(foreign().astype(complex), stimulus="image_id")

@@ -11,9 +11,9 @@ import murine.io.array_cache
 from murine.cortex.simulated import simulate
 from murine.io.array_cache import ArrayCache
 from murine.scenes import synthetic_scenes
-from murine.scoring.layer_scores import SiteBenchmark
 from murine.scoring.settings import ScoreSettings
-from murine.scoring.site_data import make_site_data
+from murine.scoring.site_benchmark import SiteBenchmark
+from murine.scoring.site_preparation import make_site_data
 
 
 @pytest.fixture
@@ -91,10 +91,10 @@ def test_site_data_and_ceilings_are_those_computed_anew_to_the_last_bit(metric, 
         for name in ("rdms", "parts", "kernels"):
             np.testing.assert_array_equal(getattr(found, name), getattr(plain, name), err_msg=name)
         again = SiteBenchmark(found, metric, groups=groups, settings=settings, kept=kept)
-        for group, fixed in benchmark.parts.items():
+        for group, fixed in benchmark.groups.items():
             for mine, theirs in zip(
                 (fixed.ceiling, fixed.ceiling_without_one),
-                (again.parts[group].ceiling, again.parts[group].ceiling_without_one),
+                (again.groups[group].ceiling, again.groups[group].ceiling_without_one),
                 strict=True,
             ):
                 np.testing.assert_array_equal(mine.value, theirs.value)
@@ -103,4 +103,4 @@ def test_site_data_and_ceilings_are_those_computed_anew_to_the_last_bit(metric, 
         n_files = len(list(kept.folder.iterdir()))
     assert n_files == len(list(kept.folder.iterdir())) >= 3
     other = make_site_data(recording, n_splits=4, seed=1, kept=kept)
-    assert not np.array_equal(other.parts, plain.parts)
+    assert not np.array_equal(other.half_rdms, plain.half_rdms)

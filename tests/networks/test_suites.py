@@ -17,7 +17,8 @@ from murine.atlas.sweep import SweepSettings
 from murine.errors import MurineError
 from murine.networks import catalogue, surgery, zoo
 from murine.networks.capture import CapturedLayer, capture, tensors_in
-from murine.scoring.layer_scores import ScoreSettings, score_layers
+from murine.scoring.layer_scores import score_layers
+from murine.scoring.settings import ScoreSettings
 
 #: Parameters of the largest that is tried without being asked for.
 SMALL = 5_400_000

@@ -9,7 +9,8 @@ from murine.cortex.recording import Recording
 from murine.networks.layer_kernel import LayerKernel
 from murine.scoring.held_out import MIN_HALF, Choices, choose, random_splits
 from murine.scoring.metric import Metric, metrics
-from murine.scoring.site_data import SiteData, make_site_data
+from murine.scoring.site_data import SiteData
+from murine.scoring.site_preparation import make_site_data
 from murine.statistics.layer_selection import best_layer
 
 N_STIMULI, N_LAYERS = 60, 100

@@ -12,13 +12,13 @@ from scipy.stats import zscore as scipy_zscore
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError
-from murine.scoring import site_data as site_targets
-from murine.similarity.rdm import upper
+from murine.scoring import site_preparation
+from murine.similarity.rdm_vectors import upper_triangle
 from murine.statistics.bootstrap import bootstrap_counts
 from murine.statistics.random_halves import half_means
 
 #: Expected values below are of standardised neurons, unless a test says otherwise.
-make_site_data = partial(site_targets.make_site_data, normalise="zscore")
+make_site_data = partial(site_preparation.make_site_data, normalise="zscore")
 
 N, S, R = 24, 9, 10
 IDS = [f"s{i}" for i in np.random.default_rng(3).permutation(S)]
@@ -82,12 +82,12 @@ def test_parts_are_rdms_of_halves_on_the_scale_of_the_whole(normalise):
     agreement = np.zeros(S)
     for k, halves in enumerate(half_means(trials, site_data.population.keys)):
         patterns = [((half - mean) / sd).T for half in halves]
-        for part, pattern in zip(site_data.parts[1, :, k], patterns, strict=True):
-            np.testing.assert_allclose(part, upper(1 - np.corrcoef(pattern)), atol=1e-6)
+        for part, pattern in zip(site_data.half_rdms[1, :, k], patterns, strict=True):
+            np.testing.assert_allclose(part, upper_triangle(1 - np.corrcoef(pattern)), atol=1e-6)
         agreement += [np.corrcoef(*both)[0, 1] / 6 for both in zip(*patterns, strict=True)]
     patterns = ((whole - mean) / sd).T
     power = patterns.var(axis=1) * 14
-    np.testing.assert_allclose(site_data.part_patterns[1], [agreement, power, np.full(S, 5.0)], rtol=1e-6)
+    np.testing.assert_allclose(site_data.half_patterns[1], [agreement, power, np.full(S, 5.0)], rtol=1e-6)
 
 
 def test_missing_trials_are_left_out_of_means():
@@ -102,7 +102,7 @@ def test_missing_trials_are_left_out_of_means():
     values[2, 3, 0] = 7.0
     site_data = make_site_data(recording(values), n_splits=5)
     np.testing.assert_allclose(site_data.rdms[1], rdm(values[:14]), atol=1e-10)
-    assert np.isfinite(site_data.parts).all()
+    assert np.isfinite(site_data.half_rdms).all()
 
 
 def test_neurons_that_cannot_be_used_are_reported():
@@ -123,7 +123,7 @@ def test_selected_stimuli_are_those_computed_alone():
     assert part.stimulus_ids == ids
     alone = make_site_data(recording().select(stimuli=ids), normalise="none", n_splits=4)
     np.testing.assert_allclose(part.rdms, alone.rdms, atol=1e-12)
-    np.testing.assert_allclose(part.parts, alone.parts, atol=1e-6)
+    np.testing.assert_allclose(part.half_rdms, alone.half_rdms, atol=1e-6)
 
 
 @pytest.mark.parametrize("ranks", [False, True])
@@ -149,8 +149,8 @@ def test_given_matrices_bring_their_reliability():
         np.array([0.01, 0.0]),
         "given",
     )
-    site_data = site_targets.make_site_data(given)
-    assert (site_data.parts, site_data.n_neuroids) == (None, (0, 0))
+    site_data = site_preparation.make_site_data(given)
+    assert (site_data.half_rdms, site_data.n_neuroids) == (None, (0, 0))
     assert site_data.stimulus_ids == tuple(sorted(IDS))
     np.testing.assert_array_equal(site_data.rdms, matrices)
     ceiling = site_data.ceiling("r", bootstrap_counts(S, 4000, 0))
@@ -167,7 +167,7 @@ def test_the_order_of_stimuli_and_neurons_does_not_matter():
     site_data = make_site_data(mixed, n_splits=3)
     assert (site_data.stimulus_ids, site_data.digest) == (right.stimulus_ids, right.digest)
     np.testing.assert_allclose(site_data.rdms, right.rdms, atol=1e-12)
-    np.testing.assert_allclose(site_data.parts, right.parts, atol=1e-6)
+    np.testing.assert_allclose(site_data.half_rdms, right.half_rdms, atol=1e-6)
 
 
 def test_what_cannot_be_compared_is_refused():
@@ -199,7 +199,7 @@ def test_a_site_that_cannot_be_compared_is_told_and_leaves_the_others_as_they_ar
         assert [(lost.site.name, lost.reason) for lost in site_data.lost] == [("LM", reason)]
         assert f"mouse: sites without scores: LM ({reason})." in caplog.text
         assert [site.name for site in site_data.sites] == ["V1"]
-        assert len(site_data.parts) == len(site_data.rdms) == len(site_data.kernels) == 1
+        assert len(site_data.half_rdms) == len(site_data.rdms) == len(site_data.kernels) == 1
         if normalise == "zscore":
             np.testing.assert_array_equal(site_data.rdms[0], right.rdms[only])
             found, expected = site_data.ceiling("r", counts), right.ceiling("r", counts)
@@ -209,7 +209,7 @@ def test_a_site_that_cannot_be_compared_is_told_and_leaves_the_others_as_they_ar
 def test_one_repetition_has_rdms_and_no_ceiling(caplog):
     site_data = make_site_data(recording(responses(1)))
     assert "mouse: one repetition of each stimulus gives no noise ceiling" in caplog.text
-    assert site_data.parts is None
+    assert site_data.half_rdms is None
     one = make_site_data(recording(np.repeat(responses(1), 2, axis=2)), n_splits=2)
     np.testing.assert_allclose(site_data.rdms, one.rdms, atol=1e-12)
     ceiling = site_data.ceiling("r", bootstrap_counts(S, 5, 0))
@@ -240,7 +240,9 @@ def test_matrices_that_are_constant_or_lack_an_error_are_told_once(caplog):
     varied = np.stack([rdm(responses()[:14]), 1 - np.eye(S)])
     sites = (Site.of({"area": "V1"}), Site.of({"area": "LM"}))
     sem = np.array([np.nan, 0.1])
-    site_data = site_targets.make_site_data(NeuralRDMs(varied, sites, tuple(IDS), np.array([0.81, 0.5]), sem, "given"))
+    site_data = site_preparation.make_site_data(
+        NeuralRDMs(varied, sites, tuple(IDS), np.array([0.81, 0.5]), sem, "given")
+    )
     assert site_data.notes == ("", "the same dissimilarity for every pair")
     assert [record.getMessage().count("reliability_sem") for record in caplog.records] == [0, 1]
     assert "given: the reliability of V1 has no standard error" in caplog.text

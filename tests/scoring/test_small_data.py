@@ -9,10 +9,12 @@ from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.networks.capture import CapturedLayer
 from murine.networks.layer_kernel import LayerKernel
-from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
+from murine.scoring.layer_scores import score_layers
 from murine.scoring.metric import metrics
-from murine.scoring.site_data import make_site_data
-from murine.statistics.folds import folds
+from murine.scoring.settings import ScoreSettings
+from murine.scoring.site_benchmark import SiteBenchmark
+from murine.scoring.site_preparation import make_site_data
+from murine.statistics.folds import kfold
 
 SETTINGS = ScoreSettings(n_bootstraps=10, n_permutations=3)
 
@@ -83,7 +85,7 @@ def test_neurons_and_stimuli_without_responses_are_reported():
 QUICK = ScoreSettings(n_bootstraps=4, n_permutations=2)
 TWO = ["LM"] * 8 + ["V1"] * 8
 N_STIMULI = 40
-HALF, OTHER_HALF = folds(N_STIMULI, 2, SETTINGS.seed)
+HALF, OTHER_HALF = kfold(N_STIMULI, 2, SETTINGS.seed)
 
 
 def counts(case):

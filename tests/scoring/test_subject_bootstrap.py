@@ -8,24 +8,28 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import murine.scoring.layer_scores
+import murine.scoring.site_benchmark
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
-from murine.encoding.jackknife import resampled_neurons
+from murine.encoding.jackknife import resample_neuron_scores
+from murine.encoding.kernels import centre_layer_grams
 from murine.encoding.prediction_scores import correlations
-from murine.encoding.ridge import centred_grams, loo_operators, ridge_loo
+from murine.encoding.ridge import ridge_loo, ridge_loo_operators
 from murine.errors import MurineError
 from murine.networks.capture import CapturedLayer
 from murine.networks.layer_kernel import LayerKernel
 from murine.scoring.held_out import choose
-from murine.scoring.layer_scores import ScoreSettings, SiteBenchmark, score_layers
+from murine.scoring.layer_scores import score_layers
 from murine.scoring.metric import metrics
 from murine.scoring.score_sample import ScoreSample
-from murine.scoring.site_data import make_site_data
+from murine.scoring.settings import ScoreSettings
+from murine.scoring.site_benchmark import SiteBenchmark
+from murine.scoring.site_preparation import make_site_data
 from murine.scoring.subject_bootstrap import MOST_CHOSEN, draw_subjects, drawn_kernels
-from murine.similarity.rdm import kernel_rdm, pearson_rdm, upper
+from murine.similarity.rdm import kernel_rdm, pearson_rdm
+from murine.similarity.rdm_vectors import upper_triangle
 from murine.statistics.bootstrap import bootstrap_counts, pair_weights
-from murine.statistics.crossed_bootstrap import animal_counts, neuron_counts, over_neurons
+from murine.statistics.crossed_bootstrap import animal_counts, mean_over_neurons, neuron_counts
 
 N, N_DRAWS = 36, 12
 SETTINGS = ScoreSettings(n_bootstraps=20, n_permutations=0, seed=3, over="animals", n_subject_draws=N_DRAWS)
@@ -74,7 +78,7 @@ def layers(data):
 
 
 def bootstrap(benchmark):
-    return benchmark.parts["all"].subjects
+    return benchmark.groups["all"].subjects
 
 
 def test_draws_of_one_site_are_those_of_neuron_counts():
@@ -148,7 +152,7 @@ def test_a_draw_is_the_score_of_the_neurons_that_were_drawn(data, site_data, lay
     stack, _ = metric.prepare([x.kernel for x in layers], site_data)
     best = np.zeros(2, int)
     found, _ = bootstrap(benchmark).run(stack, best, None)
-    counts = benchmark.parts["all"].counts
+    counts = benchmark.groups["all"].counts
     for s, b in ((0, 0), (1, 5)):
         row = subjects.counts[s][b]
         own = drawn_recording(data[0], site_data.population.members[s], row)
@@ -157,7 +161,7 @@ def test_a_draw_is_the_score_of_the_neurons_that_were_drawn(data, site_data, lay
         exact = 1e-5 if metric.of_neurons else 1e-9
         assert found.subjects[b, s] == pytest.approx(metric.score(stack[:1], sites)[0, 0], abs=exact)
         # What pairs of stimuli do to ridge is known of the site, not of each draw.
-        both = metric.resample_singly(stack[:1], sites, counts[[b]])[0, 0, 0]
+        both = metric.resample_independently(stack[:1], sites, counts[[b]])[0, 0, 0]
         assert found.both[b, s] == pytest.approx(both, abs=0.02 if metric.of_neurons else 2e-5)
 
 
@@ -178,7 +182,7 @@ def test_rsa_agrees_with_the_bootstrap_over_animals():
     subjects, both = [], []
     for drawn, chosen in zip(animal_counts(4, N_DRAWS, SETTINGS.seed), counts, strict=True):
         often = drawn[np.searchsorted(np.unique(donors), donors)]
-        rdm = upper(pearson_rdm(np.repeat(responses, often, axis=0).T))
+        rdm = upper_triangle(pearson_rdm(np.repeat(responses, often, axis=0).T))
         pairs = pair_weights(chosen[None])[0]
         subjects.append(np.corrcoef(stack[0], rdm)[0, 1])
         both.append(weighted_correlation(stack[0], rdm, pairs))
@@ -190,17 +194,17 @@ def test_rsa_agrees_with_the_bootstrap_over_animals():
 
 def test_ridge_and_its_ceiling_agree_with_the_bootstrap_over_neurons(site_data, layers):
     benchmark = SiteBenchmark(site_data, "ridge-conwell2021", settings=SETTINGS)
-    fixed = benchmark.parts["all"]
+    fixed = benchmark.groups["all"]
     stack, _ = benchmark.metric.prepare([x.kernel for x in layers], site_data)
     found, _ = fixed.subjects.run(stack, np.array([1, 1]), None)
-    kernel = centred_grams([layers[1].kernel])[0]
+    kernel = centre_layer_grams([layers[1].kernel])[0]
     ceiling = benchmark.metric.neuron_ceiling(site_data, fixed.counts)
     for s, members in enumerate(site_data.population.members):
         responses = site_data.population.means[members]
         scores = correlations(ridge_loo(kernel, responses), responses)
-        draws = resampled_neurons(loo_operators(kernel[None]), responses, fixed.counts[:N_DRAWS])
+        draws = resample_neuron_scores(ridge_loo_operators(kernel[None]), responses, fixed.counts[:N_DRAWS])
         weights = fixed.subjects.subjects.counts[s]
-        expected = over_neurons(scores[None], draws, weights, (N, 4))
+        expected = mean_over_neurons(scores[None], draws, weights, (N, 4))
         np.testing.assert_allclose(found.subjects[:, s], expected.subjects[:, 0], atol=1e-5)
         np.testing.assert_allclose(found.both[:, s], expected.both[:, 0], atol=1e-5)
         share = weights / weights.sum(axis=1, keepdims=True)
@@ -215,7 +219,7 @@ def test_draws_with_every_neuron_once_are_those_over_stimuli(site_data, layers, 
         drawn = draw_subjects(*given)
         return replace(drawn, counts=tuple(np.ones_like(counts) for counts in drawn.counts))
 
-    monkeypatch.setattr(murine.scoring.layer_scores, "draw_subjects", once)
+    monkeypatch.setattr(murine.scoring.site_benchmark, "draw_subjects", once)
     rows = score_layers(layers[:1], SiteBenchmark(site_data, name, settings=SETTINGS))
     for chosen in ("naive", "nested"):
         for _, row in rows[rows.chosen == chosen].iterrows():
@@ -225,7 +229,7 @@ def test_draws_with_every_neuron_once_are_those_over_stimuli(site_data, layers, 
 
 def test_held_out_draws_are_of_the_layers_chosen_most_often(site_data, layers):
     benchmark = SiteBenchmark(site_data, settings=SETTINGS)
-    fixed = benchmark.parts["all"]
+    fixed = benchmark.groups["all"]
     kernels = [x.kernel for x in layers]
     stack, defined = benchmark.metric.prepare(kernels, site_data)
     scores = benchmark.metric.score(stack, fixed.sites)

@@ -18,7 +18,7 @@ from murine.generalization import matrix, summary
 from murine.generalization.protocol import settings
 from murine.generalization.recipe import Recipe
 from murine.generalization.results import Results
-from murine.scoring.layer_scores import ScoreSettings
+from murine.scoring.settings import ScoreSettings
 from murine.studies.brain_vs_robustness import association, shifts, trained_choices
 
 VARIANTS = ["plain", "neurn3", "standardise", "randconv"]

@@ -18,7 +18,7 @@ from murine.encoding import pls
 from murine.encoding import prediction_scores as prediction
 from murine.encoding import ridge as encoding
 from murine.errors import MurineError
-from murine.scoring import metric as metrics
+from murine.scoring import pls_metrics, ridge_metrics
 from murine.similarity import kernel_similarity as geometry
 from murine.similarity import noise_covariance as noise
 from murine.similarity import rdm, rsa
@@ -86,7 +86,8 @@ def test_every_metric_that_is_slightly_wrong_is_found(monkeypatch):
         *((prediction, name) for name in ("correlations", "r2", "explained_variance")),
         (noise, "noise_covariance"),
         (pls, "pls_cv"),
-        (metrics, "correlate"),
+        (ridge_metrics, "correlate"),
+        (pls_metrics, "correlate"),
         (projection, "conwell2021_regression"),
         (reliability, "split_half"),
     ]
@@ -94,8 +95,8 @@ def test_every_metric_that_is_slightly_wrong_is_found(monkeypatch):
     for module, name in places:
         monkeypatch.setattr(module, name, broken(getattr(module, name)))
     # Its reference is a mean over random orders: more than slightly wrong.
-    chance = metrics.chance_correlations
-    monkeypatch.setattr(metrics, "chance_correlations", lambda operators: chance(operators) + 0.04)
+    chance = ridge_metrics.chance_correlations
+    monkeypatch.setattr(ridge_metrics, "chance_correlations", lambda operators: chance(operators) + 0.04)
     reweight = reweighted.reweight
 
     def other_folds(layers, sites, folds):

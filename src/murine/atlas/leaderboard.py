@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -81,12 +82,74 @@ def leaderboards(
     rows = only(rows, cortex=cortex, metric=metric)
     if tasks is not None:
         rows = rows[rows.task.isin(list(tasks))]
+    return ranked(add_setting(atlas, rows), min_ceiling)
+
+
+def ranked(rows: pd.DataFrame, min_ceiling: float = MIN_CEILING) -> pd.DataFrame:
+    """Rank the networks of chosen rows of scores, each set of comparable results by itself.
+
+    Parameters
+    ----------
+    rows
+        Rows of the table ``scores`` that name a chosen layer, with the column ``setting`` of `add_setting`.
+
+    Returns
+    -------
+    table
+        As `leaderboards`.
+
+    Raises
+    ------
+    MurineError
+        If there is no row.
+    """
     if rows.empty:
         raise MurineError("no layer has a score: every one is flagged. `murine results --view layers` tells why.")
-    rows, boards = add_setting(atlas, rows), []
-    for _, board in rows.groupby(_BOARD, sort=True):
-        boards.append(_board(board, min_ceiling))
-    return pd.concat(boards, ignore_index=True)
+    return pd.concat([_board(rows, min_ceiling) for rows in _comparable(rows)], ignore_index=True)
+
+
+def paired_differences(rows: pd.DataFrame, min_ceiling: float = MIN_CEILING) -> pd.DataFrame:
+    """Compare every two networks of each set of comparable results, with paired bootstrap draws.
+
+    Parameters
+    ----------
+    rows, min_ceiling
+        As in `ranked`.
+
+    Returns
+    -------
+    table
+        One row per pair, the higher score first: ``cortex, metric, treatment, setting, network, weights, other,
+        other_weights``; ``difference, low, high``: of the mean over sites of what networks are ranked by, with its
+        95 % interval; ``differs``: whether the interval leaves out zero; ``unit`` as in `leaderboards`.
+    """
+    found = []
+    for board in _comparable(rows):
+        entries, samples = _entries(board, min_ceiling)
+        order = sorted(range(len(entries)), key=lambda i: -samples[i].value)
+        for (i, first), (j, second) in combinations([(i, entries[i]) for i in order], 2):
+            difference = samples[i] - samples[j]
+            low, high = difference.interval()
+            shared = {key: first[key] for key in ("cortex", "metric", "treatment", "setting", "network", "weights")}
+            found.append(
+                {
+                    **shared,
+                    "other": second["network"],
+                    "other_weights": second["weights"],
+                    "difference": difference.value,
+                    "low": low,
+                    "high": high,
+                    "differs": bool(low > 0 or high < 0),
+                    "unit": first["unit"],
+                }
+            )
+    columns = [*("cortex", "metric", "treatment", "setting", "network", "weights", "other", "other_weights")]
+    return pd.DataFrame(found, columns=[*columns, "difference", "low", "high", "differs", "unit"])
+
+
+def _comparable(rows: pd.DataFrame) -> list[pd.DataFrame]:
+    """Split rows into sets of results that can be ranked together."""
+    return [board for _, board in rows.groupby(_BOARD, sort=True)]
 
 
 def only(rows: pd.DataFrame, **wanted: str | None) -> pd.DataFrame:
@@ -147,13 +210,15 @@ def across_metrics(board: pd.DataFrame) -> pd.DataFrame:
     return wide.reset_index()
 
 
-def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
+def _entries(rows: pd.DataFrame, min_ceiling: float) -> tuple[list[dict[str, Any]], list[ScoreSample]]:
+    """Return the row of each network of one set, without band and rank, and the sample of its mean over sites."""
     selection = "nested" if (rows.chosen == "nested").any() else "naive"
     whole = rows[rows.stimuli == "all"]
     if whole.ceiling.notna().any():
         whole = whole[whole.ceiling >= min_ceiling]
     groups = sorted(set(rows.stimuli) - {"all"})
-    entries, samples = [], []
+    entries: list[dict[str, Any]] = []
+    samples: list[ScoreSample] = []
     for key, mine in whole.groupby([*_KEY, "task"], sort=False, dropna=False):
         own = mine[mine.chosen == selection].sort_values("site")
         if own.empty:
@@ -195,6 +260,12 @@ def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
             }
         )
         samples.append(sample)
+    return entries, samples
+
+
+def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
+    """Rank the networks of one set of comparable results."""
+    entries, samples = _entries(rows, min_ceiling)
     board = pd.DataFrame(entries)
     if board.empty:
         return board

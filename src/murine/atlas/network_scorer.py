@@ -1,4 +1,4 @@
-"""The bench: one cortex with its benchmarks, and what is done with every network that is held against it."""
+"""Score one network after the other against one data set. Data are prepared once, before the first network."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from murine.atlas import requests
 from murine.atlas.identity import CaptureTask, CortexSettings, ScoreTask
 from murine.atlas.store import Atlas, provenance
 from murine.atlas.sweep import GROUPS, NetworkResult, SweepSettings, UnusableDataError, own_work
-from murine.cortex.datasets import Cortex, load_cortex
-from murine.cortex.rdms import NeuralRDMs
+from murine.cortex.dataset import Dataset
+from murine.cortex.datasets import load_cortex
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.io.array_cache import ArrayCache
@@ -26,9 +26,11 @@ from murine.networks.network import Network
 from murine.networks.process_state import preserved_state
 from murine.networks.spec import NetworkSpec
 from murine.progress import Progress, Silent
-from murine.scoring.layer_scores import SiteBenchmark, score_layers
+from murine.scoring.layer_scores import score_layers
 from murine.scoring.metric import metrics
-from murine.scoring.site_data import SiteData, make_site_data
+from murine.scoring.site_benchmark import SiteBenchmark
+from murine.scoring.site_data import SiteData
+from murine.scoring.site_preparation import make_site_data
 from murine.scoring.subject_bootstrap import draw_subjects
 from murine.similarity.rdm import dissimilarities
 from murine.stimuli import StimulusSet, matched
@@ -36,41 +38,56 @@ from murine.stimuli import StimulusSet, matched
 log = logging.getLogger(__name__)
 
 
-def chosen_cortex(settings: CortexSettings, data: Path | None = None, stimuli: Path | None = None) -> Cortex:
-    """Load a cortex; of a recording, the neurons that the settings choose.
+def chosen_data(
+    settings: CortexSettings, folder: Path | None = None, stimuli: Path | None = None, given: Dataset | None = None
+) -> Dataset:
+    """Return a data set; of a recording, the neurons that the settings choose.
 
     Parameters
     ----------
-    data, stimuli
-        As in `load_cortex`.
+    folder, stimuli
+        As ``root`` and ``stimuli`` of `load_cortex`.
+    given
+        The data set itself, where it is in memory already.
+
+    Raises
+    ------
+    MurineError
+        If there is no such data set, or neurons are chosen or grouped of data that come as matrices.
     """
-    images, cortex = load_cortex(settings.cortex, root=data, stimuli=stimuli)
+    data = given or Dataset(*load_cortex(settings.cortex, root=folder, stimuli=stimuli))
     labels: dict[str, list[str]] = {}
     for key, value in settings.select:
         labels.setdefault(key, []).append(value)
-    if not isinstance(cortex, Recording):
-        if labels or settings.min_reliability is not None:
-            raise MurineError(
-                f"{cortex.name!r} comes as matrices of whole sites: neurons cannot be selected. Filter the results "
-                "instead."
-            )
-        if settings.by:
-            raise MurineError(
-                f"{cortex.name!r} comes as matrices of its own sites, which cannot be grouped by "
-                f"{', '.join(settings.by)}. Leave --by out."
-            )
-        return images, cortex
-    return images, cortex.select(min_reliability=settings.min_reliability, **labels)
+    if isinstance(data.responses, Recording):
+        return data.select(min_reliability=settings.min_reliability, **labels)
+    if labels or settings.min_reliability is not None:
+        data.select()  # refuses
+    if settings.by:
+        raise MurineError(
+            f"{data.name!r} comes as matrices of its own sites, which cannot be grouped by "
+            f"{', '.join(settings.by)}. Leave --by out."
+        )
+    return data
 
 
 class NetworkScorer:
-    """A cortex with its benchmarks, made when first needed and used for every network."""
+    """Scores networks against one data set.
 
-    def __init__(self, plan: SweepSettings) -> None:
+    Parameters
+    ----------
+    plan
+        Which data, metrics, layers and treatments.
+    data
+        The data set, where it is in memory already; by default it is loaded by the name in ``plan``.
+    """
+
+    def __init__(self, plan: SweepSettings, data: Dataset | None = None) -> None:
         self.plan = plan
+        self._given = data
         self._site_data: dict[str, SiteData] = {}
         self._benchmarks: dict[tuple[str, str], SiteBenchmark] = {}
-        self._data: str | None = None
+        self._fingerprint: str | None = None
         self._told = False
 
     def prepare(self) -> None:
@@ -85,25 +102,24 @@ class NetworkScorer:
             if metric not in GROUPS:
                 metrics[metric]  # an unknown one raises before any work
         self.plan = replace(self.plan, device=zoo.available_device(self.plan.device))
-        self._data = requests.data_fingerprint(self.plan)
+        self._fingerprint = None if self._given else requests.data_fingerprint(self.plan)
         _ = self.digest, self.stimuli
         dissimilarities[self.plan.cortex.dissimilarity]
-        if isinstance(self._cortex[1], Recording):
-            self._cortex[1].sites(*self.plan.cortex.by, min_neuroids=1)  # refuses labels that the neurons do not have
-        if isinstance(self._cortex[1], NeuralRDMs) and any(t.neurons == "zscore" for t in self.plan.treatments):
+        responses = self.data.responses
+        if isinstance(responses, Recording):
+            responses.sites(*self.plan.cortex.by, min_neuroids=1)  # refuses labels that the neurons do not have
+        elif any(treatment.neurons == "zscore" for treatment in self.plan.treatments):
             self.site_data("zscore")  # refuses it
 
     @cached_property
-    def _cortex(self) -> Cortex:
-        return chosen_cortex(self.plan.cortex, self.plan.data, self.plan.stimuli)
-
-    @property
-    def name(self) -> str:
-        return self._cortex[1].name
+    def data(self) -> Dataset:
+        """The images, and the responses of the chosen neurons."""
+        return chosen_data(self.plan.cortex, self.plan.data, self.plan.stimuli, self._given)
 
     @cached_property
     def digest(self) -> str:
-        return self._cortex[1].digest
+        """The digest of the responses."""
+        return self.data.responses.digest
 
     def _kept(self, neurons: str) -> ArrayCache:
         """Site data and ceilings of earlier runs, in the cache of this user."""
@@ -120,7 +136,7 @@ class NetworkScorer:
         settings, over = self.plan.cortex, self.plan.settings.over
         try:
             site_data = make_site_data(
-                self._cortex[1],
+                self.data.responses,
                 settings.by,
                 normalise=neurons,
                 dissimilarity=settings.dissimilarity,
@@ -136,14 +152,13 @@ class NetworkScorer:
 
     @cached_property
     def stimuli(self) -> StimulusSet:
-        """The images in the order of the targets."""
-        stimuli, data = self._cortex
-        return matched(stimuli, data.stimulus_ids)
+        """The images in the order of the responses."""
+        return matched(self.data.stimuli, self.data.responses.stimulus_ids)
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """Their names; of a group, those that need single neurons only where there are some."""
-        matrices = not isinstance(self._cortex[1], Recording)
+        matrices = not isinstance(self.data.responses, Recording)
         named: dict[str, None] = {}
         for asked in self.plan.metrics:
             group = GROUPS.get(asked, (asked,)) or tuple(metrics)
@@ -164,23 +179,48 @@ class NetworkScorer:
         return self._benchmarks[key]
 
     def run(self, choice: NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
-        """Score one network by every metric, unless that is done."""
+        """Build one network and score it by every metric, unless that is done."""
         plan = self.plan
-        request = requests.request_digest(plan, choice, self._data)
+        request = requests.request_digest(plan, choice, self._fingerprint)
         with preserved_state(str(choice)), observation(busy_packages(choice.name)) as seen:
             network = zoo.load(choice, input_size=plan.input_size, device=plan.device)
+        result = self.score(network, atlas, progress)
+        if request is not None:
+            atlas.add_request(request, seen, result.tasks)
+        return replace(result, choice=choice)
+
+    def score(self, network: Network, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
+        """Score a network that is built by every metric, unless that is done."""
+        tasks = self._tasks(network)
+        missing = [task for task in tasks if not atlas.done(task)]
+        with own_work(progress):
+            for task in missing:
+                self.site_data(task.normalise_neurons)  # before the network is shown anything: they may not exist
+        captures = dict.fromkeys(task.capture for task in missing)
+        layers = self._layers(network, list(captures), atlas, progress)
+        with own_work(progress), (progress or Silent()).task(f"scores of {network.name}", len(missing)) as bar:
+            for task in missing:
+                rows = score_layers(layers[task.capture], self.benchmark(task.metric, task.normalise_neurons))
+                atlas.write_scores(task, rows.assign(role=network.role), provenance())
+                bar.advance()
+        digests = tuple(task.digest for task in tasks)
+        return NetworkResult(NetworkSpec(network.name, network.weights), "computed" if missing else "done", digests)
+
+    def _tasks(self, network: Network) -> list[ScoreTask]:
+        """Return the identities of all results of a network."""
+        plan = self.plan
         capturing = CaptureTask(
             network_digest=network.digest,
             preprocessing=network.preprocessing,
             stimuli_digest=self.stimuli.digest,
             layers=self._layers_asked(network),
         )
-        tasks = [
+        return [
             ScoreTask(
                 network=network.name,
                 weights=network.weights,
                 capture=capturing.model_copy(update={"normalise": treatment.features}),
-                cortex=plan.cortex.model_copy(update={"cortex": self.name}),
+                cortex=plan.cortex.model_copy(update={"cortex": self.data.name}),
                 cortex_digest=self.digest,
                 groups=self.stimuli.groups_digest,
                 metric=metric,
@@ -195,21 +235,6 @@ class NetworkScorer:
             for treatment in plan.treatments
             for metric in self.metrics
         ]
-        missing = [task for task in tasks if not atlas.done(task)]
-        with own_work(progress):
-            for task in missing:
-                self.site_data(task.normalise_neurons)  # before the network is shown anything: they may not exist
-        captures = dict.fromkeys(task.capture for task in missing)
-        layers = self._layers(network, list(captures), atlas, progress)
-        with own_work(progress), (progress or Silent()).task(f"scores of {network.name}", len(missing)) as bar:
-            for task in missing:
-                rows = score_layers(layers[task.capture], self.benchmark(task.metric, task.normalise_neurons))
-                atlas.write_scores(task, rows.assign(role=network.role), provenance())
-                bar.advance()
-        digests = tuple(task.digest for task in tasks)
-        if request is not None:
-            atlas.add_request(request, seen, digests)
-        return NetworkResult(choice, "computed" if missing else "done", digests)
 
     def _layers_asked(self, network: Network) -> str:
         """The layers of the plan; all of a control that has none of these: it has no ReLU, and still is compared."""
@@ -256,8 +281,8 @@ class NetworkScorer:
             return None
 
 
-def ready(plan: SweepSettings) -> NetworkScorer:
-    """A bench that is prepared: where what cannot work has to be told before there are networks."""
-    bench = NetworkScorer(plan)
-    bench.prepare()
-    return bench
+def ready(plan: SweepSettings, data: Dataset | None = None) -> NetworkScorer:
+    """Return a scorer that is prepared, so that what cannot work is refused before the first network is built."""
+    scorer = NetworkScorer(plan, data)
+    scorer.prepare()
+    return scorer

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from murine.cortex.file_names import files_read, is_data_file
 from murine.errors import MurineError
 from murine.io.files import atomic_write, read_json
 from murine.io.fingerprints import fingerprint, fingerprint_of_all
@@ -34,8 +35,8 @@ def data_fingerprint(plan: SweepSettings) -> str | None:
 def _data_files(plan: SweepSettings) -> list[Path] | None:
     """All files that the data of a plan are read from; None where they are not known."""
     name = plan.cortex.cortex
-    if name.endswith((".nc", ".npz")):
-        return None if plan.stimuli is None else [Path(name), plan.stimuli]
+    if is_data_file(name):
+        return None if plan.stimuli is None else [*files_read(name), plan.stimuli]
     if name == "simulated":
         return []
     if name in ("allen-neuropixels", "allen-2p"):

@@ -50,6 +50,22 @@ class Atlas:
         self._told: set[Path] = set()
         self._connection: duckdb.DuckDBPyConnection | None = None
 
+    def __repr__(self) -> str:
+        n = sum(1 for table in TABLES for _ in (self.folder / table).glob("[!.]*.parquet"))
+        return f"<Atlas {str(self.folder)!r}: {n} result{'s' * (n != 1)}>"
+
+    def leaderboard(self, *, cortex: str | None = None, metric: str | None = None) -> pd.DataFrame:
+        """Rank networks for every data set and metric (`murine.atlas.leaderboard.leaderboards`).
+
+        Raises
+        ------
+        MurineError
+            If there are no such results.
+        """
+        from murine.atlas.leaderboard import leaderboards
+
+        return leaderboards(self, cortex=cortex, metric=metric)
+
     def scores_file(self, task: ScoreTask) -> Path:
         return self.folder / "scores" / f"{task.digest}.parquet"
 

@@ -26,6 +26,7 @@ from murine.scoring.treatments import Treatment
 
 if TYPE_CHECKING:
     from murine.atlas.network_scorer import NetworkScorer
+    from murine.cortex.dataset import Dataset
 
 log = logging.getLogger(__name__)
 
@@ -131,11 +132,18 @@ def asked_of(
 
 
 class ScoringTask:
-    """Scores networks by a plan: the runner of `sweep`. What it needs is imported where networks run."""
+    """Scores networks by a plan. What it needs is imported where networks run.
 
-    def __init__(self, plan: SweepSettings) -> None:
+    Parameters
+    ----------
+    data
+        The data set, where it is in memory already. Networks then run in this process.
+    """
+
+    def __init__(self, plan: SweepSettings, data: Dataset | None = None) -> None:
         self.plan = plan
-        self._bench: NetworkScorer | None = None
+        self._given = data
+        self._scorer: NetworkScorer | None = None
 
     def __reduce__(self) -> tuple[type[ScoringTask], tuple[SweepSettings]]:
         """A copy in another process loads its own data."""
@@ -147,27 +155,30 @@ class ScoringTask:
 
     def known(self, choice: NetworkSpec, atlas: Atlas) -> NetworkResult | None:
         """As `NetworkTask.known`, from the requests of the atlas."""
-        request = request_digest(self.plan, choice, self._data)
+        request = request_digest(self.plan, choice, self._fingerprint)
         tasks = None if request is None else atlas.answered(request)
         return None if tasks is None else NetworkResult(choice, "done", tasks)
 
     @cached_property
-    def _data(self) -> str | None:
-        return data_fingerprint(self.plan)
+    def _fingerprint(self) -> str | None:
+        return None if self._given else data_fingerprint(self.plan)
+
+    @property
+    def scorer(self) -> NetworkScorer:
+        """The scorer, prepared."""
+        if self._scorer is None:
+            from murine.atlas.network_scorer import ready
+
+            self._scorer = ready(self.plan, self._given)
+        return self._scorer
 
     def prepare(self) -> None:
         """As `murine.atlas.network_scorer.ready`, once."""
-        if self._bench is None:
-            from murine.atlas.network_scorer import ready
-
-            self._bench = ready(self.plan)
+        _ = self.scorer
 
     def run(self, choice: NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
         """Score one network, unless that is done."""
-        self.prepare()
-        if self._bench is None:
-            raise RuntimeError("the bench is not there")
-        return self._bench.run(choice, atlas, progress)
+        return self.scorer.run(choice, atlas, progress)
 
 
 def sweep(

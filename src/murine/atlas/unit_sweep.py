@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 
 from murine.atlas.identity import CortexSettings, MapTask, MatchTask
-from murine.atlas.network_scorer import chosen_cortex
+from murine.atlas.network_scorer import chosen_data
 from murine.atlas.store import Atlas, provenance
 from murine.atlas.sweep import NetworkResult, asked_of
 from murine.atlas.tables import UNITS_TABLES
+from murine.cortex.dataset import Dataset
 from murine.cortex.recording import Recording
 from murine.cortex.response_maps import SIDE
 from murine.errors import MurineError
@@ -23,10 +24,13 @@ from murine.networks import zoo
 from murine.networks.network import Network
 from murine.networks.process_state import preserved_state
 from murine.progress import Progress
-from murine.units.layer_tables import ABOUT_NEURONS, aligned, by_site, map_layers, match_layers
+from murine.units.layer_maps import map_layers
+from murine.units.layer_matching import match_layers
+from murine.units.neuron_rows import NEURON_COLUMNS, align_stimuli
+from murine.units.site_tables import summarise_sites
 
 #: What rows tell of networks, layers and scores.
-_TAKEN = {column for columns in UNITS_TABLES.values() for column in columns} - set(ABOUT_NEURONS)
+_TAKEN = {column for columns in UNITS_TABLES.values() for column in columns} - set(NEURON_COLUMNS)
 
 
 class NeuronData:
@@ -38,6 +42,8 @@ class NeuronData:
         Which recording, and which of its neurons.
     data, stimuli
         As in `murine.cortex.datasets.load_cortex`.
+    given
+        The data set itself, where it is in memory already.
 
     Attributes
     ----------
@@ -50,15 +56,22 @@ class NeuronData:
         If there are no single neurons, or they cannot be had.
     """
 
-    def __init__(self, settings: CortexSettings, data: Path | None = None, stimuli: Path | None = None) -> None:
-        images, cortex = chosen_cortex(settings, data, stimuli)
+    def __init__(
+        self,
+        settings: CortexSettings,
+        data: Path | None = None,
+        stimuli: Path | None = None,
+        given: Dataset | None = None,
+    ) -> None:
+        chosen = chosen_data(settings, data, stimuli, given)
+        images, cortex = chosen.stimuli, chosen.responses
         if not isinstance(cortex, Recording):
             raise MurineError(
                 f"{cortex.name!r} comes as matrices of whole sites; single neurons were expected. Give a recording: a "
                 "name of `murine data list` that has one, as allen-neuropixels, or a .nc file."
             )
         self.settings = settings
-        self.images, self.recording = aligned(images, cortex)
+        self.images, self.recording = align_stimuli(images, cortex)
         self._identity = {
             "stimuli_digest": self.images.digest,
             "cortex": cortex.name,
@@ -105,7 +118,7 @@ class NeuronData:
         return table
 
     def _labelled(self) -> list[str]:
-        known = [key for key in ABOUT_NEURONS.values() if key in self.recording.dataset.coords and key != "neuroid_id"]
+        known = [key for key in NEURON_COLUMNS.values() if key in self.recording.dataset.coords and key != "neuroid_id"]
         return [key for key in known if (self.recording[key].astype(str) != "").any()]
 
     def identity(self, network: Network) -> dict[str, Any]:
@@ -287,7 +300,7 @@ def site_table(
     seed: int = 0,
 ) -> pd.DataFrame:
     """`by_site` of rows, by labels of their neurons as `NeuronData.labels` gives them."""
-    return by_site(with_labels(rows, labels), list(labels), over=over, n_bootstraps=n_bootstraps, seed=seed)
+    return summarise_sites(with_labels(rows, labels), list(labels), over=over, n_bootstraps=n_bootstraps, seed=seed)
 
 
 def unscored(rows: pd.DataFrame) -> dict[str, str]:

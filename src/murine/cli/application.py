@@ -9,11 +9,13 @@ import typer
 from murine.cli import (
     architecture,
     data,
+    data_import,
     domains,
     generalization,
     interchange,
     models,
     neurn,
+    results,
     scoring,
     units,
     verification,
@@ -30,12 +32,14 @@ app = typer.Typer(
     epilog="Start with `murine demo`. Every command has `--help` with examples.",
 )
 app.add_typer(scoring.app)
+app.add_typer(results.app)
 app.add_typer(neurn.app)
 app.add_typer(architecture.app)
 app.add_typer(units.app)
 app.add_typer(generalization.app)
 app.add_typer(verification.app)
 data.app.add_typer(interchange.app)
+data.app.add_typer(data_import.app)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(domains.app, name="domains")

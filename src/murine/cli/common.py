@@ -247,18 +247,32 @@ def isolated() -> bool:
     return os.environ.get("MURINE_IN_PROCESS", "") in ("", "0")
 
 
-def report_outcomes(outcomes: Sequence[NetworkResult], folder: Path, quiet: bool) -> None:
-    """Tell what became of networks, and end with exit code 1 if one failed."""
-    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+def selected(texts: Sequence[str]) -> dict[str, list[str]]:
+    """``area=VISp, area=VISl`` -> {area: [VISp, VISl]}"""
+    found: dict[str, list[str]] = {}
+    for key, value in pairs(texts):
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def report_outcomes(results: Sequence[NetworkResult], folder: Path, quiet: bool) -> None:
+    """Print why networks failed and how many results there are; end with exit code 1 if one failed."""
+    failed = [result for result in results if result.state == "failed"]
+    if failed:
+        several = "" if len(results) == 1 else f"{len(failed)} of {len(results)} networks could not be scored:\n"
+        reasons = "\n".join(f"{result.choice}: {result.reason}" for result in failed)
+        print(f"murine: {several}{reasons}", file=sys.stderr)
+    count_results(results, folder, quiet)
+
+
+def count_results(results: Sequence[NetworkResult], folder: Path, quiet: bool) -> None:
+    """Print how many results there are; end with exit code 1 if a network failed."""
+    counts = {state: sum(result.state == state for result in results) for state in ("computed", "done", "failed")}
     if not quiet:
-        computed = sum(outcome.state == "computed" for outcome in outcomes)
-        done = sum(outcome.state == "done" for outcome in outcomes)
         print(
-            f"{computed} computed, {done} done before, {len(failed)} failed; results are in {folder}",
+            f"{counts['computed']} computed, {counts['done']} done before, {counts['failed']} failed; results are in "
+            f"{folder}",
             file=sys.stderr,
         )
-    if failed:
-        several = "" if len(outcomes) == 1 else f"{len(failed)} of {len(outcomes)} networks could not be scored:\n"
-        reasons = "\n".join(f"{outcome.choice}: {outcome.reason}" for outcome in failed)
-        print(f"murine: {several}{reasons}", file=sys.stderr)
+    if counts["failed"]:
         raise typer.Exit(1)

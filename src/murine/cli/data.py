@@ -473,7 +473,7 @@ def data_show(
     from murine.cortex.datasets import load_cortex
     from murine.cortex.recording import Recording
     from murine.cortex.reliability import split_half
-    from murine.scoring.site_data import make_site_data
+    from murine.scoring.site_preparation import make_site_data
     from murine.statistics.bootstrap import bootstrap_counts
 
     _, cortex = load_cortex(name, root=data, stimuli=stimuli)

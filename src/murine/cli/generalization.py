@@ -125,7 +125,7 @@ def generalize(
         str,
         typer.Option(
             "--against",
-            help="Score every network against this cortex, too (a name of `murine data list`, or a .nc or .npz file), "
+            help="Score every network against this cortex, too (a name of `murine data list`, or a file of responses), "
             "and hold the change in brain score beside that in accuracy.",
         ),
     ] = "",

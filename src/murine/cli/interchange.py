@@ -1,4 +1,4 @@
-"""Commands that write data in the formats of other tools, and read theirs."""
+"""The command that writes data in the formats of other tools."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from typing import Annotated
 
 import typer
 
-from murine.cli.common import DataOption, MinReliabilityOption, QuietOption, SelectOption, pairs, quieten
+from murine.cli.common import (
+    DataOption,
+    MinReliabilityOption,
+    QuietOption,
+    SelectOption,
+    pairs,
+    quieten,
+)
 from murine.errors import MurineError
 
 app = typer.Typer()
@@ -36,7 +43,7 @@ _SUFFIXES = {Kind.assembly: (".nc",), Kind.rsatoolbox: (".h5", ".hdf5")}
 
 @app.command("export")
 def data_export(
-    name: Annotated[str, typer.Argument(help="A name of `murine data list`, or a .nc or .npz file.")],
+    name: Annotated[str, typer.Argument(help="A name of `murine data list`, or a file of responses.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .nc for an assembly, .h5 for rsatoolbox.")],
     kind: Annotated[
         Kind,
@@ -98,73 +105,3 @@ def data_export(
         if kind is Kind.rsatoolbox:
             loader = "rsatoolbox." + ("data.load_dataset" if isinstance(cortex, Recording) else "rdm.load_rdm")
         print(f'`{loader}("{out}")` opens it in Python.', file=sys.stderr)
-
-
-@app.command("import")
-def data_import(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            help="HDF5 file of a Dataset or of RDMs, as rsatoolbox saves them, or a NetCDF file of an assembly "
-            "(presentation x neuroid)."
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .nc of single trials, .npz of RDMs.")],
-    stimulus: Annotated[
-        str | None,
-        typer.Option(
-            "--stimulus",
-            help="Descriptor of observations, patterns or presentations with the ids of the stimuli. "
-            "[default: stimulus; of an assembly stimulus_id]",
-        ),
-    ] = None,
-    repetition: Annotated[
-        str | None,
-        typer.Option("--repetition", help="Descriptor of observations that tells those of one stimulus apart."),
-    ] = None,
-    neuroid: Annotated[
-        str, typer.Option("--neuroid", help="Descriptor of channels with the ids of the neurons.")
-    ] = "neuroid_id",
-    site: Annotated[str, typer.Option("--site", help="Descriptor of RDMs that names them.")] = "site",
-    quiet: QuietOption = False,
-) -> None:
-    """Read a file of another tool, check its labels, and write what `--against` takes.
-
-    Without a descriptor `repetition`, observations of a stimulus are counted in their order. rsatoolbox itself is not
-    needed. What `murine data export` wrote needs no import: `--against` reads it, too.
-
-    Examples:
-
-    `murine data import lab.h5 --stimulus image --repetition run --out lab.nc`
-
-    `murine data import rdms.h5 --site subject --out rdms.npz`
-
-    `murine data import assembly.nc --stimulus image_id --out lab.nc`
-    """
-    from murine.cortex.rdms import NeuralRDMs
-    from murine.cortex.recording import Recording
-    from murine.interchange import assembly, rsatoolbox
-    from murine.progress import progress_bars
-
-    quieten(quiet)
-    if out.suffix not in (".nc", ".npz"):
-        raise MurineError(f"--out {str(out)!r} has to end with .nc (single trials) or .npz (RDMs).")
-    cortex: Recording | NeuralRDMs
-    with progress_bars(not quiet) as progress, progress.task(f"reading {file.name}", None):
-        if file.suffix == ".nc":
-            if not assembly.is_assembly(file):
-                Recording.read(file)  # tells what is wrong with it, if anything
-                raise MurineError(f"{str(file)!r} is a recording of murine already: `--against {file}` takes it.")
-            ids = stimulus or "stimulus_id"
-            cortex = assembly.read(file, stimulus=ids, repetition=repetition, neuroid=neuroid)
-        else:
-            ids = stimulus or "stimulus"
-            cortex = rsatoolbox.read(file, stimulus=ids, repetition=repetition, neuroid=neuroid, site=site)
-    wanted = ".nc" if isinstance(cortex, Recording) else ".npz"
-    if out.suffix != wanted:
-        raise MurineError(f"--out {str(out)!r} has to end with {wanted}, for what {str(file)!r} holds.")
-    cortex.write(out)
-    if not quiet:
-        sites = f"{len(cortex.sites)} sites" if not isinstance(cortex, Recording) else cortex
-        print(f"{out}: {sites}", file=sys.stderr)
-        print(f"`murine score NETWORK --against {out} --stimuli IMAGES` scores against it.", file=sys.stderr)

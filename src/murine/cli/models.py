@@ -128,7 +128,7 @@ def list_networks(
 def plan(
     networks: NetworksArgument,
     against: Annotated[
-        str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a .nc or .npz file.")
+        str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a file of responses.")
     ] = "simulated",
     input_size: InputSizeOption = None,
     layers: LayersOption = "own",
@@ -199,7 +199,7 @@ def plan(
         if not quiet:
             total, most = table["total_s"].sum(), table["memory_gb"].max()
             print(
-                f"{n} images of {bench.name}: about {duration(total)} in all, at most {most:.1f} GB at a time",
+                f"{n} images of {bench.data.name}: about {duration(total)} in all, at most {most:.1f} GB at a time",
                 file=sys.stderr,
             )
         large = table.loc[~table["fits"], "network"]

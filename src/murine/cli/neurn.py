@@ -70,7 +70,7 @@ class EffectView(StrEnum):
 def neurn(
     networks: NetworksArgument,
     against: Annotated[
-        str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a .nc or .npz file.")
+        str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a file of responses.")
     ] = "simulated",
     layer: Annotated[
         list[str] | None,

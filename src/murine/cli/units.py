@@ -79,7 +79,10 @@ class Normalisation(StrEnum):
 
 
 AgainstOption = Annotated[
-    str, typer.Option("--against", help="Recording: a name of `murine data list` that has single neurons, or a .nc.")
+    str,
+    typer.Option(
+        "--against", help="Recording: a name of `murine data list` that has single neurons, or a file of single trials."
+    ),
 ]
 ByOption = Annotated[
     str,

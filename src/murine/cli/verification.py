@@ -17,7 +17,9 @@ app = typer.Typer()
 def verify(
     against: Annotated[
         str,
-        typer.Option("--against", help="Also on these responses: a name of `murine data list`, a .nc or .npz file."),
+        typer.Option(
+            "--against", help="Also on these responses: a name of `murine data list`, or a file of responses."
+        ),
     ] = "",
     seed: SeedOption = 0,
     data: DataOption = None,

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from murine.cortex.allen.holdings import TwoPhoton
+from murine.cortex.data_files import kind_of, read_responses
+from murine.cortex.file_names import SUFFIXES, is_data_file
 from murine.cortex.natural_scenes import BLANK, SCENE_IDS, scene_groups
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
@@ -30,10 +32,6 @@ Cortex = tuple[StimulusSet, Recording | NeuralRDMs]
 
 #: Names to functions that load a data set from the folder of data (which built-in simulations ignore).
 datasets: Registry[Callable[[Path | None], Cortex]] = Registry("dataset")
-
-
-#: How files of rsatoolbox end.
-_RSATOOLBOX = (".h5", ".hdf5")
 
 
 def data_folder(root: Path | None = None) -> Path:
@@ -224,52 +222,55 @@ def load_cortex(name: str, *, root: Path | None = None, stimuli: Path | None = N
     Parameters
     ----------
     name
-        A registered name; a recording written by `Recording.write` (``.nc``); single trials as presentation x neuroid
-        (``.nc``, `murine.interchange.assembly`) or of rsatoolbox (``.h5``, `murine.interchange.rsatoolbox`), with the
-        labels that murine itself writes; or matrices in an ``.npz`` with
-        ``matrices`` (n_sites, n_stimuli, n_stimuli; dissimilarities), ``sites`` (names), ``stimulus_ids`` and, if
-        known, ``reliability``, ``reliability_sem`` and labels of the sites, as ``label_area`` and ``label_layer``.
+        A registered name, or a file of responses that `murine.cortex.data_files.read_responses` reads without options:
+        a recording, labelled arrays, a table of trials, an array with ids, matrices, an NWB 2 file.
     root
         Folder of data for registered names.
     stimuli
         For a user's own data: the images, a folder or an npz file (`StimulusSet.from_folder`, `from_npz`). Responses to
         ``blank`` need no image and are left out, as are stimuli without a single valid trial.
     """
-    if name.endswith((".nc", ".npz", *_RSATOOLBOX)):
-        if not Path(name).is_file():
-            raise MurineError(
-                f"there is no file {name!r}; expected responses, as `--against` or `murine data` name them."
-            )
+    if _is_own_file(name):
         if stimuli is None:
+            kind_of(Path(name))  # what is no file of responses is told first
             raise MurineError(f"{name!r} came without images; give them with --stimuli FOLDER or FILE.npz.")
-        images = StimulusSet.from_npz(stimuli) if stimuli.suffix == ".npz" else StimulusSet.from_folder(stimuli)
-        cortex = load_responses(name)
-        if isinstance(cortex, Recording):
-            cortex = _without_unseen(_without_blank(images, cortex))
-        return images, cortex
+        images = read_stimuli(stimuli)
+        return images, matched_to(images, read_responses(name))
     load = datasets[name]
     if stimuli is not None:
         raise MurineError(
             f"{name!r} brings its own images, so --stimuli {str(stimuli)!r} would be ignored. Leave it out, or name a "
-            "file of responses (.nc, .npz, .h5)."
+            f"file of responses ({', '.join(SUFFIXES)})."
         )
     return load(root)
 
 
 def load_responses(name: str, *, root: Path | None = None) -> Recording | NeuralRDMs:
     """Load a data set as `load_cortex` does, without images: a user's own file needs none."""
-    # Formats of other tools are read above this room, and only when one is asked for.
-    if name.endswith(_RSATOOLBOX):
-        from murine.interchange import rsatoolbox
+    return read_responses(name) if _is_own_file(name) else datasets[name](root)[1]
 
-        return rsatoolbox.read(name)
-    if name.endswith(".npz"):
-        return _read_rdms(Path(name))
-    if name.endswith(".nc"):
-        from murine.interchange import assembly
 
-        return assembly.read(name) if assembly.is_assembly(name) else Recording.read(name)
-    return datasets[name](root)[1]
+def _is_own_file(name: str) -> bool:
+    """Whether a name is a user's file: by its ending, or because no data set is called so and it looks like a file."""
+    return is_data_file(name) or (name not in datasets and (Path(name).exists() or Path(name).suffix != ""))
+
+
+def read_stimuli(path: Path) -> StimulusSet:
+    """Read a user's images: an npz file, or a folder of image files."""
+    return StimulusSet.from_npz(path) if path.suffix == ".npz" else StimulusSet.from_folder(path)
+
+
+def matched_to(images: StimulusSet, responses: Recording | NeuralRDMs) -> Recording | NeuralRDMs:
+    """Leave out of a recording the blank screen, where it has no image, and stimuli without a single valid trial.
+
+    Raises
+    ------
+    MurineError
+        If another stimulus has no image, and that may be the blank screen under another name.
+    """
+    if not isinstance(responses, Recording):
+        return responses
+    return _without_unseen(_without_blank(images, responses))
 
 
 def _without_blank(images: StimulusSet, recording: Recording) -> Recording:
@@ -300,27 +301,3 @@ def _without_unseen(recording: Recording) -> Recording:
         some(unseen),
     )
     return recording.select(stimuli=[i for i in recording.stimulus_ids if i not in set(unseen)])
-
-
-def _read_rdms(file: Path) -> NeuralRDMs:
-    arrays = read_npz(file)
-    missing = [key for key in ("matrices", "sites", "stimulus_ids") if key not in arrays]
-    if missing:
-        raise MurineError(f"{str(file)!r} has no array {', '.join(missing)}; it has {', '.join(arrays) or 'none'}.")
-    names = as_labels(arrays["sites"], f"sites of {str(file)!r}")
-    labels: list[dict[str, str]] = [{} for _ in names]
-    for key in (key for key in arrays if key.startswith("label_")):
-        if arrays[key].shape != (len(names),):
-            raise MurineError(f"{key} of {str(file)!r} has shape {arrays[key].shape}; expected one for each site.")
-        for own, value in zip(labels, as_labels(arrays[key], key, missing=""), strict=True):
-            own |= {key.removeprefix("label_"): value} if value else {}
-    sites = tuple(Site(site, own or {"area": site}) for site, own in zip(names, labels, strict=True))
-    unknown = np.full(len(sites), np.nan)
-    return NeuralRDMs(
-        np.asarray(arrays["matrices"], dtype=np.float64),
-        sites,
-        as_labels(arrays["stimulus_ids"], f"stimulus ids of {str(file)!r}"),
-        np.asarray(arrays.get("reliability", unknown), dtype=np.float64),
-        np.asarray(arrays.get("reliability_sem", unknown), dtype=np.float64),
-        file.stem,
-    )

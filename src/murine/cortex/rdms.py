@@ -23,7 +23,7 @@ from murine.io.masked_arrays import unmasked
 _ROUNDING, _EXACT = 1e-5, 1e-8
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NeuralRDMs:
     """One dissimilarity matrix per site.
 
@@ -70,6 +70,13 @@ class NeuralRDMs:
         matrices = [self._dissimilarities(*pair) for pair in zip(self.sites, self.matrices, strict=True)]
         object.__setattr__(self, "matrices", np.stack(matrices) if matrices else self.matrices)
         self._refuse_no_reliability()
+
+    def __repr__(self) -> str:
+        return f"<NeuralRDMs {self.name}: {len(self.sites)} sites x {self.n_stimuli} stimuli>"
+
+    @property
+    def n_stimuli(self) -> int:
+        return len(self.stimulus_ids)
 
     def _dissimilarities(
         self, site: Site, matrix: Float[np.ndarray, "n_stimuli n_stimuli"]

@@ -17,13 +17,13 @@ import xarray as xr
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
+from murine.cortex.constructors import Constructors, coordinate_values
 from murine.errors import MurineError, nearest, some
 from murine.io.files import atomic_write
 from murine.io.fingerprints import Fingerprint, fingerprint
 from murine.io.hdf5 import foreign_format, look_through
 from murine.io.isolation import read_apart
 from murine.io.labels import as_labels
-from murine.io.masked_arrays import unmasked
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Site:
         return cls(" ".join(labels.values()), dict(labels))
 
 
-class Recording:
+class Recording(Constructors):
     """Single-trial responses with labels.
 
     Parameters
@@ -96,50 +96,6 @@ class Recording:
                 raise MurineError(f"{key} must be unique in {name!r}; repeated: {some(unique[counts > 1])}.")
             if given.dtype.kind in "bcSf" or tuple(given) != ids:
                 self.dataset = self.dataset.assign_coords({key: (dimension, np.array(ids, dtype=str))})
-
-    @classmethod
-    def from_arrays(
-        cls,
-        responses: ArrayLike,
-        neuroid: Mapping[str, ArrayLike],
-        stimulus: Mapping[str, ArrayLike],
-        *,
-        name: str = "recording",
-    ) -> Recording:
-        """Label an array of responses.
-
-        Parameters
-        ----------
-        responses
-            (n_neuroids, n_stimuli, n_repetitions), any real number; a missing trial is NaN, or masked. Kept as float32.
-        neuroid
-            Coordinates of the neurons, each of length n_neuroids; ``neuroid_id`` is required, usual ones are ``area,
-            layer, depth_um, cre_line, cell_class, session_id, donor``. Ids become text. A missing text becomes ''.
-        stimulus
-            Coordinates of the stimuli, each of length n_stimuli; ``stimulus_id`` is required.
-        """
-        array = unmasked(responses)
-        if array.ndim != 3 or not (np.issubdtype(array.dtype, np.number) and np.isrealobj(array)):
-            raise MurineError(
-                f"responses of {name!r} have shape {array.shape} and dtype {array.dtype}; expected real numbers "
-                "(n_neuroids, n_stimuli, n_repetitions)."
-            )
-        coords: dict[str, tuple[str, Any]] = {}
-        for dimension, size, given in (
-            ("neuroid", array.shape[0], neuroid),
-            ("stimulus", array.shape[1], stimulus),
-        ):
-            for key, values in given.items():
-                if np.shape(values) != (size,):
-                    raise MurineError(
-                        f"coordinate {key!r} of {name!r} has shape {np.shape(values)}; expected ({size},), one value "
-                        f"per {dimension}."
-                    )
-                coords[key] = (dimension, _column(key, values))
-        coords.setdefault("area", ("neuroid", np.full(array.shape[0], "")))
-        coords["repetition"] = ("repetition", np.arange(array.shape[2]))
-        data = (("neuroid", "stimulus", "repetition"), array.astype(np.float32, copy=False))
-        return cls(xr.Dataset({"responses": data}, coords=coords), name)
 
     @classmethod
     def read(cls, file: str | Path, *, isolated: bool = True) -> Recording:
@@ -209,7 +165,7 @@ class Recording:
             )
         with self._reading(coordinate):
             values = np.asarray(self.dataset[coordinate].values)
-        return _column(coordinate, values) if values.dtype.kind in "OS" and values.ndim == 1 else values
+        return coordinate_values(coordinate, values) if values.dtype.kind in "OS" and values.ndim == 1 else values
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:
@@ -269,7 +225,7 @@ class Recording:
                     f"coordinate {key!r} for {self.name!r} has shape {np.shape(values)}; expected "
                     f"({self.n_neuroids},), one value per neuron."
                 )
-        coords = {key: ("neuroid", _column(key, values)) for key, values in neuroid.items()}
+        coords = {key: ("neuroid", coordinate_values(key, values)) for key, values in neuroid.items()}
         return Recording(self.dataset.assign_coords(coords), name or self.name)
 
     def _take(self, **indexers: Any) -> Recording:
@@ -412,97 +368,6 @@ class Recording:
                 f"{self.name!r} has {self.n_repetitions} repetition; halves and ceilings need at least 2."
             )
         return self.mean(slice(0, None, 2)), self.mean(slice(1, None, 2))
-
-
-def join(recordings: Sequence[Recording], name: str = "recording") -> Recording:
-    """Join recordings into one with all of their neurons, by ``neuroid_id``.
-
-    Parameters
-    ----------
-    recordings
-        With responses to the same stimuli, in any order.
-    name
-        Of the result.
-
-    Returns
-    -------
-    joined
-        Neurons in the order in which they first occur, stimuli in that of the first recording. A neuron that occurs
-        again has the repetitions of both, in the order of the recordings; its labels that are ids are joined by ``+``
-        where they differ, and its other labels and measurements are those of its first occurrence. Repetitions that a
-        neuron has fewer than others are NaN; a label that a recording lacks is '' or NaN.
-
-    Raises
-    ------
-    MurineError
-        If there is none, or their stimuli differ.
-    """
-    if not recordings:
-        raise MurineError("there are no recordings to join.")
-    stimuli = recordings[0].stimulus_ids
-    for other in recordings[1:]:
-        odd = set(stimuli) ^ set(other.stimulus_ids)
-        if odd:
-            raise MurineError(
-                f"{other.name!r} and {recordings[0].name!r} cannot be joined: only one of them has {some(sorted(odd))}."
-            )
-    labels = [_labels(recording) for recording in recordings]
-    everything = pd.concat(labels, ignore_index=True)
-    for column in everything.select_dtypes(object).columns:
-        everything[column] = everything[column].where(everything[column].notna(), "")
-    rows, neuroid_ids = pd.factorize(everything["neuroid_id"])  # row in the result of every row that is joined
-    sizes = np.repeat([r.n_repetitions for r in recordings], [len(table) for table in labels])
-    starts = pd.Series(sizes).groupby(rows).cumsum().to_numpy() - sizes
-    n_repetitions = int((starts + sizes).max(initial=0))
-    responses = np.full((len(neuroid_ids), len(stimuli), n_repetitions), np.nan, np.float32)
-    first = 0
-    for recording, table in zip(recordings, labels, strict=True):
-        position = {stimulus: i for i, stimulus in enumerate(recording.stimulus_ids)}
-        order = [position[stimulus] for stimulus in stimuli]
-        members = slice(first, first + len(table))
-        for start in np.unique(starts[members]):
-            new = np.flatnonzero(starts[members] == start)
-            responses[rows[members][new], :, start : start + recording.n_repetitions] = recording.responses[new][
-                :, order
-            ]
-        first += len(table)
-    once = everything.drop_duplicates("neuroid_id")
-    for column in (
-        [c for c in everything.columns if c.endswith("_id") and c != "neuroid_id"] if len(once) < len(rows) else []
-    ):
-        together = everything.groupby(rows, sort=True)[column].agg(
-            lambda ids: "+".join(filter(None, dict.fromkeys(ids)))
-        )
-        once = once.assign(**{column: together.to_numpy()})
-    about_stimuli = {
-        str(key): values.values for key, values in recordings[0].dataset.coords.items() if values.dims == ("stimulus",)
-    }
-    return Recording.from_arrays(
-        responses, {str(column): once[column].to_numpy() for column in once}, about_stimuli, name=name
-    )
-
-
-def _labels(recording: Recording) -> pd.DataFrame:
-    """The coordinates of the neurons as a table; ids and texts as plain strings."""
-    coords = recording.dataset.coords.items()
-    table = pd.DataFrame({str(key): recording[str(key)] for key, values in coords if values.dims == ("neuroid",)})
-    for column in table.columns:
-        if column.endswith("_id") or table[column].dtype.kind not in "fiub":
-            table[column] = table[column].astype(str).astype(object)
-    return table
-
-
-def _column(key: str, values: ArrayLike) -> np.ndarray:
-    """Return a coordinate as an array: ids and texts as text, '' where missing; numbers as they are.
-
-    The ids of neurons and stimuli may not be missing.
-    """
-    column = values if np.ma.isMaskedArray(values) else np.asarray(values)
-    if key.endswith("_id") or column.dtype.kind in "OUS":
-        missing = None if key in ("neuroid_id", "stimulus_id") else ""
-        given = values if isinstance(values, list | tuple) else column  # an array of a mixture has it as text already
-        return np.array(as_labels(given, key, missing=missing), dtype=str)
-    return unmasked(column)
 
 
 def _as_number(label: str) -> str:

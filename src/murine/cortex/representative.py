@@ -1,7 +1,7 @@
 """Representative neurons: UMAP and k-means, and the neurons nearest to the centres of the clusters.
 
-As in Qazi, Jalil & Iqbal 2025, "Mice to Machines" (``specs/papers.md`` 1.3, settings of 1.6): 10 clusters a class and
-50 neurons a cluster give 500 excitatory and 500 inhibitory neurons.
+As in Qazi, Jalil & Iqbal 2025, "Mice to Machines" (arXiv 2505.06886): 10 clusters a class and 50 neurons a cluster
+give 500 excitatory and 500 inhibitory neurons. What is not published is in ``docs/reference/sources.md``.
 
 Which neurons are chosen depends much on the seed: of real recordings, choices of two seeds share a third to two thirds
 of their neurons, of small ones hardly more than two lotteries would (`stability`). So a result that rests on a choice
@@ -150,7 +150,7 @@ def representative(
     stimuli
         The images, by id, for maps.
     vectors
-        ``maps``: the stimuli weighted by the responses (``specs/papers.md`` 1.6); ``centred-maps``: by the responses
+        ``maps``: the stimuli weighted by the responses (arXiv 2505.06886); ``centred-maps``: by the responses
         less their mean, without which maps of rates are mostly the mean stimulus; ``responses``: the responses
         themselves, which need no images.
     side

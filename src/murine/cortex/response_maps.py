@@ -1,6 +1,6 @@
 """Response-weighted maps: the stimuli, reduced to a few cells and weighted by a neuron's responses.
 
-N = T' F of Qazi, Jalil & Iqbal 2025 (``specs/papers.md`` 1.2). `murine.units.maps` compares them with those of
+N = T' F of Qazi, Jalil & Iqbal 2025 (arXiv 2505.06886). `murine.units.maps` compares them with those of
 units, `murine.cortex.representative` chooses neurons by them.
 """
 

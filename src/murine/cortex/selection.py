@@ -72,7 +72,7 @@ def conwell2021(
 
     References
     ----------
-    Conwell et al. 2021, NeurIPS 34; ``specs/papers.md`` 3.1, ``specs/allen-brain-observatory.md`` 11.
+    Conwell et al. 2021, NeurIPS 34; ``docs/reference/sources.md``, *Data and selection of neurons*.
     """
     keep = np.ones(recording.n_neuroids, dtype=bool)
     steps = [f"{recording.n_neuroids} neurons"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from murine.lazy import lazy_names
+from murine.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from murine.domains.archives import fetch_domain as fetch_domain
@@ -21,14 +21,4 @@ if TYPE_CHECKING:
     from murine.domains.preparation import prepare as prepare
     from murine.domains.raw_images import RawDomain as RawDomain
 
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        "archives": "fetch_domain",
-        "catalogue": "DomainSource domains load_domain",
-        "corruptions": "corrupted",
-        "domain": "Domain",
-        "preparation": "Preparation prepare",
-        "raw_images": "RawDomain",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

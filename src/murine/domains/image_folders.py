@@ -10,7 +10,14 @@ import numpy as np
 from murine.domains.domain import PARTS
 from murine.domains.raw_images import RawDomain, drawn_parts
 from murine.errors import MurineError, some
-from murine.io.image_files import ENDINGS, image_files, is_hidden, read_content, read_picture, warn_about
+from murine.io.image_files import (
+    ENDINGS,
+    image_files,
+    is_hidden,
+    read_content,
+    read_picture,
+    warn_about,
+)
 
 #: Seed of the split of a folder without one.
 SEED = 0

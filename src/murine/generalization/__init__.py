@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from murine.lazy import lazy_names
+from murine.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from murine.generalization.history import History as History
@@ -28,18 +28,4 @@ if TYPE_CHECKING:
     from murine.generalization.training import train as train
     from murine.generalization.variants import TrainingVariant as TrainingVariant
 
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        "history": "History",
-        "matrix": "Run compute plan",
-        "network_builder": "build",
-        "predictions": "accuracy calibration_error predict",
-        "protocol": "protocols settings",
-        "recipe": "Recipe recipes",
-        "results": "Results",
-        "splits": "split",
-        "training": "train",
-        "variants": "TrainingVariant",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -86,7 +86,7 @@ class Recipe(BaseModel):
 
 #: All recipes by name.
 recipes: Registry[Recipe] = Registry("recipe")
-# The recipe of Jalil et al. 2025, with common values for what the paper does not state.
+# The recipe of Jalil et al. 2025, with common values for what the paper does not state (docs/reference/sources.md).
 recipes.register("paper")(Recipe())
 # The same accuracy on digits in a third of the time: the learning rate falls to 0, so that few epochs suffice.
 recipes.register("quick")(Recipe(epochs=6, schedule="cosine"))

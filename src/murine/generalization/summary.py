@@ -16,7 +16,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from murine.statistics.multiple_testing import adjusted_p
+from murine.statistics.multiple_testing import adjust_p_values
 
 #: The variant that all others are compared with.
 PLAIN = "plain"
@@ -306,7 +306,7 @@ def differences(rows: pd.DataFrame, reference: str = PLAIN) -> pd.DataFrame:
     table["p_adjusted"] = np.nan
     together = table.target == UNSEEN
     for _, mine in table.groupby([*MATRIX, together], sort=False):
-        table.loc[mine.index, "p_adjusted"] = adjusted_p(mine.p_value.to_numpy(dtype=float), "holm")
+        table.loc[mine.index, "p_adjusted"] = adjust_p_values(mine.p_value.to_numpy(dtype=float), "holm")
     return table
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from murine.lazy import lazy_names
+from murine.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from murine.io.array_cache import ArrayCache as ArrayCache
@@ -26,17 +26,4 @@ if TYPE_CHECKING:
     from murine.io.masked_arrays import unmasked as unmasked
     from murine.io.software import program_state as program_state
 
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        "array_cache": "ArrayCache",
-        "files": "atomic_write cache_folder read_json read_npz read_table",
-        "fingerprints": "fingerprint",
-        "hdf5": "Tree",
-        "image_files": "read_picture",
-        "isolation": "Isolated read_apart",
-        "labels": "as_labels",
-        "masked_arrays": "unmasked",
-        "software": "program_state",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -189,8 +189,17 @@ def read_json(file: str | Path, *, max_bytes: int = 1 << 30) -> Any:
         raise MurineError(f"{str(file)!r} is no readable JSON ({error}); it may be truncated.") from error
 
 
-def read_table(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+def read_table(file: Path, columns: tuple[str, ...], *, text: tuple[str, ...] = ()) -> pd.DataFrame:
     """Return the table in a csv file.
+
+    Parameters
+    ----------
+    file
+        Path of the file.
+    columns
+        Columns that the table must have.
+    text
+        Columns that stay text even if they look like numbers: ``001`` is not 1.
 
     Raises
     ------
@@ -201,8 +210,12 @@ def read_table(file: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
     try:
         if not file.read_bytes().endswith(b"\n"):
-            raise MurineError(f"{str(file)!r} does not end with a line break: it is truncated.")
-        table = pd.read_csv(file, low_memory=False)  # the type of a column is that of all its values
+            raise MurineError(
+                f"{str(file)!r} does not end with a line break: its last row may be cut off. If it is whole, add a "
+                "line break at its end."
+            )
+        types = dict.fromkeys(text, str)
+        table = pd.read_csv(file, low_memory=False, dtype=types)  # the type of a column is that of all its values
     except FileNotFoundError:
         raise MurineError(f"there is no file {str(file)!r}.") from None
     except MurineError:

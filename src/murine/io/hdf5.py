@@ -25,6 +25,9 @@ _KINDS = {"f": "floats", "iu": "integers", "iuf": "numbers", "SO": "text"}
 #: Soft links that are followed on the way to one object; a circle has more.
 _MOST_LINKS = 16
 
+#: More groups than any file is searched for.
+_MOST_GROUPS = 100_000
+
 #: More text than any column of labels holds.
 _MOST_TEXT_BYTES = 64 << 20
 
@@ -159,6 +162,44 @@ class Tree:
                 self.refuse(path, f"a {type(found).__name__.lower()}", "a group")
             return _names(found)
 
+    def groups(self) -> Iterator[str]:
+        """Return the path of every group, parents first; links are not followed, and each group comes once."""
+        import h5py
+
+        ahead, seen = [("", self._h5["/"])], set()
+        while ahead:
+            path, group = ahead.pop()
+            with self._reading(path or "/", "a group"):
+                address = h5py.h5o.get_info(group.id).addr
+                if address in seen:  # hard links in a circle
+                    continue
+                seen.add(address)
+                if len(seen) > _MOST_GROUPS:
+                    self.refuse("/", f"more than {_MOST_GROUPS:,} groups", "fewer")
+                if path:
+                    yield path
+                for name in reversed(_names(group)):
+                    kind = group.id.links.get_info(name.encode()).type
+                    if kind == h5py.h5l.TYPE_HARD and isinstance(inner := group[name], h5py.Group):
+                        ahead.append((f"{path}/{name}", inner))
+
+    def attribute(self, path: str, name: str) -> Any:
+        """Return an attribute of what is at a path: text as str, others as h5py gives them; None without one."""
+        with self._reading(path, f"an attribute {name!r}, or none"):
+            found = self._find(path)
+            value = None if found is None else found.attrs.get(name)
+            return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+    def referred(self, path: str, name: str) -> str:
+        """Return the path of the object of this file that an attribute refers to; '' where it refers to none."""
+        import h5py
+
+        reference = self.attribute(path, name)
+        if not isinstance(reference, h5py.Reference) or not reference:
+            return ""
+        with self._reading(path, f"an attribute {name!r} that refers to an object"):
+            return str(self._h5[reference].name or "")
+
     def _find(self, path: str) -> h5py.Group | h5py.Dataset | h5py.Datatype | None:
         """Open what is at a path; None where nothing is. Step by step, so that no link leads out of the file."""
         import h5py
@@ -216,6 +257,14 @@ class Tree:
             if chunk > self.max_bytes:  # one is the least that can be read
                 self.refuse(path, f"pieces of {chunk:,} bytes", f"pieces of at most {self.max_bytes:,}")
             return found
+
+    def is_dataset(self, path: str, shape: Shape, kind: str = "iuf") -> bool:
+        """Whether there is a dataset of a shape and a kind of dtype at a path."""
+        try:
+            self.dataset(path, shape, kind)
+        except MurineError:
+            return False
+        return True
 
     def array(self, path: str, shape: Shape, kind: str = "iuf") -> np.ndarray:
         """Read a whole dataset of numbers as it is stored, without a cast."""

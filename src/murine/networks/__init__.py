@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from murine.lazy import lazy_names
+from murine.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from murine.networks.catalogue import Entry as Entry
@@ -31,16 +31,4 @@ if TYPE_CHECKING:
     from murine.networks.zoo import matching_names as matching_names
     from murine.networks.zoo import skeleton as skeleton
 
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        "catalogue": "Entry entry suite suites",
-        "devices": "available_device",
-        "layer_kernel": "LayerKernel",
-        "network": "Network",
-        "preprocessing": "Preprocessing",
-        "sources.source": "NetworkSource get_source network_sources",
-        "spec": "NetworkSpec controls expand twin",
-        "zoo": "load matching_names skeleton",
-    },
-)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -107,7 +107,7 @@ def suites() -> dict[str, tuple[Member, ...]]:
 
     ``conwell2021``: 31 networks of torchvision and 78 of timm. ``conwell2021-tasks``: networks of the same study
     trained on other tasks than ImageNet's, with Taskonomy's encoders. ``neurn44``: the 44 networks of Jalil et al.
-    2025.
+    2025 (arXiv 2505.06881).
 
     Examples
     --------

@@ -16,7 +16,7 @@ BLOCK = 32768
 SAMPLE = 256
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LayerKernel:
     """Second moments of a layer's features between images.
 
@@ -36,6 +36,9 @@ class LayerKernel:
     covariance: Float[np.ndarray, "n_stimuli n_stimuli"]
     means: Float[np.ndarray, " n_stimuli"]
     n_units: int
+
+    def __repr__(self) -> str:
+        return f"<LayerKernel: {self.n_stimuli} images, {self.n_units:,} units>"
 
     @property
     def n_stimuli(self) -> int:

@@ -9,7 +9,7 @@ from torch import nn
 from murine.networks.preprocessing import Preprocessing
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Network:
     """A network ready to be shown images.
 
@@ -36,3 +36,14 @@ class Network:
     preprocessing: Preprocessing
     digest: str
     variant: str = ""
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of trained numbers; those that modules share count once."""
+        return sum(parameter.numel() for parameter in self.module.parameters())
+
+    def __repr__(self) -> str:
+        height, width = self.preprocessing.input_size
+        return (
+            f"<Network {self.name} ({self.weights}): {self.n_parameters:,} parameters, images of {height} x {width} px>"
+        )

@@ -7,23 +7,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from inspect import getdoc
 
 from murine.atlas.leaderboard import MIN_CEILING
 from murine.atlas.treatment_differences import sign_depends
+from murine.literature import CONWELL, DE_VRIES, OBSERVATORY, SCHUETT, SIEGLE, Citation
 from murine.report.leaderboard_view import Board, Twins
 from murine.report.palette import ROLES
-from murine.scoring.metric import metrics
+from murine.scoring.metric import Metric, metric_of, metrics
 from murine.scoring.treatments import RAW, ZSCORED, Treatment
-
-
-@dataclass(frozen=True)
-class Citation:
-    """A publication: ``key`` is how texts cite it, ``link`` where it is found."""
-
-    key: str
-    text: str
-    link: str
 
 
 @dataclass(frozen=True)
@@ -190,54 +181,6 @@ def counts(board: Board) -> str:
     )
 
 
-CONWELL = Citation(
-    "Conwell et al. 2021",
-    "Conwell C, Mayo D, Barbu A, Buice MA, Alvarez G, Katz B (2021). Neural regression, representational "
-    "similarity, model zoology & neural taskonomy at scale in rodent visual cortex. Advances in Neural "
-    "Information Processing Systems 34, 5590–5607.",
-    "https://proceedings.neurips.cc/paper/2021/hash/2c29d89cc56cdb191c60db2f0bae796b-Abstract.html",
-)
-KRIEGESKORTE = Citation(
-    "Kriegeskorte et al. 2008",
-    "Kriegeskorte N, Mur M, Bandettini P (2008). Representational similarity analysis – connecting the "
-    "branches of systems neuroscience. Frontiers in Systems Neuroscience 2, 4.",
-    "https://doi.org/10.3389/neuro.06.004.2008",
-)
-NILI = Citation(
-    "Nili et al. 2014",
-    "Nili H, Wingfield C, Walther A, Su L, Marslen-Wilson W, Kriegeskorte N (2014). A toolbox for "
-    "representational similarity analysis. PLOS Computational Biology 10, e1003553.",
-    "https://doi.org/10.1371/journal.pcbi.1003553",
-)
-EFRON = Citation(
-    "Efron & Tibshirani 1993",
-    "Efron B, Tibshirani RJ (1993). An introduction to the bootstrap. Chapman & Hall.",
-    "https://doi.org/10.1201/9780429246593",
-)
-SCHUETT = Citation(
-    "Schütt et al. 2023",
-    "Schütt HH, Kipnis AD, Diedrichsen J, Kriegeskorte N (2023). Statistical inference on representational "
-    "geometries. eLife 12, e82566.",
-    "https://doi.org/10.7554/eLife.82566",
-)
-OBSERVATORY = Citation(
-    "Allen Brain Observatory",
-    "Allen Institute for Brain Science. Allen Brain Observatory, Visual Coding.",
-    "https://observatory.brain-map.org/visualcoding",
-)
-DE_VRIES = Citation(
-    "de Vries et al. 2020",
-    "de Vries SEJ, Lecoq JA, Buice MA, et al. (2020). A large-scale standardized physiological survey "
-    "reveals functional organization of the mouse visual cortex. Nature Neuroscience 23, 138–151.",
-    "https://doi.org/10.1038/s41593-019-0550-9",
-)
-SIEGLE = Citation(
-    "Siegle et al. 2021",
-    "Siegle JH, Jia X, Durand S, et al. (2021). Survey of spiking in the mouse visual system reveals "
-    "functional hierarchy. Nature 592, 86–92.",
-    "https://doi.org/10.1038/s41586-020-03171-x",
-)
-
 _SCENES = (
     "The images are the 118 natural scenes of the Allen Brain Observatory. Scenes 0–58 are fourfold "
     "enlargements of photographs of animals, 59–101 have full resolution and mostly show plants, 102–117 "
@@ -271,54 +214,11 @@ _DATA_REFERENCES = {
     "simulated": (),
 }
 
-_RSA = (
-    "Representational similarity analysis (Kriegeskorte et al. 2008). For every two images, 1 − Pearson’s r (or "
-    "another dissimilarity, where the settings say so) between the responses of all units of a layer, or of all "
-    "neurons of a site, tells how differently they are represented. "
-)
-_REGRESSION = (
-    "Neural regression. The responses of every neuron are predicted from all units of a layer, images that were left "
-    "out of the fit only; the score of a site is the mean over its neurons of Pearson’s r between prediction and "
-    "response. "
-)
-_METRICS = {
-    "rsa-pearson": _RSA + "The score of a layer at a site is Pearson’s r between the two lists of dissimilarities.",
-    "rsa-spearman": _RSA + "The score of a layer at a site is Spearman’s rank correlation between the two lists of "
-    "dissimilarities: only their order counts.",
-    "rsa-tau-a": _RSA + "The score of a layer at a site is Kendall’s τ-a between the two lists of dissimilarities "
-    "(Nili et al. 2014): concordant minus discordant pairs of dissimilarities, over all pairs; ties count as neither.",
-    "rsa-cosine": _RSA + "The score of a layer at a site is the cosine of the angle between the two lists of "
-    "dissimilarities, which are not centred. It is high whatever they are, for they are all positive.",
-    "rsa-reweighted": _RSA
-    + "The dissimilarities of a site are fitted by a non-negative mixture of those of all layers "
-    "(Conwell et al. 2021), in 6 folds over images; the score is Pearson’s r of fitted and true dissimilarities of "
-    "pairs with an image that was left out.",
-    "cka": "Linear centred kernel alignment (Kornblith et al. 2019): the cosine between the products of patterns of "
-    "every two images, centred over images. With few images it is high for layers that share nothing.",
-    "cka-debiased": "Linear centred kernel alignment from unbiased estimates (Song et al. 2012), zero on average for "
-    "layers that share nothing.",
-    "procrustes": "How well the patterns of a layer can be rotated and scaled onto those of a site: the sum of the "
-    "singular values of their product, over the product of their norms (Williams et al. 2021). With few images it is "
-    "high for layers that share nothing.",
-    "ridge": _REGRESSION
-    + "Ridge regression, each image left out in turn, penalty 1 on features scaled as by the sparse "
-    "random projection of Conwell et al. (2021), exact. Predictions are taken relative to the mean each was fitted to.",
-    "ridge-conwell2021": _REGRESSION
-    + "Ridge regression, each image left out in turn, penalty 1 on features scaled as by "
-    "the sparse random projection of Conwell et al. (2021), exact. As there, the mean of the other responses is part "
-    "of each prediction, which makes a layer that says nothing score below zero.",
-    "ridge-conwell2021-per-neuron": _REGRESSION
-    + "Ridge regression as published by Conwell et al. (2021): each image is left out in turn, every neuron takes "
-    "the layer that predicts it best, and the score of a site is the mean over its neurons. Layers are chosen and "
-    "scored on the same images, so networks with many layers have an advantage.",
-    "pls-10": _REGRESSION + "Partial least squares with 10 components, 6 folds over images.",
-    "pls-25": _REGRESSION + "Partial least squares with 25 components, 6 folds over images.",
-}
-_SCALES = {
-    "r": "the square root of the reliability of its dissimilarities",
-    "r2": "the reliability of its dissimilarities",
-    "tau-a": "2/π · arcsin of the square root of the reliability of its dissimilarities (Greiner’s "
-    "relation, exact for normal variables and an approximation otherwise)",
+_BIASES = {
+    "none": "",
+    "higher with few stimuli": "Compare scores of equally many images only: with fewer images they are higher.",
+    "lower with few stimuli": "Compare scores of equally many images only: with fewer images they are lower.",
+    "depends on the layer": "Compare scores of equally many images only.",
 }
 
 
@@ -352,29 +252,37 @@ def _cortex(board: Board) -> tuple[str, ...]:
     return (*known, f"{which}A site is one {' × '.join(settings['by']) or 'area'}. {scaled}")
 
 
+def _known(name: str) -> Metric | None:
+    """The metric of this name; None where results are of a package that is not installed here."""
+    return metric_of(name) if name in metrics else None
+
+
+def _typeset(text: str) -> str:
+    """Plain quotes and signs as printed ones."""
+    return text.replace("'", "’").replace(" - ", " − ").replace("1 -", "1 −")
+
+
 def _metric(board: Board) -> tuple[str, ...]:
-    text = _METRICS.get(board.metric)
-    if text is None:
-        known = metrics[board.metric] if board.metric in list(metrics) else None
-        about = (getdoc(known) or "").partition("\n")[0]
-        return (f"{board.metric}: {about}" if about else f"The score is {board.metric}.",)
-    return (
-        text,
-        "A network’s score is the unweighted mean, over the sites that count, of the scores of its chosen "
-        "layers" + (", each divided by the ceiling of its site." if board.has_ceiling else "."),
+    known = _known(board.metric)
+    mean = "A network’s score is the unweighted mean, over the sites that count, of the scores of its chosen layers" + (
+        ", each divided by the ceiling of its site." if board.has_ceiling else "."
     )
+    if known is None:
+        return f"The score is {board.metric}, a metric of a package that is not installed here.", mean
+    told = known.describe()
+    words = " ".join(filter(None, (told.formula or told.summary, told.use)))
+    return tuple(filter(None, (_typeset(words), _typeset(" ".join((told.sizes, _BIASES[told.bias])).strip()), mean)))
 
 
 def _ceiling(board: Board) -> tuple[str, ...]:
     if not board.has_ceiling:
         return ("The reliability of these data is not known, so there is no ceiling: scores are raw ones.",)
-    scale = _SCALES.get(
-        str(board.chosen["scale"].iloc[0]) if len(board.chosen) else "r", "a function of its reliability"
-    )
+    known = _known(board.metric)
+    words = _typeset(known.ceiling_words) if known is not None else ""
     texts = [
         "The ceiling of a site is the score that a perfect model could be expected to reach in spite of "
-        f"noise: {scale}. Scores are divided by it. Values above 1 are kept and marked; sites with a "
-        f"ceiling below {MIN_CEILING:g} are shown but not counted."
+        f"noise: {words or 'a function of its reliability'}. Scores are divided by it. Values above 1 are kept and "
+        f"marked; sites with a ceiling below {MIN_CEILING:g} are shown but not counted."
     ]
     if (board.sites.n_repetitions > 0).any():
         texts.append(
@@ -392,7 +300,7 @@ def _ceiling(board: Board) -> tuple[str, ...]:
 
 
 def _choice(board: Board) -> tuple[str, ...]:
-    known = metrics[board.metric] if board.metric in list(metrics) else None
+    known = _known(board.metric)
     if known is not None and known.chooses_naively:
         return (
             "Every neuron takes the layer that predicts it best, on the images that are scored: the score is "
@@ -425,13 +333,9 @@ def _choice(board: Board) -> tuple[str, ...]:
 def _uncertainty(board: Board) -> tuple[str, ...]:
     settings = board.settings
     n, permutations = settings["n_bootstraps"], settings["n_permutations"]
-    resampled = (
-        "draws are those of the jackknife pseudo-values over images (Efron & Tibshirani 1993)"
-        if board.metric == "rsa-tau-a"
-        else "pairs of an image with its own copy are left out"
-    )
-    over_pairs = board.metric in list(metrics) and metrics[board.metric].over_pairs
-    if over_pairs:
+    known = _known(board.metric)
+    resampled = known.resampling if known is not None else "as the metric does it"
+    if known is not None and known.over_pairs:
         resampled += "; their spread is corrected for scores being means over pairs"
     over = _OVER.get(settings["over"])
     whom = "not what other neurons or mice would" if over is None else f"and what {over.others} would"
@@ -484,10 +388,10 @@ def resampled(board: Board) -> str:
 
 
 def _over_subjects(over: _Over, n_draws: int, metric: str) -> str:
-    neuron_by_neuron = metric in list(metrics) and metrics[metric].of_neurons
+    known = _known(metric)
     ceiling = (
         "Ceilings are those of the neurons that were drawn."
-        if neuron_by_neuron
+        if known is not None and known.of_neurons
         else "Ceilings stay as they are over them."
     )
     return (
@@ -530,10 +434,8 @@ def _within(board: Board) -> tuple[str, ...]:
 def references(board: Board) -> list[Citation]:
     """What to cite."""
     cited = list(_DATA_REFERENCES.get(board.cortex, ()))
-    if board.metric.startswith("rsa"):
-        cited.append(KRIEGESKORTE)
-    if board.metric == "rsa-tau-a":
-        cited += [NILI, EFRON]
+    known = _known(board.metric)
+    cited += [] if known is None else known.citations
     if board.settings["over"] in _OVER:
         cited.append(SCHUETT)
-    return sorted(cited, key=lambda reference: reference.text.lower())
+    return sorted(dict.fromkeys(cited), key=lambda reference: reference.text.lower())

@@ -1,9 +1,9 @@
 """Held-out scores: a layer is chosen on one half of the stimuli and scored on the other half.
 
-The best of many layers, scored on the stimuli it was chosen on, scores too well: with noise alone, the best of 300
-does. The two halves share neither stimuli nor noise, so the optimism of the choice is gone. Odd and even repetitions
-share the stimuli: a layer that fits the responses to these very images by chance does so in both, and a part of the
-optimism stays. Halves of the stimuli need no repetitions, so matrices have held-out scores as well.
+The best of many layers, scored on the stimuli it was chosen on, scores too high, even if all layers are noise. The two
+halves share neither stimuli nor noise, so the optimism of the choice is gone. Odd and even repetitions share the
+stimuli: a layer that fits the responses to these very images by chance does so in both, and a part of the optimism
+stays. Halves of the stimuli need no repetitions, so matrices have held-out scores as well.
 
 One random half says little: the score would change with the seed. So the choice is repeated over `N_SPLITS` random
 halves, in both directions. With l(h) the layer chosen on half h, the held-out score of a site is
@@ -41,7 +41,7 @@ N_SPLITS = 50
 #: A half of the stimuli with fewer members chooses no layer.
 MIN_HALF = 10
 
-#: Bounds of the growth of differences between layers from half the stimuli to all, and the fewest layers that tell it.
+#: Bounds of the growth of differences between layers from half the stimuli to all, and the fewest layers to fit it.
 GROWTH, MIN_LAYERS = (1.0, 2.0), 5
 
 
@@ -76,12 +76,12 @@ class Splits:
 def random_splits(metric: Metric, site_data: SiteData, n_draws: int, seed: int) -> Splits | None:
     """Split the stimuli at random, the same way for the same seed; None where no layer is chosen.
 
-    That is so where a metric combines all layers, and with fewer than twice `MIN_HALF` stimuli.
+    No layer is chosen where a metric combines all layers, or with fewer than twice `MIN_HALF` stimuli.
     """
     n = site_data.n_stimuli
     if metric.combines_layers or n // 2 < max(MIN_HALF, metric.min_stimuli):
         return None
-    site_data = site_data.without_parts()
+    site_data = site_data.without_halves()
 
     def half(members: Int[np.ndarray, " _"]) -> Half:
         own = site_data.select(np.sort(members))
@@ -234,7 +234,7 @@ def choose(
 def _growth(
     scores: Float[np.ndarray, "n_layers n_sites"], on_halves: Float[np.ndarray, "n_layers n_sites"]
 ) -> Float[np.ndarray, " n_sites"]:
-    """The slope of one over the other, by site, within `GROWTH`; 1 where there are too few layers to tell."""
+    """Return the slope of one over the other, by site, within `GROWTH`; 1 where there are too few layers."""
     told = np.isfinite(scores) & np.isfinite(on_halves)
     n = np.maximum(told.sum(axis=0), 1)
     whole, half = (np.where(told, x, 0) for x in (scores, on_halves))

@@ -1,6 +1,6 @@
-"""A score with its draws, from which intervals of it, of differences and of means are made.
+"""A score with its draws: the source of intervals of scores, of differences and of means.
 
-What resampled subjects need is imported when there are some: a leaderboard is to be quick."""
+Code for resampled subjects is imported only if there are some, so that leaderboards are quick."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from murine.statistics.bootstrap import interval, pair_corrected
+from murine.statistics.bootstrap import percentile_interval
+from murine.statistics.variance_correction import correct_for_pairs
 
 if TYPE_CHECKING:
-    from murine.statistics.crossed_bootstrap import TwoWay
+    from murine.statistics.crossed_bootstrap import CrossedDraws
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreSample:
-    """A score, or a difference or mean of scores, with its draws: what intervals and ranks are made of.
+    """A score, or a difference or mean of scores, with its draws. Intervals and ranks are made from these.
 
     Attributes
     ----------
@@ -30,7 +31,7 @@ class ScoreSample:
         Under resampled stimuli.
     without_one
         The score without each stimulus, where scores are over pairs of stimuli
-        (`murine.statistics.bootstrap.pair_corrected`).
+        (`murine.statistics.bootstrap.correct_for_pairs`).
     both, subjects
         Under resampled stimuli and subjects, paired with the first of ``draws``; under resampled subjects alone. None
         where subjects were not resampled.
@@ -62,7 +63,7 @@ class ScoreSample:
 
     @classmethod
     def mean(cls, samples: Sequence[ScoreSample]) -> ScoreSample:
-        """The mean over sites. Its subjects are as many as those of the largest site; there may be more."""
+        """Return the mean over sites. Its number of subjects is that of the largest site; there may be more."""
 
         def mean(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
             known = [part for part in parts if part is not None]
@@ -91,12 +92,14 @@ class ScoreSample:
         )
 
     def over_stimuli(self) -> Float[np.ndarray, " n_draws"]:
-        """Draws with the variance over new stimuli."""
-        return self.draws if self.without_one is None else pair_corrected(self.draws, self.without_one)
+        """Return draws with the variance over new stimuli."""
+        return self.draws if self.without_one is None else correct_for_pairs(self.draws, self.without_one)
 
     def over_both(self) -> Float[np.ndarray, " n_both"]:
-        """Draws with the variance over new stimuli and new subjects, centred at the score; those over stimuli where
-        subjects were not resampled."""
+        """Return draws with the variance over new stimuli and new subjects, centred at the score.
+
+        Where subjects were not resampled, they are those over stimuli.
+        """
         two = self._two_way()
         if two is None:
             return self.over_stimuli()
@@ -105,15 +108,15 @@ class ScoreSample:
         return draws + (self.value - draws[told].mean()) if told.any() else draws
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Over new stimuli: percentiles. Over new stimuli and new subjects where these were resampled: Student's t."""
+        """Return the interval over new stimuli: percentiles; with resampled subjects, over both by Student's t."""
         two = self._two_way()
         if two is None:
-            low, high = interval(self.over_stimuli()[:, None], level)
+            low, high = percentile_interval(self.over_stimuli()[:, None], level)
             return float(low[0]), float(high[0])
         return self._student(float(np.maximum(two.variance(), _least(two))), two.parts(), level)
 
     def subjects_interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Over new subjects, with these stimuli: Student's t; NaN where they were not resampled."""
+        """Return the interval over new subjects with these stimuli, by Student's t; NaN where none were resampled."""
         two = self._two_way()
         if two is None:
             return np.nan, np.nan
@@ -121,8 +124,10 @@ class ScoreSample:
         return self._student(float(variance), (0.0 * variance, variance), level)
 
     def _student(self, variance: float, parts: tuple[Any, Any], level: float) -> tuple[float, float]:
-        """The interval of a score of which one part of the variance is from few stimuli, one from few subjects
-        (Welch-Satterthwaite)."""
+        """Return the interval of a score whose variance has a part from few stimuli and a part from few subjects.
+
+        The degrees of freedom are those of Welch and Satterthwaite.
+        """
         from scipy.special import stdtrit
 
         squares = sum(float(part) ** 2 / (n - 1) for part, n in zip(parts, self.sizes, strict=True))
@@ -130,20 +135,19 @@ class ScoreSample:
         reach = float(stdtrit(freedom, (1 + level) / 2)) * variance**0.5
         return self.value - reach, self.value + reach
 
-    def _two_way(self) -> TwoWay | None:
-        """Draws of both; what stimuli add to a draw of subjects is drawn together as over stimuli alone, where scores
-        are over pairs."""
+    def _two_way(self) -> CrossedDraws | None:
+        """Return draws over both. For scores over pairs, the part of stimuli is scaled as over stimuli alone."""
         if self.both is None or self.subjects is None:
             return None
-        from murine.statistics.crossed_bootstrap import TwoWay
+        from murine.statistics.crossed_bootstrap import CrossedDraws
 
         factor = _ratio(self.over_stimuli(), self.draws)
         both = self.subjects + factor * (self.both - self.subjects)
-        return TwoWay(both, factor * self.draws[: len(both)], self.subjects, self.sizes)
+        return CrossedDraws(both, factor * self.draws[: len(both)], self.subjects, self.sizes)
 
 
-def _least(two: TwoWay) -> Float[np.ndarray, "..."]:
-    """What one factor gives alone. Plain draws over both vary too little for few subjects, too: no bound for it."""
+def _least(two: CrossedDraws) -> Float[np.ndarray, "..."]:
+    """Return the variance that one factor alone gives. Plain draws over both are no bound: they vary too little."""
     return np.asarray(np.max(two.parts(), axis=0))
 
 
@@ -155,7 +159,7 @@ def samples(
     subjects: Float[np.ndarray, "n_both n_rows"],
     sizes: Sequence[tuple[int, int]],
 ) -> list[ScoreSample]:
-    """One sample per column."""
+    """Return one sample per column."""
     columns = [[None] * len(sizes) if x is None else list(x.T) for x in (draws, without_one, both, subjects)]
     found = zip(np.asarray(values, np.float64), *columns, sizes, strict=True)
     return [ScoreSample(float(value), *own) for value, *own in found]

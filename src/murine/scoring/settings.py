@@ -1,4 +1,4 @@
-"""Settings of scores: what a command line or a plan holds before anything heavy is imported."""
+"""Settings of scores, in a module that is quick to import."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class ScoreSettings:
     Attributes
     ----------
     over
-        What is resampled beside stimuli: ``neurons``, ``animals`` or ``both`` (`murine.scoring.subject_bootstrap`); ''
+        What is resampled besides stimuli: ``neurons``, ``animals`` or ``both`` (`murine.scoring.subject_bootstrap`); ''
         for nothing.
     n_subject_draws
-        How many samples of it, at most ``n_bootstraps``.
+        Number of samples of neurons or animals, at most ``n_bootstraps``.
     layer_choice
         ``held-out``: layers are chosen on other stimuli than they are scored on (`murine.scoring.held_out`);
         ``naive``: on the same, as Conwell et al. (2021) do.
@@ -39,5 +39,5 @@ class ScoreSettings:
 
     @property
     def subject_draws(self) -> int:
-        """How many samples of neurons or animals there are."""
+        """Number of samples of neurons or animals; 0 where none are resampled."""
         return min(self.n_subject_draws, self.n_bootstraps) if self.over else 0

@@ -1,9 +1,9 @@
-"""Scores over new stimuli and new subjects: how they would come out with other images and other neurons or animals.
+"""Bootstrap over neurons or animals: how scores would vary with other images and other subjects.
 
 The neurons of every site are drawn again (`murine.statistics.crossed_bootstrap.neuron_counts`), together with the
-stimuli and alone. A draw's site is what these neurons, as often as they were drawn, make of it: their RDM or their
-kernel, or the mean over their scores. What was fitted or chosen stays as it is, but for the mixtures of reweighted
-similarity, which are fitted to each draw. All networks see the same draws, so differences between them are paired.
+stimuli and alone. In a draw, each neuron counts as often as it was drawn: in the RDM or kernel of the site, or in the
+mean over scores of neurons. Predictions and chosen layers stay as they are; only the mixtures of reweighted similarity
+are fitted to each draw. All networks see the same draws, so differences between them are paired.
 
 Resampled subjects are fewer different ones, so scores against their RDMs are lower than that of all: intervals are not
 percentiles, but the score and Student's t for few subjects (Welch-Satterthwaite), with the variance of
@@ -20,29 +20,31 @@ from jaxtyping import Bool, Float, Int, UInt16
 
 from murine.errors import MurineError, some
 from murine.networks.layer_kernel import LayerKernel
+from murine.scoring.encoding_metrics import EncodingMetric
 from murine.scoring.held_out import Choices
-from murine.scoring.metric import Encoding, Metric, Stack
-from murine.scoring.site_data import Population, SiteData
+from murine.scoring.metric import Metric, Stack
+from murine.scoring.population import Population
+from murine.scoring.site_data import SiteData
 from murine.similarity.rdm import dissimilarities
 from murine.statistics.bootstrap import Counts
-from murine.statistics.ceilings import Ceiling
 from murine.statistics.crossed_bootstrap import (
-    OVER,
+    CrossedDraws,
     NeuronCounts,
-    TwoWay,
     animal_counts,
-    counts_of_neurons,
+    check_subjects,
+    expand_animal_counts,
+    mean_over_neurons,
     neuron_counts,
-    over_neurons,
 )
+from murine.statistics.noise_ceiling import Ceiling
 
-#: Resampled sites that are compared at once: where stimuli are resampled too, the square of these is computed.
+#: Resampled sites that are compared at once. If stimuli are resampled too, the square of this number is computed.
 BLOCK = 16
 
-#: Layers of a held-out choice that are compared with resampled subjects. The others are chosen too rarely to matter.
+#: At most so many of the layers that halves choose are compared with resampled subjects; others are chosen too rarely.
 MOST_CHOSEN = 3
 
-#: Of so many samples of animals at least one must leave no site empty.
+#: At least one of so many samples of animals must leave no site empty.
 MOST_TRIES = 1000
 
 Presence = Bool[np.ndarray, "n_sites n_animals"]
@@ -72,7 +74,7 @@ class Subjects:
         return len(self.counts[0])
 
     def sizes(self, n_stimuli: int, site: int) -> tuple[int, int]:
-        """How many stimuli and subjects are drawn of."""
+        """Return the numbers of stimuli and of subjects that samples are drawn from."""
         neurons = self.counts[site].shape[1]
         return n_stimuli, neurons if self.over == "neurons" else self.n_animals[site]
 
@@ -90,8 +92,7 @@ def draw_subjects(site_data: SiteData, over: str, n_draws: int, seed: int) -> Su
         Data without single neurons; for animals: neurons whose animal is not known, a site with those of one alone, or
         sites that cannot all be kept.
     """
-    if over not in OVER:
-        raise MurineError(f"a bootstrap over {over!r} is not known; expected one of {', '.join(OVER)}.")
+    check_subjects(over)
     population = site_data.population
     if population is None:
         raise MurineError(
@@ -122,13 +123,13 @@ def draw_subjects(site_data: SiteData, over: str, n_draws: int, seed: int) -> Su
             own = neuron_counts(donors[found], n_draws, seed + s, over)
         else:
             here, local = np.unique(which[found], return_inverse=True)
-            own = counts_of_neurons(local, drawn[:, here], seed + s, over)
+            own = expand_animal_counts(local, drawn[:, here], seed + s, over)
         counts.append(own[:, np.argsort(np.argsort(ids[members]))])
     return Subjects(over, tuple(counts), tuple(n_animals.tolist()))
 
 
 def _animals(presence: Presence, n_draws: int, seed: int) -> Animals:
-    """How often each animal is drawn: within each set of animals that share sites, and so that every site has some."""
+    """Draw animals within each set of animals that share sites, so that every site has some."""
     from scipy.sparse.csgraph import connected_components
 
     n_sets, labels = connected_components(presence.T.astype(int) @ presence)
@@ -142,7 +143,7 @@ def _animals(presence: Presence, n_draws: int, seed: int) -> Animals:
 
 
 def _complete(presence: Presence, n_draws: int, seed: int) -> Animals:
-    """The first samples of animals in which every site has at least one."""
+    """Return the first samples of animals in which every site has at least one."""
     n_samples = n_draws
     while n_samples <= MOST_TRIES * n_draws:
         drawn = animal_counts(presence.shape[1], n_samples, seed)
@@ -175,7 +176,7 @@ class SubjectDraws:
 
 
 class SubjectBootstrap:
-    """Scores of chosen layers under resampled subjects, for one metric: made once and used for many networks.
+    """Score chosen layers under resampled subjects, for one metric. It is made once and used for many networks.
 
     The ceiling of scores over neurons is resampled with them, neuron by neuron. That of RDMs and kernels takes halves
     of the repetitions, hundreds of times as many RDMs; it is resampled over stimuli, and stays as it is over subjects.
@@ -187,8 +188,8 @@ class SubjectBootstrap:
 
     Parameters
     ----------
-    metric, targets
-        All stimuli.
+    metric, site_data
+        The metric, and the sites for all stimuli.
     subjects
         Resampled neurons.
     counts
@@ -207,31 +208,31 @@ class SubjectBootstrap:
     ) -> None:
         n = subjects.n_draws
         self.subjects, self.n_stimuli = subjects, site_data.n_stimuli
-        self._metric, self._site_data = metric, site_data.without_parts()
+        self._metric, self._site_data = metric, site_data.without_halves()
         self._sites, self._counts = metric.of_sites(site_data), counts[:n]
         self._ceilings = ceiling.draws[:n], np.tile(ceiling.value, (n, 1))
-        if isinstance(metric, Encoding):
+        if isinstance(metric, EncodingMetric):
             self._ceilings = self._neuron_ceilings(metric.neuron_ceiling(site_data, counts))
 
     def _neuron_ceilings(self, ceiling: Ceiling) -> tuple[np.ndarray, np.ndarray]:
         found = []
         for s, members in enumerate(_population(self._site_data).members):
-            own = ceiling.completed(members)
+            own = ceiling.fill_unknown(members)
             if np.isnan(own.value).any():  # of no neuron is it known
                 unknown = np.full((self.subjects.n_draws, 1), np.nan)
-                found.append(TwoWay(unknown, unknown, unknown, self.subjects.sizes(self.n_stimuli, s)))
+                found.append(CrossedDraws(unknown, unknown, unknown, self.subjects.sizes(self.n_stimuli, s)))
                 continue
             draws = own.draws[: self.subjects.n_draws, None]
             found.append(self._over_neurons(s, own.value[None], draws))
         return np.stack([x.both[:, 0] for x in found], axis=1), np.stack([x.subjects[:, 0] for x in found], axis=1)
 
-    def _over_neurons(self, s: int, scores: np.ndarray, draws: np.ndarray) -> TwoWay:
-        return over_neurons(scores, draws, self.subjects.counts[s], self.subjects.sizes(self.n_stimuli, s))
+    def _over_neurons(self, s: int, scores: np.ndarray, draws: np.ndarray) -> CrossedDraws:
+        return mean_over_neurons(scores, draws, self.subjects.counts[s], self.subjects.sizes(self.n_stimuli, s))
 
     def run(
         self, stack: Stack, best: Int[np.ndarray, " n_sites"], choices: Choices | None
     ) -> tuple[SubjectDraws, SubjectDraws | None]:
-        """Draws of the scores of chosen layers.
+        """Return draws of the scores of chosen layers.
 
         Parameters
         ----------
@@ -251,7 +252,7 @@ class SubjectBootstrap:
         naive, held_out = np.full((2, 2, self.subjects.n_draws, len(best)), np.nan)
         for s in range(len(best)):
             drawn = None
-            if not isinstance(self._metric, Encoding):
+            if not isinstance(self._metric, EncodingMetric):
                 drawn = drawn_sites(self._site_data, s, self.subjects.counts[s])
             if best[s] >= 0:
                 naive[:, :, s] = self._compare(stack[[best[s]]], s, drawn)
@@ -264,9 +265,9 @@ class SubjectBootstrap:
         return result[0], None if choices is None else result[1]
 
     def _compare(self, layer: Stack, s: int, drawn: SiteData | None) -> Float[np.ndarray, "2 n_draws"]:
-        """Scores of one layer and one site, under resampled stimuli and subjects, and under resampled subjects."""
+        """Score one layer at one site: under resampled stimuli and subjects, and under resampled subjects alone."""
         metric, n_draws, counts = self._metric, self.subjects.n_draws, self._counts
-        if isinstance(metric, Encoding):
+        if isinstance(metric, EncodingMetric):
             site = self._sites[[s]]
             operators = metric.operators(layer, site)
             scores = metric.neuron_scores(operators, site.responses)
@@ -282,7 +283,7 @@ class SubjectBootstrap:
         both = np.empty(n_draws)
         for start in range(0, n_draws, BLOCK):
             block = slice(start, start + BLOCK)
-            both[block] = np.diagonal(metric.resample_singly(layer, sites[block], counts[block])[:, 0])
+            both[block] = np.diagonal(metric.resample_independently(layer, sites[block], counts[block])[:, 0])
         return np.where(defined, np.stack([both, metric.score(layer, sites)[0]]), np.nan)
 
 
@@ -293,9 +294,9 @@ def _population(site_data: SiteData) -> Population:
 
 
 def drawn_sites(site_data: SiteData, site: int, counts: NeuronCounts) -> SiteData:
-    """A site made of resampled neurons, every draw as a site of its own.
+    """Return a site made of resampled neurons, each draw as a site of its own.
 
-    NaN where neurons that were drawn all respond alike to some stimulus (a single one, for example)."""
+    NaN where the drawn neurons all respond alike to some stimulus, as a single neuron does."""
     population = _population(site_data)
     n_draws, n = len(counts), site_data.n_stimuli
     rdm_of = dissimilarities[site_data.dissimilarity]
@@ -306,8 +307,8 @@ def drawn_sites(site_data: SiteData, site: int, counts: NeuronCounts) -> SiteDat
         site_data,
         sites=(site_data.sites[site],) * n_draws,
         rdms=rdms,
-        parts=None,
-        part_patterns=None,
+        half_rdms=None,
+        half_patterns=None,
         given_reliability=np.full((n_draws, 2), np.nan),
         n_neuroids=(site_data.n_neuroids[site],) * n_draws,
         kernels=grams,
@@ -318,7 +319,7 @@ def drawn_sites(site_data: SiteData, site: int, counts: NeuronCounts) -> SiteDat
 def drawn_kernels(
     patterns: Float[np.ndarray, "n_neuroids n_stimuli"], counts: UInt16[np.ndarray, "n_draws n_neuroids"]
 ) -> Iterator[LayerKernel]:
-    """The kernel of each sample of neurons: that of their responses, each repeated as often as it was drawn."""
+    """Yield the kernel of each sample of neurons, each repeated as often as it was drawn."""
     columns = np.ascontiguousarray(patterns.T)
     for row in counts:
         drawn = np.flatnonzero(row)

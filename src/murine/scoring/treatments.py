@@ -1,6 +1,6 @@
 """Treatments: whether neurons and features are standardised over stimuli before they are compared.
 
-Conwell et al. (2021) take both as they are. To standardise one side and not the other compares unlike things: it can
+Conwell et al. (2021) take both as they are. If only one side is standardised, unlike things are compared: that can
 reverse the sign of a difference between networks (docs/treatments.md)."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Standardisation = Literal["none", "zscore"]
 
 
 class Treatment(NamedTuple):
-    """What is done to each neuron and to each unit of a network: ``none``, or ``zscore`` over stimuli."""
+    """How neurons and units of a network are treated: ``none``, or ``zscore`` (standardised over stimuli)."""
 
     neurons: Standardisation = "none"
     features: Standardisation = "none"
@@ -33,7 +33,7 @@ class Treatment(NamedTuple):
 
 RAW, ZSCORED = Treatment(), Treatment("zscore", "zscore")
 
-#: What ``--normalise`` can be, and the treatments that each computes.
+#: Values of ``--normalise``, and the treatments that each computes.
 CHOICES: dict[str, tuple[Treatment, ...]] = {
     "none": (RAW,),
     "zscore": (ZSCORED,),

@@ -6,14 +6,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from murine.atlas.identity import CortexSettings
-from murine.atlas.sweep import SweepSettings
 from murine.cortex.simulated import SimulatedCortex, simulate
-from murine.networks.zoo import NetworkSpec, controls
-from murine.scoring.settings import ScoreSettings
 
 #: Small architectures of different kinds, with random weights: the demonstration must not need a network.
 ARCHITECTURES = ("resnet18", "mobilenetv3_small_100", "vit_tiny_patch16_224", "convnext_atto")
+
+#: Pixels: the size of the simulated scenes.
+INPUT_SIZE = 64
 
 
 class GeneratingModel(nn.Module):
@@ -55,13 +54,7 @@ def generating_model() -> GeneratingModel:
     return GeneratingModel(simulate())
 
 
-def choices() -> list[NetworkSpec]:
-    """The generating model (through the route of a user's own network), random networks and the controls."""
-    generating = NetworkSpec(f"{__file__}:{generating_model.__name__}")
-    random = [NetworkSpec(name, f"random:{seed}") for name in ARCHITECTURES for seed in (0, 1)]
-    return [generating, *random, *(NetworkSpec(name) for name in controls)]
-
-
-def plan(seed: int = 0) -> SweepSettings:
-    """Against the simulated cortex, at the size of its images."""
-    return SweepSettings(CortexSettings(cortex="simulated"), input_size=64, settings=ScoreSettings(seed=seed))
+def networks() -> list[str]:
+    """Return the names of the generating model (through the route of a user's own network) and of random networks."""
+    random = [f"{name}@random:{seed}" for name in ARCHITECTURES for seed in (0, 1)]
+    return [f"{__file__}:{generating_model.__name__}", *random]

@@ -6,6 +6,7 @@ import importlib
 import logging
 import time
 import warnings
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from math import inf
 
@@ -15,9 +16,12 @@ import pandas as pd
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
+from murine.networks.layer_kernel import LayerKernel
 from murine.progress import Progress, Silent
-from murine.similarity.rdm import pearson_rdm, upper
-from murine.studies.reference_libraries import HIMALAYA, REFERENCES, TOOLBOX, ReferenceMetric, TestData
+from murine.scoring.metric import Metric, ReferenceScores, metric_of, metrics
+from murine.similarity.rdm import pearson_rdm
+from murine.similarity.rdm_vectors import upper_triangle
+from murine.studies.reference_libraries import HIMALAYA, REFERENCES, TOOLBOX, ArrayPair, ReferenceMetric, TestData
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +78,7 @@ def sample_of(cortex: Recording | NeuralRDMs, seed: int = 0) -> TestData:
         if len(cortex.sites) < 2:
             raise MurineError(f"{cortex.name!r} has one matrix; comparisons need at least 2.")
         stimuli = _some(rng, np.arange(len(cortex.stimulus_ids)), MAX_STIMULI)
-        vectors = upper(cortex.matrices[:, stimuli][:, :, stimuli])
+        vectors = upper_triangle(cortex.matrices[:, stimuli][:, :, stimuli])
         return TestData(cortex.name, vectors[::2][:MAX_MATRICES], vectors[1::2][:MAX_MATRICES])
     recording, _ = cortex.usable()
     valid = np.isfinite(recording.responses)
@@ -115,11 +119,34 @@ def _sample(name: str, layers: list[np.ndarray], recording: Recording) -> TestDa
     halves = np.array_split(recording.mean(), 2)
     return TestData(
         name,
-        upper(np.stack([pearson_rdm(x) for x in layers])),
-        upper(np.stack([pearson_rdm(np.ascontiguousarray(half.T)) for half in halves])),
+        upper_triangle(np.stack([pearson_rdm(x) for x in layers])),
+        upper_triangle(np.stack([pearson_rdm(np.ascontiguousarray(half.T)) for half in halves])),
         tuple(layers),
         recording,
     )
+
+
+def all_references() -> list[ReferenceMetric]:
+    """Return the references of murine itself, then those that metrics bring along (`Metric.verify`)."""
+    brought = [
+        ReferenceMetric(
+            name, own.package, own.function, own.tolerance, partial(_scores_of, metric=metric_of(name), reference=own)
+        )
+        for name in metrics
+        for own in metric_of(name).verify()
+    ]
+    return [*REFERENCES, *brought]
+
+
+def _scores_of(sample: TestData, metric: Metric, reference: ReferenceScores) -> ArrayPair:
+    """Compare all layers with all neurons as one site, by the metric and by its reference."""
+    if sample.recording is None:
+        raise TypeError(f"{sample.name} has no layers")
+    order = np.argsort(np.asarray(sample.recording.stimulus_ids))  # as scoring has them
+    layers = [np.ascontiguousarray(x[order]) for x in sample.layers]
+    kernels = [LayerKernel.of(x) for x in layers]
+    ours = metric.score(metric.of_layers(kernels, sample.site_data), metric.of_sites(sample.site_data))
+    return ours[:, 0], np.asarray(reference.compute(layers, sample.means[:, order]), np.float64)
 
 
 def verify(samples: list[TestData], progress: Progress | None = None) -> pd.DataFrame:
@@ -135,7 +162,8 @@ def verify(samples: list[TestData], progress: Progress | None = None) -> pd.Data
     """
     from threadpoolctl import threadpool_limits
 
-    asked = [(sample, reference) for sample in samples for reference in REFERENCES]
+    references = all_references()
+    asked = [(sample, reference) for sample in samples for reference in references]
     asked = [(sample, reference) for sample, reference in asked if reference.from_rdms or sample.recording is not None]
     with (progress or Silent()).task("metrics", len(asked)) as bar:
         states = {package: _state(package) for package in OPTIONAL}
@@ -191,6 +219,11 @@ def _state(package: str) -> str:
 def _agreement(reference: ReferenceMetric, sample: TestData) -> tuple[str, float]:
     try:
         ours, theirs = reference.compute(sample)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.lower() == reference.package.lower():
+            return ABSENT, float("nan")
+        log.warning("%s by %s failed: %s", reference.metric, reference.package, error)
+        return FAILED, float("nan")
     except Exception as error:  # of another library, or of ours: it is no agreement
         log.warning("%s by %s failed: %s: %s", reference.metric, reference.package, type(error).__name__, error)
         return FAILED, float("nan")

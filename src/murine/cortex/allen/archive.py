@@ -23,7 +23,14 @@ from murine.download import Bucket, Remote, Transfer, TransferResult
 from murine.download.ledger import beside, delete_leftovers, existing_folder, has_leftovers
 from murine.errors import MurineError, some
 from murine.io.files import atomic_write, cache_folder, meaning
-from murine.io.isolation import Crashed, Isolated, could_not_read, reading_memory, reading_seconds, with_warnings
+from murine.io.isolation import (
+    Crashed,
+    Isolated,
+    could_not_read,
+    reading_memory,
+    reading_seconds,
+    with_warnings,
+)
 from murine.progress import AnyProgress, Silent
 
 if TYPE_CHECKING:
@@ -336,7 +343,7 @@ class Archive:
         MurineError
             If there is none.
         """
-        from murine.cortex.recording import Recording  # what fetches needs none of its libraries
+        from murine.cortex.recording import Recording
 
         there = [file for file in files if file.exists()]
         impossible = [file for file in files if not file.exists() and _verdict(file).exists()]

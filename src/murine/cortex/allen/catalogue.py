@@ -1,6 +1,6 @@
 """What there is in the Allen Brain Observatory: experiments, containers and cells, from the bucket's JSON files.
 
-Formats: ``specs/allen-brain-observatory.md``, section 2. A *container* is one mouse, area, depth and line, normally
+Formats: ``docs/reference/sources.md``, *File formats*. A *container* is one mouse, area, depth and line, normally
 seen in three experiments (sessions A, B, C); only session B shows the natural scenes.
 """
 

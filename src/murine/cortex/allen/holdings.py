@@ -20,8 +20,9 @@ from murine.cortex.allen.catalogue import (
 from murine.cortex.allen.neuropixels import VISUAL_AREAS, Tables, read_session, read_tables
 from murine.cortex.allen.reduction import Measure, reduce_file
 from murine.cortex.allen.templates import tiff_images
+from murine.cortex.joining import join
 from murine.cortex.natural_scenes import N_SCENES
-from murine.cortex.recording import Recording, join
+from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.progress import AnyProgress
 

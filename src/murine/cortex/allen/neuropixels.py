@@ -1,7 +1,7 @@
 """Visual Coding Neuropixels: session files (NWB 2), project tables and scene templates, without AllenSDK.
 
-A session file becomes a `Recording` of spike counts to the natural scenes. Source of the layout:
-``specs/allen-brain-observatory.md``, section 16, and the printed contents of DANDI 000021, the mirror of these files.
+A session file becomes a `Recording` of spike counts to the natural scenes. Source of the layout: the
+printed contents of DANDI 000021, the mirror of these files (``docs/reference/sources.md``, *Neuropixels files*).
 The field potentials (``probe_*_lfp.nwb``) are never opened.
 """
 
@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float, Int
 from murine.cortex.allen.responses import by_condition
 from murine.cortex.allen.transgenic import cre_line
 from murine.cortex.natural_scenes import BLANK, N_SCENES, SCENE_IDS, scene_groups
+from murine.cortex.nwb.tables import ragged_bounds
 from murine.cortex.recording import Recording
 from murine.download import untouched
 from murine.errors import MurineError, some
@@ -232,7 +233,7 @@ def _read_session(
         channels = _channels(tree, tables)
         units = _units(tree, channels)
         kept = _chosen(str(path), units, limits, areas)
-        bounds = _index(tree, "units/spike_times", len(units))
+        bounds = ragged_bounds(tree, "units/spike_times", len(units))
         invalid = _invalid(tree, presentations, window, dict(zip(channels.probe_id, channels.probe, strict=True)))
         counts = np.empty((len(presentations.start), len(kept)))
         disordered = 0
@@ -406,17 +407,6 @@ def _chosen(
     return kept.astype({"probe_id": np.int64})
 
 
-def _index(tree: Tree, path: str, n_rows: int) -> Int[np.ndarray, " n_bounds"]:
-    """Read the limits of a ragged column: row i of it holds the values from limit i to limit i + 1."""
-    n_values = tree.dataset(path, (None,), "fSO").shape[0]
-    ends = tree.array(f"{path}_index", (n_rows,), "iu")
-    # Differences of unsigned numbers wrap around, so order is compared directly.
-    if (ends[1:] < ends[:-1]).any() or (n_rows and (ends[0] < 0 or int(ends[-1]) != n_values)):
-        found = "limits out of order" if (ends[1:] < ends[:-1]).any() else f"limits from {ends[0]} to {ends[-1]}"
-        tree.refuse(f"{path}_index", found, f"limits that rise to {n_values}, the length of {path}")
-    return np.concatenate([[0], ends.astype(np.int64)])
-
-
 def _spikes(tree: Tree, bounds: Int[np.ndarray, " n_bounds"], unit: int) -> tuple[Float[np.ndarray, " n_spikes"], bool]:
     """Read the spikes of the unit in a row of the table, sorted, and tell whether they were so in the file."""
     path = "units/spike_times"
@@ -454,7 +444,7 @@ def _tags(tree: Tree, path: str, n_rows: int) -> list[list[str]]:
     """Read the tags of each interval; none where the table has no such column."""
     if path not in tree:
         return [[] for _ in range(n_rows)]
-    bounds = _index(tree, path, n_rows)
+    bounds = ragged_bounds(tree, path, n_rows)
     if bounds[-1] > _MOST_ROWS:
         tree.refuse(path, f"{bounds[-1]:,} tags", f"at most {_MOST_ROWS:,}")
     texts = tree.texts(path)

@@ -1,6 +1,6 @@
 """One two-photon experiment of the Allen Brain Observatory: an NWB 1.0 file, read with h5py.
 
-The format is described in ``specs/allen-brain-observatory.md``, sections 3 and 4.
+The format is that which AllenSDK 2.16.2 reads (``docs/reference/sources.md``, *File formats*).
 """
 
 from __future__ import annotations

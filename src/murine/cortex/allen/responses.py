@@ -1,6 +1,7 @@
 """From traces to responses: what is averaged over which frames of every sweep.
 
-A *sweep* is one presentation of one image. Definitions: ``specs/allen-brain-observatory.md``, sections 7.1, 7.2 and 8.
+A *sweep* is one presentation of one image. Definitions: AllenSDK 2.16.2
+(``docs/reference/sources.md``, *Natural-scene metrics*).
 """
 
 from __future__ import annotations

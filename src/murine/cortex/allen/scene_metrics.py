@@ -1,6 +1,6 @@
 """AllenSDK's natural-scene metrics of single cells, as its ``NaturalScenes`` defines them.
 
-Definitions: ``specs/allen-brain-observatory.md``, section 7, from AllenSDK 2.16.2; where the Allen white paper says
+Definitions: AllenSDK 2.16.2 (``docs/reference/sources.md``, *Natural-scene metrics*); where the Allen white paper says
 otherwise, the published numbers follow the code. Everything is of corrected fluorescence in percent of a local
 baseline. `murine.cortex.reliability.split_half`, reliability across images, is another thing than ``reliability_ns``,
 the correlation of time courses between trials of one image.

@@ -1,7 +1,7 @@
 """What a mouse line tells of its neurons: their class, indicator and, with the depth, their layer.
 
-Source of the table and of both schemes: ``specs/allen-brain-observatory.md``, sections 9 and 10 (Allen white paper
-*Transgenic Characterization*, v4; code of de Vries et al. 2020).
+Source of the table and of both schemes: Allen white paper *Transgenic Characterization*, v4; code of de Vries et al.
+2020 (``docs/reference/sources.md``, *Mouse lines and cortical layers*).
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Features:
 Reducer = Callable[[Features], Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CapturedLayer:
     """One output of one module.
 
@@ -107,6 +107,10 @@ class CapturedLayer:
     same_as: str = ""
     reduced: Any = field(default=None, compare=False, repr=False)
     standardised: LayerKernel | None = field(default=None, compare=False, repr=False)
+
+    def __repr__(self) -> str:
+        flag = f", {self.flag}" if self.flag else ""
+        return f"<CapturedLayer {self.name}: {self.n_units:,} units, depth {self.depth:.2f}{flag}>"
 
     @property
     def n_units(self) -> int:

@@ -68,7 +68,7 @@ class Moments:
 def standardised_kernel(
     features: Tensor, space: np.ndarray | None = None, moments: Moments | None = None
 ) -> LayerKernel:
-    """Return the kernel of features with standardised units.
+    """Return the kernel of features with standardised units (`murine.statistics.zscore` does this for neurons).
 
     Parameters
     ----------

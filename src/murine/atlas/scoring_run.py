@@ -1,0 +1,91 @@
+"""Score networks that are named and networks in memory, and read the scores back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from murine.atlas.scores import Scores
+from murine.atlas.store import Atlas
+from murine.atlas.sweep import NetworkResult, ScoringTask, SweepSettings, UnusableDataError, each
+from murine.errors import MurineError, reason_of
+from murine.networks.spec import NetworkSpec
+from murine.progress import Progress
+
+if TYPE_CHECKING:
+    from murine.cortex.dataset import Dataset
+    from murine.networks.network import Network
+
+
+def score_networks(
+    named: Sequence[NetworkSpec],
+    in_memory: Sequence[Network],
+    plans: Sequence[SweepSettings],
+    atlas: Atlas,
+    data: Dataset | None,
+    *,
+    lasts: bool,
+    jobs: int,
+    isolated: bool,
+    time_limit: float | None,
+    progress: Progress,
+) -> Scores:
+    """Score networks by every plan, unless that is done, and return the scores.
+
+    Parameters
+    ----------
+    named, in_memory
+        The networks. Those in memory have their input size, so they are scored by the first plan only.
+    plans
+        One for each input size.
+    data
+        The data set, where it is in memory; networks then run in this process.
+    lasts
+        Whether the atlas stays after the call.
+    jobs, isolated, time_limit
+        As in `murine.atlas.sweep.sweep`.
+
+    Raises
+    ------
+    MurineError
+        If the data cannot be used, or no network could be scored.
+    """
+    results: list[NetworkResult] = []
+    for number, plan in enumerate(plans):
+        task = ScoringTask(plan, data)
+        apart = data is None
+        results += each(
+            task,
+            named,
+            atlas,
+            progress,
+            jobs=jobs if apart else 1,
+            isolated=isolated and apart,
+            time_limit=time_limit,
+        )
+        if number == 0:
+            results += [_score_in_memory(task, network, atlas, progress) for network in in_memory]
+    tasks = {digest for result in results for digest in result.tasks}
+    if not tasks:
+        reasons = "\n".join(f"{result.choice}: {result.reason}" for result in results)
+        raise MurineError(
+            reasons if len(results) == 1 else f"none of {len(results)} networks could be scored:\n{reasons}"
+        )
+    with progress.task("reading scores", None):
+        return Scores.from_atlas(atlas, tasks, results, lasts=lasts)
+
+
+def _score_in_memory(task: ScoringTask, network: Network, atlas: Atlas, progress: Progress) -> NetworkResult:
+    """Score one network in this process; what it raises is its failure."""
+    from murine.atlas.worker import fixed_threads
+    from murine.networks.memory import freed_memory_kept
+
+    scorer = task.scorer
+    network.module.to(scorer.plan.device)
+    try:
+        with fixed_threads(), freed_memory_kept():
+            return scorer.score(network, atlas, progress)
+    except UnusableDataError:
+        raise
+    except Exception as error:
+        return NetworkResult(NetworkSpec(network.name, network.weights), "failed", reason=reason_of(error))

@@ -1,0 +1,86 @@
+"""A data set: the images that were shown, the responses to them, and where both are from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from murine.cortex.rdms import NeuralRDMs
+from murine.cortex.recording import Recording
+from murine.errors import MurineError
+from murine.stimuli import StimulusSet
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Images, the responses to them, and what a reader has to know of both.
+
+    Attributes
+    ----------
+    stimuli
+        The images. Responses are matched to them by id.
+    responses
+        A `Recording` of single neurons, or `NeuralRDMs` where data come only as matrices.
+    species
+        The animal, as ``mouse``; '' where it is not known.
+    citation, licence
+        Whom to cite, and the terms of use; '' where they are not known.
+    caveats
+        Sentences that a reader of any result has to know.
+
+    Examples
+    --------
+    >>> import murine
+    >>> data = murine.load_data("simulated")
+    >>> data
+    <Dataset simulated cortex 0: 100 images, 360 neurons in 3 areas>
+    >>> data.select(area="SIMp").responses.n_neuroids
+    120
+    """
+
+    stimuli: StimulusSet
+    responses: Recording | NeuralRDMs
+    species: str = ""
+    citation: str = ""
+    licence: str = ""
+    caveats: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        missing = sorted(set(self.responses.stimulus_ids) - set(self.stimuli.ids))
+        if missing:
+            self.stimuli.select(self.responses.stimulus_ids)  # raises, and says which
+
+    def __repr__(self) -> str:
+        images = f"{self.stimuli.n_stimuli} images"
+        if isinstance(self.responses, NeuralRDMs):
+            return f"<Dataset {self.name}: {images}, {len(self.responses.sites)} matrices>"
+        n_areas = len({area for area in self.responses["area"] if area})
+        areas = f" in {n_areas} area{'s' if n_areas > 1 else ''}" if n_areas else ""
+        return f"<Dataset {self.name}: {images}, {self.responses.n_neuroids} neurons{areas}>"
+
+    @property
+    def name(self) -> str:
+        """What the data are called in tables: the name of the responses."""
+        return self.responses.name
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the responses and of the images; names and citations do not count."""
+        return f"{self.responses.digest}{self.stimuli.digest}"
+
+    def select(self, *, min_reliability: float | None = None, **labels: object) -> Dataset:
+        """Return the data set with some of its neurons, chosen as `Recording.select` does.
+
+        Raises
+        ------
+        MurineError
+            If a label or value does not exist, no neuron is left, or the data come as matrices.
+        """
+        if not isinstance(self.responses, Recording):
+            raise MurineError(
+                f"{self.name!r} comes as matrices of whole sites: neurons cannot be selected. Filter the results "
+                "instead."
+            )
+        wanted: Any = labels
+        chosen = self.responses.select(min_reliability=min_reliability, **wanted)
+        return replace(self, responses=chosen)

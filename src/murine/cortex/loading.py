@@ -1,0 +1,60 @@
+"""Data sets from names, files and objects in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from murine.cortex.dataset import Dataset
+from murine.cortex.datasets import load_cortex, load_responses, matched_to, read_stimuli
+from murine.cortex.rdms import NeuralRDMs
+from murine.cortex.recording import Recording
+from murine.errors import MurineError
+from murine.stimuli import StimulusSet
+
+
+def load_dataset(source: Any, *, stimuli: str | Path | StimulusSet | None = None, root: Path | None = None) -> Dataset:
+    """Load a data set from a name, a file or responses in memory.
+
+    Parameters
+    ----------
+    source
+        A registered name, a file, a `Dataset`, `Recording`, `NeuralRDMs`, or an xarray object that
+        `Recording.from_xarray` takes.
+    stimuli
+        The images, for data that bring none: a folder, an ``.npz`` file or a `StimulusSet`.
+    root
+        The folder of named data sets.
+
+    Raises
+    ------
+    MurineError
+        If there is no such data set or file, images are missing, or ids do not match.
+    """
+    if isinstance(source, Dataset):
+        if stimuli is not None:
+            raise MurineError(f"{source!r} brings its own images; leave stimuli out.")
+        return source
+    if isinstance(source, (str, Path)) and not isinstance(stimuli, StimulusSet):
+        return Dataset(*load_cortex(str(source), root=root, stimuli=None if stimuli is None else Path(stimuli)))
+    responses = _responses(source, root)
+    if stimuli is None:
+        raise MurineError(f"{responses!r} came without images; give them with stimuli=.")
+    images = stimuli if isinstance(stimuli, StimulusSet) else read_stimuli(Path(stimuli))
+    return Dataset(images, matched_to(images, responses))
+
+
+def _responses(source: Any, root: Path | None) -> Recording | NeuralRDMs:
+    """Return responses from whatever holds them."""
+    if isinstance(source, (Recording, NeuralRDMs)):
+        return source
+    if isinstance(source, (str, Path)):
+        return load_responses(str(source), root=root)
+    if isinstance(source, (xr.DataArray, xr.Dataset)):
+        return Recording.from_xarray(source)
+    raise MurineError(
+        f"the data are a {type(source).__name__}; expected a name, a file, a Recording, NeuralRDMs or an xarray "
+        "object. Recording.from_arrays, from_frame and from_nwb make recordings."
+    )

@@ -1,0 +1,163 @@
+"""The example plug-in as an installed package: what it adds is in every place where names are listed or used."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import murine
+from murine.cortex.datasets import load_cortex
+from murine.networks import zoo
+from murine.networks.spec import NetworkSpec
+from murine.stimuli import matched
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = "mutual-nearest-neighbours"
+K = 10
+FEW = ("--bootstraps", 20, "--permutations", 19, "--splits", 2, "--no-controls", "-q", "--format", "json")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Run a program in a folder of its own, with the plug-in installed beside murine."""
+    folder, target = tmp_path_factory.mktemp("work"), tmp_path_factory.mktemp("plugins")
+    source = shutil.copytree(ROOT / "examples" / "plugin", folder / "source")  # a build writes beside its sources
+    offline = ("--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check", "--quiet")
+    pip = [sys.executable, "-m", "pip", "install", *offline, "--target", str(target), str(source)]
+    made = subprocess.run(pip, capture_output=True, text=True, timeout=300)
+    assert made.returncode == 0, made.stderr
+    path = os.pathsep.join([str(Path(murine.__file__).parents[1]), str(target)])
+    surroundings = os.environ | {"PYTHONPATH": path, "MURINE_IN_PROCESS": "1", "COLUMNS": "200"}
+
+    def run(*arguments):
+        command = [sys.executable, *map(str, arguments)]
+        done = subprocess.run(command, cwd=folder, env=surroundings, capture_output=True, text=True, timeout=500)
+        assert "Traceback" not in done.stderr, done.stderr
+        assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def scored(run):
+    """Pixels against the simulated cortex, in the atlas of the folder."""
+    return json.loads(run("-m", "murine", "score", "pixels", "--against", "simulated", "--metric", NAME, *FEW))
+
+
+def neighbours(patterns):
+    """The nearest images of each, by the cosine between patterns, as NumPy gives it."""
+    unit = patterns / np.linalg.norm(patterns, axis=1, keepdims=True)
+    similarities = unit @ unit.T
+    np.fill_diagonal(similarities, -np.inf)
+    return [set(order[:K]) for order in np.argsort(-similarities, axis=1)]
+
+
+def test_the_metric_has_the_score_of_its_definition(run, scored):
+    (row,) = scored
+    assert (row["network"], row["metric"]) == ("pixels", NAME)
+    rows = json.loads(run("-m", "murine", "results", "--view", "layers", "--format", "json"))
+    stimuli, recording = load_cortex("simulated")
+    order = [recording.stimulus_ids.index(i) for i in sorted(recording.stimulus_ids)]
+    network = zoo.load(NetworkSpec("pixels"))
+    images = matched(stimuli, sorted(recording.stimulus_ids))
+    grey = network.preprocessing.apply(images).mean(dim=1).flatten(1).double().numpy()
+    layer = neighbours(grey)
+    areas = {row["site"]: row["score"] for row in rows if row["layer"] == "pixels" and row["stimuli"] == "all"}
+    assert len(areas) == 3
+    for area, score in areas.items():
+        site = neighbours(recording.mean()[recording["area"] == area][:, order].T)
+        expected = np.mean([len(a & b) / K for a, b in zip(layer, site, strict=True)])
+        assert score == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_metric_is_in_the_help_and_the_help_imports_no_plug_in(run):
+    assert NAME in " ".join(run("-m", "murine", "score", "--help").replace("│", " ").split())
+    code = (
+        "import sys; from murine.cli import main\n"
+        "sys.argv = ['murine', 'score', '--help']\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'murine_example'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    assert NAME in run("-c", code).replace("\n", "")
+
+
+@pytest.mark.usefixtures("scored")
+def test_the_page_tells_what_the_metric_is(run):
+    run("-m", "murine", "report", "--out", "page.html", "-q")
+    page = run("-c", "print(open('page.html', encoding='utf-8').read())")
+    assert "the score is the mean share of neighbours in common" in page
+    assert "with fewer images they are higher" in page
+    assert "The platonic representation hypothesis" in page
+
+
+def test_the_metric_is_verified_by_its_own_reference(run):
+    rows = json.loads(run("-m", "murine", "verify", "--format", "json", "-q"))
+    (row,) = [row for row in rows if row["metric"] == NAME]
+    assert (row["reference"], row["agreement"]) == ("NumPy", "ok")
+    assert row["function"] == "definition, image by image"
+    assert row["difference"] < 1e-12
+
+
+def test_the_metric_is_in_the_table_of_metrics(run):
+    lines = run(ROOT / "tools" / "tabulate_metrics.py").splitlines()
+    (line,) = [line for line in lines if line.startswith(f"| `{NAME}`")]
+    assert line.endswith("| no | higher | neurons or matrices |")
+
+
+def test_all_metrics_are_computed_for_the_data_and_the_network_of_the_plug_in(run):
+    command = ("score", "mean-colours", "--against", "tuned-neurons", "--metric", "all", "--atlas", "other")
+    rows = json.loads(run("-m", "murine", *command, *FEW))
+    assert {"rsa-pearson", "pls-25", NAME} <= {row["metric"] for row in rows}
+    assert {row["network"] for row in rows} == {"mean-colours"}
+    assert all(np.isfinite(row["value"]) for row in rows)
+
+
+def test_the_networks_of_the_source_are_listed_and_load(run):
+    listed = json.loads(run("-m", "murine", "models", "small:*", "--format", "json"))
+    assert [row["network"] for row in listed] == ["small:shallow", "small:deep"]
+    code = (
+        "from murine.networks import zoo\n"
+        "network = zoo.load('small:deep+neurn(k=3)@input@random:0', input_size=32)\n"
+        "print(network.name, network.weights, sum(p.numel() for p in network.module.parameters()))\n"
+    )
+    n_parameters = (3 * 9 + 1) * 8 + 2 * (8 * 9 + 1) * 8
+    assert run("-c", code).strip() == f"small:deep+neurn(k=3)@input random:0 {n_parameters}"
+
+
+def test_the_domain_is_listed_and_loads(run):
+    rows = json.loads(run("-m", "murine", "domains", "list", "--format", "json"))
+    (bars,) = [row for row in rows if row["domain"] == "bars"]
+    assert (bars["train"], bars["test"], bars["here"]) == (400, 100, "yes")
+    code = (
+        "from murine.domains.catalogue import load_domain\n"
+        "domain = load_domain('bars')\n"
+        "grey = domain.images.mean(axis=3)\n"
+        "upright = grey.mean(axis=1).std(axis=1) > grey.mean(axis=2).std(axis=1)\n"
+        "print(((domain.labels == 0) == upright).mean(), domain.classes)\n"
+    )
+    assert run("-c", code).strip() == "1.0 ('upright', 'lying')"
+
+
+def test_the_metric_is_one_short_file():
+    """As much as a stranger has to write."""
+    folder = ROOT / "examples" / "plugin" / "src" / "murine_example"
+    lengths = {file.stem: len(file.read_text("utf-8").splitlines()) for file in folder.glob("*.py")}
+    assert lengths["mutual_nearest_neighbours"] <= 60
+    assert set(lengths) == {
+        "__init__",
+        "mutual_nearest_neighbours",
+        "tuned_neurons",
+        "mean_colours",
+        "small_networks",
+        "bars",
+    }
