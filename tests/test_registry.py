@@ -77,6 +77,13 @@ def test_outsiders_come_in_by_entry_points_when_first_needed(fruit, install):
     assert list(fruit) == ["apple", "apricot", "medlar"]
 
 
+def test_names_are_listed_without_an_import(fruit, install):
+    install("figs", "raise RuntimeError('imported')", fruit=["sycamore = figs:fig", "apple = figs:fig"])
+    assert fruit.names() == ["apple", "apricot", "sycamore"]
+    assert "figs" not in sys.modules
+    assert list(fruit) == fruit.names() == ["apple", "apricot"]  # once it is known that it cannot be loaded
+
+
 @pytest.mark.parametrize(
     ("source", "reason"),
     [

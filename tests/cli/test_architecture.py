@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
-from murine.architecture.alignment import similarities
+from murine.architecture.sequence_similarity import similarities
 from murine.atlas.identity import CortexSettings
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import SweepSettings, sweep
@@ -215,7 +215,7 @@ def test_a_picture_of_many_alignments_shows_the_first_and_says_so(murine, tmp_pa
 
 @pytest.mark.parametrize("option", ["--figure", "--heatmap", "--lengths", "--published"])
 def test_pictures_that_cannot_be_written_are_refused_before_anything_runs(murine, monkeypatch, option):
-    monkeypatch.setattr("murine.architecture.named_sequences.spell", None)
+    monkeypatch.setattr("murine.architecture.named_sequences.find_sequences", None)
     ran = murine("align", "vgg11", "vgg13", option, "f.gif")
     assert ran.code == 2
     assert "pictures are written as .png, .pdf, .svg" in ran.err

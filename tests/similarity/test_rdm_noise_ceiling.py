@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from murine.similarity.rdm_ceiling import noise_share, shared_noise
 from scipy.stats import kendalltau, spearmanr
 
 from murine.cortex.recording import Recording
 from murine.networks.layer_kernel import LayerKernel
 from murine.scoring.site_preparation import make_site_data
 from murine.similarity.kernel_similarity import u_centre_kernels
-from murine.similarity.noise_ceiling import SplitHalfRDM, cosine_reliability
+from murine.similarity.noise_ceiling import (
+    SplitHalfRDM,
+    cosine_reliability,
+    noise_ratio,
+    split_half_correlation,
+    whole_reliability,
+)
 from murine.similarity.rdm import dissimilarities
 from murine.similarity.rdm_vectors import upper_triangle
 from murine.statistics.bootstrap import bootstrap_counts
@@ -95,6 +100,46 @@ def test_a_half_that_is_not_defined_has_no_ceiling():
 
 def test_noise_of_the_whole_in_that_of_its_halves():
     half, whole = np.array([0.5, 0.5, 0.2, 0.0, np.nan]), np.array([2 / 3, 0.8, 0.9, 0.5, 0.5])
-    np.testing.assert_allclose(noise_share(half, whole), [0.5, 0.25, 0.2, np.nan, np.nan])
-    np.testing.assert_allclose(shared_noise(half, np.full(5, 0.5)), [2 / 3, 2 / 3, 1 / 3, 0, np.nan])
-    np.testing.assert_allclose(shared_noise(half[:2], noise_share(half, whole)[:2]), whole[:2])
+    np.testing.assert_allclose(noise_ratio(half, whole), [0.5, 0.25, 0.2, np.nan, np.nan])
+    np.testing.assert_allclose(whole_reliability(half, np.full(5, 0.5)), [2 / 3, 2 / 3, 1 / 3, 0, np.nan])
+    np.testing.assert_allclose(whole_reliability(half[:2], noise_ratio(half, whole)[:2]), whole[:2])
+
+
+def test_halves_that_do_not_vary_have_no_reliability():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 3, 45)).astype(np.float32)
+    second[1] = 2.0
+    value, draws = split_half_correlation(first, second, bootstrap_counts(10, 5, 0))
+    assert np.isnan(value)
+    assert np.isnan(draws).all()
+    # One pair alone varies: it is in a third of the samples, and nothing but rounding is left of the others.
+    first, second = (np.full((2, 45), 3.0, np.float32) for _ in range(2))
+    first[:, 0] = second[:, 0] = 4.0
+    counts = bootstrap_counts(10, 40, 0)
+    with_pair = (counts[:, :2] > 0).all(axis=1)
+    value, draws = split_half_correlation(first, second, counts)
+    assert value == pytest.approx(1)
+    np.testing.assert_allclose(draws[with_pair], 1, atol=1e-3)
+    assert np.isnan(draws[~with_pair]).all()
+
+
+@pytest.fixture
+def halves():
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=45)
+    return [(3 + signal + rng.normal(size=(6, 45))).astype(np.float32) for _ in range(2)]
+
+
+def test_reliability_of_halves_is_the_mean_correlation(halves):
+    first, second = halves
+    counts = bootstrap_counts(10, 12, 1)
+    value, draws = split_half_correlation(first, second, counts)
+    assert value == pytest.approx(np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(*halves, strict=True)]), abs=1e-6)
+    rows, columns = np.triu_indices(10, 1)
+    position = np.zeros((10, 10), int)
+    position[rows, columns] = position[columns, rows] = np.arange(45)
+    for count, draw in zip(counts, draws, strict=True):
+        drawn = np.repeat(np.arange(10), count)
+        pairs = [position[i, j] for k, i in enumerate(drawn) for j in drawn[k + 1 :] if i != j]
+        expected = np.mean([np.corrcoef(a[pairs], b[pairs])[0, 1] for a, b in zip(*halves, strict=True)])
+        assert draw == pytest.approx(expected, abs=1e-5)

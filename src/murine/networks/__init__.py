@@ -1,8 +1,8 @@
 """Networks by name: `load` builds a network with its weights, its preprocessing and a digest that identifies it.
 
 `sources` says where networks come from, `capture` runs images through them and reduces every layer, and `surgery`
-inserts layers. `entry` and `suite` say what is known about networks before they are built.
-Importing this package does not import torch.
+inserts layers.
+`entry` and `suite` say what is known about networks before they are built.
 """
 
 from __future__ import annotations

@@ -66,6 +66,20 @@ def score_layers(layers: Sequence[CapturedLayer], benchmark: SiteBenchmark) -> p
           ceiled_high_both``: over new stimuli and these (`murine.scoring.subject_bootstrap`); ``draws_both,
           draws_subjects``: draws as ``draws``, over both and over subjects alone, from which
           `murine.scoring.score_sample.ScoreSample` makes intervals of means and differences
+
+    Examples
+    --------
+    >>> from murine.cortex.simulated import simulate
+    >>> from murine.networks.layer_kernel import LayerKernel
+    >>> from murine.scenes import synthetic_scenes
+    >>> from murine.scoring import ScoreSettings, make_site_data
+    >>> cortex = simulate(synthetic_scenes(24, 32), n_neuroids=10, n_repetitions=4)
+    >>> sites = make_site_data(cortex.recording, n_splits=2)
+    >>> pixels = cortex.stimuli.images.reshape(24, -1).astype(float)
+    >>> layer = CapturedLayer("pixels", 1.0, (pixels.shape[1],), LayerKernel.of(pixels))
+    >>> rows = score_layers([layer], SiteBenchmark(sites, "cka", settings=ScoreSettings(20, 19)))
+    >>> rows[["site", "layer", "metric", "split"]].iloc[0].tolist()
+    ['SIMam', 'pixels', 'cka', 'all']
     """
     site_data = benchmark.site_data
     scored = [layer for layer in layers if not layer.same_as]
