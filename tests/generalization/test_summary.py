@@ -11,8 +11,8 @@ import torch
 from scipy import stats
 
 from murine.generalization import summary
+from murine.generalization.predictions import calibration_error
 from murine.generalization.summary import UNSEEN, cells, confusion, differences, mean_of
-from murine.generalization.training import calibration_error
 from murine.statistics.multiple_testing import adjust_p_values
 
 

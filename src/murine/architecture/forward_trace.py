@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from murine.architecture.layer_kinds import KIND_OF_NAME, kind_of_convolution_call, kind_of_module
 from murine.errors import MurineError, reason_of
+from murine.networks.evaluation_mode import evaluation_mode
 from murine.networks.process_state import preserved_state
 
 #: Channels, height and width of the images for networks that do not give a size.
@@ -104,7 +105,7 @@ def trace_layers(module: nn.Module, inputs: Tensor | None = None) -> list[Layer]
     if inputs is None:
         inputs = probe_images(module)
     recorder = _Recorder(module, len(inputs))
-    with preserved_state(), _evaluation_mode(module), torch.no_grad(), recorder.hooks():
+    with preserved_state(), evaluation_mode(module), torch.no_grad(), recorder.hooks():
         try:
             module(inputs)
         except KeyboardInterrupt:
@@ -124,18 +125,6 @@ def probe_images(module: nn.Module) -> Tensor:
     size = config.get("input_size") or INPUT_SIZE
     example = next((x for x in module.parameters() if x.is_floating_point()), torch.empty(0))
     return torch.zeros(_N_PROBES, *size, device=example.device, dtype=example.dtype)
-
-
-@contextmanager
-def _evaluation_mode(module: nn.Module) -> Iterator[None]:
-    """Put a network in evaluation mode, and restore the mode of each module afterwards."""
-    training = {child: child.training for child in module.modules()}
-    try:
-        module.eval()
-        yield
-    finally:
-        for child, mode in training.items():
-            child.training = mode
 
 
 @dataclass

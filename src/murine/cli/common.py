@@ -214,10 +214,9 @@ def names(text: str) -> tuple[str, ...]:
 
 def pairs(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """``area=VISp`` -> (area, VISp), in order."""
-    for text in texts:
-        if "=" not in text:
-            raise MurineError(f"--select {text!r} is not understood; expected KEY=VALUE, as area=VISp.")
-    return tuple(sorted((text.partition("=")[0], text.partition("=")[2]) for text in texts))
+    from murine.networks.option_parser import key_value_pairs
+
+    return tuple(sorted(key_value_pairs(texts, "--select", "area=VISp")))
 
 
 def sizes(texts: Sequence[str] | None) -> list[int | tuple[int, int] | None]:

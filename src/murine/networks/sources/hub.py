@@ -1,26 +1,22 @@
-"""Networks that neither timm nor torchvision has, but whose authors publish weights: architectures as in their papers,
-names of parameters as in their files."""
+"""Networks that timm and torchvision do not have, but whose authors publish weights.
+
+The architectures follow the papers. The parameters have the names in the published files.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-#: Images as most networks were trained on ImageNet.
-CONFIG: dict[str, Any] = {
-    "input_size": (3, 224, 224),
-    "mean": (0.485, 0.456, 0.406),
-    "std": (0.229, 0.224, 0.225),
-    "interpolation": "bilinear",
-}
+from murine.networks.sources.published_weights import PublishedSource
+from murine.networks.sources.source import IMAGENET_CONFIG
 
 
 def resnet50_trunk() -> nn.Module:
-    """ResNet-50 without its last layer, as self-supervised training leaves it: ``fc`` is the identity."""
+    """Return a ResNet-50 without its last layer, as self-supervised training leaves it: ``fc`` is the identity."""
     from torchvision.models import resnet50
 
     network: nn.Module = resnet50(weights=None)
@@ -29,8 +25,11 @@ def resnet50_trunk() -> nn.Module:
 
 
 def resnet50_ibn_a() -> nn.Module:
-    """ResNet-50-IBN-a (Pan et al. 2018, arXiv:1807.09441): half of the channels after the first convolution of a block
-    are normalised within each image, in all stages but the last."""
+    """Return a ResNet-50-IBN-a (Pan et al. 2018, arXiv:1807.09441).
+
+    Half of the channels after the first convolution of a block are normalised within each image, in all stages but the
+    last.
+    """
     from torchvision.models import resnet50
 
     network: nn.Module = resnet50(weights=None)
@@ -52,8 +51,10 @@ class _InstanceBatchNorm(nn.Module):
 
 
 class UNet(nn.Module):
-    """U-Net (Ronneberger et al. 2015, arXiv:1505.04597) with batch normalisation, for images of the brain (Buda et al.
-    2019, arXiv:1906.03720): four halvings, four doublings, height and width multiples of 16."""
+    """The U-Net of Buda et al. 2019 (arXiv:1906.03720): that of Ronneberger et al. 2015, with batch normalisation.
+
+    It halves the resolution four times and doubles it four times. Height and width must be multiples of 16.
+    """
 
     def __init__(self, n_features: int = 32) -> None:
         super().__init__()
@@ -68,7 +69,7 @@ class UNet(nn.Module):
         self.conv = nn.Conv2d(n_features, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (n, 3, height, width) to probabilities (n, 1, height, width)."""
+        """Return the probabilities (n, 1, height, width) of images (n, 3, height, width)."""
         features, kept = images, []
         for level in range(1, 5):
             kept.append(self.get_submodule(f"encoder{level}")(features))
@@ -81,7 +82,7 @@ class UNet(nn.Module):
 
 
 def _twice(name: str, n_inputs: int, width: int) -> nn.Sequential:
-    """Convolution, normalisation and ReLU, two times."""
+    """Return convolution, normalisation and ReLU, twice in a row."""
     layers = nn.Sequential()
     for number, before in ((1, n_inputs), (2, width)):
         layers.add_module(f"{name}conv{number}", nn.Conv2d(before, width, 3, padding=1, bias=False))
@@ -91,7 +92,7 @@ def _twice(name: str, n_inputs: int, width: int) -> nn.Sequential:
 
 
 class _RecurrentArea(nn.Module):
-    """One area of CORnet-S: a bottleneck that is passed several times, each time with its own normalisation."""
+    """One area of CORnet-S: a bottleneck that runs several times, each time with a normalisation of its own."""
 
     def __init__(self, n_inputs: int, width: int, times: int) -> None:
         super().__init__()
@@ -113,7 +114,7 @@ class _RecurrentArea(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         features = self.conv_input(inputs)
         for time in range(self.times):
-            # The first time halves height and width; the same weights serve all times.
+            # Only the first time halves height and width. All times share the weights.
             self.conv2.stride = (2, 2) if time == 0 else (1, 1)
             shortcut = self.norm_skip(self.skip(features)) if time == 0 else features
             for number in (1, 2):
@@ -126,7 +127,7 @@ class _RecurrentArea(nn.Module):
 
 
 def cornet_s() -> nn.Module:
-    """CORnet-S (Kubilius et al. 2019, arXiv:1909.06161): four areas, three of them recurrent."""
+    """Return a CORnet-S (Kubilius et al. 2019, arXiv:1909.06161): four areas, three of them recurrent."""
     first: dict[str, nn.Module] = {
         "conv1": nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False),
         "norm1": nn.BatchNorm2d(64),
@@ -152,27 +153,45 @@ def _named(layers: Mapping[str, nn.Module]) -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
-#: What the architectures in the table of addresses are called.
-ARCHITECTURES: Mapping[str, Callable[[], nn.Module]] = {
-    "resnet50_trunk": resnet50_trunk,
-    "resnet50_ibn_a": resnet50_ibn_a,
-    "unet": UNet,
-    "cornet_s": cornet_s,
-}
+class HubSource(PublishedSource):
+    """Networks with published weights that are in no library."""
+
+    about = "Networks whose authors publish weights: self-supervised ResNet-50s, ResNet-50-IBN-a, U-Net and CORnet-S."
+    licence = "stated by the authors of each network"
+    builders = {  # noqa: RUF012
+        "resnet50_trunk": resnet50_trunk,
+        "resnet50_ibn_a": resnet50_ibn_a,
+        "unet": lambda: UNet(),
+        "cornet_s": cornet_s,
+    }
+    config = IMAGENET_CONFIG
+
+    def rename_tensors(self, architecture: str, state: dict[str, Tensor]) -> Mapping[str, Tensor]:
+        return trunk_tensors(self._row(architecture).layout, state)
 
 
-def adapted(layout: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename what a published file holds to the names of the network, leaving out what is no part of it.
+def trunk_tensors(layout: str, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Return the tensors of a network under its own names, without the other parts of a published file.
 
     Parameters
     ----------
     layout
-        ``plain``; or how self-supervised training wrapped the trunk: ``moco`` (``encoder_q.``, with a head ``fc``),
-        ``swav`` (with heads beside it), ``vissl`` (``_feature_blocks.``), ``headed`` (a last layer ``fc``).
+        How the file names its tensors: ``plain``; or as self-supervised training leaves them: ``moco`` (prefix
+        ``encoder_q.``, and a head ``fc``), ``swav`` (heads beside the trunk), ``vissl`` (prefix ``_feature_blocks.``),
+        ``headed`` (a last layer ``fc``).
     state
-        As `checkpoints.read_state_dict` gives it.
+        The tensors as `murine.networks.checkpoints.read_state_dict` returns them.
+
+    Examples
+    --------
+    >>> state = {name: torch.zeros(1) for name in ("encoder_q.conv1.weight", "encoder_q.fc.0.weight", "queue")}
+    >>> list(trunk_tensors("moco", state))
+    ['conv1.weight']
     """
+    if layout == "plain":
+        return state
     prefix = {"moco": "encoder_q.", "vissl": "_feature_blocks."}.get(layout, "")
-    heads = ("fc.", "projection_head", "prototypes") if layout != "plain" else ()
     found = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    return {name: tensor for name, tensor in found.items() if not (heads and name.startswith(heads))}
+    return {
+        name: tensor for name, tensor in found.items() if not name.startswith(("fc.", "projection_head", "prototypes"))
+    }

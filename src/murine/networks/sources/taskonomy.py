@@ -1,7 +1,8 @@
-"""Taskonomy's encoders: one architecture, trained on two dozen tasks.
+"""The encoders of Taskonomy: one architecture, trained on 24 tasks.
 
-Zamir et al. 2018 (arXiv:1804.08328) trained it in TensorFlow; the weights were published for PyTorch by Sax et al. 2018
-(arXiv:1812.11971), whose names of parameters are kept here, so that their files fit."""
+Zamir et al. 2018 (arXiv:1804.08328) trained it in TensorFlow. Sax et al. 2018 (arXiv:1812.11971) published the weights
+for PyTorch. The parameters have the same names here, so that the published files can be loaded.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +10,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-#: How the images were prepared: 256 x 256 pixels, scaled to [-1, 1].
+from murine.networks.sources.published_weights import PublishedSource
+
+#: The preprocessing of the images: 256 x 256 pixels, scaled to [-1, 1].
 CONFIG: dict[str, Any] = {
     "input_size": (3, 256, 256),
     "mean": (0.5, 0.5, 0.5),
@@ -22,9 +25,10 @@ _STAGES = ((64, 3, 2), (128, 4, 2), (256, 6, 1), (512, 3, 1))
 
 
 class Encoder(nn.Module):
-    """A ResNet-50 with its strides in the last block of a stage, and a last convolution to 8 channels.
+    """A ResNet-50 with the strides in the last block of each stage, and a final convolution to 8 channels.
 
-    Images of 256 x 256 pixels become 8 x 16 x 16 features, standardised within each channel."""
+    Images (n, 3, 256, 256) become features (n, 8, 16, 16), standardised within each channel of each image.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +49,7 @@ class Encoder(nn.Module):
         self.groupnorm = nn.GroupNorm(8, 8, affine=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (n, 3, height, width) to features (n, 8, height / 16, width / 16)."""
+        """Return the features (n, 8, height / 16, width / 16) of images (n, 3, height, width)."""
         features = self.maxpool(self.relu(self.bn1(self.conv1(images))))
         for number in range(1, len(_STAGES) + 1):
             features = self.get_submodule(f"layer{number}")(features)
@@ -53,8 +57,10 @@ class Encoder(nn.Module):
 
 
 class _Bottleneck(nn.Module):
-    """Three convolutions and a shortcut, which is a projection where the channels change, and skips pixels where the
-    stride does."""
+    """Three convolutions and a shortcut.
+
+    The shortcut is a 1 x 1 convolution if the number of channels changes, and skips pixels if the stride is 2.
+    """
 
     def __init__(self, n_inputs: int, width: int, stride: int) -> None:
         super().__init__()
@@ -77,3 +83,12 @@ class _Bottleneck(nn.Module):
         features = self.bn3(self.conv3(features))
         shortcut = inputs if self.downsample is None else self.downsample(inputs)
         return self.relu(features + shortcut)
+
+
+class TaskonomySource(PublishedSource):
+    """The 24 encoders of Taskonomy."""
+
+    about = "Encoders of one architecture, trained on 24 visual tasks (Taskonomy)."
+    citation = "Zamir et al. 2018, arXiv:1804.08328; weights: Sax et al. 2018, arXiv:1812.11971"
+    builders = {"taskonomy_encoder": Encoder}  # noqa: RUF012
+    config = CONFIG

@@ -1,4 +1,4 @@
-"""Control networks: what pixels, local contrast and a Gabor bank explain without any learning."""
+"""Control networks without learning: pixels, local contrast, and a bank of Gabor filters."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Images = Float[Tensor, "n_images channels height width"]
 
 
 class Control(nn.Module):
-    """A fixed network on grey images: the mean of the channels.
+    """A fixed network that sees grey images: the mean of the colour channels.
 
-    ``default_cfg`` describes its input as timm does: values between 0 and 1, not normalised, not cropped.
-    Images of another size are taken too.
+    ``default_cfg`` states its input with timm's keys: values between 0 and 1, not normalised, not cropped. It accepts
+    images of any size.
     """
 
     default_cfg: ClassVar[dict[str, Any]] = {
@@ -33,7 +33,7 @@ class Control(nn.Module):
 
 
 class Pixels(Control):
-    """The grey image itself, at the submodule ``pixels``: (n, 3, height, width) to (n, 1, height, width)."""
+    """The grey image itself, as the output of the submodule ``pixels``: (n, 1, height, width)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Pixels(Control):
 
 
 class NeuRNPixels(Control):
-    """The local contrast of the grey image (`murine.networks.surgery.neurn`), at the submodule ``neurn``."""
+    """The local contrast (`murine.networks.surgery.neurn`) of the grey image, the output of the submodule ``neurn``."""
 
     def __init__(self, kernel_size: int = 3) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class NeuRNPixels(Control):
 
 
 class EnergyMaps(nn.Module):
-    """Complex cells of one wavelength: sqrt(even^2 + odd^2) by orientation, sampled 4 times a wavelength."""
+    """Complex cells of one wavelength: sqrt(even^2 + odd^2) for each orientation, 4 samples per wavelength."""
 
     bank: Tensor
 
@@ -78,19 +78,18 @@ class EnergyMaps(nn.Module):
 
 
 class Concatenate(nn.Module):
-    """Maps of several sizes as one row of units per image."""
+    """Joins maps of several sizes into one row of units for each image."""
 
     def forward(self, maps: list[Tensor]) -> Float[Tensor, "n_images n_units"]:
         return torch.cat([each.flatten(1) for each in maps], dim=1)
 
 
 class GaborEnergy(Control):
-    """Energies of a Gabor bank.
+    """The energies of a bank of Gabor filters.
 
-    At the submodules ``energy_4``, ``energy_8``, ``energy_16``, ``energy_32``, named by the wavelength in
-    pixels, are maps (n, n_orientations, height / stride, width / stride); at ``all`` all of them as rows
-    (n, n_units). A wavelength of more than half the height or width of an image is left out: its
-    submodule is not called then.
+    The submodules ``energy_4``, ``energy_8``, ``energy_16`` and ``energy_32``, named by the wavelength in pixels,
+    return maps (n, n_orientations, height / stride, width / stride). The submodule ``all`` returns all maps as rows (n,
+    n_units). The submodule of a wavelength longer than half the height or width of the images is not called.
     """
 
     def __init__(self, wavelengths: tuple[int, ...] = (4, 8, 16, 32), n_orientations: int = 8) -> None:
