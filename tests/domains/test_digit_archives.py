@@ -21,7 +21,7 @@ from murine.errors import MurineError
 QUICK = {"retries": 1, "pause": 0.01, "timeout": 10.0}
 
 
-def described(name: str, content: bytes, *addresses: str, by: str) -> File:
+def described(name: str, content: bytes, *addresses: str, by: str) -> ArchiveFile:
     digest = hashlib.new(by, content).hexdigest()
     return ArchiveFile(name, addresses, len(content) if by == "sha256" else None, **{by: digest})
 

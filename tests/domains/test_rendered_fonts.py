@@ -8,6 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 
+from murine.domains.raw_images import RawDomain
 from murine.domains.rendered_fonts import VARIANTS, installed, rendered_fonts, typefaces
 from murine.errors import MurineError
 
