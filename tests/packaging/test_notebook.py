@@ -37,7 +37,7 @@ class Net(nn.Module):
 
 def keep(name, scores):
     rows = scores.to_frame()
-    rows = rows.iloc[np.lexsort([rows[key].astype(str) for key in ("chosen", "split", "layer", "site")])]
+    rows = rows.iloc[np.lexsort([rows[key].astype(str) for key in ("chosen", "split", "stimuli", "layer", "site")])]
     columns = ["site", "layer", "split", "chosen", "score", "low", "high", "ceiling", "ceiled", "p_value"]
     rows[columns].to_json(f"{name}.json", orient="split", double_precision=15)
     np.save(f"{name}.npy", rows[columns[4:]].to_numpy(float))
@@ -159,7 +159,7 @@ def test_the_notebook_has_the_numbers_of_the_command_line(case, notebook, instal
     done = subprocess.run([*map(str, command)], cwd=desk, env=surroundings, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     table = pd.read_parquet(desk / f"atlas-{case}" / "scores")
-    table = table.iloc[np.lexsort([table[key].astype(str) for key in ("chosen", "split", "layer", "site")])]
+    table = table.iloc[np.lexsort([table[key].astype(str) for key in ("chosen", "split", "stimuli", "layer", "site")])]
     theirs = table[["score", "low", "high", "ceiling", "ceiled", "p_value"]].to_numpy(float)
     ours = np.load(desk / f"{case}.npy")
     assert np.isfinite(theirs[:, 0]).any()

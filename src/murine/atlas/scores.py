@@ -82,7 +82,8 @@ class Scores:
 
         def read(condition: str) -> pd.DataFrame:
             wanted = ", ".join("?" for _ in tasks)
-            sql = f"SELECT * FROM scores WHERE task IN ({wanted}) AND {condition} ORDER BY network, site, layer_index"
+            order = "network, weights, metric, task, site, layer_index, stimuli, split, chosen"
+            sql = f"SELECT * FROM scores WHERE task IN ({wanted}) AND {condition} ORDER BY {order}"
             return described(atlas, atlas.query(sql, list(tasks)))
 
         if lasts:
