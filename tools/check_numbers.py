@@ -2,18 +2,23 @@
 
     python tools/check_numbers.py write FILE.json
     python tools/check_numbers.py check FILE.json
+    python tools/check_numbers.py check FILE.json surgery units
 
-Run it before and after code is moved or renamed: no number may change. It uses nothing but the command line, so it
-needs no change when modules move. It runs the murine that this Python imports (PYTHONPATH counts) and takes about
-two minutes of one core. It needs the folder of real data: $MURINE_SHARED, or ../shared beside the repository.
+Run it before and after code is moved or renamed: no number may change. It uses only the command line, so it needs no
+change when modules move. It runs the murine that this Python imports (PYTHONPATH counts) and needs the folder of real
+data: $MURINE_SHARED, or ../shared beside the repository. Everything takes two to three minutes of one core. Names of
+groups (keys of `RUNS`) behind the file run these groups alone.
 
 `check` lists every number that differs, and every row, column and table that one side lacks; then it exits with 1.
-Texts (flags, units, digests) that differ are listed too, but do not count: wording may change, and digests of networks
-and data tell where a result comes from, not what it is. After a rename of a column, say so in `RENAMED`; after a rename
-of a command or an option, change `RUNS`.
+Texts (flags, units, digests) that differ are listed too, but do not count: wording may change, and a digest names what
+was scored but is no result. After a rename of a column, or of a text that names rows, say so in `RENAMED`. After a
+rename of a command or an option, change `RUNS`.
 
-Numbers are stored with all their digits. They hold for one machine and one set of libraries: another BLAS or processor
-changes the last bits, so the stored file is not part of the repository."""
+Numbers are stored with all their digits. They hold for one machine and one set of libraries, because another BLAS or
+processor changes the last bits. So the file of all results is not part of the repository. `--small` runs the small set
+that the tests run. They compare it with tests/reference/numbers.json, with a tolerance. To write that file:
+
+    python tools/check_numbers.py write tests/reference/numbers.json --small"""
 
 from __future__ import annotations
 
@@ -42,11 +47,12 @@ Table = dict[str, dict[str, object]]
 #: down, and `method` counts versions of the code. A rename may change them without changing a number.
 LEFT_OUT = {"task", "task_before", "task_after", "cortex_settings", "method"}
 
-#: Column today -> the same column in files that were written before it was renamed.
+#: A column, or a text that names rows, today -> what it was called when the file was written.
 RENAMED: dict[str, str] = {}
 
-#: Networks of a few layers, written to nets.py in the folder where the commands run.
-NETWORKS = """
+#: Networks of a few layers, in files that are written to the folder where the commands run.
+NETWORKS = {
+    "nets.py": """
 from torch import nn
 
 
@@ -73,23 +79,42 @@ def flat():
 
 def wide():
     return Net(nn.Conv2d(3, 9, 7, stride=4), nn.ReLU(), nn.Dropout(), nn.Flatten(), nn.Linear(441, 8))
-"""
+""",
+    # Filters are given here, not drawn: the last bits of random weights differ between processors.
+    "edges.py": """
+import torch
+from torch import nn
 
+
+class Net(nn.Sequential):
+    default_cfg = {"input_size": (3, 32, 32), "mean": (0, 0, 0), "std": (1, 1, 1)}
+
+
+def edges():
+    upright, slanted = [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], [[0, 1, 2], [-1, 0, 1], [-2, -1, 0]]
+    filters = torch.tensor([upright, slanted], dtype=torch.float32)
+    filters = torch.cat([filters, filters.mT, -filters, -filters.mT])
+    net = Net(nn.Conv2d(3, 8, 3, stride=2, bias=False), nn.ReLU(), nn.AvgPool2d(4))
+    net[0].weight.data = filters[:, None].repeat(1, 3, 1, 1)
+    return net
+""",
+}
 _CONV, _DEEP, _POOLED, _FLAT, _WIDE = (
     f"nets.py:{name}@random:0" for name in ("conv", "deep", "pooled", "flat", "wide")
 )
+_EDGES = "edges.py:edges"
 _TRAINED = f"{ROOT}/examples/trained_networks.py:resnet20_cifar10"
 
 _ONE_SITE = "--select area=SIMp"
 _SCORED = "--no-controls --device cpu --bootstraps 6 --permutations 4 --splits 3 --input-size 32"
+_FEWER = "--no-controls --device cpu --bootstraps 4 --permutations 2 --splits 2 --input-size 32"
 _SEEN = f"{_ONE_SITE} --device cpu --bootstraps 20 --input-size 32"
 
 #: What names a row.
 _NETWORK = "network weights input_size"
 _RANKED = f"{_NETWORK} cortex metric treatment"
-_SCORE = (
-    f"{_NETWORK} cortex metric normalise_neurons normalise_features site layer other_layer stimuli split layer_choice"
-)
+_LAYER = "site layer other_layer stimuli split layer_choice"
+_SCORE = f"{_NETWORK} cortex metric normalise_neurons normalise_features {_LAYER}"
 
 
 class Run(NamedTuple):
@@ -114,7 +139,7 @@ RUNS: dict[str, list[Run]] = {
         ),
         _EVERY_SCORE,
         Run("results", "results --view leaderboard", _RANKED),
-        Run("sites", "results --view sites", f"{_SCORE} chosen"),
+        Run("sites", "results --view sites", _SCORE),
         Run("layers", "results --view layers", _SCORE),
         Run("metrics", "results --view metrics", f"{_NETWORK} cortex treatment"),
     ],
@@ -189,9 +214,33 @@ RUNS: dict[str, list[Run]] = {
     ],
     "no results": [
         Run("align", f"align {_CONV} {_DEEP} {_POOLED} {_FLAT} vgg11 vgg16 --alignments", "first second"),
-        Run("recording", "data show simulated --by area,cell_class", "site"),
-        Run("matrices", "data show allen-2p", "site"),
+        Run("ceilings", "data show simulated --by area,cell_class", "site"),
+        Run("ceilings of matrices", "data show allen-2p", "site"),
     ],
+}
+
+#: The same at the size of a test, without real data.
+SMALL: dict[str, list[Run]] = {
+    "simulated": [
+        Run(
+            "leaderboard",
+            f"score {_EDGES} {_ONE_SITE} {_FEWER} --metric all --normalise-neurons zscore --over neurons",
+            _RANKED,
+        ),
+        Run("sites", "results --view sites", _SCORE),
+    ],
+    "surgery": [
+        Run(
+            "differences",
+            f"neurn {_EDGES} {_ONE_SITE} {_FEWER.removeprefix('--no-controls')} --metric rsa-pearson",
+            f"{_RANKED} variant site",
+        ),
+    ],
+    "units": [
+        Run("match", f"match {_EDGES} {_SEEN} --by area,cell_class --candidates 3", "area cell_class"),
+        Run("maps", f"maps {_EDGES} {_SEEN} --side 5", "side area"),
+    ],
+    "no results": [Run("align", f"align {_CONV} {_DEEP} {_POOLED} {_FLAT} --alignments", "first second")],
 }
 
 
@@ -199,28 +248,37 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("action", choices=["write", "check"])
     parser.add_argument("file", type=Path)
+    parser.add_argument("groups", nargs="*", metavar="group", help=f"one of {', '.join(RUNS)}; all by default")
+    parser.add_argument("--small", action="store_true", help="run the set of the tests")
     asked = parser.parse_args()
+    known = SMALL if asked.small else RUNS
+    if unknown := set(asked.groups) - set(known):
+        parser.error(f"unknown group {', '.join(unknown)}; there are {', '.join(known)}")
+    runs = {name: runs for name, runs in known.items() if name in asked.groups or not asked.groups}
     stored = json.loads(asked.file.read_text("utf-8")) if asked.action == "check" else {}
     with tempfile.TemporaryDirectory() as folder:
-        tables = every_table(Path(folder))
+        tables = run_all(runs, Path(folder))
     told = f"{sum(map(count_numbers, tables.values())):,} numbers in {len(tables)} tables"
     if asked.action == "write":
         asked.file.write_text(json.dumps(tables, indent=0), encoding="utf-8")
         print(f"{told} written to {asked.file}")
         return 0
+    if asked.groups:
+        stored = {name: table for name, table in stored.items() if name.partition(":")[0] in asked.groups}
     numbers, texts = differences(stored, tables)
-    print(*[f"text: {line}" for line in texts], *numbers, sep="\n")
+    for line in [f"text only: {line}" for line in texts] + numbers:
+        print(line)
     print(f"{told} compared: {len(numbers) or 'no'} differences, and {len(texts) or 'no'} texts that differ")
     return int(bool(numbers))
 
 
-def every_table(folder: Path) -> dict[str, Table]:
-    """Run all commands in a folder and return their tables by name."""
+def run_all(runs: Mapping[str, Sequence[Run]], folder: Path) -> dict[str, Table]:
+    """Run all commands in a folder, each in its own process, and return their tables by name."""
     environment = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    # Starting a process for each network takes seconds.
+    # Networks run in the process of the command: a process for each takes seconds to start.
     environment |= {"MURINE_IN_PROCESS": "1", "MURINE_CACHE": str(folder / "cache")}
     environment["MURINE_SHARED"] = str(Path(os.environ.get("MURINE_SHARED", ROOT.parent / "shared")).resolve())
-    if given := os.environ.get("PYTHONPATH"):  # commands run in another folder
+    if given := os.environ.get("PYTHONPATH"):  # the commands run in another folder
         environment["PYTHONPATH"] = os.pathsep.join(str(Path(path).resolve()) for path in given.split(os.pathsep))
 
     def run(arguments: Sequence[str]) -> str:
@@ -230,15 +288,20 @@ def every_table(folder: Path) -> dict[str, Table]:
             raise SystemExit(f"{' '.join(command)} ended with {ran.returncode}:\n{ran.stderr}")
         return ran.stdout
 
-    (folder / "nets.py").write_text(NETWORKS, encoding="utf-8")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        parts = pool.map(lambda group: dict(tables_of(group, folder, run)), RUNS)
+        parts = pool.map(lambda group: dict(tables_of(group, runs[group], folder, run)), runs)
         return {name: table for part in parts for name, table in part.items()}
 
 
-def tables_of(group: str, folder: Path, run: Callable[[Sequence[str]], str]) -> Iterator[tuple[str, Table]]:
-    """Yield the name and the table of each command of a group. `run` takes arguments and returns what is printed."""
-    for each in RUNS[group]:
+def tables_of(
+    group: str, runs: Sequence[Run], folder: Path, run: Callable[[Sequence[str]], str]
+) -> Iterator[tuple[str, Table]]:
+    """Yield the name and the table of each command of a group.
+
+    `run` takes the arguments of a command, runs it in the folder and returns what it prints."""
+    for name, text in NETWORKS.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    for each in runs:
         text = ""
         if each.command:
             arguments = shlex.split(each.command)
@@ -246,21 +309,20 @@ def tables_of(group: str, folder: Path, run: Callable[[Sequence[str]], str]) -> 
             text = run([*arguments, *atlas, "--format", "csv"])
         if each.file:
             text = (folder / each.file).read_text("utf-8")
-        name = f"{group}, {each.name}"
-        yield name, read_table(text, each.keys.split(), name)
+        yield f"{group}: {each.name}", read_table(text, each.keys.split())
 
 
-def read_table(text: str, keys: Sequence[str], name: str = "") -> Table:
-    """Read a CSV table, its rows by the texts in columns `keys`."""
+def read_table(text: str, keys: Sequence[str]) -> Table:
+    """Read a CSV table; the texts in columns `keys` name its rows."""
     table: Table = {}
     for row in csv.DictReader(io.StringIO(text)):
-        row = {column: cell for column, cell in row.items() if column not in LEFT_OUT}
-        key = ", ".join(RENAMED.get(row[key], row[key]) or "-" for key in keys)
-        if key in table:
-            raise SystemExit(f"{name}: two rows are named {key}; the columns {', '.join(keys)} do not tell them apart")
-        table[key] = {RENAMED.get(column, column): _value(cell) for column, cell in row.items() if column not in keys}
+        name = ", ".join(RENAMED.get(row[key], row[key]) or "-" for key in keys)
+        if name in table:
+            raise ValueError(f"two rows are named {name!r}: the columns {', '.join(keys)} do not tell them apart")
+        left = [column for column in row if column not in LEFT_OUT and column not in keys]
+        table[name] = {RENAMED.get(column, column): _value(row[column]) for column in left}
     if not table:
-        raise SystemExit(f"{name}: the table is empty")
+        raise ValueError(f"the table is empty; it has no rows to name by {', '.join(keys)}")
     return table
 
 
@@ -276,16 +338,17 @@ def _value(cell: str) -> object:
 
 
 def count_numbers(table: Table) -> int:
+    """Return how many numbers a table holds, in lists too."""
     values = [value for row in table.values() for value in row.values()]
-    return sum(len(v) if isinstance(v, list) else isinstance(v, float) for v in values)
+    return sum(len(value) if isinstance(value, list) else isinstance(value, float) for value in values)
 
 
 def differences(
     stored: Mapping[str, Table], tables: Mapping[str, Table], tolerance: float = 0.0
 ) -> tuple[list[str], list[str]]:
-    """Return what differs between stored and new tables, one line each: numbers, and texts.
+    """Return the differences between stored and new tables, one line each: of numbers, and of texts.
 
-    A tolerance is relative, and absolute for numbers below 1. NaN equals NaN."""
+    A tolerance is relative for numbers above 1 and absolute for those below. NaN equals NaN."""
     numbers = [f"{name}: the table is {told}" for name, told in _missing(stored, tables)]
     texts: Counter[str] = Counter()
     for name in [name for name in stored if name in tables]:
@@ -313,10 +376,8 @@ def _same(before: object, after: object, tolerance: float) -> bool:
     if isinstance(before, list) and isinstance(after, list):
         pairs = zip(before, after, strict=False)
         return len(before) == len(after) and all(_same(a, b, tolerance) for a, b in pairs)
-    if isinstance(before, float) and isinstance(after, float) and tolerance:
-        return math.isclose(before, after, rel_tol=tolerance, abs_tol=tolerance) or (
-            before != before and after != after
-        )
+    if tolerance and isinstance(before, float) and isinstance(after, float) and not math.isnan(before):
+        return math.isclose(before, after, rel_tol=tolerance, abs_tol=tolerance)
     # As text, NaN equals NaN, and 0 is not -0.
     return repr(before) == repr(after)
 
