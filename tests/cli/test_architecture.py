@@ -187,7 +187,7 @@ def test_pictures_have_room_for_long_paths(murine, tmp_path):
         (["vgg16", "vgg19", "--vocabulary", "papper"], "unknown vocabulary 'papper'; did you mean paper?"),
         (["vgg16", "vgg19", "--vocabulary", "none.json"], "there is no file 'none.json'"),
         (["vgg16", "vgg19", "--similarity", "indx"], "did you mean index?"),
-        (["vgg16", "vgg19", "--heatmap", "h.png"], "give at least 3"),
+        (["vgg16", "vgg19", "--heatmap", "h.png"], "at least 3 are needed"),
         (["vgg16", "vgg19", "vgg11", "--shortlist", "4"], "4 clusters of 3 networks"),
         (["vgg16", "vgg19", "--figure", "f.gif"], "pictures are written as .png, .pdf, .svg"),
         (["--suite", "neurn45"], "there is no suite 'neurn45'; did you mean neurn44"),

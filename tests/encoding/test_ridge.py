@@ -168,7 +168,7 @@ def test_what_is_refused(unchecked):
         ([np.arange(N)], "to train on"),
         ([np.array([N])], "positions"),
         ([np.array([], int)], "at least one"),
-        ([(np.arange(10), np.arange(5, 15))], "none of them both"),
+        ([(np.arange(10), np.arange(5, 15))], "in both training and test"),
     ):
         with pytest.raises(MurineError, match=said):
             ridge_cv(gram, responses, wrong)

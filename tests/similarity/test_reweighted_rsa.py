@@ -173,13 +173,13 @@ def test_resampled_scores_are_those_of_explicit_resampling():
 @pytest.mark.parametrize(
     ("folds", "reason"),
     [
-        ([np.arange(12), np.arange(11, 24)], "hold out 25, and not once: 11"),
-        ([np.arange(12), np.arange(12, 23)], "hold out 23, and not once: 23"),
+        ([np.arange(12), np.arange(11, 24)], "hold out 25; not once: 11"),
+        ([np.arange(12), np.arange(12, 23)], "hold out 23; not once: 23"),
         ([np.arange(12), np.append(np.arange(12, 23), 40)], "not once: 23"),
-        ([np.arange(21), np.arange(21, 24)], "leaves 3 stimuli to train on"),
-        ([np.arange(24)], "leave 0 stimuli"),
+        ([np.arange(21), np.arange(21, 24)], "leaves 3 of 24 stimuli to train on"),
+        ([np.arange(24)], "leaves 0 of 24 stimuli"),
         ([], "0 folds"),
-        ([*np.arange(24)[:, None], np.array([], int)], "hold out none"),
+        ([*np.arange(24)[:, None], np.array([], int)], "holds out no stimulus"),
     ],
 )
 def test_folds_that_do_not_hold_out_each_stimulus_once_are_refused(folds, reason):

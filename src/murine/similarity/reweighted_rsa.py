@@ -179,11 +179,12 @@ def _fold_of_each(folds: Sequence[np.ndarray], n_stimuli: int) -> Int[np.ndarray
             f"{len(positions)}; not once: {some(np.flatnonzero(times != 1)) or 'positions out of range'}."
         )
     fewest = n_stimuli - max(len(fold) for fold in folds)
-    if fewest < MIN_STIMULI or min(len(fold) for fold in folds) == 0:
+    if fewest < MIN_STIMULI:
         raise MurineError(
-            f"a fold of {n_stimuli} stimuli leaves {fewest} stimuli to train on, or a fold is empty; expected at least "
-            f"{MIN_STIMULI} training stimuli and 1 test stimulus in each fold."
+            f"a fold leaves {fewest} of {n_stimuli} stimuli to train on; at least {MIN_STIMULI} are needed."
         )
+    if min(len(fold) for fold in folds) == 0:
+        raise MurineError("a fold holds out no stimulus; expected at least one.")
     part = np.empty(n_stimuli, np.intp)
     for f, fold in enumerate(folds):
         part[fold] = f
