@@ -21,8 +21,8 @@ import numpy as np
 from Bio.Align import PairwiseAligner
 from threadpoolctl import threadpool_limits
 
-from murine.architecture.alignment import Alignment, AlignmentScoring, align_all, scores
-from murine.architecture.named_sequences import published
+from murine.architecture.alignment import Alignment, AlignmentScoring, align_all, alignment_scores
+from murine.architecture.named_sequences import published_sequences
 
 ROUNDS = 5
 N_RANDOM = 1000
@@ -60,7 +60,7 @@ def check(pairs: Sequence[tuple[str, str]], found: Sequence[Alignment]) -> int:
 
 
 def main() -> None:
-    sequences = [own.letters for own in published("neurn44").values() if own.letters]
+    sequences = [own.letters for own in published_sequences("neurn44").values() if own.letters]
     pairs = list(itertools.combinations(sequences, 2))
     lengths = [len(sequence) for sequence in sequences]
     print(f"{len(sequences)} networks of {min(lengths)} to {max(lengths)} layers, {len(pairs)} pairs, one thread")
@@ -77,7 +77,7 @@ def main() -> None:
         aligner = biopython()
         traced = cpu_time(lambda: align_all(sequences))
         theirs_traced = cpu_time(lambda: [aligner.align(a, b)[0] for a, b in pairs])
-        scored = cpu_time(lambda: scores(sequences))
+        scored = cpu_time(lambda: alignment_scores(sequences))
         theirs_scored = cpu_time(lambda: [aligner.score(a, b) for a, b in pairs])
     print(f"scores: murine {1e3 * scored:.0f} ms, Biopython {1e3 * theirs_scored:.0f} ms")
     print(f"with an alignment each: murine {1e3 * traced:.0f} ms, Biopython {1e3 * theirs_traced:.0f} ms")

@@ -85,10 +85,10 @@ def pls() -> dict[str, float]:
     from sklearn.cross_decomposition import PLSRegression
 
     from murine.encoding.pls import pls_cv
-    from murine.statistics.folds import folds
+    from murine.statistics.folds import kfold
 
     features, responses = inputs(4096)
-    parts = folds(N_STIMULI, 5, 0)
+    parts = kfold(N_STIMULI, 5, 0)
     gram = features @ features.T
     found = {}
     result = {}
@@ -127,27 +127,21 @@ def projection() -> dict[str, float]:
 def layers() -> dict[str, float]:
     import numpy as np
 
-    from murine.encoding.jackknife import resampled_scores
+    from murine.encoding.jackknife import resample_site_scores
     from murine.encoding.pls import pls_correlations
-    from murine.encoding.prediction_scores import correlations, resampled_correlations
-    from murine.encoding.ridge import loo_operators, ridge_correlations, ridge_loo
+    from murine.encoding.prediction_scores import correlations
+    from murine.encoding.ridge import ridge_correlations, ridge_loo, ridge_loo_operators
     from murine.encoding.ridge_spectrum import Spectrum
     from murine.statistics.bootstrap import bootstrap_counts
-    from murine.statistics.folds import folds
+    from murine.statistics.folds import kfold
 
     responses = inputs(10)[1]
     grams = np.stack([f @ f.T for f in (inputs(500 + 50 * k, k)[0] for k in range(N_LAYERS))])
     counts = bootstrap_counts(N_STIMULI, 1000, 0)
     groups = np.array_split(np.arange(N_NEUROIDS), N_SITES)
-    shown = responses.astype(np.float32)
-    shown -= shown.mean(axis=1, keepdims=True)
 
     def first_order(kernels: np.ndarray) -> None:
-        resampled_scores(loo_operators(kernels), responses, counts, groups)
-
-    def as_they_are(kernels: np.ndarray) -> None:
-        predictions = np.stack([shown @ operator.T for operator in loo_operators(kernels).astype(np.float32)])
-        resampled_correlations(predictions, shown, counts, groups)
+        resample_site_scores(ridge_loo_operators(kernels), responses, counts, groups)
 
     exact = ridge_correlations(grams[:2], responses)
     plain = np.stack([correlations(ridge_loo(gram, responses), responses) for gram in grams[:2]])
@@ -155,9 +149,8 @@ def layers() -> dict[str, float]:
         "ridge": cpu_time(lambda: ridge_correlations(grams, responses), 5),
         "of which decompositions": cpu_time(lambda: [Spectrum.of_kernel(gram) for gram in grams], 5),
         "bootstrap to first order": cpu_time(lambda: first_order(grams), 3),
-        "predictions as they are, 3 layers": cpu_time(lambda: as_they_are(grams[:3]), 2),
         "PLS, 10 components, 6 folds": cpu_time(
-            lambda: pls_correlations(grams, responses, folds(N_STIMULI, 6, 0), (10,)), 2
+            lambda: pls_correlations(grams, responses, kfold(N_STIMULI, 6, 0), (10,)), 2
         ),
         "float32 error of r": float(np.abs(exact - plain).max()),
     }

@@ -54,8 +54,10 @@ from murine.scoring.settings import ScoreSettings
 from murine.scoring.site_benchmark import SiteBenchmark
 from murine.scoring.site_data import SiteData
 from murine.scoring.site_preparation import make_site_data
-from murine.similarity.kernel_similarity import u_centred
-from murine.similarity.rdm import dissimilarities, upper, zscore
+from murine.similarity.kernel_similarity import u_centre_kernels
+from murine.similarity.rdm import dissimilarities
+from murine.similarity.rdm_vectors import upper_triangle
+from murine.statistics.standardisation import zscore
 from poisson import CASES, Case
 from poisson import Experiment as PoissonExperiment
 from poisson import World as PoissonWorld
@@ -173,7 +175,7 @@ def expected_score(name: str, experiment: Experiment, site_data: SiteData) -> np
         true, noise = experiment.true[mine], experiment.noise[mine]
         drawn = (true + noise * rng.normal(size=true.shape) for _ in range(N_EXPERIMENTS))
         rdms = [
-            upper(dissimilarities["pearson"](LayerKernel.of(np.ascontiguousarray(zscore(responses).T))))
+            upper_triangle(dissimilarities["pearson"](LayerKernel.of(np.ascontiguousarray(zscore(responses).T))))
             for responses in drawn
         ]
         sites = metrics[name].of_sites(site_data)
@@ -251,9 +253,9 @@ def noise_free_score(name: str, experiment: PoissonExperiment, site_data: SiteDa
         measured, true = (measured - mean) / sd, (true - true.mean(axis=1, keepdims=True)) / sd
     kernels = [LayerKernel.of(np.ascontiguousarray(x.T)) for x in (measured, true)]
     if name == "cka-debiased":
-        a, b = upper(u_centred(np.stack([kernel.gram for kernel in kernels])))
+        a, b = upper_triangle(u_centre_kernels(np.stack([kernel.gram for kernel in kernels])))
         return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
-    a, b = upper(np.stack([dissimilarities["pearson"](kernel) for kernel in kernels]))
+    a, b = upper_triangle(np.stack([dissimilarities["pearson"](kernel) for kernel in kernels]))
     compare = {"rsa-spearman": spearmanr, "rsa-tau-a": kendalltau}.get(name)
     return float(np.corrcoef(a, b)[0, 1] if compare is None else compare(a, b)[0])
 

@@ -75,10 +75,10 @@ def recording(kernels, n_repetitions: int):  # type: ignore[no-untyped-def]
     import numpy as np
 
     from murine.cortex.recording import Recording
-    from murine.encoding.ridge import centred_grams
+    from murine.encoding.kernels import centre_layer_grams
 
     rng = np.random.default_rng(0)
-    grams = centred_grams(kernels)
+    grams = centre_layer_grams(kernels)
     responses = np.empty((N_NEUROIDS, N_STIMULI, n_repetitions), np.float32)
     groups = np.array_split(np.arange(N_NEUROIDS), N_SITES)
     for s, members in enumerate(groups):

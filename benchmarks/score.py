@@ -104,17 +104,18 @@ def rdm() -> dict[str, float]:
     import rsatoolbox
     from threadpoolctl import threadpool_limits
 
-    from murine.similarity.rdm import pearson_rdm, upper
+    from murine.similarity.rdm import pearson_rdm
+    from murine.similarity.rdm_vectors import upper_triangle
 
     features = np.random.default_rng(0).standard_normal((N_STIMULI, 800_000), dtype=np.float32)
     data = rsatoolbox.data.Dataset(features)
     results = []
     with threadpool_limits(1):
-        ours = cpu_time(lambda: results.append(upper(pearson_rdm(features))), 3)
+        ours = cpu_time(lambda: results.append(upper_triangle(pearson_rdm(features))), 3)
         theirs = cpu_time(
             lambda: results.append(rsatoolbox.rdm.calc_rdm(data, method="correlation").dissimilarities[0]), 1
         )
-        exact = upper(1 - np.corrcoef(features))
+        exact = upper_triangle(1 - np.corrcoef(features))
     errors = {
         "error": float(np.abs(results[0] - exact).max()),
         "rsatoolbox error": float(np.abs(results[-1] - exact).max()),

@@ -26,8 +26,8 @@ from sklearn.model_selection import KFold
 from threadpoolctl import threadpool_limits
 
 from murine.similarity.kernel_similarity import kernel_metrics
-from murine.similarity.rdm import upper
-from murine.similarity.reweighted_rsa import reweight
+from murine.similarity.rdm_vectors import upper_triangle
+from murine.similarity.reweighted_rsa import fit_reweighted_rsa
 from murine.similarity.rsa import comparisons
 from murine.statistics.bootstrap import bootstrap_counts
 from murine.statistics.permutation import permutations
@@ -76,16 +76,16 @@ def one_fit_each(layers: np.ndarray, sites: np.ndarray, folds: list[np.ndarray])
 
 def main() -> None:
     with threadpool_limits(1):
-        layers = upper(np.stack([1 - np.corrcoef(x) for x in features(N_LAYERS, 300, 3)]))
-        sites = upper(np.stack([1 - np.corrcoef(x) for x in features(N_SITES, 200, 5)]))
+        layers = upper_triangle(np.stack([1 - np.corrcoef(x) for x in features(N_LAYERS, 300, 3)]))
+        sites = upper_triangle(np.stack([1 - np.corrcoef(x) for x in features(N_SITES, 200, 5)]))
         splitter = KFold(N_FOLDS, shuffle=True, random_state=0)
         folds = [test for _, test in splitter.split(np.arange(N_STIMULI))]
         print(f"{N_LAYERS} layers, {N_SITES} sites, {N_STIMULI} stimuli, one thread")
 
-        found = reweight(layers, sites, folds)
+        found = fit_reweighted_rsa(layers, sites, folds)
         error = np.abs(found.predictions - one_fit_each(layers, sites, folds)).max()
         theirs = cpu_time(lambda: one_fit_each(layers, sites, folds), 2)
-        ours = cpu_time(lambda: reweight(layers, sites, folds), 5 * ROUNDS)
+        ours = cpu_time(lambda: fit_reweighted_rsa(layers, sites, folds), 5 * ROUNDS)
         reweighting = theirs / ours
         chosen = (found.weights > 0).sum(axis=2).mean()
         print(f"reweighted RSA, {N_FOLDS} folds: {1e3 * ours:.1f} ms, scikit-learn {1e3 * theirs:.0f} ms; {chosen:.0f}")
@@ -113,7 +113,7 @@ def main() -> None:
         print(f"{drawn:.1f} s")
 
         kernels = [np.stack([x @ x.T for x in features(*given)]) for given in ((60, 300, 3), (N_SITES, 200, 5))]
-        vectors = [upper(k) for k in kernels]
+        vectors = [upper_triangle(k) for k in kernels]
         pearson = cpu_time(lambda: comparisons["rsa-pearson"].resample(vectors[0], vectors[1], counts))
         print(f"{N_DRAWS} draws of 60 layers x {N_SITES} sites: RSA by Pearson's r {pearson:.2f} s", end="")
         cka = {}

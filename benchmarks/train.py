@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from murine.domains.domain import Domain, Identity
 from murine.domains.preparation import Preparation
-from murine.generalization.architectures import build
+from murine.generalization.network_builder import build
 from murine.generalization.recipe import Recipe
 from murine.generalization.training import train
 from murine.networks.surgery.neurn import neurn

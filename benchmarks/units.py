@@ -26,8 +26,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import pearsonr
 from threadpoolctl import threadpool_limits
 
-from murine.units.maps import nearest, normalised, rmse
-from murine.units.matching import BLOCK, assign, best_units
+from murine.units.assignment import assign_units
+from murine.units.maps import nearest_units, normalise_maps, pairwise_rmse
+from murine.units.matching import BLOCK, match_units
 
 N_STIMULI, N_NEUROIDS, N_UNITS = 118, 6600, 100_000
 N_LOOPED, N_PAIRS, ROUNDS = 40, 20_000, 3  # neurons of the loop, pairs of pearsonr; their time is in proportion
@@ -65,11 +66,11 @@ def matching() -> None:
     features += rng.standard_normal(features.shape, dtype=np.float32)
     signal = rng.normal(size=(N_NEUROIDS, 60)) @ latent.T
     train, test = (signal + 5 * rng.normal(size=signal.shape) for _ in range(2))
-    best_units(features[:, :BLOCK], train, test)  # to warm up
+    match_units(features[:, :BLOCK], train, test)  # to warm up
     before = peak()
-    few = cpu_time(lambda: best_units(features[:, : N_UNITS // 10], train, test), 1)
+    few = cpu_time(lambda: match_units(features[:, : N_UNITS // 10], train, test), 1)
     after_few = peak()
-    found = [best_units(features, train, test)]
+    found = [match_units(features, train, test)]
     after_all = peak()
     z, x = torch.from_numpy(train.astype(np.float32)), torch.from_numpy(features)
     space = torch.empty(N_NEUROIDS, BLOCK)
@@ -78,7 +79,7 @@ def matching() -> None:
         for i in range(0, N_UNITS - BLOCK + 1, BLOCK):
             torch.matmul(z, x[:, i : i + BLOCK], out=space)
 
-    rounds = [(cpu_time(lambda: best_units(features, train, test)), cpu_time(product)) for _ in range(ROUNDS)]
+    rounds = [(cpu_time(lambda: match_units(features, train, test)), cpu_time(product)) for _ in range(ROUNDS)]
     ours, alone = (min(times) for times in zip(*rounds, strict=True))
     units: list[np.ndarray] = []
     prepared = cpu_time(lambda: looped(features, train[:0]))
@@ -102,9 +103,9 @@ def assignment() -> None:
     latent = rng.normal(size=(N_STIMULI, 60))
     features = latent @ rng.normal(size=(60, 20_000)) + rng.normal(size=(N_STIMULI, 20_000))
     responses = rng.normal(size=(2000, 60)) @ latent.T + 5 * rng.normal(size=(2000, N_STIMULI))
-    found = best_units(features, responses, responses, n_candidates=50)
+    found = match_units(features, responses, responses, n_candidates=50)
     given = []
-    ours = cpu_time(lambda: given.append(assign(found.candidates, found.candidate_r, found.n_units)))
+    ours = cpu_time(lambda: given.append(assign_units(found.candidates, found.candidate_r, found.n_units)))
     standardised = [x - x.mean(axis=1, keepdims=True) for x in (responses, features.T)]
     standardised = [x / np.sqrt((x**2).sum(axis=1, keepdims=True)) for x in standardised]
     r = standardised[0] @ standardised[1].T
@@ -117,10 +118,10 @@ def assignment() -> None:
 
 def maps() -> None:
     rng = np.random.default_rng(2)
-    neurons, units = normalised(rng.random((N_NEUROIDS, 121))), normalised(rng.random((512, 121)))
+    neurons, units = normalise_maps(rng.random((N_NEUROIDS, 121))), normalise_maps(rng.random((512, 121)))
     found = []
-    ours = cpu_time(lambda: found.append(rmse(neurons, units)))
-    with_best = cpu_time(lambda: nearest(neurons, units))
+    ours = cpu_time(lambda: found.append(pairwise_rmse(neurons, units)))
+    with_best = cpu_time(lambda: nearest_units(neurons, units))
     plain: list[np.ndarray] = []
     few = neurons[:200]
     theirs = cpu_time(lambda: plain.append(np.sqrt(((few[:, None] - units) ** 2).mean(axis=2))), 1)

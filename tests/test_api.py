@@ -319,7 +319,7 @@ def test_a_network_that_fails_is_told_and_the_others_are_scored(data, caplog):
     found = package.compare([broken, "pixels"], data, controls=False, **FEW)
     assert list(found.failures) == ["Broken@in memory"]
     assert "no idea what to do" in found.failures["Broken@in memory"]
-    assert any("Broken@in memory could not be scored" in message for message in caplog.messages)
+    assert any("1 of 2 networks could not be scored" in message for message in caplog.messages)
     assert set(found.table.network) == {"pixels"}
     with pytest.raises(package.MurineError, match="no idea what to do"):
         package.score(broken, data, **FEW)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from murine.architecture.alignment import align, scores
+from murine.architecture.alignment import align, alignment_scores
 from murine.compilation import compiled
 
 
@@ -54,18 +54,18 @@ def test_sums_are_taken_in_the_order_in_which_they_are_written():
 
 @pytest.mark.parametrize("n", [1, 2, 64, 65, 8192])
 def test_concordance_of_equal_elements(n):
-    from murine.similarity.kendall import Order, excess, excess_of_each
+    from murine.similarity.kendall import RankOrder, kendall_s, kendall_s_per_element
 
-    constant, rising = Order.of(np.ones(n)), Order.of(np.arange(float(n)))
-    assert excess(constant, rising) == excess(rising, constant) == excess(constant, constant) == 0
-    assert excess(rising, rising) == n * (n - 1) // 2
-    np.testing.assert_array_equal(excess_of_each(constant, rising), 0)
-    np.testing.assert_array_equal(excess_of_each(rising, rising), n - 1)
+    constant, rising = RankOrder.of(np.ones(n)), RankOrder.of(np.arange(float(n)))
+    assert kendall_s(constant, rising) == kendall_s(rising, constant) == kendall_s(constant, constant) == 0
+    assert kendall_s(rising, rising) == n * (n - 1) // 2
+    np.testing.assert_array_equal(kendall_s_per_element(constant, rising), 0)
+    np.testing.assert_array_equal(kendall_s_per_element(rising, rising), n - 1)
 
 
 @pytest.mark.parametrize("n", [1, 2, 50])
 def test_ranks_of_equal_elements_are_none(n):
-    from murine.similarity.ranks import WeightedRanks
+    from murine.similarity.weighted_ranks import WeightedRanks
 
     vectors = np.stack([np.ones(n), np.zeros(n), np.arange(float(n))])
     weight = np.arange(1.0, n + 1)
@@ -79,5 +79,5 @@ def test_ranks_of_equal_elements_are_none(n):
 def test_sequences_of_one_letter():
     assert (align("a", "a").score, align("a", "b").score) == (1, -2)
     np.testing.assert_array_equal(
-        scores(["a", "a", "b", "aaaa"]), [[1, 1, -2, -5], [1, 1, -2, -5], [-2, -2, 1, -8], [-5, -5, -8, 4]]
+        alignment_scores(["a", "a", "b", "aaaa"]), [[1, 1, -2, -5], [1, 1, -2, -5], [-2, -2, 1, -8], [-5, -5, -8, 4]]
     )

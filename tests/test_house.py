@@ -13,7 +13,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "murine"
 
 #: From what everything may import to what nothing may import. Files and folders of the package, each once.
 ROOMS = (
-    *("errors", "literature", "limits", "registry", "progress", "compilation", "io", "download"),
+    *("errors", "lazy_exports", "literature", "limits", "registry", "progress", "compilation", "io", "download"),
     *("stimuli", "scenes", "filters", "statistics", "networks", "cortex"),
     *("similarity", "encoding", "units", "architecture", "scoring", "interchange"),
     *("atlas", "domains", "generalization", "studies", "report", "api", "cli"),

@@ -13,7 +13,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from murine.architecture.layer_sequences import layer_sequence, vocabularies
+from murine.architecture.layer_sequences import layer_sequence
+from murine.architecture.vocabulary import vocabularies
 from murine.networks import catalogue, zoo
 
 TABLE = Path(__file__).resolve().parents[1] / "src/murine/networks/tables/sequences.csv"

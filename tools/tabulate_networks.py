@@ -20,7 +20,9 @@ import torch
 from timm.models import _registry
 
 from murine.networks import parameter_counts as anatomy
-from murine.networks import sources, zoo
+from murine.networks import zoo
+from murine.networks.sources.published_weights import published_weights
+from murine.networks.sources.source import get_source
 
 TABLE = Path(__file__).resolve().parents[1] / "src/murine/networks/tables/architectures.csv"
 COLUMNS = ("name", "family", "parameters", "depth", "height", "width", "source")
@@ -32,10 +34,10 @@ def networks() -> Iterator[tuple[str, str, str]]:
         yield name, _registry._model_to_module[name], f"timm {version('timm')}"
     import torchvision.models as models
 
-    for name in sources.torchvision_names():
+    for name in get_source("torchvision").architectures():
         module = models.get_model_builder(name).__module__.rpartition(".")[2]
         yield f"torchvision:{name}", module, f"torchvision {version('torchvision')}"
-    for row in sources.published().values():
+    for row in published_weights().values():
         yield row.name, row.family, "murine"
 
 

@@ -28,10 +28,10 @@ from murine.atlas.identity import CortexSettings
 from murine.atlas.network_scorer import NetworkScorer
 from murine.atlas.sweep import SweepSettings
 from murine.errors import MurineError
-from murine.networks import catalogue, costs, sources, zoo
+from murine.networks import catalogue, costs, surgery, zoo
 from murine.networks.capture import CapturedLayer, capture, tensors_in
 from murine.networks.memory import freed_memory_kept
-from murine.networks.surgery import insertion as surgery
+from murine.networks.sources.source import get_source
 from murine.scoring.layer_scores import score_layers
 from murine.scoring.settings import ScoreSettings
 from murine.scoring.site_benchmark import SiteBenchmark
@@ -151,7 +151,7 @@ def main(target: str, *suites: str) -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     timm.list_models()
-    sources.torchvision_names()
+    get_source("torchvision").architectures()
     with threadpool_limits(1):
         bench = NetworkScorer(SweepSettings(CortexSettings(cortex="simulated"), settings=ScoreSettings(100, 100, 0)))
         benchmark = bench.benchmark("rsa-pearson", "none")

@@ -149,8 +149,8 @@ def score(network: str | nn.Module | Network, data: str | Path | Dataset = "simu
      SIMp   0.17     0.94
     """
     scores = compare([network], data, **{"controls": False, **options})
-    if scores.failures:
-        raise MurineError("\n".join(f"{name}: {reason}" for name, reason in scores.failures.items()))
+    if scores.failures:  # of several input sizes, one failed
+        raise MurineError("\n".join(scores.failures.values()))
     return scores
 
 
@@ -253,7 +253,7 @@ def compare(
     >>> sorted(scores.leaderboard.network)
     ['gabor', 'neurn', 'pixels', 'resnet18']
     """
-    from murine.atlas.scoring_run import score_networks
+    from murine.atlas.scoring_run import failures_in_words, score_networks
     from murine.atlas.store import Atlas
     from murine.progress import progress_bars
 
@@ -304,8 +304,8 @@ def compare(
             time_limit=time_limit,
             progress=bars,
         )
-    for name, reason in scores.failures.items():
-        log.error("%s could not be scored: %s", name, reason)
+    if scores.failures:
+        log.error("%s", failures_in_words(scores.results))
     return scores
 
 

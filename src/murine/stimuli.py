@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from murine.errors import MurineError, some
 from murine.io.files import atomic_write, read_npz
-from murine.io.image_files import ENDINGS, image_files, is_hidden, label_of, read_content, read_picture, warn_about
+from murine.io.image_files import (
+    ENDINGS,
+    image_files,
+    is_hidden,
+    label_of,
+    read_content,
+    read_picture,
+    warn_about,
+)
 from murine.io.labels import as_labels
 
 

@@ -5,29 +5,24 @@ import itertools
 import numpy as np
 import pytest
 from Bio.Align import PairwiseAligner
-from scipy.cluster.hierarchy import fcluster, linkage
 
 from murine.architecture.alignment import (
-    COMMON,
+    SUBSEQUENCE,
     AlignmentScoring,
     align,
     align_all,
-    clusters,
-    heat_map,
-    length_effect,
-    length_ratios,
-    motifs,
-    on_a_best_path,
+    alignment_scores,
+    optimal_cells,
     score_matrix,
-    scores,
-    short_list,
-    similarities,
-    similarity_index,
 )
+from murine.architecture.clustering import cluster_networks
+from murine.architecture.sequence_similarity import similarity_index
 from murine.errors import MurineError
 
 VGG16 = "CCMCCMCCCMCCCMCCCMLLL"
+
 VGG19 = "CCMCCMCCCCMCCCCMCCCCMLLL"
+
 VGG11 = "CRMCRMCRCRMCRCRMCRCRMALRDLRDL"
 
 
@@ -82,7 +77,7 @@ def test_a_thousand_random_pairs_score_as_with_biopython_and_each_alignment_is_a
     rng = np.random.default_rng(0)
     odd = [
         AlignmentScoring(1, -1, -2),
-        COMMON,
+        SUBSEQUENCE,
         AlignmentScoring(2, -3, -1),
         AlignmentScoring(0, -1, -1),
         AlignmentScoring(5, -4, 0),
@@ -95,7 +90,7 @@ def test_a_thousand_random_pairs_score_as_with_biopython_and_each_alignment_is_a
         assert score_of(found, scoring) == found.score
         assert found.first.replace("-", "") == first
         assert found.second.replace("-", "") == second
-        assert scores([first, second], scoring)[0, 1] == found.score
+        assert alignment_scores([first, second], scoring)[0, 1] == found.score
 
 
 def test_long_sequences():
@@ -142,7 +137,7 @@ def test_ties_are_broken_as_promised_and_all_best_paths_are_known():
             i = np.concatenate([[0], np.cumsum([x != "-" for x in a])])
             j = np.concatenate([[0], np.cumsum([x != "-" for x in b])])
             passed[i, j] = True
-        np.testing.assert_array_equal(on_a_best_path(first, second), passed)
+        np.testing.assert_array_equal(optimal_cells(first, second), passed)
     assert several > 10
 
 
@@ -151,7 +146,7 @@ def test_the_table_is_the_plain_one():
     for _ in range(20):
         first, second = random_sequence(rng, 40), random_sequence(rng, 40)
         np.testing.assert_array_equal(score_matrix(first, second), plain_matrix(first, second))
-        np.testing.assert_array_equal(score_matrix(first, second, COMMON), plain_matrix(first, second, 1, 0, 0))
+        np.testing.assert_array_equal(score_matrix(first, second, SUBSEQUENCE), plain_matrix(first, second, 1, 0, 0))
 
 
 def test_path_and_counts():
@@ -169,83 +164,6 @@ def test_index_is_the_score_over_the_geometric_mean_of_lengths():
     np.testing.assert_array_equal(found, found.T)
 
 
-@pytest.mark.parametrize("name", ["shared", "motifs"])
-def test_bounded_similarities(name):
-    rng = np.random.default_rng(4)
-    sequences = [random_sequence(rng) for _ in range(20)]
-    found = similarities[name](sequences)
-    np.testing.assert_array_equal(found, found.T)
-    np.testing.assert_allclose(np.diag(found), 1, rtol=1e-14)
-    assert found.min() >= 0
-    assert found.max() <= 1
-    order = rng.permutation(20)
-    np.testing.assert_allclose(
-        similarities[name]([sequences[i] for i in order]), found[np.ix_(order, order)], rtol=1e-13
-    )
-    assert similarities[name](["CCC", "LLL"])[0, 1] == 0
-
-
-def test_shared_counts_the_longest_common_subsequence():
-    assert similarities["shared"](["CBRCBR", "CRCR"])[0, 1] == pytest.approx(2 * 4 / 10)
-    assert similarities["shared"](["ABC", "CBA"])[0, 1] == pytest.approx(2 / 6)
-
-
-def test_motifs_do_not_count_how_often_a_block_is_repeated():
-    found = motifs(["CBR" * 5, "CBR" * 50])
-    assert found[0, 1] > 0.995  # but for where it ends
-    # CBR, BRC, RCB against CBR, BRB: one in common.
-    assert motifs(["CBRCB", "CBRB"])[0, 1] == pytest.approx(1 / np.sqrt(3 * 2))
-    assert motifs(["CB", "CBR"])[0, 1] == 0
-
-
-def test_what_is_left_of_a_similarity_without_its_layers():
-    """Letters say nothing in the first list, and everything in the second, where all lengths are equal."""
-    rng = np.random.default_rng(7)
-    noise = ["".join(rng.choice(list("CBR"), n)) for n in np.geomspace(10, 500, 12).astype(int)]
-    found = length_effect(noise)
-    assert found.rank_correlation < -0.95
-    assert found.random > 0.99
-    assert found.shuffled > 0.99
-    assert found.heat_map_random > 0.99
-    blocks = ["".join(rng.permutation(list("CBRLMA"))[:3]) * 20 for _ in range(12)]
-    found = length_effect(blocks, "motifs")
-    assert np.isnan(found.rank_correlation)
-    assert abs(found.random) < 0.4
-    np.testing.assert_allclose(length_ratios(["C", "CC", "C" * 8]), [[0, 1, 3], [1, 0, 2], [3, 2, 0]])
-
-
-def test_heat_map_is_the_correlation_of_rows():
-    rng = np.random.default_rng(5)
-    matrix = rng.standard_normal((6, 6))
-    matrix += matrix.T
-    np.testing.assert_allclose(heat_map(matrix), np.corrcoef(matrix), atol=1e-14)
-    assert np.isnan(heat_map(np.ones((3, 3)))).all()
-    with pytest.raises(MurineError, match="at least 3"):
-        heat_map(np.eye(2))
-
-
-def test_clusters_and_short_list():
-    rng = np.random.default_rng(6)
-    centres = rng.standard_normal((4, 30))
-    membership = rng.permutation(np.repeat(np.arange(4), 6))
-    rows = centres[membership] + 0.2 * rng.standard_normal((24, 30))
-    correlation = np.corrcoef(rows)
-    labels = clusters(correlation, 4)
-    np.testing.assert_array_equal(labels[:, None] == labels, membership[:, None] == membership)
-    assert labels[0] == 0
-    assert list(dict.fromkeys(labels)) == [0, 1, 2, 3]
-    for n in (2, 7, 24):  # SciPy on the condensed distances
-        theirs = fcluster(linkage(1 - correlation[np.triu_indices(24, 1)], "average"), n, "maxclust")
-        ours = clusters(correlation, n)
-        np.testing.assert_array_equal(ours[:, None] == ours, theirs[:, None] == theirs)
-    chosen = short_list(correlation, 4)
-    for label, position in enumerate(chosen):
-        members = np.flatnonzero(labels == label)
-        centre = correlation[members].mean(axis=0)
-        assert position == members[np.argmin([np.linalg.norm(correlation[m] - centre) for m in members])]
-    assert short_list(np.ones((3, 3)), 1) == [0]
-
-
 def test_wrong_input():
     with pytest.raises(MurineError, match=r"sequences 1 \(from 0\) are empty"):
         align("CC", "")
@@ -254,13 +172,13 @@ def test_wrong_input():
     with pytest.raises(MurineError, match="Latin-1"):
         align("C", "Ω")
     with pytest.raises(MurineError, match="too long"):
-        scores(["C" * 40_000, "C"])
-    with pytest.raises(MurineError, match="a mismatch may not count more"):
+        alignment_scores(["C" * 40_000, "C"])
+    with pytest.raises(MurineError, match="a mismatch must not count more"):
         AlignmentScoring(1, 2, -1)
-    with pytest.raises(MurineError, match="a gap not more than 0"):
+    with pytest.raises(MurineError, match="a gap must not count more than 0"):
         AlignmentScoring(1, -1, 1)
     with pytest.raises(MurineError, match="5 clusters of 3 networks"):
-        clusters(np.eye(3), 5)
+        cluster_networks(np.eye(3), 5)
     with pytest.raises(MurineError, match="not finite"):
-        clusters(np.full((3, 3), np.nan), 2)
+        cluster_networks(np.full((3, 3), np.nan), 2)
     assert align_all(["C"]) == []

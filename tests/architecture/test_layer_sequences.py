@@ -1,27 +1,20 @@
 """Layer sequences: published strings, PyTorch's own graph of a network, and networks written in other styles."""
 
-import json
-
 import pytest
 import timm
 import torch
+from small_networks import Functions, Modules
 from torch import nn
-from torch.nn import functional as F
 from torchvision import models
 
-from murine.architecture.layer_sequences import (
-    KINDS,
-    Vocabulary,
-    layer_sequence,
-    probe_images,
-    trace,
-    vocabularies,
-    vocabulary_of,
-)
+from murine.architecture.forward_trace import trace_layers
+from murine.architecture.layer_sequences import layer_sequence
+from murine.architecture.vocabulary import Vocabulary, vocabularies
 from murine.errors import MurineError
 
 #: Published in the alignment grids of Jalil, Qazi & Iqbal 2025.
 VGG = {"vgg16": "CCMCCMCCCMCCCMCCCMLLL", "vgg19": "CCMCCMCCCCMCCCCMCCCCMLLL"}
+
 VGG11 = "CRMCRMCRCRMCRCRMCRCRMALRDLRDL"
 
 
@@ -49,7 +42,9 @@ CLASSES = {
     nn.SiLU: "U",
     nn.Sigmoid: "F",
 }
+
 FUNCTIONS = {"relu": "R", "cat": "J", "add": "P", "mul": "m", "max_pool2d": "M", "avg_pool2d": "A", "dropout": "D"}
+
 FUNCTIONS |= {"adaptive_avg_pool2d": "a", "iadd": "P", "mean": "a"}
 
 
@@ -92,33 +87,6 @@ def test_order_is_that_of_the_graph_of_torch_fx(name, options):
     assert layer_sequence(module, vocabulary="fine") == spelled_by_fx(module)
 
 
-class Modules(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.relu = nn.ReLU(inplace=True)  # defined first, runs last and twice
-        self.first = nn.Conv2d(3, 8, 3, padding=1)
-        self.norm = nn.BatchNorm2d(8)
-        self.pool = nn.MaxPool2d(2)
-        self.last = nn.Conv2d(8, 8, 3, padding=1, groups=8)
-        self.shift = nn.Parameter(torch.zeros(1, 8, 1, 1))
-
-    def forward(self, x):
-        x = self.pool(self.relu(self.norm(self.first(x))))
-        x = x + self.shift + 1  # no layers
-        return self.relu(self.last(x) + x)
-
-
-class Functions(Modules):
-    def forward(self, x):
-        x = F.conv2d(x, self.first.weight, self.first.bias, padding=1)
-        norm = self.norm
-        x = F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias)
-        x = F.max_pool2d(torch.relu_(x), 2) + self.shift + 1
-        y = torch.conv2d(x, self.last.weight, self.last.bias, padding=1, groups=8)
-        y += x
-        return y.relu()
-
-
 def test_calls_of_functions_give_the_string_of_modules():
     x = torch.rand(2, 3, 16, 16)
     a, b = Modules(), Functions()
@@ -128,16 +96,7 @@ def test_calls_of_functions_give_the_string_of_modules():
         assert layer_sequence(a, x, vocabulary=vocabulary) == layer_sequence(b, x, vocabulary=vocabulary)
     assert layer_sequence(a, x, vocabulary="fine") == "CBRMwPR"
     assert layer_sequence(b, x, vocabulary="paper") == "CBRMCR"
-    assert [layer.is_function for layer in trace(b, x)] == [True] * 7
-
-
-def test_what_runs_is_listed_in_the_order_it_starts_as_often_as_it_runs():
-    x = torch.rand(2, 3, 16, 16)
-    layers = trace(Modules(), x)
-    assert [layer.name for layer in layers] == ["first", "norm", "relu", "pool", "last", "", "relu"]
-    assert [layer.shape for layer in layers[:4]] == [(8, 16, 16)] * 3 + [(8, 8, 8)]
-    # The sum takes what `last` gave; the second ReLU takes the sum.
-    assert [layer.feeds_on for layer in layers] == [-1, 0, 1, 2, -1, 4, 5]
+    assert [layer.is_function for layer in trace_layers(b, x)] == [True] * 7
 
 
 def test_only_an_activation_of_the_convolution_itself_is_part_of_it():
@@ -190,75 +149,6 @@ def test_modules_of_unknown_classes_are_told_by_what_they_call():
     network, x = nn.Sequential(nn.Conv2d(3, 4, 3), Squash(), Halve()), torch.rand(2, 3, 8, 8)
     assert layer_sequence(network, x, vocabulary="fine") == "CW?"
     assert layer_sequence(network, x, vocabulary=Vocabulary({"convolution": "C", "other": "?"})) == "C??"
-
-
-def test_a_network_is_left_as_it_was():
-    network = Modules().train()
-    network.norm.eval()
-    before = {name: child.training for name, child in network.named_modules()}
-    state = {key: value.clone() for key, value in network.state_dict().items()}
-    trace(network, torch.rand(2, 3, 8, 8))
-    assert {name: child.training for name, child in network.named_modules()} == before
-    assert not any(child._forward_hooks or child._forward_pre_hooks for child in network.modules())
-    for key, value in network.state_dict().items():
-        torch.testing.assert_close(value, state[key], rtol=0, atol=0)
-
-
-def test_the_probe_has_the_size_that_the_network_tells():
-    with torch.device("meta"):
-        network = timm.create_model("test_vit", pretrained=False)
-    assert probe_images(network).shape[1:] == (3, 160, 160)
-    assert probe_images(network).device.type == "meta"
-    assert probe_images(nn.Conv2d(3, 4, 3).double()).shape[1:] == (3, 224, 224)
-    assert probe_images(nn.Conv2d(3, 4, 3).double()).dtype == torch.float64
-
-
-def test_every_kind_has_a_letter_or_is_left_out_on_purpose():
-    for vocabulary in map(vocabulary_of, vocabularies):
-        left_out = set(KINDS) - set(vocabulary.letters)
-        assert left_out <= {"flatten", "identity", "arrangement", "dropout", "drop path", "scale"}
-        assert set(vocabulary.legend) == set(vocabulary.letters.values())
-
-
-def test_vocabularies_are_read_from_files(tmp_path):
-    file = tmp_path / "coarse.json"
-    letters = {"x": ["convolution", "pointwise convolution", "depthwise convolution"], "o": "max pooling"}
-    file.write_text(json.dumps({"letters": letters, "functions": True}))
-    x = torch.rand(2, 3, 16, 16)
-    assert layer_sequence(Functions(), x, vocabulary=str(file)) == "xox"
-    file.write_text(json.dumps({"letters": letters, "functions": ["convolution"]}))
-    assert layer_sequence(Functions(), x, vocabulary=file) == "x"
-    file.write_text(json.dumps({"letters": letters}))
-    with pytest.raises(MurineError, match="sequence of Functions is empty: of the 7 layers that ran"):
-        layer_sequence(Functions(), x, vocabulary=file)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ({}, "has no 'letters'"),
-        ([], "has no 'letters'"),
-        ({"letters": {"C": ["konvolution"]}}, "unknown kinds konvolution"),
-        ({"letters": {"CC": ["convolution"]}}, "one visible character"),
-        ({"letters": {"-": ["convolution"]}}, "one visible character"),
-        ({"letters": {"C": ["convolution"], "D": ["convolution"]}}, "or twice"),
-        ({"letters": {"C": 3}}, "no kind of layer"),
-        ({"letters": {"C": "convolution"}, "function": True}, "unknown keys function"),
-        ({"letters": {"C": "convolution"}, "functions": "all"}, "or a list of kinds"),
-        ({"letters": {"C": "convolution"}, "functions": [3]}, "unknown kinds 3"),
-        ({"letters": {"C": "convolution"}, "fuses": 1}, "fuses is true or false"),
-    ],
-)
-def test_wrong_vocabularies_are_refused(tmp_path, content, message):
-    file = tmp_path / "words.json"
-    file.write_text(json.dumps(content))
-    with pytest.raises(MurineError, match=message):
-        vocabulary_of(file)
-
-
-def test_unknown_vocabulary():
-    with pytest.raises(MurineError, match=r"unknown vocabulary 'papper'; did you mean paper\?"):
-        vocabulary_of("papper")
 
 
 def test_a_network_that_cannot_be_run():

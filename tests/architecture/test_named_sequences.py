@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from murine.architecture.alignment import scores
-from murine.architecture.layer_sequences import layer_sequence, trace, vocabularies
-from murine.architecture.named_sequences import published, published_heat_map, spell
+from murine.architecture.alignment import alignment_scores
+from murine.architecture.forward_trace import trace_layers
+from murine.architecture.layer_sequences import layer_sequence
+from murine.architecture.named_sequences import find_sequences, published_heat_map, published_sequences
+from murine.architecture.vocabulary import vocabularies
 from murine.errors import MurineError
 from murine.networks import catalogue, zoo
 from murine.studies.architectures import published_agreement
@@ -20,7 +22,7 @@ TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
 
 def test_the_list_is_that_of_the_catalogue():
-    members = published("neurn44")
+    members = published_sequences("neurn44")
     assert list(members) == [member.name for member in catalogue.suite("neurn44")]
     assert {name for name, own in members.items() if not own.letters} == {"proxyless_nas", "midas"}
     from_keras = {member.name for member in catalogue.suite("neurn44") if member.part == "keras"}
@@ -29,11 +31,11 @@ def test_the_list_is_that_of_the_catalogue():
 
 
 def test_published_strings_and_scores():
-    letters = {name: own.letters for name, own in published("neurn44").items()}
+    letters = {name: own.letters for name, own in published_sequences("neurn44").items()}
     assert letters["vgg16"] == "CCMCCMCCCMCCCMCCCMLLL"
     assert letters["vgg19"] == "CCMCCMCCCCMCCCCMCCCCMLLL"
     assert letters["vgg11"] == "CRMCRMCRCRMCRCRMCRCRMALRDLRDL"
-    found = scores([letters[name] for name in ("vgg16", "vgg19", "vgg11")])
+    found = alignment_scores([letters[name] for name in ("vgg16", "vgg19", "vgg11")])
     assert found.tolist() == [[21, 15, -10], [15, 24, -10], [-10, -10, 29]]
 
 
@@ -41,7 +43,7 @@ def test_strings_of_networks_that_can_be_built_are_those_of_today():
     """A few; tools/spell_neurn44.py writes all again."""
     networks = {member.name: member.network for member in catalogue.suite("neurn44")}
     for name in ("vgg11", "squeezenet", "googlenet", "resnet_ssl_facebook", "ibn", "u-net", "CORnet"):
-        assert layer_sequence(zoo.skeleton(networks[name])[0]) == published("neurn44")[name].letters
+        assert layer_sequence(zoo.skeleton(networks[name])[0]) == published_sequences("neurn44")[name].letters
 
 
 @pytest.mark.parametrize(
@@ -53,8 +55,8 @@ def test_strings_of_networks_that_can_be_built_are_those_of_today():
 )
 def test_the_vocabulary_keras_lists_what_keras_lists(member, network):
     """But for padding, which is a layer of its own there, and the order in which branches are told."""
-    ours = Counter(vocabularies["keras"].spell(trace(zoo.skeleton(network)[0])))
-    theirs = Counter(published("neurn44")[member].letters)
+    ours = Counter(vocabularies["keras"].encode(trace_layers(zoo.skeleton(network)[0])))
+    theirs = Counter(published_sequences("neurn44")[member].letters)
     del theirs["Z"]
     if member == "inceptionv3":
         ours["J"] -= 1  # torchvision's puts the channels together that it has scaled
@@ -62,7 +64,7 @@ def test_the_vocabulary_keras_lists_what_keras_lists(member, network):
 
 
 def test_the_published_heat_map_is_reproduced():
-    members = published("neurn44")
+    members = published_sequences("neurn44")
     others = [name for name, own in members.items() if not own.source.startswith("Keras")]
     names, _, r, difference = published_agreement(others)
     assert len(names) == 20  # of EfficientNet B1 to B7, whose rows are equal, one
@@ -102,24 +104,24 @@ def test_strings_of_keras_are_those_of_its_lists(monkeypatch):
         [os.environ["MURINE_KERAS"], TOOLS / "list_keras_layers.py"], capture_output=True, check=True, text=True
     )
     for member, own in json.loads(listed.stdout)["members"].items():
-        assert spelled_by_keras(own["layers"]) == published("neurn44")[member].letters
+        assert spelled_by_keras(own["layers"]) == published_sequences("neurn44")[member].letters
 
 
 def test_names_are_spelled_as_published_in_the_vocabulary_of_the_paper_only():
-    ours = spell(["vgg16", "test_vit", "vgg16"])
+    ours = find_sequences(["vgg16", "test_vit", "vgg16"])
     assert [own.name for own in ours] == ["vgg16", "test_vit"]
     assert ours[0].source == "Keras 3.15.1 VGG16"
     assert ours[1].source == "built"
-    assert spell(["torchvision:vgg16"])[0].letters.startswith("CRCRM")
-    assert spell(["torchvision:vgg16"], "keras")[0].letters == ours[0].letters
-    assert spell(["vgg16"], "fine")[0].source == "built"
+    assert find_sequences(["torchvision:vgg16"])[0].letters.startswith("CRCRM")
+    assert find_sequences(["torchvision:vgg16"], "keras")[0].letters == ours[0].letters
+    assert find_sequences(["vgg16"], "fine")[0].source == "built"
 
 
 def test_suites_wildcards_and_controls():
-    assert [own.name for own in spell(["suite:neurn44"])] == list(published("neurn44"))
-    assert [own.name for own in spell(["test_resnet*"])] == ["test_resnet"]
+    assert [own.name for own in find_sequences(["suite:neurn44"])] == list(published_sequences("neurn44"))
+    assert [own.name for own in find_sequences(["test_resnet*"])] == ["test_resnet"]
     with pytest.raises(MurineError, match="sequence of 'pixels' is empty"):
-        spell(["pixels"], "fine")
+        find_sequences(["pixels"], "fine")
 
 
 def test_networks_from_files(tmp_path):
@@ -137,16 +139,16 @@ def test_networks_from_files(tmp_path):
         "def nothing():\n    return nn.Identity()\n"
         "def narrow():\n    return nn.Linear(7, 2)\n"
     )
-    assert spell([f"{file}:counts"])[0].letters == "CR"
-    assert spell([f"{file}:counts"])[0].source == "built with numbers"
+    assert find_sequences([f"{file}:counts"])[0].letters == "CR"
+    assert find_sequences([f"{file}:counts"])[0].source == "built with numbers"
     with pytest.raises(MurineError, match="is empty"):
-        spell([f"{file}:nothing"])
+        find_sequences([f"{file}:nothing"])
     with pytest.raises(MurineError, match="Linear fails on an input of 3 x 224 x 224"):
-        spell([f"{file}:narrow"])
+        find_sequences([f"{file}:narrow"])
 
 
 def test_unknown_names():
     with pytest.raises(MurineError, match="unknown network 'resnet5O'; did you mean"):
-        spell(["resnet5O"])
-    with pytest.raises(MurineError, match="no sequences are published of the suite 'conwell2021'"):
-        published("suite:conwell2021")
+        find_sequences(["resnet5O"])
+    with pytest.raises(MurineError, match="the suite 'conwell2021' has no published sequences"):
+        published_sequences("suite:conwell2021")

@@ -16,7 +16,7 @@ from murine.atlas.store import Atlas
 from murine.atlas.sweep import sweep
 from murine.errors import MurineError
 from murine.networks.preprocessing import Preprocessing
-from murine.statistics.bootstrap import pair_corrected
+from murine.statistics.variance_correction import correct_for_pairs
 
 N_DRAWS = 400
 
@@ -222,7 +222,7 @@ def test_the_board_of_a_sweep_can_be_recomputed_from_its_rows(tmp_path):
         assert entry.n_sites == len(mine) == 3
         assert entry.ceiled == pytest.approx((mine.score / mine.ceiling).mean())
         draws, without = (np.mean(np.stack(list(mine[name])), axis=0) for name in ("draws", "without_one"))
-        corrected = pair_corrected(draws, without)
+        corrected = correct_for_pairs(draws, without)
         assert [entry.ceiled_low, entry.ceiled_high] == pytest.approx(
             list(np.quantile(corrected, [0.025, 0.975])), abs=1e-6
         )

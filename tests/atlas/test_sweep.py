@@ -26,7 +26,8 @@ from murine.networks import zoo
 from murine.networks.zoo import NetworkSpec
 from murine.scoring.site_preparation import make_site_data
 from murine.scoring.treatments import CHOICES, Treatment
-from murine.similarity.rdm import pearson_rdm, upper
+from murine.similarity.rdm import pearson_rdm
+from murine.similarity.rdm_vectors import upper_triangle
 from murine.stimuli import StimulusSet
 
 ORDER = ["network", "weights", "layer_index", "site", "split", "metric", "stimuli"]
@@ -101,11 +102,11 @@ def test_rows_are_scores_of_the_network_against_the_cortex(plan, whole):
     stimuli, recording = load_cortex(plan.cortex.cortex, stimuli=plan.stimuli)
     site_data = make_site_data(recording, n_splits=4)
     images = zoo.load("pixels", input_size=32).preprocessing.apply(stimuli.select(sorted(stimuli.ids)))
-    rdm = upper(pearson_rdm(images.mean(dim=1).flatten(1).double().numpy()))
+    rdm = upper_triangle(pearson_rdm(images.mean(dim=1).flatten(1).double().numpy()))
     rows = whole.query("SELECT * FROM scores WHERE network = 'pixels' AND split = 'all' AND layer = 'pixels'")
     for s, site in enumerate(site_data.sites):
         row = rows[rows.site == site.name].iloc[0]
-        assert row.score == pytest.approx(pearsonr(rdm, upper(site_data.rdms[s])).statistic, abs=1e-6)
+        assert row.score == pytest.approx(pearsonr(rdm, upper_triangle(site_data.rdms[s])).statistic, abs=1e-6)
         assert (row.input_size, row.cortex, row.role) == ("32x32", "mouse", "control")
         assert (row.n_neuroids, row.n_repetitions, row.n_stimuli) == (10, 6, 24)
 

@@ -12,7 +12,13 @@ from test_leaderboard import add
 from murine.atlas.leaderboard import leaderboards
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import sweep
-from murine.atlas.treatment_differences import ALL_NETWORKS, ALL_SITES, SIGN_DEPENDS, sign_depends, trained_minus_random
+from murine.atlas.treatment_differences import (
+    ALL_NETWORKS,
+    ALL_SITES,
+    SIGN_DEPENDS,
+    sign_depends,
+    trained_minus_random,
+)
 from murine.errors import MurineError
 from murine.scoring.treatments import CHOICES
 

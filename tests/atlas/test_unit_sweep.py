@@ -9,15 +9,23 @@ import torch
 import murine.report.unit_pictures
 from murine.atlas.identity import CortexSettings
 from murine.atlas.store import Atlas
-from murine.atlas.unit_sweep import MapComparison, Matching, NeuronData, UnitsPlan, site_table, unscored, with_labels
+from murine.atlas.unit_sweep import (
+    MapComparison,
+    Matching,
+    NeuronData,
+    UnitsPlan,
+    site_table,
+    unscored,
+    with_labels,
+)
 from murine.cortex.response_maps import response_weighted, stimulus_maps
 from murine.cortex.simulated import simulate
 from murine.errors import MurineError
 from murine.networks.zoo import NetworkSpec
 from murine.report.unit_pictures import pictures
 from murine.scenes import synthetic_scenes
-from murine.units.layer_tables import by_site
-from murine.units.maps import normalised
+from murine.units.maps import normalise_maps
+from murine.units.site_tables import summarise_sites
 
 NETWORK = """
 from torch import nn
@@ -89,7 +97,7 @@ def test_rows_are_those_of_the_study_and_sites_those_of_the_labels(neurons, choi
     assert rows.layer.unique().tolist() == ["0.conv", "0.conv:3", "2"]
     labels = neurons.labels(["area", "cell_class"])
     table = site_table(rows, labels, n_bootstraps=50)
-    expected = by_site(rows, ("area", "cell_class"), n_bootstraps=50)
+    expected = summarise_sites(rows, ("area", "cell_class"), n_bootstraps=50)
     np.testing.assert_array_equal(table.r_test, expected.r_test)
     coloured = labels.assign(colour=np.where(labels.index.str[-1].astype(int) < 3, "red", ""))
     reds = site_table(rows, coloured[["colour"]], n_bootstraps=50)
@@ -97,10 +105,10 @@ def test_rows_are_those_of_the_study_and_sites_those_of_the_labels(neurons, choi
     assert unscored(rows) == {}
     spoilt = rows.assign(r_test=rows.r_test.where(rows.neuroid_id != "SIMl_003"), flag="odd")
     assert unscored(spoilt) == {"SIMl_003": "odd"}
-    with pytest.raises(MurineError, match="r_train cannot make sites: it differs between the rows of one neuron"):
-        by_site(rows, ("r_train",))
+    with pytest.raises(MurineError, match="r_train cannot define sites: it differs between the rows of one neuron"):
+        summarise_sites(rows, ("r_train",))
     with pytest.raises(MurineError, match="over 'cats' is not known"):
-        by_site(rows, over="cats")
+        summarise_sites(rows, over="cats")
 
 
 def drawn(monkeypatch, name, *arguments):
@@ -155,7 +163,7 @@ def test_maps_are_those_of_the_pairs(neurons, choice, tmp_path, monkeypatch):
     assert names[0] == "maps-mouse-twice-as-built-40x40-9-centred-activation-l2"
     rows = with_labels(atlas.read_units("maps", outcome.tasks[0]), labels).set_index("neuroid_id")
     images = neurons.images
-    own = normalised(response_weighted(neurons.recording.mean(), stimulus_maps(images, 9), centred=True))
+    own = normalise_maps(response_weighted(neurons.recording.mean(), stimulus_maps(images, 9), centred=True))
     place = {name: i for i, name in enumerate(neurons.recording["neuroid_id"])}
     network = UnitsPlan().load(choice)
     with torch.no_grad():

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
-from murine.architecture.alignment import similarities
+from murine.architecture.sequence_similarity import similarities
 from murine.atlas.identity import CortexSettings
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import SweepSettings, sweep
@@ -22,7 +22,7 @@ from murine.errors import MurineError
 from murine.networks.zoo import NetworkSpec
 from murine.scenes import synthetic_scenes
 from murine.scoring.settings import ScoreSettings
-from murine.similarity.rdm import upper
+from murine.similarity.rdm_vectors import upper_triangle
 from murine.studies.architectures import explain, relate
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -215,7 +215,7 @@ def test_a_picture_of_many_alignments_shows_the_first_and_says_so(murine, tmp_pa
 
 @pytest.mark.parametrize("option", ["--figure", "--heatmap", "--lengths", "--published"])
 def test_pictures_that_cannot_be_written_are_refused_before_anything_runs(murine, monkeypatch, option):
-    monkeypatch.setattr("murine.architecture.named_sequences.spell", None)
+    monkeypatch.setattr("murine.architecture.named_sequences.find_sequences", None)
     ran = murine("align", "vgg11", "vgg13", option, "f.gif")
     assert ran.code == 2
     assert "pictures are written as .png, .pdf, .svg" in ran.err
@@ -297,7 +297,9 @@ def test_what_is_explained_is_what_the_atlas_holds(folder):
     np.testing.assert_allclose(np.diag(found.distances["rsa-pearson"]), 0, atol=1e-9)
     assert (found.distances["score"] <= found.distances["profile"] + 1e-9).all()  # Jensen
     row = found.relations.query("first == 'index' and second == 'score' and given == ''").iloc[0]
-    assert row.r == pytest.approx(spearmanr(*(upper(found.distances[k]) for k in ("index", "score"))).statistic)
+    assert row.r == pytest.approx(
+        spearmanr(*(upper_triangle(found.distances[k]) for k in ("index", "score"))).statistic
+    )
 
 
 def test_a_confounder_is_found_out():

@@ -18,7 +18,7 @@ from murine.cortex.datasets import load_responses
 from murine.cortex.recording import Recording
 from murine.interchange.assembly import to_assembly
 from murine.interchange.rsatoolbox import read
-from murine.similarity import kernel_similarity as geometry
+from murine.similarity.cka import LinearCKA
 from murine.studies import verification
 from murine.studies.reference_libraries import REFERENCES
 
@@ -202,8 +202,8 @@ def test_verify_tells_what_agrees(murine, mouse):
 
 @pytest.mark.usefixtures("few")
 def test_verify_fails_where_a_metric_is_wrong(murine, monkeypatch):
-    right = geometry.LinearCKA.score
-    monkeypatch.setattr(geometry.LinearCKA, "score", lambda *given: right(*given) + 1e-6)
+    right = LinearCKA.score
+    monkeypatch.setattr(LinearCKA, "score", lambda *given: right(*given) + 1e-6)
     ran = murine("verify", "--format", "json", "-q")
     assert ran.code == 1
     found = {(row["metric"], row["reference"]): row["agreement"] for row in json.loads(ran.out)}

@@ -151,8 +151,11 @@ def test_what_was_put_in_is_a_layer_to_choose_only_if_asked_for(murine, folder):
         (["--layer", "neurn(k=33)"], "kernel_size 33 was given images of 32 x 32 px"),
         (["--at", "inptu:"], "the place 'inptu:' is not understood; expected input, image, after:PATTERN"),
         (["--at", "after:10"], "no module matches '10'"),
-        (["--at", "replace:0"], "of 1 x 3 x 32 x 32 it makes 1 x 3 x 32 x 32, the module 1 x 6 x 14 x 14"),
-        (["--at", "after:3"], "which is no map of the image; expected (n, channels, height, width)"),
+        (
+            ["--at", "replace:0"],
+            "it turns 1 x 3 x 32 x 32 into 1 x 3 x 32 x 32, but the module returns 1 x 6 x 14 x 14",
+        ),
+        (["--at", "after:3"], "which is not a map of the image; expected (n, channels, height, width)"),
         (["--metric", "rsa"], "unknown metric 'rsa'"),
         (["--figure", "f.gif"], "pictures are written as .png, .pdf, .svg"),
         (["--figure", "f.png", "--input-size", "64"], "--figure is of one --input-size"),
@@ -169,8 +172,8 @@ def test_bad_input(murine, arguments, message):
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("after:0", "it met 1 x 3 x 32 x 32 of torch.int64 there, which is no map of the image"),
-        ("after:2", "it met 1 x 3 x 32 x 32 of torch.complex64 there, which is no map of the image"),
+        ("after:0", "its input there is 1 x 3 x 32 x 32 of torch.int64, which is not a map of the image"),
+        ("after:2", "its input there is 1 x 3 x 32 x 32 of torch.complex64, which is not a map of the image"),
     ],
 )
 def test_integers_and_complex_numbers(murine, place, message):
@@ -189,4 +192,4 @@ def test_one_network_that_fails_does_not_stop_the_others(murine):
     ran = murine("--at", "before:1", networks=("conv@random:0", "odd", "wide@random:1"))
     assert ran.code == 1
     assert all(name in ran.out for name in ("conv", "wide", "mean of 2"))
-    assert "which is no map of the image" in " ".join(ran.err.split())
+    assert "which is not a map of the image" in " ".join(ran.err.split())

@@ -107,8 +107,8 @@ FEW_REFERENCES = (
     "verification.REFERENCES = [r for r in reference_libraries.REFERENCES if r.metric in ('CKA', 'RSA, pearson')]"
 )
 ONE_FILE = (
-    "from murine.domains.archives import FILES, File\n"
-    "FILES['svhn'] = (File('f.bin', ('http://127.0.0.1:9/f.bin',), md5='{md5}'),)"
+    "from murine.domains.archives import FILES, ArchiveFile\n"
+    "FILES['svhn'] = (ArchiveFile('f.bin', ('http://127.0.0.1:9/f.bin',), md5='{md5}'),)"
 )
 
 COMMANDS = {

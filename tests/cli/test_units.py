@@ -139,7 +139,7 @@ def test_a_second_run_computes_nothing(murine, folder, own, tmp_path, command, m
         raise AssertionError("a network was shown images")
 
     with monkeypatch.context() as patch:
-        patch.setattr("murine.units.layer_tables.capture", computed)
+        patch.setattr("murine.units.neuron_rows.capture", computed)
         again = murine(*base, "--batch-size", 8)
         assert again.out == first.out
         assert "0 computed, 2 done before, 0 failed" in again.err

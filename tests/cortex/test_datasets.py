@@ -24,8 +24,10 @@ from murine.cortex.simulated import simulate
 from murine.errors import MurineError
 from murine.networks.preprocessing import Preprocessing
 from murine.scoring.site_preparation import make_site_data
-from murine.similarity.rdm import pearson_rdm, upper, zscore
+from murine.similarity.rdm import pearson_rdm
+from murine.similarity.rdm_vectors import upper_triangle
 from murine.statistics.bootstrap import bootstrap_counts
+from murine.statistics.standardisation import zscore
 
 # The README of allen_neuropixels_natural_scenes, arrays with n_bins >= 6: units, mice, RDM reliability over
 # trials, Spearman correlation with the two-photon RDM (mean over layers), and with that of pixels (32 x 41).
@@ -58,13 +60,13 @@ def two_photon(shared_data):
 def population_rdms(neuropixels):
     """Units z-scored over scenes, 1 - Pearson, as upper triangles."""
     means = {area: neuropixels.select(area=area).mean() for area in README}
-    return {area: upper(pearson_rdm(np.ascontiguousarray(zscore(m).T))) for area, m in means.items()}
+    return {area: upper_triangle(pearson_rdm(np.ascontiguousarray(zscore(m).T))) for area, m in means.items()}
 
 
 def two_photon_rdm(two_photon, area, shift=0):
     in_area = [site.labels["area"] == area for site in two_photon.sites]
     order = np.roll(np.arange(118), shift)
-    return upper(two_photon.matrices[in_area].mean(axis=0)[np.ix_(order, order)])
+    return upper_triangle(two_photon.matrices[in_area].mean(axis=0)[np.ix_(order, order)])
 
 
 def test_scenes_come_in_their_order_and_groups(shared_data, scenes):
@@ -149,7 +151,7 @@ def test_population_rdms_have_the_correlations_of_the_readme(area, population_rd
     other = two_photon_rdm(two_photon, area)
     assert spearmanr(rdm, other).statistic == pytest.approx(README[area][3], abs=6e-4)
     pixels = Preprocessing(input_size=(32, 41)).apply(scenes)[:, 0].flatten(1).numpy()
-    assert spearmanr(rdm, upper(pearson_rdm(pixels))).statistic == pytest.approx(README[area][4], abs=0.01)
+    assert spearmanr(rdm, upper_triangle(pearson_rdm(pixels))).statistic == pytest.approx(README[area][4], abs=0.01)
 
 
 @pytest.mark.parametrize("shift", [-2, -1, 1, 2])

@@ -14,16 +14,16 @@ from public_bucket import Fault, FaultProxy, PublicBucket
 from test_file_formats import LABELS, N, archive, idx, mat, noise, semeion_table
 
 from murine.domains import archives
-from murine.domains.archives import FILES, File, archive_folder, fetch_domain, fetched, is_fetched
+from murine.domains.archives import FILES, ArchiveFile, archive_folder, fetch_domain, fetched, is_fetched
 from murine.domains.catalogue import domains, load_domain
 from murine.errors import MurineError
 
 QUICK = {"retries": 1, "pause": 0.01, "timeout": 10.0}
 
 
-def described(name: str, content: bytes, *addresses: str, by: str) -> File:
+def described(name: str, content: bytes, *addresses: str, by: str) -> ArchiveFile:
     digest = hashlib.new(by, content).hexdigest()
-    return File(name, addresses, len(content) if by == "sha256" else None, **{by: digest})
+    return ArchiveFile(name, addresses, len(content) if by == "sha256" else None, **{by: digest})
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from commands import Ran
 from PIL import Image
 
-from murine.domains.archives import FILES, File, archive_folder
+from murine.domains.archives import FILES, ArchiveFile, archive_folder
 from murine.domains.catalogue import domains, load_domain
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -81,7 +81,7 @@ def test_fetching(murine, bucket, monkeypatch, tmp_path):
     content = np.arange(1000, dtype="<u2").tobytes()
     bucket.put("commands/f.bin", content)
     place = f"{bucket.endpoint}/{bucket.name}/commands"
-    file = File("f.bin", ("http://127.0.0.1:9/f.bin",), md5=hashlib.md5(content).hexdigest())
+    file = ArchiveFile("f.bin", ("http://127.0.0.1:9/f.bin",), md5=hashlib.md5(content).hexdigest())
     monkeypatch.setitem(FILES, "svhn", (file,))
     ran = murine("fetch", "svhn", "--mirror", place)
     assert ran.code == 0
@@ -90,7 +90,7 @@ def test_fetching(murine, bucket, monkeypatch, tmp_path):
     assert murine("fetch", "svhn", "--quiet").err == ""
     other = Path(tmp_path / "other")
     bucket.put("commands/f.bin", content[:-1])
-    monkeypatch.setitem(FILES, "svhn", (File("f.bin", (f"{place}/f.bin",), md5=file.md5),))
+    monkeypatch.setitem(FILES, "svhn", (ArchiveFile("f.bin", (f"{place}/f.bin",), md5=file.md5),))
     ran = murine("fetch", "svhn", "--cache", other, "--quiet")
     assert ran.code == 2
     assert "its MD5 is" in ran.err

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from murine.domains import digits
-from murine.domains.catalogue import Places, domains, is_here, load_domain, require_name
+from murine.domains.catalogue import DataFolders, domains, is_here, load_domain, require_name
 from murine.domains.domain import Domain, Identity, common_classes, excluding
 from murine.domains.preparation import Preparation
 from murine.domains.raw_images import drawn_parts
@@ -252,7 +252,7 @@ def test_names_that_no_domain_has(name, message):
 
 
 def test_a_folder_without_its_prefix_is_told(tmp_path):
-    with pytest.raises(MurineError, match=re.escape(f"that is folder:{tmp_path}")):
+    with pytest.raises(MurineError, match=re.escape(f"give folder:{tmp_path}")):
         require_name(str(tmp_path))
 
 
@@ -280,10 +280,10 @@ def test_a_changed_file_is_told(shared_data, tmp_path):
 def test_no_folder_of_digits(tmp_path):
     with pytest.raises(MurineError, match=r"found no digits in .*: expected a folder that holds data/digits/"):
         load_domain("usps", data=tmp_path)
-    assert not is_here("usps", Places(tmp_path, tmp_path))
-    assert not is_here("mnist-m-made", Places(tmp_path, tmp_path))
-    assert not is_here("svhn", Places(tmp_path, tmp_path))
-    assert is_here("rendered-fonts", Places(tmp_path, tmp_path))
+    assert not is_here("usps", DataFolders(tmp_path, tmp_path))
+    assert not is_here("mnist-m-made", DataFolders(tmp_path, tmp_path))
+    assert not is_here("svhn", DataFolders(tmp_path, tmp_path))
+    assert is_here("rendered-fonts", DataFolders(tmp_path, tmp_path))
 
 
 def test_digits_are_found_as_other_data_are(shared_data, monkeypatch):

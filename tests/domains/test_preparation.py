@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from murine.domains.catalogue import Places, domains, load_domain
+from murine.domains.catalogue import DataFolders, domains, load_domain
 from murine.domains.preparation import Preparation, prepare
 from murine.domains.resizing import resize_stack
 from murine.errors import MurineError
@@ -115,7 +115,7 @@ def test_framing_makes_margins_like_mnists(shared_data):
     preparation = Preparation(framing="mnist", polarity="white-on-black")
 
     def framed(name: str) -> np.ndarray:
-        raw = domains[name].read(Places(shared_data))
+        raw = domains[name].read(DataFolders(shared_data))
         return prepare(raw.images[-200:], preparation, polarity=raw.polarity, framed=raw.framed)
 
     def told(name: str) -> tuple[float, float, float]:

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from murine.domains.raw_images import Raw
+from murine.domains.raw_images import RawDomain
 from murine.domains.rendered_fonts import VARIANTS, installed, rendered_fonts, typefaces
 from murine.errors import MurineError
 
@@ -16,7 +16,7 @@ OWN = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
 
 
 @pytest.fixture(scope="module")
-def raw() -> Raw:
+def raw() -> RawDomain:
     names = (
         "DejaVuSans",
         "DejaVuSans-Bold",

@@ -29,8 +29,8 @@ from murine.download import (
     verify,
 )
 from murine.download.bucket import parse_listing
-from murine.download.digests import digests_of_parts, part_sizes
-from murine.download.line import Refusal, Setback
+from murine.download.http import PermanentError, TemporaryError
+from murine.download.ledger import digests_of_parts, part_sizes
 from murine.errors import MurineError
 from murine.progress import Bar
 
@@ -147,7 +147,7 @@ def test_a_listing_that_always_fails(bucket, fault):
 def test_a_listing_that_goes_round_in_circles(bucket):
     page = b"<ListBucketResult><IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
     told = Fault(body=page + b"</ListBucketResult>")
-    with FaultProxy(bucket.endpoint, lambda _: told) as proxy, pytest.raises(MurineError, match="in circles"):
+    with FaultProxy(bucket.endpoint, lambda _: told) as proxy, pytest.raises(MurineError, match="repeats its pages"):
         Bucket(bucket.name, endpoint=proxy.url).objects()
 
 
@@ -172,19 +172,19 @@ OUTSIDE = '<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]><ListBucketResu
 @pytest.mark.parametrize("text", [BOMB, OUTSIDE, "<!DOCTYPE html><html/>"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_a_listing_with_entities_is_refused(text, encoding):
-    with pytest.raises(Refusal, match="document type"):
+    with pytest.raises(PermanentError, match="document type"):
         parse_listing(text.encode(encoding))
 
 
 def test_what_is_no_listing():
     for text in (b"", b"not XML", b"<ListBucketResult>", b"\xff\xfe", b"<a/><b/>"):
-        with pytest.raises(Setback, match="no readable listing"):
+        with pytest.raises(TemporaryError, match="no readable listing"):
             parse_listing(text)
-    with pytest.raises(Refusal, match="but 'html'; check the endpoint"):
+    with pytest.raises(PermanentError, match="but 'html'; check the endpoint"):
         parse_listing(b"<html/>")
-    with pytest.raises(Refusal, match="an entry has no key"):
+    with pytest.raises(PermanentError, match="an entry has no key"):
         parse_listing(b"<ListBucketResult><Contents/></ListBucketResult>")
-    with pytest.raises(Refusal, match="does not tell where"):
+    with pytest.raises(PermanentError, match="gives no token for the next page"):
         parse_listing(b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>")
 
 
@@ -286,7 +286,7 @@ def test_an_etag_that_is_no_digest(bucket, transfers, tmp_path):
     outcomes = fetch(odd)
     assert states(outcomes) == ["failed"] * 3
     assert "its ETag 'abc-def' is no MD5" in outcomes[0].reason
-    assert "check only the size to go on" in outcomes[0].reason
+    assert "choose to check only the size" in outcomes[0].reason
     with FaultProxy(bucket.endpoint, lambda request: Fault(headers={"etag": '"abc-def"'})) as proxy:
         # A server that tells another ETag than its listing would be asked for another object.
         there = [
@@ -535,7 +535,7 @@ def test_a_missing_file_with_a_record(transfers):
     fetch(transfers)
     transfers[0].file.unlink()
     assert not verified(transfers[0].file, transfers[0].remote)
-    with pytest.raises(MurineError, match="there is no file"):
+    with pytest.raises(MurineError, match="is missing, only its record exists"):
         verify(transfers[0].file)
     assert states(fetch(transfers)) == ["fetched", "present", "present"]
 

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx2
 import pytest
 
-from murine.download import Bucket, Remote, Transfer, fetch, proxies, proxy_of, proxy_trouble
+from murine.download import Bucket, Remote, Transfer, fetch, http, proxy_of, proxy_problem
 from murine.errors import MurineError
 
 HTTP = "http://127.0.0.1:9"
@@ -47,9 +47,9 @@ def only(monkeypatch):
     ],
 )
 def test_proxies_that_cannot_be_used(only, monkeypatch, variable, value, said):
-    monkeypatch.setattr(proxies, "find_spec", lambda name: None)
+    monkeypatch.setattr(http, "find_spec", lambda name: None)
     only(**{variable: value})
-    trouble = proxy_trouble()
+    trouble = proxy_problem()
     assert trouble.startswith(said)
     assert "unset" in trouble
     assert "secret" not in trouble
@@ -60,14 +60,14 @@ def test_proxies_that_cannot_be_used(only, monkeypatch, variable, value, said):
 )
 def test_proxies_that_a_client_takes(only, value):
     only(HTTPS_PROXY=value)
-    assert proxy_trouble() == ""
+    assert proxy_problem() == ""
     httpx2.Client().close()  # raises on those that it does not take
 
 
 def test_a_socks_proxy_is_fine_with_its_package(only, monkeypatch):
-    monkeypatch.setattr(proxies, "find_spec", lambda name: object())
+    monkeypatch.setattr(http, "find_spec", lambda name: object())
     only(ALL_PROXY="socks5://h:1")
-    assert proxy_trouble() == ""
+    assert proxy_problem() == ""
 
 
 def test_the_proxy_of_an_address(only):

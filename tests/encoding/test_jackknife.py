@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy.special import stdtrit
 
-from murine.encoding.jackknife import LEARNED, resampled_neurons, resampled_scores
-from murine.encoding.null_correlation import chance_correlations
-from murine.encoding.ridge import correlate, loo_operators
+from murine.encoding.jackknife import VARIANCE_FACTOR, resample_neuron_scores, resample_site_scores
+from murine.encoding.null_correlation import null_correlations
+from murine.encoding.prediction_operators import correlate_predictions
+from murine.encoding.ridge import ridge_loo_operators
 from murine.errors import MurineError
 from murine.statistics.bootstrap import bootstrap_counts
 
@@ -27,7 +28,7 @@ def data(seed, n_units=300, n_neuroids=30, shared=1.0, n=N):
 
 def ridge(seed, **options):
     gram, responses = data(seed, **options)
-    return loo_operators(gram, relative=True), responses
+    return ridge_loo_operators(gram, relative=True), responses
 
 
 def test_draws_follow_the_weights_of_stimuli():
@@ -44,9 +45,9 @@ def test_draws_follow_the_weights_of_stimuli():
         expected[:, j] = [m[0, 1] / np.sqrt(m[0, 0] * m[1, 1]) for m in moments]
     expected = (expected - plain[:, None]) / step
     twice = np.concatenate([np.ones((1, N)), 1 + np.eye(N)]).astype(np.uint16)
-    draws = resampled_neurons(operators, responses, twice)[:, 0]
+    draws = resample_neuron_scores(operators, responses, twice)[:, 0]
     np.testing.assert_allclose(draws[0], plain, atol=1e-5)
-    spread = np.sqrt(LEARNED * N / (N - 1)) * stdtrit(N - 1, 0.975) / stdtrit(np.inf, 0.975)
+    spread = np.sqrt(VARIANCE_FACTOR * N / (N - 1)) * stdtrit(N - 1, 0.975) / stdtrit(np.inf, 0.975)
     np.testing.assert_allclose((draws[1:] - draws[0]).T * (N + 1) / N, spread * expected, atol=1e-5)
 
 
@@ -54,9 +55,9 @@ def test_a_site_is_the_mean_of_its_neurons():
     operators, responses = ridge(1)
     counts = bootstrap_counts(N, 20, 0)
     groups = [np.arange(12), np.arange(8, 30)]
-    found = resampled_scores(operators, responses, counts, groups)
+    found = resample_site_scores(operators, responses, counts, groups)
     for s, members in enumerate(groups):
-        each = resampled_neurons(operators, responses[members], counts)
+        each = resample_neuron_scores(operators, responses[members], counts)
         np.testing.assert_allclose(found[:, :, s], each.mean(axis=2), atol=1e-5)
 
 
@@ -66,10 +67,10 @@ def test_intervals_of_unrelated_layers_hold_zero_as_often_as_they_say():
     counts, site = bootstrap_counts(n, 300, 0), [np.arange(8)]
     for seed in range(400):
         operators, responses = ridge(seed, shared=0.0, n_neuroids=8, n=n)
-        score = correlate(operators, responses)[0].mean() - chance_correlations(operators)[0]
-        draws = resampled_scores(operators, responses, counts, site)
+        score = correlate_predictions(operators, responses)[0].mean() - null_correlations(operators)[0]
+        draws = resample_site_scores(operators, responses, counts, site)
         outside.append(abs(score) > 1.96 * draws.std())
-        plain.append(abs(score) > 1.96 * draws.std() / np.sqrt(LEARNED))
+        plain.append(abs(score) > 1.96 * draws.std() / np.sqrt(VARIANCE_FACTOR))
     assert 0.005 < np.mean(outside) < 0.06
     assert np.mean(plain) > 0.12  # without what is learned from stimuli
 
@@ -90,9 +91,9 @@ def test_intervals_cover_scores_and_differences_of_exchangeable_layers(shared, n
             features = (latents + 0.7 * rng.normal(size=latents.shape)) @ readout + rng.normal(size=(n, n_units))
             features -= features.mean(axis=0)
             grams.append(features @ features.T)
-        operators = loo_operators(np.stack(grams), relative=True)
-        draws = resampled_scores(operators, responses, counts, [np.arange(8)])[:, :, 0]
-        score = correlate(operators, responses).mean(axis=1)
+        operators = ridge_loo_operators(np.stack(grams), relative=True)
+        draws = resample_site_scores(operators, responses, counts, [np.arange(8)])[:, :, 0]
+        score = correlate_predictions(operators, responses).mean(axis=1)
         rows.append([*score, *draws.std(axis=0), score[0] - score[1], (draws[:, 0] - draws[:, 1]).std()])
     one, other, sd, other_sd, difference, spread = np.array(rows).T
     scores, sds = np.concatenate([one, other]), np.concatenate([sd, other_sd])
@@ -105,8 +106,8 @@ def test_what_is_refused():
     operators, responses = ridge(3)
     counts = bootstrap_counts(N, 5, 0)
     with pytest.raises(MurineError, match="positions"):
-        resampled_scores(operators, responses, counts, [np.array([30])])
+        resample_site_scores(operators, responses, counts, [np.array([30])])
     responses[3] = 2.5
     with pytest.raises(MurineError, match="Neuron 3"):
-        resampled_scores(operators, responses, counts, [np.arange(30)])
-    assert np.isfinite(resampled_scores(operators, responses, counts, [np.array([0, 1, 4])])).all()
+        resample_site_scores(operators, responses, counts, [np.arange(30)])
+    assert np.isfinite(resample_site_scores(operators, responses, counts, [np.array([0, 1, 4])])).all()

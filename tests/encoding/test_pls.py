@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from murine.encoding.pls import components, pls_correlations, pls_cv
+from murine.encoding.pls import pls_correlations, pls_cv, pls_scores
 from murine.encoding.prediction_scores import correlations
 from murine.encoding.ridge import ridge_cv
 from murine.errors import MurineError
-from murine.statistics.folds import folds
+from murine.statistics.folds import kfold
 
 N = 24
 
@@ -23,7 +23,7 @@ def data(n_units=60, n_neuroids=40, seed=0):
 
 def test_all_components_are_least_squares():
     features, responses = data(n_units=6)
-    gram, parts = features @ features.T, folds(N, 4, 0)
+    gram, parts = features @ features.T, kfold(N, 4, 0)
     expected, _ = ridge_cv(gram, responses, parts, 1e-9, scale="none")
     for scale in (False, True):
         np.testing.assert_allclose(pls_cv(gram, responses, parts, [6], scale=scale)[0], expected, rtol=0, atol=1e-6)
@@ -34,7 +34,7 @@ def test_scores_are_orthogonal_and_more_components_fit_more():
     y = responses - responses.mean(axis=1, keepdims=True)
     vectors, lengths, _ = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)
     x = (vectors * lengths)[:, :-1]  # along the last direction centred features do not vary
-    scores, again = components(x, x, y, 12)
+    scores, again = pls_scores(x, x, y, 12)
     np.testing.assert_allclose(scores @ scores.T, np.eye(12), atol=1e-10)
     np.testing.assert_allclose(again, scores, atol=1e-10)
     np.testing.assert_allclose(scores.sum(axis=1), 0, atol=1e-10)
@@ -44,7 +44,7 @@ def test_scores_are_orthogonal_and_more_components_fit_more():
 
 def test_numbers_of_components_come_from_one_fit_and_units_do_not_matter():
     features, responses = data()
-    gram, parts = features @ features.T, folds(N, 4, 0)
+    gram, parts = features @ features.T, kfold(N, 4, 0)
     both = pls_cv(gram, responses, parts, [7, 2])
     for count, found in zip((7, 2), both, strict=True):
         np.testing.assert_allclose(pls_cv(gram, responses, parts, [count])[0], found, rtol=1e-10)
@@ -63,7 +63,7 @@ def test_batch_of_layers_is_one_by_one(scale, relative):
     grams = np.stack(
         [features @ features.T for features in (data(n)[0] for n in (30, 300))] + [np.full((N, N), np.nan)]
     )
-    parts = folds(N, 4, 0)
+    parts = kfold(N, 4, 0)
     found = pls_correlations(grams, responses, parts, [3, 9], scale=scale, relative=relative)
     for gram, scores in zip(grams[:2], found, strict=False):
         predictions = pls_cv(gram, responses, parts, [3, 9], scale=scale, relative=relative)
@@ -76,7 +76,7 @@ def test_batch_of_layers_is_one_by_one(scale, relative):
 
 def test_what_is_refused():
     features, responses = data(n_units=6)
-    gram, parts = features @ features.T, folds(N, 4, 0)
+    gram, parts = features @ features.T, kfold(N, 4, 0)
     with pytest.raises(MurineError, match="vary along 6 directions"):
         pls_cv(gram, responses, parts, [2, 7])
     for wrong in ([], [0], [3, -1]):
@@ -88,7 +88,7 @@ def test_what_is_refused():
 
 def test_neurons_that_do_not_vary_are_not_predicted():
     features, responses = data()
-    gram, parts = features @ features.T, folds(N, 4, 0)
+    gram, parts = features @ features.T, kfold(N, 4, 0)
     assert np.isnan(pls_cv(gram, np.ones((5, N)), parts, [2])).all()
     silent = responses * np.isin(np.arange(N), parts[1])  # constant while the second fold is held out
     assert np.isnan(pls_correlations(gram[None], silent, parts, [2])).all()

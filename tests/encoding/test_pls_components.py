@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from murine.encoding.pls_components import rotations
+from murine.encoding.pls_components import pls_rotations
 
 
 def plain(coordinates, products, n_components):
@@ -33,7 +33,7 @@ def data(n_stimuli, n_directions, n_neuroids, decay=1.0, seed=0):
 
 def scores_of(coordinates, products, n_components):
     powers = (coordinates**2).sum(axis=0)
-    return rotations(coordinates.T @ products @ coordinates, powers, n_components) @ coordinates.T
+    return pls_rotations(coordinates.T @ products @ coordinates, powers, n_components) @ coordinates.T
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, 3.0])
@@ -53,7 +53,7 @@ def test_directions_that_are_equally_good_are_taken_one_after_the_other():
     coordinates = np.eye(80)[:, :79]
     powers = np.full(79, 1.0)
     covariances = np.diag(np.r_[4.0, 4.0, 4.0 - 1e-9, np.linspace(3, 1, 76)])
-    found = rotations(covariances, powers, 3) @ coordinates.T
+    found = pls_rotations(covariances, powers, 3) @ coordinates.T
     np.testing.assert_allclose(found @ found.T, np.eye(3), atol=1e-12)
     np.testing.assert_allclose((found[:, :3] ** 2).sum(), 3, atol=1e-8)
 
@@ -75,7 +75,7 @@ def test_degenerate_covariances_give_as_many_components_as_they_have(kind, size)
     vectors = np.ones((size, 1)) if kind == "constant" else rng.normal(size=(size, rank))
     covariances = np.eye(size) if kind == "identity" else vectors @ vectors.T * (rank > 0)
     powers = np.full(size, 0.5)
-    found = rotations(covariances.copy(), powers, 5)
+    found = pls_rotations(covariances.copy(), powers, 5)
     assert np.isfinite(found).all()
     gram = found @ np.diag(powers) @ found.T
     n = min(rank, 5)
@@ -90,7 +90,7 @@ def test_matrices_of_rank_1_whatever_their_rounding():
     rng = np.random.default_rng(7)
     for size in range(1, 40):
         for vector in (np.full(size, rng.random()), np.full(size, 0.1) * 3, rng.integers(1, 4, size) / 7):
-            found = rotations(np.outer(vector, vector), np.ones(size), 3)
+            found = pls_rotations(np.outer(vector, vector), np.ones(size), 3)
             first = vector / np.linalg.norm(vector)
             np.testing.assert_allclose(abs(found[0] @ first), 1, rtol=1e-8)
             np.testing.assert_allclose(found[0], first * (found[0] @ first), atol=1e-8)

@@ -122,6 +122,18 @@ def test_all_metrics_are_computed_for_the_data_and_the_network_of_the_plug_in(ru
     assert all(np.isfinite(row["value"]) for row in rows)
 
 
+def test_the_networks_of_the_source_are_listed_and_load(run):
+    listed = json.loads(run("-m", "murine", "models", "small:*", "--format", "json"))
+    assert [row["network"] for row in listed] == ["small:shallow", "small:deep"]
+    code = (
+        "from murine.networks import zoo\n"
+        "network = zoo.load('small:deep+neurn(k=3)@input@random:0', input_size=32)\n"
+        "print(network.name, network.weights, sum(p.numel() for p in network.module.parameters()))\n"
+    )
+    n_parameters = (3 * 9 + 1) * 8 + 2 * (8 * 9 + 1) * 8
+    assert run("-c", code).strip() == f"small:deep+neurn(k=3)@input random:0 {n_parameters}"
+
+
 def test_the_domain_is_listed_and_loads(run):
     rows = json.loads(run("-m", "murine", "domains", "list", "--format", "json"))
     (bars,) = [row for row in rows if row["domain"] == "bars"]
@@ -141,4 +153,11 @@ def test_the_metric_is_one_short_file():
     folder = ROOT / "examples" / "plugin" / "src" / "murine_example"
     lengths = {file.stem: len(file.read_text("utf-8").splitlines()) for file in folder.glob("*.py")}
     assert lengths["mutual_nearest_neighbours"] <= 60
-    assert set(lengths) == {"__init__", "mutual_nearest_neighbours", "tuned_neurons", "mean_colours", "bars"}
+    assert set(lengths) == {
+        "__init__",
+        "mutual_nearest_neighbours",
+        "tuned_neurons",
+        "mean_colours",
+        "small_networks",
+        "bars",
+    }

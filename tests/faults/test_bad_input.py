@@ -487,7 +487,7 @@ def test_a_full_disk(murine, mine, place, size):
     before = {f: f.read_bytes() for f in (mine.folder / "atlas").rglob("*") if f.is_file()}
     with files_of_at_most(size):
         ran = murine("score", "pixels", *mine.options())
-    refused(ran, f"/{place}/", "could not be written: the file would be too large", "goes on from there", noted=True)
+    refused(ran, f"/{place}/", "could not be written: the file would be too large", "fetches the rest", noted=True)
     left = {f for f in (mine.folder / "atlas").rglob("*") if f.is_file()}
     assert {f: f.read_bytes() for f in before} == before
     assert {f.parent.name for f in left - set(before)} <= {"kernels", "failures"}

@@ -338,11 +338,11 @@ def test_an_object_that_changes_after_it_was_listed(line, objects):
     here = line(lambda r: Fault(cut=100_000) if r.n == 1 else None)
     objects.put("faults/changing", WHOLE[::-1])
     (outcome,) = here.fetch("changing")
-    check_failed(outcome, "it has changed on the server since it was listed; the same command lists it anew")
+    check_failed(outcome, "it changed on the server after it was listed; run the same command again")
     assert here.proxy.sent("changing") == 0  # the first request tells
     objects.put("faults/changing", WHOLE)
     here = line(lambda r: objects.put("faults/changing", WHOLE[::-1]) if r.n == 2 else Fault(cut=100_000))
-    check_failed(here.fetch("changing")[0], "it has changed on the server since it was listed")
+    check_failed(here.fetch("changing")[0], "it changed on the server after it was listed")
     here = line(lambda r: None)
     check_fetched(here, here.fetch("changing")[0], WHOLE[::-1])
 
@@ -350,7 +350,7 @@ def test_an_object_that_changes_after_it_was_listed(line, objects):
 def test_a_server_that_does_not_understand_conditions(line):
     """It gives the other object, with the other tag."""
     here = line(lambda r: Fault(body=WHOLE[::-1], headers={"etag": '"other"'}))
-    check_failed(here.fetch()[0], "it has changed on the server since it was listed")
+    check_failed(here.fetch()[0], "it changed on the server after it was listed")
 
 
 def test_an_unlisted_object_that_changes_in_the_middle(line, objects):

@@ -10,11 +10,13 @@ import toy_domains
 
 from murine.atlas.store import Atlas
 from murine.generalization import matrix
-from murine.generalization.architectures import build
-from murine.generalization.protocol import Met, Setting, pooled, settings
+from murine.generalization.network_builder import build
+from murine.generalization.predictions import predict
+from murine.generalization.protocol import EvaluatedDomain, Setting, pooled, settings
 from murine.generalization.recipe import Recipe
 from murine.generalization.results import Results
-from murine.generalization.training import predict, split, train
+from murine.generalization.splits import split
+from murine.generalization.training import train
 
 RECIPE = Recipe(epochs=8, batch_size=8, learning_rate=0.01, patience=4)
 
@@ -31,13 +33,13 @@ def baited(target, source):
 
 def test_bait_in_targets_changes_nothing(tmp_path):
     setting = settings("full", ["dark"], ["grey"], toy_domains.load)[0]
-    own, honestly = setting.met
+    own, honestly = setting.evaluated
     target = honestly.target
     bait = baited(target, setting.source)
     both = []
     for name, last in (("honest", target), ("baited", bait)):
         runs = matrix.plan(
-            [Setting(setting.source, (own, Met(last, unseen=True)))],
+            [Setting(setting.source, (own, EvaluatedDomain(last, unseen=True)))],
             [toy_domains.NETWORK],
             ["plain"],
             RECIPE,
@@ -126,7 +128,7 @@ def test_images_made_of_those_trained_on_are_no_targets():
     def load(name, part):
         return named[name] if part is None else named[name].part(part)
 
-    other = settings("full", ["dark"], ["grey"], load)[0].met[1]
+    other = settings("full", ["dark"], ["grey"], load)[0].evaluated[1]
     assert other.unseen
     met = other.target
     assert met.n_images == target.part("test").n_images - 7
@@ -139,7 +141,7 @@ def test_images_made_of_those_trained_on_are_no_targets():
 def test_leave_one_out_trains_on_all_others():
     found = settings("leave-one-out", ["grey", "dark"], ["dark", "grey", "noisy"], toy_domains.load)
     assert [setting.source.name for setting in found] == ["not-grey", "not-dark"]
-    own, left_out = found[0].met
+    own, left_out = found[0].evaluated
     assert (own.unseen, left_out.unseen, left_out.target.name) == (False, True, "grey")
     assert found[0].source.n_images == 480
     first = found[0].source.part("train").positions[:60]

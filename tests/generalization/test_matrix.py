@@ -13,12 +13,13 @@ import toy_domains
 from murine.atlas.store import Atlas
 from murine.errors import MurineError
 from murine.generalization import matrix
-from murine.generalization.architectures import build
+from murine.generalization.network_builder import build
 from murine.generalization.protocol import adapted, settings
 from murine.generalization.recipe import Recipe, recipes
 from murine.generalization.results import Results
+from murine.generalization.splits import split
 from murine.generalization.summary import UNSEEN, cells
-from murine.generalization.training import split, train
+from murine.generalization.training import train
 
 RECIPE = Recipe(epochs=2, batch_size=16)
 
@@ -148,7 +149,7 @@ def train_in(precision):
         (lambda: settings("full", ["dark"], ["grey"], other_classes), "'grey' lacks slanted.*'dark' lacks round"),
         (lambda: split(one_class("dark", None), RECIPE, 0), "are 'standing': nothing to learn"),
         (lambda: settings("fulll", ["dark"], [], toy_domains.load), "unknown protocol 'fulll'; did you mean full"),
-        (lambda: settings("mnist10k", ["dark"], [], toy_domains.load), "is of the source mnist"),
+        (lambda: settings("mnist10k", ["dark"], [], toy_domains.load), "is for the source mnist"),
         (lambda: plan(settings("full", ["dark"], [], toy_domains.load), ["nern3"]), "did you mean neurn3"),
         (lambda: plan(settings("full", ["dark"], [], toy_domains.load), network="lenett"), "did you mean lenet"),
         (lambda: plan(settings("full", ["dark"], [], toy_domains.load), network="inception_v3"), "32 x 32 px"),
@@ -163,7 +164,7 @@ def train_in(precision):
         (lambda: adapted("mnist10k", RECIPE, {"n_train": 500}), "fixes n_train=10000"),
         (
             lambda: settings("full", ["dark"], ["grey"], with_blurred, [("blur", 2), ("blur", 2)]),
-            "the target 'dark.blur:2' is among the corruptions",
+            "the target 'dark.blur:2' is also among the corruptions",
         ),
         (
             lambda: train_in("fp16"),
@@ -207,7 +208,7 @@ def test_trained_networks_are_loaded_by_the_zoo(network, n_classes, variants, tm
     rows = matrix.compute(runs, results)
     x = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     for run, digest in zip(runs, rows.weights_digest, strict=True):
-        seen = zoo.load(matrix.choice(run, results))
+        seen = zoo.load(matrix.network_name(run, results))
         assert weights.digest(seen.module) == digest
         own = matrix.trained_run(run, results).eval()
         assert own(x).shape == (4, n_classes)

@@ -12,11 +12,11 @@ from torch import nn
 from murine.atlas.store import Atlas
 from murine.errors import MurineError
 from murine.generalization import matrix
-from murine.generalization.architectures import build
+from murine.generalization.network_builder import build
 from murine.generalization.protocol import settings
 from murine.generalization.recipe import Recipe
 from murine.generalization.results import Results
-from murine.generalization.variants import apply, contender_named
+from murine.generalization.variants import apply_variant, variant_named
 from murine.networks import weights, zoo
 
 NETWORKS = """
@@ -73,8 +73,8 @@ def test_weights_it_starts_from_are_identity(file, tmp_path):
         return matrix.plan(found, [f"{file}:dense"], ["plain", "neurn3"], recipe, [(0, 0)], pretrained=True)
 
     runs = planned()
-    with pytest.raises(MurineError, match=r"--pretrained cannot be scored against a cortex: its head"):
-        matrix.choice(runs[0], results)
+    with pytest.raises(MurineError, match=r"--pretrained cannot be scored against a cortex: it has a new head"):
+        matrix.network_name(runs[0], results)
     rows = matrix.compute(runs, results)
     assert rows.pretrained.all()
     assert [run.task.digest for run in planned()] == [run.task.digest for run in runs]
@@ -85,13 +85,13 @@ def test_weights_it_starts_from_are_identity(file, tmp_path):
 
 
 def test_what_is_standardised_is_not_normalised_again(file):
-    """Pretrained networks want mean 0 and variance 1, which some contenders give; others give pixels."""
+    """Pretrained networks want mean 0 and variance 1, which some variants give; others give pixels."""
     x = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0)) ** 4
     for name, expected in (("plain", (0.2 - 0.4) / 0.2), ("instance", 0.0), ("standardise", 0.0)):
         built = build(f"{file}:dense", 7, 0, pretrained=True)
         seen = []
         built.module.get_submodule("0").register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0]))
-        module, _ = apply(contender_named(name), built, f"{file}:dense", 32)
+        module, _ = apply_variant(variant_named(name), built, f"{file}:dense", 32)
         seen.clear()
         module(x)
         assert float(seen[0].mean()) == pytest.approx(expected, abs=0.3)

@@ -14,9 +14,10 @@ import toy_domains
 from counting import Counting
 
 from murine.errors import MurineError
-from murine.generalization.architectures import build
+from murine.generalization.network_builder import build
 from murine.generalization.recipe import Recipe
-from murine.generalization.training import split, train
+from murine.generalization.splits import split
+from murine.generalization.training import train
 from murine.networks import weights
 
 ROWS = ["task", "target_digest", "accuracy", "ece", "best_epoch", "validation_accuracy", "weights_digest"]

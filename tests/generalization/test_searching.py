@@ -9,8 +9,8 @@ import pytest
 import toy_domains
 
 from murine.atlas.store import Atlas
-from murine.generalization.architectures import ConvSpace
-from murine.generalization.protocol import Met, Setting, settings
+from murine.generalization.conv_space import ConvSpace
+from murine.generalization.protocol import EvaluatedDomain, Setting, settings
 from murine.generalization.recipe import Recipe
 from murine.generalization.results import Results
 from murine.generalization.search import search, suggested
@@ -22,8 +22,8 @@ def setting(planted=False):
     found = settings("full", ["dark"], ["grey"], toy_domains.load)[0]
     if not planted:
         return found
-    turned = [dataclasses.replace(met.target, labels=2 - met.target.labels) for met in found.met]
-    return Setting(found.source, tuple(Met(target, i > 0) for i, target in enumerate(turned)))
+    turned = [dataclasses.replace(met.target, labels=2 - met.target.labels) for met in found.evaluated]
+    return Setting(found.source, tuple(EvaluatedDomain(target, i > 0) for i, target in enumerate(turned)))
 
 
 def test_stopped_search_finds_the_same_and_targets_do_not_matter(tmp_path):

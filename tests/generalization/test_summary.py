@@ -11,9 +11,9 @@ import torch
 from scipy import stats
 
 from murine.generalization import summary
+from murine.generalization.predictions import calibration_error
 from murine.generalization.summary import UNSEEN, cells, confusion, differences, mean_of
-from murine.generalization.training import calibration_error
-from murine.statistics.multiple_testing import adjusted_p
+from murine.statistics.multiple_testing import adjust_p_values
 
 
 def simulated(rng, n_seeds, n_images, spread_seeds, spread_images, n_groups=None):
@@ -136,7 +136,7 @@ def test_matrix_and_differences_are_the_plain_ones():
     assert told.difference["svhn"] == pytest.approx(0.025), "of the two seeds that both have"
     assert told.n_seeds["svhn"] == 2
     single = told.drop(index=UNSEEN, errors="ignore")
-    assert single.p_adjusted.to_numpy() == pytest.approx(adjusted_p(single.p_value.to_numpy(), "holm"))
+    assert single.p_adjusted.to_numpy() == pytest.approx(adjust_p_values(single.p_value.to_numpy(), "holm"))
 
 
 def test_nothing_to_compare_with_is_no_error():

@@ -10,9 +10,13 @@ import torch
 import toy_domains
 from torch.nn import functional
 
-from murine.generalization.architectures import architectures, build
+from murine.generalization.architectures import architectures
+from murine.generalization.batches import Batches, combined_seed
+from murine.generalization.network_builder import build
+from murine.generalization.predictions import predict
 from murine.generalization.recipe import Recipe
-from murine.generalization.training import Batches, mixed, predict, split, train
+from murine.generalization.splits import split
+from murine.generalization.training import train
 
 CPU = torch.device("cpu")
 
@@ -32,7 +36,7 @@ def bare(module, training, validation, recipe, seed):
     losses, accuracies, states = [], [], []
     for epoch in range(recipe.epochs):
         batches.epoch = epoch
-        torch.manual_seed(mixed(seed, 4, epoch))
+        torch.manual_seed(combined_seed(seed, 4, epoch))
         module.train()
         found = []
         for images, labels in batches:

@@ -10,9 +10,11 @@ from PIL import Image, ImageOps
 from murine.errors import MurineError
 from murine.generalization import augmentation
 from murine.generalization import trained_networks as factories
-from murine.generalization.architectures import ConvSpace, architectures, build
+from murine.generalization.architectures import architectures
 from murine.generalization.augmentation import augmentations
-from murine.generalization.variants import apply, contender_named, contenders
+from murine.generalization.conv_space import ConvSpace
+from murine.generalization.network_builder import build
+from murine.generalization.variants import apply_variant, variant_named, variants
 from murine.networks import weights, zoo
 from murine.networks.surgery.neurn import neurn
 from murine.networks.surgery.rival_layers import layers
@@ -104,10 +106,10 @@ def test_randconv_changes_every_batch_and_keeps_the_spread():
 def test_every_contender_goes_into_lenet():
     x = as_tensor(pictures(4))
     outputs = {}
-    for name, contender in contenders_items():
+    for name, definition in contenders_items():
         built = build("lenet-small", 10, seed=0)
         digest = weights.digest(built.module)
-        module, _ = apply(contender, built, "lenet-small", 32)
+        module, _ = apply_variant(definition, built, "lenet-small", 32)
         assert weights.digest(module) == digest, "the same weights start in every variant"
         outputs[name] = module.eval()(x).detach()
     same = [n for n, c in contenders_items() if not c.layer]
@@ -120,13 +122,13 @@ def test_every_contender_goes_into_lenet():
 
 
 def contenders_items():
-    return [(name, contenders[name]) for name in contenders]
+    return [(name, variants[name]) for name in variants]
 
 
 @pytest.mark.parametrize("name", list(architectures))
 def test_architectures_take_small_images_and_an_inner_layer(name):
     built = build(name, 7, seed=3)
-    module, variant = apply(contender_named("neurn3-inner"), built, name, 32)
+    module, variant = apply_variant(variant_named("neurn3-inner"), built, name, 32)
     assert variant == f"neurn(k=3)@after:{architectures[name].inner}"
     assert module.eval()(torch.rand(2, 3, 32, 32)).shape == (2, 7)
     again = build(name, 7, seed=3).module
@@ -154,9 +156,9 @@ def test_trained_networks_see_in_the_zoo_what_they_saw_in_training(name):
 
 
 def test_spelt_layers_are_contenders():
-    assert contender_named("neurn(k=3)@input") == contender_named("neurn(kernel_size=3)@input")
-    assert contender_named("sobel@after:layer1").place == "after:layer1"
-    assert contender_named("neurn(k=7)@inner").place == "inner"
+    assert variant_named("neurn(k=3)@input") == variant_named("neurn(kernel_size=3)@input")
+    assert variant_named("sobel@after:layer1").place == "after:layer1"
+    assert variant_named("neurn(k=7)@inner").place == "inner"
 
 
 def test_space_of_networks_is_read_as_it_is_written():
@@ -168,15 +170,21 @@ def test_space_of_networks_is_read_as_it_is_written():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: contender_named("neurn33"), "unknown variant 'neurn33'; did you mean neurn3"),
-        (lambda: contender_named("nern(k=3)@input"), "unknown variant"),
+        (lambda: variant_named("neurn33"), "unknown variant 'neurn33'; did you mean neurn3"),
+        (lambda: variant_named("nern(k=3)@input"), "unknown variant"),
         (lambda: build("lenett", 10, 0), "unknown network 'lenett'; did you mean lenet"),
         (lambda: build("inception_v3", 10, 0), "fails on images of 32 x 32 px: .* enlarge them with --prepare size="),
         (lambda: build("conv(kernel=4)", 10, 0), "odd"),
         (lambda: build("conv(depht=4)", 10, 0), "Options: depth"),
         (lambda: build("lenet", 10, 0, pretrained=True), "no pretrained weights"),
-        (lambda: apply(contender_named("neurn3-inner"), build("resnet10t", 10, 0), "resnet10t", 32), "name the place"),
-        (lambda: apply(contender_named("neurn(k=3)@after:layr1"), build("lenet-small", 2, 0), "n", 32), "no module"),
+        (
+            lambda: apply_variant(variant_named("neurn3-inner"), build("resnet10t", 10, 0), "resnet10t", 32),
+            "name the place",
+        ),
+        (
+            lambda: apply_variant(variant_named("neurn(k=3)@after:layr1"), build("lenet-small", 2, 0), "n", 32),
+            "no module",
+        ),
     ],
 )
 def test_what_cannot_be_says_so(call, message):

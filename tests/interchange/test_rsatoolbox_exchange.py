@@ -26,8 +26,11 @@ from murine.interchange.rsatoolbox import (
 )
 from murine.networks.layer_kernel import LayerKernel
 from murine.scenes import synthetic_scenes
-from murine.similarity.rdm import crossnobis_rdm, euclidean_rdm, pearson_rdm, upper, zscore
+from murine.similarity.crossnobis import crossnobis_rdm
+from murine.similarity.rdm import euclidean_rdm, pearson_rdm
+from murine.similarity.rdm_vectors import upper_triangle
 from murine.similarity.rsa import Cosine, comparisons
+from murine.statistics.standardisation import zscore
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the packages it imports
@@ -186,7 +189,7 @@ def test_real_matrices_come_back(shared_data, tmp_path):
 def test_real_matrices_compare_as_with_murine(shared_data):
     ours = load_responses("allen-2p", root=shared_data)
     theirs = to_rdms(ours)
-    vectors = upper(ours.matrices)
+    vectors = upper_triangle(ours.matrices)
     for metric, method in METHODS.items():
         n = 4 if method == "tau-a" else 21  # rsatoolbox takes 10 ms for each tau-a
         found = rsatoolbox.rdm.compare(theirs[range(n)], theirs, method=method)
@@ -214,10 +217,10 @@ def test_layers_and_simulated_sites_compare_as_with_murine(cortex):
     exported = layer_rdms(layers, mixed.ids), to_rdms(sites)
     assert exported[0].rdm_descriptors["layer"] == list(layers)
     order = [mixed.ids.index(i) for i in cortex.recording.stimulus_ids]
-    vectors = upper(np.stack([pearson_rdm(x[order]) for x in features.values()]))
+    vectors = upper_triangle(np.stack([pearson_rdm(x[order]) for x in features.values()]))
     for metric, method in METHODS.items():
         found = rsatoolbox.rdm.compare(*exported, method=method)
-        expected = comparisons[metric].score(vectors, upper(matrices))
+        expected = comparisons[metric].score(vectors, upper_triangle(matrices))
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
         assert np.ptp(found) > 0.01
     # The same from rsatoolbox's own distances between the features.
@@ -273,7 +276,7 @@ def test_labels_of_rdms_that_do_not_fit_are_refused():
             from_rdms(wrong)
     with pytest.raises(MurineError, match=r"have no 'subject'. They have site, area, .*say with site="):
         from_rdms(changed(), site="subject")
-    subjects = rsatoolbox.rdm.RDMs(upper(neural_rdms().matrices), pattern_descriptors={"img": list(IDS)})
+    subjects = rsatoolbox.rdm.RDMs(upper_triangle(neural_rdms().matrices), pattern_descriptors={"img": list(IDS)})
     subjects.rdm_descriptors["subject"] = [1, 2, 3]
     assert [s.labels for s in from_rdms(subjects, stimulus="img", site="subject").sites] == [
         {"area": "1"},

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from murine.download.disk import write_json
+from murine.download.ledger import write_json
 from murine.errors import MurineError
 from murine.io.files import atomic_write, read_json, read_npz, read_table
 from murine.io.temporary import create_beside, remove_abandoned

@@ -6,7 +6,7 @@ import torch
 from timm.data import resolve_model_data_config
 
 from murine.errors import MurineError
-from murine.networks.controls import GaborEnergy, NeuRNPixels, Pixels
+from murine.networks.control_modules import GaborEnergy, NeuRNPixels, Pixels
 from murine.networks.surgery.neurn import neurn
 
 

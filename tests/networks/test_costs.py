@@ -15,10 +15,11 @@ from murine.errors import MurineError
 from murine.networks import costs, zoo
 from murine.networks.capture import capture
 from murine.networks.costs import Machine, Work
+from murine.networks.operation_counter import KINDS
 
 SMALL = ("resnet18", "mobilenetv3_small_050", "vit_tiny_patch16_224", "torchvision:squeezenet1_1", "hub:unet")
 
-MACHINE = Machine(10, dict.fromkeys(costs.KINDS[:-1], 1e9), 1e9, 1e-6, 1e-8, 1e-4)
+MACHINE = Machine(10, dict.fromkeys(KINDS[:-1], 1e9), 1e9, 1e-6, 1e-8, 1e-4)
 
 
 def _work(name: str, size: int = 64) -> Work:
@@ -164,6 +165,6 @@ def test_predictions_come_true_within_a_factor(name):
 
 def test_calibration_measures_every_kind():
     machine = costs.calibrate(20)
-    assert set(machine.flops) == set(costs.KINDS) - {"elementwise"}
+    assert set(machine.flops) == set(KINDS) - {"elementwise"}
     assert min(*machine.flops.values(), machine.bandwidth, machine.per_call, machine.per_unit, machine.per_output) > 0
     assert machine.n_stimuli == 20

@@ -9,7 +9,14 @@ import torch
 from scipy import ndimage
 
 from murine.errors import MurineError
-from murine.networks.surgery.rival_layers import DivisiveNorm, InstanceNorm, LocalContrast, ResponseNorm, Sobel, layers
+from murine.networks.surgery.rival_layers import (
+    DivisiveNorm,
+    InstanceNorm,
+    LocalContrast,
+    ResponseNorm,
+    Sobel,
+    layers,
+)
 
 
 def images(seed=0):

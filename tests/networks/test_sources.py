@@ -15,19 +15,20 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 from murine.errors import MurineError
-from murine.networks import addresses, hub, sources, zoo
+from murine.networks import zoo
 from murine.networks.capture import capture
+from murine.networks.sources import hub, published_weights, source, weight_downloads
 from murine.networks.weights import seeded
 
 # --------------------------------------------------------------------------------------- names
 
 
 def test_a_plain_name_is_timms_if_timm_has_it():
-    assert sources.full_name("alexnet") == "torchvision:alexnet"
-    assert sources.full_name("squeezenet1_0.IMAGENET1K_V1") == "torchvision:squeezenet1_0.IMAGENET1K_V1"
+    assert source.full_name("alexnet") == "torchvision:alexnet"
+    assert source.full_name("squeezenet1_0.IMAGENET1K_V1") == "torchvision:squeezenet1_0.IMAGENET1K_V1"
     for timms in ("resnet18", "resnet18.a1_in1k", "inception_v3", "xception"):
-        assert sources.full_name(timms) == timms
-    assert sources.full_name("nonsense") == "nonsense"
+        assert source.full_name(timms) == timms
+    assert source.full_name("nonsense") == "nonsense"
     plain, full = zoo.load("squeezenet1_1@random:0"), zoo.load("torchvision:squeezenet1_1@random:0")
     assert plain.name == "torchvision:squeezenet1_1"
     assert plain.digest == full.digest
@@ -44,7 +45,7 @@ def test_wildcards_over_sources():
     ]
     assert [c.name for c in zoo.expand(["squeezenet*"])] == ["squeezenet1_0", "squeezenet1_1"]
     assert len(zoo.expand(["taskonomy:*"])) == 24
-    assert {"gabor", "resnet18", "torchvision:resnet18", "hub:unet"} <= set(zoo.matching("*"))
+    assert {"gabor", "resnet18", "torchvision:resnet18", "hub:unet"} <= set(zoo.matching_names("*"))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ def test_unet_has_the_parameters_of_the_published_one():
 @pytest.fixture
 def served(tmp_path, monkeypatch):
     """A server of files in ``tmp_path/files``, and an empty cache of torch."""
-    monkeypatch.setattr(addresses, "_TIMEOUT", 2.0)
+    monkeypatch.setattr(weight_downloads, "_TIMEOUT", 2.0)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     folder = tmp_path / "files"
     folder.mkdir()
@@ -215,9 +216,8 @@ def published(served, monkeypatch):
     """Publish a small network: `UNet` with fewer features."""
     folder, url = served
     monkeypatch.setattr(hub, "UNet", partial(hub.UNet, n_features=2))
-    monkeypatch.setitem(sources._ARCHITECTURES, "unet", hub.UNet)
-    table = dict(sources.published())
-    monkeypatch.setattr(sources, "published", lambda: table)
+    table = dict(published_weights.published_weights())
+    monkeypatch.setattr(published_weights, "published_weights", lambda: table)
 
     def publish(state, layout="plain", digest="sha256", file="net.pth", wrap=lambda state: state):
         torch.save(wrap(state), folder / file)
@@ -264,7 +264,7 @@ def test_the_first_digits_of_a_digest_will_do(published):
         MurineError, match=r"nobody has published a digest .*give the one you trust: hub:unet@sha256:HEX"
     ):
         zoo.load("hub:unet")
-    with pytest.raises(MurineError, match="is no digest of weights; expected sha256: and 8 to 64"):
+    with pytest.raises(MurineError, match="is not a digest of weights; expected sha256: and 8 to 64"):
         zoo.load(f"hub:unet@sha256:{sha256[:7]}")
     assert zoo.load(f"hub:unet@sha256:{sha256[:8]}").weights == "pretrained"
 
@@ -343,7 +343,7 @@ def test_torchvisions_weights_are_verified_and_loaded_by_torchvision(served, tmp
 
 
 def test_without_a_network_there_are_alternatives(served, monkeypatch):
-    monkeypatch.setattr(addresses, "_RETRIES", 0)
+    monkeypatch.setattr(weight_downloads, "_RETRIES", 0)
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     for name in ("taskonomy:curvature", "torchvision:alexnet"):
         with pytest.raises(
@@ -353,11 +353,14 @@ def test_without_a_network_there_are_alternatives(served, monkeypatch):
 
 
 def test_the_digest_in_a_name():
-    assert addresses.in_name("https://x.org/models/resnet18-f37072fd.pth") == "sha256:f37072fd"
-    assert addresses.in_name("https://x.org/models/mnasnet0.5_top1_67.823-3ffadce67e.pth") == "sha256:3ffadce67e"
-    assert addresses.in_name("https://x.org/models/resnet50.pth") == ""
-    for row in sources.published().values():
-        told = addresses.in_name(row.address)
+    assert weight_downloads.digest_in_name("https://x.org/models/resnet18-f37072fd.pth") == "sha256:f37072fd"
+    assert (
+        weight_downloads.digest_in_name("https://x.org/models/mnasnet0.5_top1_67.823-3ffadce67e.pth")
+        == "sha256:3ffadce67e"
+    )
+    assert weight_downloads.digest_in_name("https://x.org/models/resnet50.pth") == ""
+    for row in published_weights.published_weights().values():
+        told = weight_downloads.digest_in_name(row.address)
         assert not told or row.digest == told, row.name
-    taskonomys = [row for name, row in sources.published().items() if name.startswith("taskonomy:")]
+    taskonomys = [row for name, row in published_weights.published_weights().items() if name.startswith("taskonomy:")]
     assert all(len(row.digest) == len("sha256:") + 64 for row in taskonomys)

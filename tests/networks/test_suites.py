@@ -15,9 +15,8 @@ from murine.atlas.identity import CortexSettings
 from murine.atlas.network_scorer import NetworkScorer
 from murine.atlas.sweep import SweepSettings
 from murine.errors import MurineError
-from murine.networks import catalogue, zoo
+from murine.networks import catalogue, surgery, zoo
 from murine.networks.capture import CapturedLayer, capture, tensors_in
-from murine.networks.surgery import insertion as surgery
 from murine.scoring.layer_scores import score_layers
 from murine.scoring.settings import ScoreSettings
 

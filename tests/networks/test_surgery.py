@@ -14,9 +14,9 @@ from torch import nn
 import murine
 from murine import NeuRN, insert
 from murine.errors import MurineError
-from murine.networks import zoo
+from murine.networks import surgery, zoo
 from murine.networks.capture import OUTPUT, capture
-from murine.networks.surgery import insertion as surgery
+from murine.networks.surgery import trial
 from murine.networks.surgery.neurn import neurn
 from murine.networks.surgery.rival_layers import Sobel, layers
 from murine.networks.zoo import NetworkSpec
@@ -86,7 +86,7 @@ def test_at_the_image_the_layer_sees_pixels_and_the_network_what_is_normalised()
     network, pixels = small(), images()
     mean, std = torch.tensor((0.5, 0.4, 0.3)).view(3, 1, 1), torch.tensor((0.2, 0.3, 0.01)).view(3, 1, 1)
     x = (pixels - mean) / std
-    with pytest.raises(MurineError, match="does not tell how its images are normalised"):
+    with pytest.raises(MurineError, match="does not state how its images are normalised"):
         insert(network, NeuRN(3), at="image")
     network.default_cfg |= {"mean": mean.ravel().tolist(), "std": std.ravel().tolist()}
     expected = network((neurn(pixels, 3) - mean) / std)
@@ -131,7 +131,7 @@ def test_instead_of_modules():
     network, x = small(), images()
     plain = small()
     insertion = insert(network, NeuRN(3), "replace:*.1")
-    assert [site.module for site in insertion.sites] == ["stem.1", "last.1"]
+    assert [site.module for site in insertion.points] == ["stem.1", "last.1"]
     maps = plain.last[0](neurn(plain.stem[0](x)).relu())
     assert torch.equal(network(x), plain.head(neurn(maps).mean(dim=(2, 3))))
     assert network.state_dict().keys() == plain.state_dict().keys()
@@ -146,8 +146,8 @@ def test_hooks_see_the_module_and_the_layer_by_their_own_names():
     outputs = seen(network, x)
     assert torch.equal(outputs["stem"], plain["stem"])
     assert torch.equal(outputs["inserted.after_stem"], Sobel()(plain["stem"]))
-    assert [site.path for site in insertion.sites] == ["inserted.after_stem"]
-    assert insertion.sites[0].shape == (4, 12, 10)
+    assert [site.path for site in insertion.points] == ["inserted.after_stem"]
+    assert insertion.points[0].shape == (4, 12, 10)
     captured = {layer.name: layer for layer in capture(network, x)}
     assert list(captured)[3:5] == ["stem", "inserted.after_stem"]
     assert captured["inserted.after_stem"].shape == (4, 12, 10)
@@ -163,7 +163,7 @@ def test_layers_of_a_module_follow_in_the_order_they_came():
     first = insert(network, NeuRN(3))
     second = insert(network, "instance-norm")
     third = insert(network, NeuRN(5))
-    assert [site.path for i in (first, second, third) for site in i.sites] == [
+    assert [site.path for i in (first, second, third) for site in i.points] == [
         "inserted.input",
         "inserted.input_2",
         "inserted.input_3",
@@ -255,10 +255,12 @@ def test_maps_with_channels_last_are_understood():
     network = Windows()
     x = images()
     insertion = insert(network, NeuRN(3), "rows", probe=x)
-    assert insertion.sites[0].channels_last
+    assert insertion.points[0].channels_last
     assert torch.equal(network(x), neurn(x))
-    with pytest.raises(MurineError, match="it met 1 x 9 x 100 x 4 there, which is not shaped as a map of 24 x 20"):
-        surgery._is_channels_last(torch.rand(1, 9, 100, 4), x)
+    with pytest.raises(
+        MurineError, match="its input there is 1 x 9 x 100 x 4, which does not have the shape of a map of 24 x 20"
+    ):
+        trial._is_channels_last(torch.rand(1, 9, 100, 4), x)
 
 
 def test_keyword_arguments_pass():
@@ -335,24 +337,28 @@ def refused(match, *args, network=None, **options):
 def test_what_does_not_fit_is_refused_and_leaves_the_network_alone():
     k3 = NeuRN(3)
     refused("no module matches 'stam'; did you mean stem.* The network has 11 modules, for example stem", k3, "stam")
-    refused(r"neurn\(k=3\) after 'head': it met 1 x 2 of torch.float32 there, which is no map", k3, "after:head")
     refused(
-        r"neurn\(k=11\) after 'stem': it met 1 x 4 x 12 x 10 there and fails: NeuRN with kernel_size 11",
+        r"neurn\(k=3\) after 'head': its input there is 1 x 2 of torch.float32, which is not a map", k3, "after:head"
+    )
+    refused(
+        r"neurn\(k=11\) after 'stem': its input there is 1 x 4 x 12 x 10, and it fails: NeuRN with kernel_size 11",
         NeuRN(11),
         "stem",
     )
-    refused(r"So for 1 others", NeuRN(11), "after:*.0")
-    refused(r"of 1 x 3 x 24 x 20 it makes 1 x 3 x 24 x 20, the module 1 x 4 x 12 x 10", k3, "replace:stem.0")
-    refused("the modules idle, idle.0 are not called by the forward pass", k3, "after:idle*")
+    refused(r"The same holds for 1 others", NeuRN(11), "after:*.0")
+    refused(
+        r"it turns 1 x 3 x 24 x 20 into 1 x 3 x 24 x 20, but the module returns 1 x 4 x 12 x 10", k3, "replace:stem.0"
+    )
+    refused("the modules idle, idle.0 are not called in the forward pass", k3, "after:idle*")
     refused("Linear has tensors of its own .weight, bias.", nn.Linear(2, 2))
     refused(
-        r"with AvgPool2d@before:last the network fails: RuntimeError.* The layer met 4 x 12 x 10 at last",
+        r"with AvgPool2d@before:last the network fails: RuntimeError.* The input of the layer is 4 x 12 x 10 at last",
         nn.AvgPool2d(6),
         "before:last",
     )
     refused("the place 'around:stem' is not understood; expected input, image, after:PATTERN", k3, "around:stem")
     refused(
-        "the network fails on the image on trial, 2 x 1 x 9 x 9, before anything is put in: RuntimeError",
+        "the network fails on the trial image, 2 x 1 x 9 x 9, before any layer is inserted: RuntimeError",
         k3,
         probe=torch.rand(2, 1, 9, 9),
     )
@@ -381,7 +387,7 @@ def test_what_does_not_fit_is_refused_and_leaves_the_network_alone():
             return x, x
 
     refused(
-        r"neurn\(k=3\) after 'pair': what comes there is no tensor but tuple",
+        r"neurn\(k=3\) after 'pair': its input there is not a tensor but tuple",
         k3,
         "pair",
         network=Several(),
@@ -397,13 +403,13 @@ def test_what_does_not_fit_is_refused_and_leaves_the_network_alone():
 
 def test_one_spelling_of_a_layer():
     for text in ("neurn", "neurn()", "neurn(k=3)", "neurn( kernel_size = 3, maximum=image )"):
-        assert surgery.spelled(surgery.layer_named(text)) == "neurn(k=3)"
-    assert surgery.spelled(NeuRN(4, maximum="channel")) == "neurn(k=4,maximum=channel)"
-    assert surgery.spelled(Sobel(relative=False)) == "sobel(relative=False)"
-    assert surgery.spelled(nn.AvgPool2d(3)) == "AvgPool2d"
+        assert surgery.canonical_layer(surgery.layer_named(text)) == "neurn(k=3)"
+    assert surgery.canonical_layer(NeuRN(4, maximum="channel")) == "neurn(k=4,maximum=channel)"
+    assert surgery.canonical_layer(Sobel(relative=False)) == "sobel(relative=False)"
+    assert surgery.canonical_layer(nn.AvgPool2d(3)) == "AvgPool2d"
     for name in layers:
         layer = layers[name]()
-        again = surgery.layer_named(surgery.spelled(layer))
+        again = surgery.layer_named(surgery.canonical_layer(layer))
         assert type(again) is type(layer)
         assert str(again) == str(layer)
 
@@ -478,7 +484,7 @@ def test_variants_expand_and_load_as_networks_of_their_own():
     pixels = zoo.load("pixels+neurn", input_size=(20, 30))
     assert pixels.role == "control"
     np.testing.assert_array_equal(pixels.module(x), neurn(x).mean(dim=1, keepdim=True))
-    with pytest.raises(MurineError, match=r"neurn\(k=7\) after 'layer4': it met 1 x 96 x 2 x 2"):
+    with pytest.raises(MurineError, match=r"neurn\(k=7\) after 'layer4': its input there is 1 x 96 x 2 x 2"):
         zoo.load("test_resnet+neurn(k=7)@after:layer4@random:0", input_size=64)
     module, _ = zoo.skeleton("test_resnet+neurn")
     assert module(torch.empty(2, 3, 160, 160, device="meta")).shape == (2, 1000)

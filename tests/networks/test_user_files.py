@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from murine.errors import MurineError
 from murine.networks import zoo
-from murine.networks.user_files import _say_once
+from murine.networks.sources.user_files import _log_once
 from murine.networks.zoo import NetworkSpec
 
 HEAD = "import os, sys, random, torch\nimport numpy as np\nfrom torch import nn\n"
@@ -38,7 +38,7 @@ def write(tmp_path):
         file.write_text(HEAD + text)
         return file
 
-    _say_once.cache_clear()
+    _log_once.cache_clear()
     return write
 
 

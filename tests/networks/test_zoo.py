@@ -498,3 +498,17 @@ def test_a_download_that_breaks_off_leaves_nothing_and_can_be_done_again(served,
     assert broken["connections"] < 20  # a few attempts to go on, not one after another for ever
     (whole,) = load_elsewhere(hub.address, tmp_path, "test_resnet.r160_in1k")
     assert whole["digest"] == digest
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("pixels", "a9efe0c9e2a2ef55f8d632f13e69984f15c1de74ba8f16f8cb7dbff940da7503"),
+        ("gabor", "fbd2222ae9718ee234c147d8cf8f9619df3f2ee736b0cdf5af3300d2c7ec6eed"),
+        ("pixels+neurn", "8f730d40a7f93bd6fd66d85ede146abff81cad9344b95e51725740bb83d6cd75"),
+        ("pixels+sobel", "7e0a4cb03e25fe80cae50eab467cd9f46dd83a11ac2c20793f97970df8759b27"),
+    ],
+)
+def test_digests_stay_when_code_moves(name, digest):
+    """Results in existing atlases are found by these digests."""
+    assert zoo.load(name).digest == digest

@@ -13,14 +13,19 @@ import torchvision.models
 from torch import nn
 
 from murine.errors import MurineError
-from murine.networks import catalogue, sources, zoo
+from murine.networks import catalogue, zoo
 from murine.networks import parameter_counts as anatomy
+from murine.networks.sources.published_weights import published_weights
+from murine.networks.sources.source import get_source, source_of
+from murine.networks.sources.timm_models import training
+
+SOURCES = ("torchvision", "taskonomy", "hub")
 
 
 def test_the_lists_are_those_of_the_studies(shared_data):
     with (shared_data / "conwell_model_metadata" / "model_typology.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["train_type"] != "random"]
-    listed = {source: {row["model"] for row in rows if row["model_source"] == source} for source in sources.SOURCES}
+    listed = {source: {row["model"] for row in rows if row["model_source"] == source} for source in SOURCES}
     ours = Counter(member.part for member in catalogue.suite("conwell2021"))
     assert ours == {"torchvision": 31, "timm": 78}
     imagenet = {
@@ -44,13 +49,13 @@ def test_a_member_has_a_network_or_a_reason(suite):
         assert bool(member.network) != bool(member.missing), member.name
         if not member.network:
             continue
-        source = sources.source_of(member.network)
+        source = source_of(member.network)[0].name
         architecture, _, tag = member.network.partition(".")
         if source == "torchvision":
             weights = torchvision.models.get_model_weights(architecture.partition(":")[2])
             assert not tag or tag in weights.__members__
-        elif source:
-            assert member.network in sources.published()
+        elif source != "timm":
+            assert member.network in published_weights()
         else:
             assert architecture in timm.list_models()
             assert not tag or member.network in timm.list_models(f"{architecture}.*", pretrained=True)
@@ -88,10 +93,10 @@ def test_depth_is_the_number_in_the_name():
 def test_parameters_are_as_many_as_torchvision_says():
     with_heads_for_training = {
         "googlenet",
-        *(n for n in sources.torchvision_names() if n.startswith(("fcn_", "deeplab"))),
+        *(n for n in get_source("torchvision").architectures() if n.startswith(("fcn_", "deeplab"))),
     }
     tried = 0
-    for name in set(sources.torchvision_names()) - with_heads_for_training:
+    for name in set(get_source("torchvision").architectures()) - with_heads_for_training:
         weights = torchvision.models.get_model_weights(name)
         if weights.__members__:
             assert catalogue.entry(f"torchvision:{name}").parameters == weights.DEFAULT.meta["num_params"], name
@@ -126,7 +131,7 @@ def test_the_table_is_what_building_gives(name):
     ],
 )
 def test_training_is_read_from_the_name_of_the_weights(tag, n_classes, task, data):
-    assert catalogue.training(tag, n_classes) == (task, data)
+    assert training(tag, n_classes) == (task, data)
 
 
 def test_what_is_not_known_is_empty_and_what_is_has_a_source():
@@ -152,7 +157,7 @@ def test_every_name_has_an_entry():
     """Without building anything; each names what it is of."""
     rows = [entry.row() for entry in catalogue.entries(catalogue.names())]
     assert len(rows) > 1400
-    assert all(row["sources"] and row["source"] in ("timm", *sources.SOURCES) for row in rows)
+    assert all(row["sources"] and row["source"] in ("timm", *SOURCES) for row in rows)
     with_size = [row for row in rows if row["input_size"]]
     assert len(with_size) > 0.99 * len(rows)
 

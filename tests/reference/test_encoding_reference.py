@@ -19,14 +19,14 @@ from sklearn.preprocessing import StandardScaler, scale
 from sklearn.random_projection import SparseRandomProjection
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from murine.encoding.conwell2021 import conwell2021_regression, projected
+from murine.encoding.conwell2021 import conwell2021_regression, project_features
 from murine.encoding.estimators import PLSRegressor, RidgeRegressor
 from murine.encoding.pls import pls_cv
 from murine.encoding.prediction_scores import correlations, explained_variance, r2
 from murine.encoding.ridge import ridge_correlations, ridge_cv, ridge_loo
 from murine.encoding.ridge_spectrum import Spectrum
 from murine.errors import MurineError
-from murine.statistics.folds import folds
+from murine.statistics.folds import kfold
 
 N = 40
 
@@ -62,7 +62,7 @@ def test_ridge_by_any_splitter():
     gram = features @ features.T
     shuffled = KFold(5, shuffle=True, random_state=3)
     expected = cross_val_predict(SklearnRidge(2.0), features, responses.T, cv=shuffled).T
-    for given in (shuffled, folds(N, 5, 3)):
+    for given in (shuffled, kfold(N, 5, 3)):
         found, _ = ridge_cv(gram, responses, given, 2.0, scale="none")
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
     repeated = RepeatedKFold(n_splits=4, n_repeats=3, random_state=1)
@@ -115,9 +115,9 @@ def test_kernel_ridge_of_himalaya():
 @pytest.mark.parametrize("standardise", [False, True])
 def test_pls(n_components, standardise):
     features, responses = data(n_units=200, n_neuroids=60)
-    found = pls_cv(features @ features.T, responses, folds(N, 5, 0), [n_components], scale=standardise)[0]
+    found = pls_cv(features @ features.T, responses, kfold(N, 5, 0), [n_components], scale=standardise)[0]
     expected = np.empty_like(responses)
-    for test in folds(N, 5, 0):
+    for test in kfold(N, 5, 0):
         train = np.setdiff1d(np.arange(N), test)
         y = StandardScaler(with_std=standardise).fit(responses[:, train].T)
         theirs = PLSRegression(n_components, scale=False, tol=1e-20, max_iter=100_000)
@@ -171,7 +171,9 @@ def test_default_scale_is_the_mean_over_projections():
     rng = np.random.default_rng(0)
     latent = rng.normal(size=(N, 20)) / np.arange(1, 21)
     features = latent @ rng.normal(size=(20, 3_000)) + 5
-    mean = np.mean([columns @ columns.T for columns in (projected(features, seed, 512) for seed in range(30))], axis=0)
+    mean = np.mean(
+        [columns @ columns.T for columns in (project_features(features, seed, 512) for seed in range(30))], axis=0
+    )
     errors = {}
     for scaling in ("projection", "trace"):
         spectrum = Spectrum.of_kernel(features @ features.T, scaling, 512)
@@ -183,11 +185,11 @@ def test_default_scale_is_the_mean_over_projections():
 
 def test_projection_of_features():
     features = data(50)[0]
-    assert projected(features, 0).shape == (N, 4096)
-    np.testing.assert_allclose(projected(features, 0).mean(axis=0), 0, atol=1e-12)
+    assert project_features(features, 0).shape == (N, 4096)
+    np.testing.assert_allclose(project_features(features, 0).mean(axis=0), 0, atol=1e-12)
     features[0, 0] = np.nan
     with pytest.raises(MurineError, match="NaN"):
-        projected(features, 0)
+        project_features(features, 0)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import warnings
 import numpy as np
 import pytest
 
-from murine.similarity.rdm import pearson_rdm, upper
+from murine.similarity.rdm import pearson_rdm
+from murine.similarity.rdm_vectors import upper_triangle
 from murine.similarity.rsa import comparisons
 from murine.statistics.crossed_bootstrap import dual_variance
 
@@ -34,9 +35,9 @@ def test_correlation_distance(n_features, dtype, tolerance):
     x = patterns(n_features).astype(dtype)
     dataset = rsatoolbox.data.Dataset(x.astype(np.float64), obs_descriptors={"stimulus": np.arange(25)})
     theirs = rsatoolbox.rdm.calc_rdm(dataset, method="correlation").dissimilarities[0]
-    ours = upper(pearson_rdm(x))
+    ours = upper_triangle(pearson_rdm(x))
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance)
-    np.testing.assert_allclose(ours, upper(1 - np.corrcoef(x.astype(np.float64))), rtol=0, atol=tolerance)
+    np.testing.assert_allclose(ours, upper_triangle(1 - np.corrcoef(x.astype(np.float64))), rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -44,8 +45,8 @@ def test_correlation_distance(n_features, dtype, tolerance):
     ("name", "method"), [("rsa-pearson", "corr"), ("rsa-spearman", "spearman"), ("rsa-tau-a", "tau-a")]
 )
 def test_comparison_of_rdms(name, method, ties):
-    layers = np.stack([upper(pearson_rdm(patterns(30, seed))) for seed in (1, 2, 3)])
-    sites = 0.5 * layers[:2] + np.stack([upper(pearson_rdm(patterns(30, seed))) for seed in (4, 5)])
+    layers = np.stack([upper_triangle(pearson_rdm(patterns(30, seed))) for seed in (1, 2, 3)])
+    sites = 0.5 * layers[:2] + np.stack([upper_triangle(pearson_rdm(patterns(30, seed))) for seed in (4, 5)])
     if ties:
         layers, sites = layers.round(1), sites.round(1)
     theirs = rsatoolbox.rdm.compare(as_rsatoolbox(layers), as_rsatoolbox(sites), method=method)
@@ -54,8 +55,8 @@ def test_comparison_of_rdms(name, method, ties):
 
 
 def test_without_ties_spearman_is_rho_a():
-    layers = np.stack([upper(pearson_rdm(patterns(30, seed))) for seed in (1, 2)])
-    sites = layers[:1] + upper(pearson_rdm(patterns(30, 6)))
+    layers = np.stack([upper_triangle(pearson_rdm(patterns(30, seed))) for seed in (1, 2)])
+    sites = layers[:1] + upper_triangle(pearson_rdm(patterns(30, 6)))
     theirs = rsatoolbox.rdm.compare(as_rsatoolbox(layers), as_rsatoolbox(sites), method="rho-a")
     np.testing.assert_allclose(comparisons["rsa-spearman"].score(layers, sites), theirs, atol=1e-12)
 

@@ -11,20 +11,15 @@ from scipy.stats import kendalltau, pearsonr
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import KFold, LeaveOneOut
 
-from murine.encoding.ridge import centred_grams
+from murine.encoding.kernels import centre_layer_grams
 from murine.networks.layer_kernel import LayerKernel
-from murine.similarity.kernel_similarity import angular_distances, kernel_metrics
-from murine.similarity.noise_covariance import noise_covariance
-from murine.similarity.rdm import (
-    cosine_rdm,
-    crossnobis_rdm,
-    dissimilarities,
-    euclidean_rdm,
-    mahalanobis_rdm,
-    pearson_rdm,
-    upper,
-)
-from murine.similarity.reweighted_rsa import reweight
+from murine.similarity.crossnobis import crossnobis_rdm, mahalanobis_rdm
+from murine.similarity.kernel_similarity import kernel_metrics
+from murine.similarity.neural_noise import noise_covariance
+from murine.similarity.procrustes import angular_procrustes_distances
+from murine.similarity.rdm import cosine_rdm, dissimilarities, euclidean_rdm, pearson_rdm
+from murine.similarity.rdm_vectors import upper_triangle
+from murine.similarity.reweighted_rsa import fit_reweighted_rsa
 from murine.similarity.rsa import Cosine, comparisons
 
 with warnings.catch_warnings():
@@ -80,9 +75,9 @@ def test_dissimilarities_of_patterns(n_features):
     data = rsatoolbox.data.Dataset(x)
     for name, method in (("pearson", "correlation"), ("euclidean", "euclidean")):
         theirs = rsatoolbox.rdm.calc_rdm(data, method=method).dissimilarities[0]
-        np.testing.assert_allclose(upper(dissimilarities[name](kernel)), theirs, rtol=0, atol=1e-10)
-    np.testing.assert_allclose(upper(cosine_rdm(kernel)), pdist(x, "cosine"), rtol=0, atol=1e-10)
-    np.testing.assert_allclose(upper(euclidean_rdm(kernel)), pdist(x, "sqeuclidean") / n_features, rtol=1e-10)
+        np.testing.assert_allclose(upper_triangle(dissimilarities[name](kernel)), theirs, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(upper_triangle(cosine_rdm(kernel)), pdist(x, "cosine"), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(upper_triangle(euclidean_rdm(kernel)), pdist(x, "sqeuclidean") / n_features, rtol=1e-10)
 
 
 @pytest.mark.parametrize("n_repetitions", [2, 6, 40])  # fewer and more trials than neurons
@@ -137,8 +132,8 @@ def test_crossnobis_with_several_repetitions_held_out_together():
 
 @pytest.mark.parametrize("decimals", [None, 1])
 def test_cosine_and_tau_a_of_rdms(decimals):
-    layers = np.stack([upper(pearson_rdm(patterns(seed=seed))) for seed in range(6)])
-    sites = layers[:3] + 0.5 * np.stack([upper(pearson_rdm(patterns(seed=seed))) for seed in (7, 8, 9)])
+    layers = np.stack([upper_triangle(pearson_rdm(patterns(seed=seed))) for seed in range(6)])
+    sites = layers[:3] + 0.5 * np.stack([upper_triangle(pearson_rdm(patterns(seed=seed))) for seed in (7, 8, 9)])
     if decimals is not None:
         layers, sites = layers.round(decimals), sites.round(decimals)
     theirs = rsatoolbox.rdm.compare(as_rsatoolbox(layers), as_rsatoolbox(sites), method="cosine")
@@ -155,11 +150,11 @@ def test_cosine_and_tau_a_of_rdms(decimals):
 def test_reweighting_is_the_plain_protocol_fold_by_fold(n_layers, splitter):
     """As Conwell et al. 2021 do it: one regression for each site and fold, on pairs of training stimuli."""
     n = 25
-    layers = np.stack([upper(pearson_rdm(patterns(n, 12, seed))) for seed in range(n_layers)])
+    layers = np.stack([upper_triangle(pearson_rdm(patterns(n, 12, seed))) for seed in range(n_layers)])
     sites = np.random.default_rng(1).random((3, n_layers)) @ layers / n_layers
-    sites += 0.4 * np.stack([upper(pearson_rdm(patterns(n, 12, seed))) for seed in (107, 108, 109)])
+    sites += 0.4 * np.stack([upper_triangle(pearson_rdm(patterns(n, 12, seed))) for seed in (107, 108, 109)])
     folds = [test for _, test in splitter.split(np.arange(n))]
-    found = reweight(layers, sites, folds)
+    found = fit_reweighted_rsa(layers, sites, folds)
     rows, columns = np.triu_indices(n, 1)
     for s, site in enumerate(sites):
         total, times = np.zeros(len(site)), np.zeros(len(site))
@@ -202,7 +197,7 @@ def test_geometry_is_that_of_plain_formulas_on_patterns(n_units):
     assert score("cka-debiased") == pytest.approx(debiased, abs=1e-12)
     procrustes = np.linalg.svd(x.T @ y, compute_uv=False).sum() / frobenius(x) / frobenius(y)
     assert score("procrustes") == pytest.approx(procrustes, abs=1e-8)
-    assert angular_distances(k[None], m[None])[0, 0] == pytest.approx(np.arccos(procrustes), abs=1e-8)
+    assert angular_procrustes_distances(k[None], m[None])[0, 0] == pytest.approx(np.arccos(procrustes), abs=1e-8)
 
 
 def test_geometry_is_that_of_rsatoolbox_on_euclidean_distances():
@@ -220,7 +215,7 @@ def test_kernels_from_float32_features_are_enough(n_units):
     rng = np.random.default_rng(0)
     sets = [(rng.normal(size=(25, 10)) @ rng.normal(size=(10, n_units))).astype(np.float32) for _ in range(2)]
     single, double = (
-        [centred_grams([LayerKernel.of(x.astype(dtype))]) for x in sets] for dtype in (np.float32, np.float64)
+        [centre_layer_grams([LayerKernel.of(x.astype(dtype))]) for x in sets] for dtype in (np.float32, np.float64)
     )
     for name, tolerance in (("cka", 1e-7), ("cka-debiased", 1e-7), ("procrustes", 1e-5)):
         metric = kernel_metrics[name]

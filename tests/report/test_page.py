@@ -36,7 +36,7 @@ from murine.scoring.layer_scores import score_layers
 from murine.scoring.settings import ScoreSettings
 from murine.scoring.site_benchmark import SiteBenchmark
 from murine.scoring.site_preparation import make_site_data
-from murine.statistics.bootstrap import pair_corrected
+from murine.statistics.variance_correction import correct_for_pairs
 
 N_STIMULI, N_LATENT = 44, 6
 IDS = tuple(f"image_{i:02d}" for i in range(N_STIMULI))
@@ -317,7 +317,7 @@ def test_twins_are_compared_sample_by_sample(atlas):
             np.mean(np.stack(list(one[name])) - np.stack(list(other[name])), axis=0)
             for name in ("draws", "without_one")
         )
-        low, high = np.quantile(pair_corrected(draws, without), [0.025, 0.975])
+        low, high = np.quantile(correct_for_pairs(draws, without), [0.025, 0.975])
         expected = one.ceiled.mean() - other.ceiled.mean(), low, high
         np.testing.assert_allclose(pair.mean, expected, atol=1e-6)
         value = one.ceiled.to_numpy() - other.ceiled.to_numpy()

@@ -12,9 +12,11 @@ from murine.io.array_cache import ArrayCache
 from murine.io.files import cache_folder
 from murine.scoring.site_data import SiteData
 from murine.scoring.site_preparation import make_site_data
-from murine.similarity.rdm import pearson_rdm, upper, zscore
+from murine.similarity.rdm import pearson_rdm
+from murine.similarity.rdm_vectors import upper_triangle
 from murine.similarity.rsa import comparisons
-from murine.statistics.bootstrap import bootstrap_counts, interval
+from murine.statistics.bootstrap import bootstrap_counts, percentile_interval
+from murine.statistics.standardisation import zscore
 
 N_SEEDS = 40
 NOISE_LEVELS = (0.3, 0.6, 0.9)
@@ -29,18 +31,18 @@ def test_ceiling_covers_the_truth_and_the_generating_model_reaches_it(reliabilit
     base = simulate(reliability=reliability, kept=ArrayCache(cache_folder() / "simulated"))
     mine = base.recording["area"] == "SIMl"
     order = np.argsort(np.asarray(base.recording.stimulus_ids))
-    true_rdm = upper(pearson_rdm(np.ascontiguousarray(zscore(base.true_responses[mine][:, order]).T)))
+    true_rdm = upper_triangle(pearson_rdm(np.ascontiguousarray(zscore(base.true_responses[mine][:, order]).T)))
     metric = comparisons["rsa-pearson"]
     intervals, ratios, rdms = [], [], []
     for seed in range(N_SEEDS):
         site_data = _experiment(base, seed)
-        rdm = upper(site_data.rdms)
+        rdm = upper_triangle(site_data.rdms)
         counts = bootstrap_counts(len(site_data.stimulus_ids), 200, seed)
         ceiling = site_data.ceiling("r", counts)
         low, high = ceiling.interval()
         intervals.append((low[0], high[0]))
         draws = ceiling.apply_draws(metric.resample(true_rdm[None], rdm, counts), "r")
-        ratios.append([bound[0, 0] for bound in interval(draws)])
+        ratios.append([bound[0, 0] for bound in percentile_interval(draws)])
         rdms.append(rdm[0])
     # The true ceiling: what two independent experiments with these neurons and stimuli agree on.
     agreement = np.mean([np.corrcoef(rdms[i], rdms[j])[0, 1] for i, j in combinations(range(0, N_SEEDS, 4), 2)])

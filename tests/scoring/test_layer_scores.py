@@ -21,10 +21,12 @@ from murine.scoring.metric import metrics
 from murine.scoring.settings import ScoreSettings
 from murine.scoring.site_benchmark import SiteBenchmark
 from murine.scoring.site_preparation import make_site_data
-from murine.similarity.rdm import upper, zscore
+from murine.similarity.rdm_vectors import upper_triangle
 from murine.similarity.rsa import comparisons
-from murine.statistics.bootstrap import bootstrap_counts, interval, pair_corrected, without_each
+from murine.statistics.bootstrap import bootstrap_counts, leave_one_out_counts, percentile_interval
 from murine.statistics.permutation import permutations
+from murine.statistics.standardisation import zscore
+from murine.statistics.variance_correction import correct_for_pairs
 from murine.stimuli import StimulusSet, matched
 
 SETTINGS = ScoreSettings(n_bootstraps=60, n_permutations=39, seed=2)
@@ -112,7 +114,7 @@ def test_scores_are_those_of_scipy(metric, reference, layers, site_data, feature
     found = score_layers(layers, SiteBenchmark(site_data, metric, settings=settings))
     for s, site in enumerate(site_data.sites):
         for name, x in features.items():
-            expected = reference(upper(1 - np.corrcoef(x)), upper(site_data.rdms[s])).statistic
+            expected = reference(upper_triangle(1 - np.corrcoef(x)), upper_triangle(site_data.rdms[s])).statistic
             row = pick(found, layer=name, site=site.name, split="all").iloc[0]
             assert row.score == pytest.approx(expected, abs=1e-10)
             assert row["scale"] == metrics[metric].scale
@@ -152,8 +154,8 @@ def test_held_out_scores_can_be_recomputed(rows, features, site_data, benchmark)
         assert naive.layer == whole.idxmax()
 
         def score(name, members, s=s):
-            own = upper(site_data.rdms[s][np.ix_(members, members)])
-            return pearsonr(upper(1 - np.corrcoef(features[name][members])), own).statistic
+            own = upper_triangle(site_data.rdms[s][np.ix_(members, members)])
+            return pearsonr(upper_triangle(1 - np.corrcoef(features[name][members])), own).statistic
 
         scores = [[{name: score(name, members) for name in features} for members in p] for p in halves(benchmark)]
         mean = {name: np.mean([[own[name] for own in pair] for pair in scores]) for name in features}
@@ -219,18 +221,18 @@ def test_intervals_and_draws_come_from_the_shared_samples(rows, layers, site_dat
     counts = bootstrap_counts(N, SETTINGS.n_bootstraps, SETTINGS.seed)
     metric = metrics["rsa-pearson"]
     ceiling = site_data.ceiling("r", counts, seed=SETTINGS.seed)
-    jackknife = site_data.ceiling("r", without_each(N), seed=SETTINGS.seed)
+    jackknife = site_data.ceiling("r", leave_one_out_counts(N), seed=SETTINGS.seed)
     for s, site in enumerate(site_data.sites):
         row = pick(rows, stimuli="all", site=site.name, chosen="naive").iloc[0]
         mine = next(x for x in layers if x.name == row.layer)
-        vector, own = upper(pearson_rdm_of(mine))[None], upper(site_data.rdms[[s]])
-        draws, left = (metric.resample(vector, own, c)[:, 0, 0] for c in (counts, without_each(N)))
+        vector, own = upper_triangle(pearson_rdm_of(mine))[None], upper_triangle(site_data.rdms[[s]])
+        draws, left = (metric.resample(vector, own, c)[:, 0, 0] for c in (counts, leave_one_out_counts(N)))
         np.testing.assert_allclose(row.draws, draws / ceiling.draws[:, s], rtol=1e-4)
         np.testing.assert_allclose(row.without_one, left / jackknife.draws[:, s], rtol=1e-4)
-        corrected = pair_corrected(draws[:, None], left[:, None])
-        np.testing.assert_allclose([row.low, row.high], np.ravel(interval(corrected)), atol=1e-5)
-        both = pair_corrected(draws / ceiling.draws[:, s], left / jackknife.draws[:, s])
-        expected = np.ravel(interval(both[:, None]))
+        corrected = correct_for_pairs(draws[:, None], left[:, None])
+        np.testing.assert_allclose([row.low, row.high], np.ravel(percentile_interval(corrected)), atol=1e-5)
+        both = correct_for_pairs(draws / ceiling.draws[:, s], left / jackknife.draws[:, s])
+        expected = np.ravel(percentile_interval(both[:, None]))
         np.testing.assert_allclose([row.ceiled_low, row.ceiled_high], expected, atol=1e-5)
 
 
@@ -252,8 +254,10 @@ def test_p_values_for_many_layers_and_sites(rows, layers, site_data):
     whole = pick(rows, stimuli="all", split="all")
     assert (whole.p_best >= whole.p_value).all()
     metric = metrics["rsa-pearson"]
-    vectors = np.stack([upper(pearson_rdm_of(x)) for x in layers])
-    null = metric.permute(vectors, upper(site_data.rdms), permutations(N, SETTINGS.n_permutations, SETTINGS.seed))
+    vectors = np.stack([upper_triangle(pearson_rdm_of(x)) for x in layers])
+    null = metric.permute(
+        vectors, upper_triangle(site_data.rdms), permutations(N, SETTINGS.n_permutations, SETTINGS.seed)
+    )
     for s, site in enumerate(site_data.sites):
         for x in layers:
             row = pick(whole, site=site.name, layer=x.name).iloc[0]
@@ -285,8 +289,8 @@ def test_groups_are_scored_by_themselves(rows, stimuli, site_data, features):
         assert len(within) == len(features) * 3
         for _, row in within.iterrows():
             s = [site.name for site in site_data.sites].index(row.site)
-            own = upper(site_data.rdms[s][np.ix_(members, members)])
-            expected = pearsonr(upper(1 - np.corrcoef(features[row.layer][members])), own).statistic
+            own = upper_triangle(site_data.rdms[s][np.ix_(members, members)])
+            expected = pearsonr(upper_triangle(1 - np.corrcoef(features[row.layer][members])), own).statistic
             assert row.score == pytest.approx(expected, abs=1e-10)
             assert row.n_stimuli == N // 2
         # Layers are those chosen on all stimuli, each as often as it was chosen.
@@ -463,8 +467,8 @@ def test_matrices_are_scored_as_recordings_are(site_data, layers, features):
     assert not unknown.above_ceiling.any()
     chosen = pick(unknown, chosen="naive").iloc[0]
     assert np.isfinite(chosen.draws).all()  # of the score itself
-    corrected = pair_corrected(chosen.draws[:, None], chosen.without_one[:, None])
-    np.testing.assert_allclose([chosen.low, chosen.high], np.ravel(interval(corrected)), atol=1e-5)
+    corrected = correct_for_pairs(chosen.draws[:, None], chosen.without_one[:, None])
+    np.testing.assert_allclose([chosen.low, chosen.high], np.ravel(percentile_interval(corrected)), atol=1e-5)
 
 
 def test_p_values_of_networks_that_share_nothing_are_uniform(site_data):

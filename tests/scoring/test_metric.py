@@ -8,9 +8,10 @@ import pytest
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Site
 from murine.cortex.simulated import simulate
-from murine.encoding.null_correlation import chance_correlations
+from murine.encoding.kernels import centre_layer_grams
+from murine.encoding.null_correlation import null_correlations
 from murine.encoding.pls import pls_cv
-from murine.encoding.ridge import centred_grams, loo_operators, ridge_loo
+from murine.encoding.ridge import ridge_loo, ridge_loo_operators
 from murine.errors import MurineError
 from murine.networks.capture import CapturedLayer
 from murine.networks.layer_kernel import LayerKernel
@@ -21,7 +22,7 @@ from murine.scoring.settings import ScoreSettings
 from murine.scoring.site_benchmark import SiteBenchmark
 from murine.scoring.site_preparation import make_site_data
 from murine.statistics.bootstrap import bootstrap_counts
-from murine.statistics.folds import folds
+from murine.statistics.folds import kfold
 from murine.statistics.permutation import permutations
 
 SETTINGS = ScoreSettings(n_bootstraps=60, n_permutations=19, seed=1)
@@ -130,8 +131,8 @@ def test_order_of_neurons_and_stimuli_does_not_matter(cortex, layers, site_data,
 def test_ridge_is_the_mean_over_neurons_of_r_with_left_out_predictions(cortex, layers, site_data, tables):
     """Of which, but for the published form, chance is taken."""
     order = [cortex.recording.stimulus_ids.index(i) for i in site_data.stimulus_ids]
-    kernel = centred_grams([layers[1].kernel])[0]
-    chance = chance_correlations(loo_operators(kernel[None], relative=True))[0]
+    kernel = centre_layer_grams([layers[1].kernel])[0]
+    chance = null_correlations(ridge_loo_operators(kernel[None], relative=True))[0]
     for name, relative in (("ridge", True), ("ridge-conwell2021", False)):
         rows = tables[name]
         for site in ("SIMp", "SIMl"):
@@ -148,14 +149,14 @@ def test_plain_scores_and_their_chance_level_stand_in_the_rows(site_data, layers
     """Plain: r of whole predictions. Chance: its mean over relabelled stimuli."""
     metric, population = metrics[name], site_data.population
     stack = metric.of_layers([layer.kernel for layer in layers[:2]], site_data)
-    grams = centred_grams([layer.kernel for layer in layers[:2]])
+    grams = centre_layer_grams([layer.kernel for layer in layers[:2]])
     rows = tables[name]
     for s, site in enumerate(site_data.sites):
         responses = population.means[population.members[s]]
         for layer, gram in zip(layers[:2], grams, strict=True):
             row = rows[(rows.site == site.name) & (rows.split == "all") & (rows.layer == layer.name)].iloc[0]
             if name == "pls-10":
-                predictions = pls_cv(gram, responses, folds(N, 6, 0), [10])[0]
+                predictions = pls_cv(gram, responses, kfold(N, 6, 0), [10])[0]
             else:
                 predictions = ridge_loo(gram, responses)
             r = [np.corrcoef(a, b)[0, 1] for a, b in zip(predictions, responses, strict=True)]
@@ -219,7 +220,7 @@ def test_matrices_have_no_single_neurons(site_data, layers):
 
 def test_the_published_protocol_takes_the_best_layer_of_every_neuron(cortex, layers, site_data, tables):
     rows = tables["ridge-conwell2021-per-neuron"]
-    grams = centred_grams([layer.kernel for layer in layers[:3]])
+    grams = centre_layer_grams([layer.kernel for layer in layers[:3]])
     assert set(rows.layer) == {"all layers together"}
     assert set(rows.chosen) == {"naive"}
     for s, site in enumerate(site_data.sites):

@@ -10,8 +10,16 @@ from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.networks.capture import CapturedLayer
 from murine.networks.layer_kernel import LayerKernel
-from murine.scoring import Metric, ScoreSettings, SiteBenchmark, make_site_data, metric_of, metrics, score_layers
-from murine.statistics.bootstrap import bootstrap_counts, without_each
+from murine.scoring import (
+    Metric,
+    ScoreSettings,
+    SiteBenchmark,
+    make_site_data,
+    metric_of,
+    metrics,
+    score_layers,
+)
+from murine.statistics.bootstrap import bootstrap_counts, leave_one_out_counts
 from murine.statistics.permutation import permutations
 
 N = 36
@@ -77,7 +85,9 @@ def test_leaving_out_a_stimulus_is_the_score_of_the_others(name, small):
     assert found.shape == expected.shape == (N, 3, 2)
     np.testing.assert_allclose(found, expected, atol=2e-5)
     if name != "procrustes":  # its draws are exact to first order only
-        np.testing.assert_allclose(metric.resample_independently(layers, sites, without_each(N)), expected, atol=0.02)
+        np.testing.assert_allclose(
+            metric.resample_independently(layers, sites, leave_one_out_counts(N)), expected, atol=0.02
+        )
 
 
 @pytest.mark.parametrize("name", REFITTED)

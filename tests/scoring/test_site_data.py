@@ -13,7 +13,7 @@ from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError
 from murine.scoring import site_preparation
-from murine.similarity.rdm import upper
+from murine.similarity.rdm_vectors import upper_triangle
 from murine.statistics.bootstrap import bootstrap_counts
 from murine.statistics.random_halves import half_means
 
@@ -83,7 +83,7 @@ def test_parts_are_rdms_of_halves_on_the_scale_of_the_whole(normalise):
     for k, halves in enumerate(half_means(trials, site_data.population.keys)):
         patterns = [((half - mean) / sd).T for half in halves]
         for part, pattern in zip(site_data.half_rdms[1, :, k], patterns, strict=True):
-            np.testing.assert_allclose(part, upper(1 - np.corrcoef(pattern)), atol=1e-6)
+            np.testing.assert_allclose(part, upper_triangle(1 - np.corrcoef(pattern)), atol=1e-6)
         agreement += [np.corrcoef(*both)[0, 1] / 6 for both in zip(*patterns, strict=True)]
     patterns = ((whole - mean) / sd).T
     power = patterns.var(axis=1) * 14

@@ -14,7 +14,7 @@ from murine.scoring.metric import metrics
 from murine.scoring.settings import ScoreSettings
 from murine.scoring.site_benchmark import SiteBenchmark
 from murine.scoring.site_preparation import make_site_data
-from murine.statistics.folds import folds
+from murine.statistics.folds import kfold
 
 SETTINGS = ScoreSettings(n_bootstraps=10, n_permutations=3)
 
@@ -85,7 +85,7 @@ def test_neurons_and_stimuli_without_responses_are_reported():
 QUICK = ScoreSettings(n_bootstraps=4, n_permutations=2)
 TWO = ["LM"] * 8 + ["V1"] * 8
 N_STIMULI = 40
-HALF, OTHER_HALF = folds(N_STIMULI, 2, SETTINGS.seed)
+HALF, OTHER_HALF = kfold(N_STIMULI, 2, SETTINGS.seed)
 
 
 def counts(case):

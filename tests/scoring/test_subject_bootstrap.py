@@ -11,9 +11,10 @@ import pytest
 import murine.scoring.site_benchmark
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
-from murine.encoding.jackknife import resampled_neurons
+from murine.encoding.jackknife import resample_neuron_scores
+from murine.encoding.kernels import centre_layer_grams
 from murine.encoding.prediction_scores import correlations
-from murine.encoding.ridge import centred_grams, loo_operators, ridge_loo
+from murine.encoding.ridge import ridge_loo, ridge_loo_operators
 from murine.errors import MurineError
 from murine.networks.capture import CapturedLayer
 from murine.networks.layer_kernel import LayerKernel
@@ -25,9 +26,10 @@ from murine.scoring.settings import ScoreSettings
 from murine.scoring.site_benchmark import SiteBenchmark
 from murine.scoring.site_preparation import make_site_data
 from murine.scoring.subject_bootstrap import MOST_CHOSEN, draw_subjects, drawn_kernels
-from murine.similarity.rdm import kernel_rdm, pearson_rdm, upper
+from murine.similarity.rdm import kernel_rdm, pearson_rdm
+from murine.similarity.rdm_vectors import upper_triangle
 from murine.statistics.bootstrap import bootstrap_counts, pair_weights
-from murine.statistics.crossed_bootstrap import animal_counts, neuron_counts, over_neurons
+from murine.statistics.crossed_bootstrap import animal_counts, mean_over_neurons, neuron_counts
 
 N, N_DRAWS = 36, 12
 SETTINGS = ScoreSettings(n_bootstraps=20, n_permutations=0, seed=3, over="animals", n_subject_draws=N_DRAWS)
@@ -180,7 +182,7 @@ def test_rsa_agrees_with_the_bootstrap_over_animals():
     subjects, both = [], []
     for drawn, chosen in zip(animal_counts(4, N_DRAWS, SETTINGS.seed), counts, strict=True):
         often = drawn[np.searchsorted(np.unique(donors), donors)]
-        rdm = upper(pearson_rdm(np.repeat(responses, often, axis=0).T))
+        rdm = upper_triangle(pearson_rdm(np.repeat(responses, often, axis=0).T))
         pairs = pair_weights(chosen[None])[0]
         subjects.append(np.corrcoef(stack[0], rdm)[0, 1])
         both.append(weighted_correlation(stack[0], rdm, pairs))
@@ -195,14 +197,14 @@ def test_ridge_and_its_ceiling_agree_with_the_bootstrap_over_neurons(site_data, 
     fixed = benchmark.groups["all"]
     stack, _ = benchmark.metric.prepare([x.kernel for x in layers], site_data)
     found, _ = fixed.subjects.run(stack, np.array([1, 1]), None)
-    kernel = centred_grams([layers[1].kernel])[0]
+    kernel = centre_layer_grams([layers[1].kernel])[0]
     ceiling = benchmark.metric.neuron_ceiling(site_data, fixed.counts)
     for s, members in enumerate(site_data.population.members):
         responses = site_data.population.means[members]
         scores = correlations(ridge_loo(kernel, responses), responses)
-        draws = resampled_neurons(loo_operators(kernel[None]), responses, fixed.counts[:N_DRAWS])
+        draws = resample_neuron_scores(ridge_loo_operators(kernel[None]), responses, fixed.counts[:N_DRAWS])
         weights = fixed.subjects.subjects.counts[s]
-        expected = over_neurons(scores[None], draws, weights, (N, 4))
+        expected = mean_over_neurons(scores[None], draws, weights, (N, 4))
         np.testing.assert_allclose(found.subjects[:, s], expected.subjects[:, 0], atol=1e-5)
         np.testing.assert_allclose(found.both[:, s], expected.both[:, 0], atol=1e-5)
         share = weights / weights.sum(axis=1, keepdims=True)

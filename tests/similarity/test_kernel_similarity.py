@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from itertools import permutations as orders
-from itertools import product
 
 import numpy as np
 import pytest
-from scipy.linalg import orthogonal_procrustes
 
-from murine.encoding.ridge import centred_grams
+from murine.encoding.kernels import centre_layer_grams
 from murine.networks.layer_kernel import LayerKernel
-from murine.similarity.kernel_similarity import (
-    _influence,
-    _nuclear_norm,
-    _patterns,
-    angular_distances,
-    centred,
-    kernel_metrics,
-    procrustes_distances,
-    u_centred,
-)
+from murine.similarity.kernel_similarity import centre_kernels, kernel_metrics, u_centre_kernels
 from murine.statistics.bootstrap import bootstrap_counts
 from murine.statistics.permutation import permutations
 
 N = 14
+
 NAMES = list(kernel_metrics)
 
 
@@ -41,18 +31,18 @@ def kernels(sets):
 def test_centring_takes_the_mean_pattern_away():
     sets = patterns()
     shifted = [x - x.mean(axis=0) for x in sets]
-    np.testing.assert_allclose(centred(kernels(sets)), kernels(shifted), atol=1e-10)
-    u = u_centred(kernels(sets))
+    np.testing.assert_allclose(centre_kernels(kernels(sets)), kernels(shifted), atol=1e-10)
+    u = u_centre_kernels(kernels(sets))
     np.testing.assert_allclose(u.sum(axis=1), 0, atol=1e-10)
     assert (np.diagonal(u, axis1=1, axis2=2) == 0).all()
-    np.testing.assert_allclose(u, u_centred(kernels(shifted)), atol=1e-10)
+    np.testing.assert_allclose(u, u_centre_kernels(kernels(shifted)), atol=1e-10)
 
 
 @pytest.mark.parametrize("offset", [0, 1e5])
 def test_kernels_of_layers_keep_the_digits_of_large_means(offset):
     sets = patterns()
-    found = centred_grams([LayerKernel.of(x + offset) for x in sets])
-    np.testing.assert_allclose(found, centred(kernels(sets)), atol=1e-8 if offset else 1e-11)
+    found = centre_layer_grams([LayerKernel.of(x + offset) for x in sets])
+    np.testing.assert_allclose(found, centre_kernels(kernels(sets)), atol=1e-8 if offset else 1e-11)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -142,78 +132,6 @@ def test_drawing_every_stimulus_once_is_the_score_itself(name):
     np.testing.assert_allclose(metric.resample(a, b, once)[0], metric.score(a, b), atol=1e-5)
 
 
-def weighted_procrustes(x, y, weight):
-    x, y = (z - weight @ z / weight.sum() for z in (x, y))
-    x, y = (np.sqrt(weight)[:, None] * z for z in (x, y))
-    return np.linalg.norm(x.T @ y, "nuc") / np.linalg.norm(x) / np.linalg.norm(y)
-
-
-def degenerate_patterns():
-    rng = np.random.default_rng(3)
-    few = rng.normal(size=(60, 2))
-    return {
-        "full rank": rng.normal(size=(60, 80)),
-        "rank 1": np.outer(rng.normal(size=60), np.ones(60)),
-        "rank 2": few @ rng.normal(size=(2, 60)),
-        "rank 2 and a trace": few @ rng.normal(size=(2, 60)) + 1e-3 * rng.normal(size=(60, 60)),
-        "repeated stimuli": np.repeat(rng.normal(size=(6, 9)), 10, axis=0),
-        "one stimulus differs": np.eye(60)[:, :1] @ np.ones((1, 60)),
-        "orthogonal": np.eye(60),
-        "one unit": rng.normal(size=(60, 1)),
-        "another unit": rng.normal(size=(60, 1)),
-        "constant": np.ones((60, 60)),
-        "zero": np.zeros((60, 60)),
-    }
-
-
-@pytest.mark.parametrize("n_stimuli", [60, 2, 1])
-def test_procrustes_of_degenerate_patterns_is_that_of_singular_values(n_stimuli):
-    sets = {name: x[:n_stimuli] for name, x in degenerate_patterns().items()}
-    centred_sets = [x - x.mean(axis=0) for x in sets.values()]
-    lengths = [np.linalg.norm(x) for x in centred_sets]
-    lengths = [length if length > 1e-9 else np.nan for length in lengths]
-    expected = np.array(
-        [[np.linalg.svd(x.T @ y, compute_uv=False).sum() for y in centred_sets] for x in centred_sets]
-    ) / np.outer(lengths, lengths)
-    found = kernel_metrics["procrustes"].score(kernels(sets.values()), kernels(sets.values()))
-    np.testing.assert_allclose(found, expected, atol=1e-7)
-    if n_stimuli == 60:
-        assert np.isfinite(found[:-2, :-2]).all()
-        assert np.isnan(found[-2:]).all()
-
-
-@pytest.mark.parametrize(
-    "products",
-    [np.ones((60, 60)), np.zeros((60, 60)), np.eye(60), np.diag(np.r_[2.0, np.zeros(59)]), np.ones((1, 1))],
-    ids=["constant", "zero", "identity", "rank 1", "1 x 1"],
-)
-def test_nuclear_norms_of_degenerate_products(products):
-    products = products / max(products.sum(), 1)
-    expected = np.linalg.svd(products, compute_uv=False).sum()
-    assert _nuclear_norm(np.eye(len(products)), products) == pytest.approx(expected, abs=1e-13)
-
-
-@pytest.mark.parametrize("n_units", [5, 40])  # fewer and more than stimuli
-def test_influence_on_procrustes_is_its_derivative(n_units):
-    (x,), (y,) = patterns(1), patterns(1, n_units=n_units, seed=1)
-    score, influence = _influence(*_patterns(kernels([x, y])))
-    assert score == pytest.approx(weighted_procrustes(x, y, np.ones(N)), abs=1e-8)
-    for i in range(N):
-        step = 1e-5 * np.eye(N)[i]
-        change = weighted_procrustes(x, y, 1 + step) - weighted_procrustes(x, y, 1 - step)
-        assert score * influence[i] == pytest.approx(change / 2e-5, abs=1e-6)
-    assert influence.sum() == pytest.approx(0, abs=1e-8)
-
-
-def test_procrustes_draws_spread_like_those_of_explicit_resampling():
-    (x,), (y,) = patterns(1, 80, 6), patterns(1, 80, 8, seed=1)
-    counts = bootstrap_counts(80, 400, 2)
-    quick = kernel_metrics["procrustes"].resample(kernels([x]), kernels([y]), counts)[:, 0, 0]
-    explicit = np.array([weighted_procrustes(x, y, count.astype(float)) for count in counts])
-    assert quick.std() == pytest.approx(explicit.std(), rel=0.15)
-    assert np.corrcoef(quick, explicit)[0, 1] > 0.9
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_permutations_are_explicit_relabellings(name):
     metric, a, b = kernel_metrics[name], patterns(), patterns(2, seed=1)
@@ -253,22 +171,6 @@ def test_no_layers_give_empty_scores(name):
     assert metric.score(none, sites).shape == (0, 4)
     assert metric.resample(none, sites, bootstrap_counts(N, 3, 0)).shape == (3, 0, 4)
     assert metric.permute(none, sites, permutations(N, 2, 0)).shape == (2, 0, 4)
-
-
-def test_distances_are_those_of_the_best_rotation_and_keep_the_triangle():
-    sets = patterns(6)
-    k = kernels(sets)
-    euclidean, angular = procrustes_distances(k, k), angular_distances(k, k)
-    for i, j in product(range(6), repeat=2):
-        x, y = (z - z.mean(axis=0) for z in (sets[i], sets[j]))
-        rotation, _ = orthogonal_procrustes(y, x)
-        assert euclidean[i, j] == pytest.approx(np.linalg.norm(x - y @ rotation), abs=1e-5)
-        x, y = x / np.linalg.norm(x), y / np.linalg.norm(y)
-        assert angular[i, j] == pytest.approx(np.arccos(min((x * (y @ rotation)).sum(), 1)), abs=1e-6)
-    for distance in (euclidean, angular):
-        detours = (distance[:, :, None] + distance[None]).min(axis=1)
-        assert (distance <= detours + 1e-9).all()
-        assert np.allclose(np.diag(distance), 0, atol=1e-5)
 
 
 def test_scales_are_their_own():

@@ -9,8 +9,9 @@ from scipy.stats import pearsonr
 
 from murine.errors import MurineError
 from murine.similarity.nonnegative_least_squares import fit_nonnegative
-from murine.similarity.rdm import pearson_rdm, upper
-from murine.similarity.reweighted_rsa import reweight
+from murine.similarity.rdm import pearson_rdm
+from murine.similarity.rdm_vectors import upper_triangle
+from murine.similarity.reweighted_rsa import fit_reweighted_rsa
 from murine.statistics.bootstrap import bootstrap_counts
 
 N = 24
@@ -26,7 +27,7 @@ def rdms(n_vectors, n_stimuli=N, seed=0):
     found = [
         pearson_rdm(common @ rng.normal(size=(5, 30)) + 2 * rng.normal(size=(n_stimuli, 30))) for _ in range(n_vectors)
     ]
-    return upper(np.stack(found))
+    return upper_triangle(np.stack(found))
 
 
 def test_planted_weights_are_found():
@@ -36,7 +37,7 @@ def test_planted_weights_are_found():
     planted[1] = np.linspace(0, 1, 8)
     planted[2, 6] = 1e-3
     sites = planted @ layers + np.array([[0.3], [-1], [5]])
-    found = reweight(layers, sites, folds_of())
+    found = fit_reweighted_rsa(layers, sites, folds_of())
     np.testing.assert_allclose(found.weights, np.broadcast_to(planted, (6, 3, 8)), atol=1e-10)
     np.testing.assert_allclose(found.intercepts, np.broadcast_to([0.3, -1, 5], (6, 3)), atol=1e-10)
     np.testing.assert_allclose(found.predictions, sites, atol=1e-10)
@@ -50,7 +51,7 @@ def test_planted_weights_are_found_under_noise_and_predict_held_out_stimuli():
     planted = np.array([[0, 1.5, 0, 0, 0.7, 0]])
     signal = planted @ layers
     sites = signal + 0.5 * signal.std() * rng.normal(size=signal.shape)
-    found = reweight(layers, sites, folds_of(80))
+    found = fit_reweighted_rsa(layers, sites, folds_of(80))
     np.testing.assert_allclose(found.weights.mean(axis=0), planted, atol=0.1)
     assert found.scores[0] == pytest.approx(1 / np.sqrt(1.25), abs=0.02)  # signal over signal and noise
     alone = [pearsonr(layer, sites[0]).statistic for layer in layers]
@@ -58,41 +59,43 @@ def test_planted_weights_are_found_under_noise_and_predict_held_out_stimuli():
 
 
 def test_noise_is_not_predicted():
-    scores = [reweight(rdms(10, 40, s), rdms(3, 40, 1000 + s), folds_of(40)).scores for s in range(20)]
+    scores = [fit_reweighted_rsa(rdms(10, 40, s), rdms(3, 40, 1000 + s), folds_of(40)).scores for s in range(20)]
     assert np.abs(np.nanmean(scores)) < 0.1
 
 
 def test_what_does_not_matter():
     layers, sites, folds = rdms(7), rdms(3, seed=5) + 0.4 * rdms(7)[:3], folds_of()
-    right = reweight(layers, sites, folds)
+    right = fit_reweighted_rsa(layers, sites, folds)
     assert (right.weights > 0).sum() > 30
     order = np.random.default_rng(2).permutation(7)
-    np.testing.assert_allclose(reweight(layers[order], sites, folds).weights, right.weights[:, :, order], atol=1e-12)
+    np.testing.assert_allclose(
+        fit_reweighted_rsa(layers[order], sites, folds).weights, right.weights[:, :, order], atol=1e-12
+    )
     scale = np.logspace(-6, 6, 7)
-    scaled = reweight(scale[:, None] * layers + 3 * scale[:, None], 1e5 * sites, folds)
+    scaled = fit_reweighted_rsa(scale[:, None] * layers + 3 * scale[:, None], 1e5 * sites, folds)
     np.testing.assert_allclose(scaled.weights * scale / 1e5, right.weights, atol=1e-9)
     np.testing.assert_allclose(scaled.scores, right.scores, atol=1e-9)
-    np.testing.assert_allclose(reweight(layers, sites, folds[::-1]).weights, right.weights[::-1], atol=1e-12)
-    np.testing.assert_allclose(reweight(layers, sites[[2]], folds).scores, right.scores[[2]], atol=1e-12)
+    np.testing.assert_allclose(fit_reweighted_rsa(layers, sites, folds[::-1]).weights, right.weights[::-1], atol=1e-12)
+    np.testing.assert_allclose(fit_reweighted_rsa(layers, sites[[2]], folds).scores, right.scores[[2]], atol=1e-12)
     # Stimuli in another order, the folds with them.
     stimuli = np.random.default_rng(3).permutation(N)
     rows, columns = np.triu_indices(N, 1)
     square = np.zeros((N, N), int)
     square[rows, columns] = square[columns, rows] = np.arange(len(rows))
-    pairs = upper(square[np.ix_(stimuli, stimuli)])
-    moved = reweight(layers[:, pairs], sites[:, pairs], [stimuli.argsort()[fold] for fold in folds])
+    pairs = upper_triangle(square[np.ix_(stimuli, stimuli)])
+    moved = fit_reweighted_rsa(layers[:, pairs], sites[:, pairs], [stimuli.argsort()[fold] for fold in folds])
     np.testing.assert_allclose(moved.weights, right.weights, atol=1e-12)
     np.testing.assert_allclose(moved.predictions, right.predictions[:, pairs], atol=1e-12)
 
 
 def test_adding_copies_constants_and_nan_changes_no_prediction():
     layers, sites, folds = rdms(5), rdms(2, seed=5) + 0.5 * rdms(5)[:2], folds_of()
-    right = reweight(layers, sites, folds)
+    right = fit_reweighted_rsa(layers, sites, folds)
     nothing = [np.full_like(layers[0], value) for value in (0, 0.1, 1e9, np.nan)]
     broken = layers[0].copy()
     broken[3] = np.inf
     hostile = np.concatenate([layers, layers, layers[[2]] * 3 + 1, layers[[0]] + layers[[1]], nothing, [broken]])
-    found = reweight(hostile, sites, folds)
+    found = fit_reweighted_rsa(hostile, sites, folds)
     np.testing.assert_allclose(found.predictions, right.predictions, atol=1e-8)
     np.testing.assert_allclose(found.scores, right.scores, atol=1e-8)
     assert found.flags == ("",) * 12 + ("constant",) * 3 + ("not finite",) * 2
@@ -104,9 +107,9 @@ def test_adding_copies_constants_and_nan_changes_no_prediction():
 @pytest.mark.parametrize("value", [0.0, 0.1, np.nan, np.inf])
 def test_a_site_without_rdm_has_no_score_and_does_not_touch_others(value):
     layers, sites, folds = rdms(5), rdms(3, seed=5) + 0.5 * rdms(5)[:3], folds_of()
-    right = reweight(layers, sites, folds)
+    right = fit_reweighted_rsa(layers, sites, folds)
     sites[1] = value
-    found = reweight(layers, sites, folds)
+    found = fit_reweighted_rsa(layers, sites, folds)
     assert np.isnan(found.scores[1])
     assert np.isnan(found.predictions[1]).all()
     for name in ("scores", "predictions"):
@@ -118,9 +121,9 @@ def test_a_site_without_rdm_has_no_score_and_does_not_touch_others(value):
 
 def test_a_site_that_layers_can_only_oppose_has_weights_of_zero_and_no_score():
     layers = rdms(3)
-    found = reweight(layers, -layers[:1], folds_of())
+    found = fit_reweighted_rsa(layers, -layers[:1], folds_of())
     assert (found.weights[:, 0] >= 0).all()
-    opposed = reweight(layers[:1], -layers[:1], folds_of())
+    opposed = fit_reweighted_rsa(layers[:1], -layers[:1], folds_of())
     assert (opposed.weights == 0).all()
     assert np.isnan(opposed.scores).all()
     assert np.isfinite(opposed.predictions).all()  # the mean of the training pairs
@@ -129,21 +132,21 @@ def test_a_site_that_layers_can_only_oppose_has_weights_of_zero_and_no_score():
 def test_without_layers_there_is_no_score():
     sites = rdms(2)
     for layers in (np.empty((0, sites.shape[1])), np.ones((3, sites.shape[1]))):
-        found = reweight(layers, sites, folds_of())
+        found = fit_reweighted_rsa(layers, sites, folds_of())
         assert np.isnan(found.scores).all()
         assert found.weights.shape == (6, 2, len(layers))
 
 
 def test_more_layers_than_pairs_end_and_are_optimal():
     layers, sites = rdms(200, 12), rdms(4, 12, seed=3)
-    found = reweight(layers, sites, folds_of(12, 3))
+    found = fit_reweighted_rsa(layers, sites, folds_of(12, 3))
     assert found.violations.max() < 1e-9
     assert np.isfinite(found.scores).all()
 
 
 def test_each_stimulus_by_itself():
     layers, sites = rdms(4, 12), rdms(2, 12, seed=3) + rdms(4, 12)[:2]
-    found = reweight(layers, sites, list(np.arange(12)[:, None]))
+    found = fit_reweighted_rsa(layers, sites, list(np.arange(12)[:, None]))
     rows, columns = np.triu_indices(12, 1)
     for i in (0, 7):
         train = (rows != i) & (columns != i)
@@ -154,7 +157,7 @@ def test_each_stimulus_by_itself():
 
 def test_resampled_scores_are_those_of_explicit_resampling():
     layers, sites = rdms(5), rdms(2, seed=5) + 0.5 * rdms(5)[:2]
-    found = reweight(layers, sites, folds_of())
+    found = fit_reweighted_rsa(layers, sites, folds_of())
     counts = bootstrap_counts(N, 20, 3)
     draws = found.resample(sites, counts)
     rows, columns = np.triu_indices(N, 1)
@@ -173,7 +176,7 @@ def test_resampled_scores_are_those_of_explicit_resampling():
         ([np.arange(12), np.arange(11, 24)], "hold out 25, and not once: 11"),
         ([np.arange(12), np.arange(12, 23)], "hold out 23, and not once: 23"),
         ([np.arange(12), np.append(np.arange(12, 23), 40)], "not once: 23"),
-        ([np.arange(21), np.arange(21, 24)], "leave 3 stimuli to train on"),
+        ([np.arange(21), np.arange(21, 24)], "leaves 3 stimuli to train on"),
         ([np.arange(24)], "leave 0 stimuli"),
         ([], "0 folds"),
         ([*np.arange(24)[:, None], np.array([], int)], "hold out none"),
@@ -181,7 +184,7 @@ def test_resampled_scores_are_those_of_explicit_resampling():
 )
 def test_folds_that_do_not_hold_out_each_stimulus_once_are_refused(folds, reason):
     with pytest.raises(MurineError, match=reason):
-        reweight(rdms(2), rdms(1), folds)
+        fit_reweighted_rsa(rdms(2), rdms(1), folds)
 
 
 def hostile_problems():
@@ -236,7 +239,7 @@ def test_a_fit_that_does_not_end_has_no_weights(monkeypatch):
     solutions, violations = fit_nonnegative((a.T @ a)[None], (a.T @ b)[None, None], np.array([[b @ b]]))
     assert np.isnan(solutions).all()
     assert np.isnan(violations).all()
-    assert np.isnan(reweight(rdms(12), rdms(1, seed=5), folds_of()).scores).all()
+    assert np.isnan(fit_reweighted_rsa(rdms(12), rdms(1, seed=5), folds_of()).scores).all()
 
 
 def test_thousands_of_degenerate_problems_end():

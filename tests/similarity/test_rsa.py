@@ -9,7 +9,8 @@ import pytest
 from scipy.spatial.distance import cosine
 from scipy.stats import pearsonr, rankdata, spearmanr
 
-from murine.similarity.rdm import pearson_rdm, upper
+from murine.similarity.rdm import pearson_rdm
+from murine.similarity.rdm_vectors import upper_triangle
 from murine.similarity.rsa import Cosine, _leave_one_out_tau_a, comparisons
 from murine.statistics.bootstrap import bootstrap_counts
 from murine.statistics.permutation import permutations
@@ -155,7 +156,7 @@ def test_tau_a_draws_spread_like_those_of_explicit_resampling():
     n = 60
     rng = np.random.default_rng(7)
     latent = rng.normal(size=(n, 6))  # stimuli differ, so pairs with one in common vary together
-    layer, site = (upper(pearson_rdm(latent + 0.7 * rng.normal(size=(n, 6))))[None] for _ in range(2))
+    layer, site = (upper_triangle(pearson_rdm(latent + 0.7 * rng.normal(size=(n, 6))))[None] for _ in range(2))
     counts = bootstrap_counts(n, 300, 3)
     quick = comparisons["rsa-tau-a"].resample(layer, site, counts)[:, 0, 0]
     # tau-a of a sample is that of its weighted pairs of pairs.
@@ -212,19 +213,19 @@ def test_the_cosine_of_dissimilarities_sees_their_mean():
 @pytest.mark.parametrize("n", [2, 63, 64, 65, 500, 9000])
 def test_concordance_is_counted_exactly(n, decimals):
     """9,000 elements take more than one block of counts."""
-    from murine.similarity.kendall import Order, excess, excess_of_each, relabelled_excess
+    from murine.similarity.kendall import RankOrder, kendall_s, kendall_s_per_element, permuted_kendall_s
 
     rng = np.random.default_rng(n)
     a, b = rng.normal(size=(2, n))
     b += a
     if decimals is not None:
         a, b = a.round(decimals), b.round(decimals)
-    orders = Order.of(a), Order.of(b)
+    orders = RankOrder.of(a), RankOrder.of(b)
     each = np.array([(np.sign(a[i] - a) * np.sign(b[i] - b)).sum() for i in range(n)])
-    np.testing.assert_array_equal(excess_of_each(*orders), each)
-    assert excess(*orders) == excess(*orders[::-1]) == each.sum() / 2
+    np.testing.assert_array_equal(kendall_s_per_element(*orders), each)
+    assert kendall_s(*orders) == kendall_s(*orders[::-1]) == each.sum() / 2
     pairs = rng.permutation(n)
-    assert relabelled_excess(*orders, pairs) == excess(orders[0], Order.of(b[pairs]))
+    assert permuted_kendall_s(*orders, pairs) == kendall_s(orders[0], RankOrder.of(b[pairs]))
 
 
 @pytest.mark.parametrize("name", list(METRICS))

@@ -8,11 +8,11 @@ import pytest
 from murine.errors import MurineError
 from murine.statistics.bootstrap import bootstrap_counts
 from murine.statistics.crossed_bootstrap import (
-    TwoWay,
+    CrossedDraws,
     animal_counts,
     dual_variance,
+    mean_over_neurons,
     neuron_counts,
-    over_neurons,
 )
 
 ANIMALS = np.repeat(["a", "b", "c", "d"], [5, 1, 8, 3])
@@ -49,7 +49,7 @@ def test_samples_are_the_same_for_the_same_seed():
 
 
 def test_what_cannot_be_resampled_is_refused():
-    with pytest.raises(MurineError, match="over 1 animal says nothing about others; at least 2"):
+    with pytest.raises(MurineError, match="1 animals are too few for a bootstrap over animals; at least 2"):
         neuron_counts(["m"] * 5, 3, 0, "both")
     with pytest.raises(MurineError, match="over 'cells' is not known; expected one of neurons, animals, both"):
         neuron_counts(ANIMALS, 3, 0, "cells")
@@ -74,7 +74,7 @@ def test_the_corrected_variance_is_that_of_the_mean_over_new_stimuli_and_subject
         scores = two_way_layout(rng, sizes, sds)
         a = bootstrap_counts(n, 300, seed) / n
         b = animal_counts(m, 300, seed) / m
-        draws = TwoWay(((a @ scores) * b).sum(axis=1), a @ scores.mean(axis=1), b @ scores.mean(axis=0), sizes)
+        draws = CrossedDraws(((a @ scores) * b).sum(axis=1), a @ scores.mean(axis=1), b @ scores.mean(axis=0), sizes)
         estimates.append(draws.variance())
         plain.append(draws.both.var())
     assert 0.93 <= np.mean(estimates) / sum(parts) <= 1.07 * excess
@@ -88,7 +88,7 @@ def test_intervals_cover_the_truth():
     for seed in range(400):
         scores = two_way_layout(rng, sizes, sds)
         a, b = bootstrap_counts(40, 300, seed) / 40, animal_counts(20, 300, seed) / 20
-        draws = TwoWay(((a @ scores) * b).sum(axis=1), a @ scores.mean(axis=1), b @ scores.mean(axis=0), sizes)
+        draws = CrossedDraws(((a @ scores) * b).sum(axis=1), a @ scores.mean(axis=1), b @ scores.mean(axis=0), sizes)
         low, high = draws.interval()
         covered.append(low <= 0 <= high)
     assert 0.92 <= np.mean(covered) <= 0.98
@@ -96,7 +96,7 @@ def test_intervals_cover_the_truth():
 
 def test_corrected_draws_keep_mean_and_order():
     rng = np.random.default_rng(0)
-    draws = TwoWay(rng.normal(1, 3, (400, 2)), rng.normal(1, 1, (400, 2)), rng.normal(1, 1, (400, 2)), (50, 20))
+    draws = CrossedDraws(rng.normal(1, 3, (400, 2)), rng.normal(1, 1, (400, 2)), rng.normal(1, 1, (400, 2)), (50, 20))
     corrected = draws.corrected()
     np.testing.assert_allclose(corrected.mean(axis=0), draws.both.mean(axis=0))
     np.testing.assert_allclose(corrected.var(axis=0, ddof=1), draws.variance())
@@ -108,13 +108,13 @@ def test_corrected_draws_keep_mean_and_order():
 
 def test_differences_are_corrected_for_themselves():
     rng = np.random.default_rng(0)
-    a, b = (TwoWay(*rng.normal(size=(3, 100)), (30, 9)) for _ in range(2))
+    a, b = (CrossedDraws(*rng.normal(size=(3, 100)), (30, 9)) for _ in range(2))
     difference = a.difference(b)
     np.testing.assert_array_equal(difference.stimuli, a.stimuli - b.stimuli)
     assert a.difference(a).variance() == 0
     assert np.isfinite(a.difference(a).interval()).all()
-    with pytest.raises(MurineError, match="not of the same samples"):
-        a.difference(TwoWay(a.both, a.stimuli, a.subjects, (30, 8)))
+    with pytest.raises(MurineError, match="are not from the same samples"):
+        a.difference(CrossedDraws(a.both, a.stimuli, a.subjects, (30, 8)))
 
 
 def test_lost_draws_are_left_out_up_to_one_in_twenty():
@@ -122,11 +122,11 @@ def test_lost_draws_are_left_out_up_to_one_in_twenty():
     both, stimuli, subjects = rng.normal(size=(3, 100, 2))
     both[:3, 0] = np.nan
     both[:8, 1] = np.nan
-    variance = TwoWay(both, stimuli, subjects, (30, 9)).variance()
+    variance = CrossedDraws(both, stimuli, subjects, (30, 9)).variance()
     parts = (both[3:, 0].var(ddof=1), stimuli[:, 0].var(ddof=1), subjects[:, 0].var(ddof=1))
     assert variance[0] == pytest.approx(dual_variance(*map(np.array, parts), (30, 9)))
     assert np.isnan(variance[1])
-    low, high = TwoWay(both, stimuli, subjects, (30, 9)).interval()
+    low, high = CrossedDraws(both, stimuli, subjects, (30, 9)).interval()
     assert np.isnan([low[1], high[1]]).all()
     assert np.isfinite([low[0], high[0]]).all()
 
@@ -135,7 +135,7 @@ def test_means_over_resampled_neurons():
     rng = np.random.default_rng(0)
     scores, draws = rng.normal(size=(2, 17)), rng.normal(size=(40, 2, 17))
     counts = neuron_counts(ANIMALS, 40, 0, "both")
-    out = over_neurons(scores, draws, counts, (118, 4))
+    out = mean_over_neurons(scores, draws, counts, (118, 4))
     for b, count in enumerate(counts):
         drawn = np.repeat(np.arange(17), count)
         np.testing.assert_allclose(out.both[b], draws[b][:, drawn].mean(axis=1))
@@ -150,9 +150,9 @@ def test_neurons_without_score_are_refused_and_single_draws_left_out():
     draws[0, 0, :2] = np.nan
     draws[0, 0, 2] = 39.0
     draws[1, 0, :3] = np.nan
-    out = over_neurons(scores, draws, counts, (30, 40))
+    out = mean_over_neurons(scores, draws, counts, (30, 40))
     np.testing.assert_allclose(out.both[:, 0], [2, np.nan, 1])
     np.testing.assert_allclose(out.stimuli[:, 0], [2, np.nan, 1])
     scores[0, 3] = np.nan
-    with pytest.raises(MurineError, match=r"1 of 40 neurons have no score \(NaN\); leave them out"):
-        over_neurons(scores, draws, counts, (30, 40))
+    with pytest.raises(MurineError, match=r"1 of 40 neurons have no score \(NaN\); leave these neurons out"):
+        mean_over_neurons(scores, draws, counts, (30, 40))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from murine.statistics.random_halves import half_means, halving_keys
+from murine.statistics.random_halves import half_means, split_keys
 
 IDS = [f"s{i}" for i in range(7)]
 
@@ -20,7 +20,7 @@ def powers(n_neuroids, n_repetitions):
 def test_both_halves_together_are_all_trials_of_a_stimulus(n_repetitions):
     trials = powers(3, n_repetitions)
     trials[1:, 2, 1:] = trials[1:, 2, 1:][..., ::-1]
-    keys = halving_keys(IDS, n_repetitions, 20, 0)
+    keys = split_keys(IDS, n_repetitions, 20, 0)
     small = n_repetitions // 2
     seen = set()
     for first, second in half_means(trials, keys):
@@ -36,7 +36,7 @@ def test_missing_trials():
     trials[2, 3, 1:] = np.nan  # one is left
     trials[3, 3] = np.nan
     trials[0, 5, 4] = np.inf
-    for first, second in half_means(trials, halving_keys(IDS, 6, 5, 1)):
+    for first, second in half_means(trials, split_keys(IDS, 6, 5, 1)):
         assert {first[1, 3], second[1, 3]} == {1.0, 2.0}
         assert first[2, 3] == second[2, 3] == 1.0
         assert np.isnan([first[3, 3], second[3, 3]]).all()
@@ -46,6 +46,6 @@ def test_missing_trials():
 
 
 def test_halves_of_a_stimulus_do_not_depend_on_the_others():
-    every = halving_keys(IDS, 5, 4, 3)
-    np.testing.assert_array_equal(every[:, [5, 1]], halving_keys([IDS[5], IDS[1]], 5, 4, 3))
-    assert not np.array_equal(every, halving_keys(IDS, 5, 4, 4))
+    every = split_keys(IDS, 5, 4, 3)
+    np.testing.assert_array_equal(every[:, [5, 1]], split_keys([IDS[5], IDS[1]], 5, 4, 3))
+    assert not np.array_equal(every, split_keys(IDS, 5, 4, 4))

@@ -17,7 +17,8 @@ from murine.networks.zoo import NetworkSpec
 from murine.report.surgery import effects_figure
 from murine.scoring.settings import ScoreSettings
 from murine.scoring.treatments import CHOICES
-from murine.statistics.bootstrap import interval, pair_corrected
+from murine.statistics.bootstrap import percentile_interval
+from murine.statistics.variance_correction import correct_for_pairs
 from murine.studies.surgery_effect import ALL_SITES, NetworkPair, effects, in_order, operations, pairs
 
 NETWORKS = """
@@ -168,8 +169,8 @@ def test_differences_are_paired_draw_by_draw(swept):
                 for s, site in enumerate([*sites, ALL_SITES]):
                     d = draws[s] if site != ALL_SITES else draws.mean(axis=0)
                     if left is not None:
-                        d = pair_corrected(d, left[s] if site != ALL_SITES else left.mean(axis=0))
-                    low, high = interval(d[:, None])
+                        d = correct_for_pairs(d, left[s] if site != ALL_SITES else left.mean(axis=0))
+                    low, high = percentile_interval(d[:, None])
                     expected = [low[0], high[0], own.after[site] - own.before[site]]
                     told = own.loc[site, ["difference_low", "difference_high", "difference"]].astype(float)
                     np.testing.assert_allclose(told, expected, atol=1e-12)

@@ -19,9 +19,8 @@ from murine.encoding import prediction_scores as prediction
 from murine.encoding import ridge as encoding
 from murine.errors import MurineError
 from murine.scoring import pls_metrics, ridge_metrics
-from murine.similarity import kernel_similarity as geometry
-from murine.similarity import noise_covariance as noise
-from murine.similarity import rdm, rsa
+from murine.similarity import cka, crossnobis, procrustes, rdm, rsa
+from murine.similarity import neural_noise as noise
 from murine.similarity import reweighted_rsa as reweighted
 from murine.studies import verification
 from murine.studies.reference_libraries import REFERENCES
@@ -79,15 +78,15 @@ def broken(function):
 def test_every_metric_that_is_slightly_wrong_is_found(monkeypatch):
     places = [
         *((rdm, name) for name in ("kernel_rdm", "cosine_rdm", "euclidean_rdm", "pearson_rdm")),
-        *((rdm, name) for name in ("mahalanobis_rdm", "crossnobis_rdm")),
+        *((crossnobis, name) for name in ("mahalanobis_rdm", "crossnobis_rdm")),
         *((kind, "score") for kind in (rsa.Pearson, rsa.Spearman, rsa.Cosine, rsa.KendallTauA)),
-        *((kind, "score") for kind in (geometry.LinearCKA, geometry.DebiasedCKA, geometry.Procrustes)),
+        *((kind, "score") for kind in (cka.LinearCKA, cka.DebiasedCKA, procrustes.Procrustes)),
         *((encoding, name) for name in ("ridge_loo", "ridge_correlations", "ridge_cv")),
         *((prediction, name) for name in ("correlations", "r2", "explained_variance")),
         (noise, "noise_covariance"),
         (pls, "pls_cv"),
-        (ridge_metrics, "correlate"),
-        (pls_metrics, "correlate"),
+        (ridge_metrics, "correlate_predictions"),
+        (pls_metrics, "correlate_predictions"),
         (projection, "conwell2021_regression"),
         (reliability, "split_half"),
     ]
@@ -95,14 +94,14 @@ def test_every_metric_that_is_slightly_wrong_is_found(monkeypatch):
     for module, name in places:
         monkeypatch.setattr(module, name, broken(getattr(module, name)))
     # Its reference is a mean over random orders: more than slightly wrong.
-    chance = ridge_metrics.chance_correlations
-    monkeypatch.setattr(ridge_metrics, "chance_correlations", lambda operators: chance(operators) + 0.04)
-    reweight = reweighted.reweight
+    chance = ridge_metrics.null_correlations
+    monkeypatch.setattr(ridge_metrics, "null_correlations", lambda operators: chance(operators) + 0.04)
+    fit = reweighted.fit_reweighted_rsa
 
     def other_folds(layers, sites, folds):
-        return reweight(layers, sites, [np.roll(np.concatenate(folds), 3)[i::6] for i in range(6)])
+        return fit(layers, sites, [np.roll(np.concatenate(folds), 3)[i::6] for i in range(6)])
 
-    monkeypatch.setattr(reweighted, "reweight", other_folds)
+    monkeypatch.setattr(reweighted, "fit_reweighted_rsa", other_folds)
     table = verify([sample])
     assert (table["agreement"] == MISMATCH).all(), table[table["agreement"] != MISMATCH].to_string()
     assert (table["difference"] > table["tolerance"]).all()

@@ -15,12 +15,12 @@ from murine.stimuli import StimulusSet
 from murine.units.maps import (
     NORMALISATIONS,
     UNIT_MAPS,
-    NearestMaps,
+    MapSearch,
     channel_maps,
-    comparable,
-    nearest,
-    normalised,
-    rmse,
+    nearest_units,
+    normalise_maps,
+    pairwise_rmse,
+    rmse_scale,
 )
 
 N = 12
@@ -78,18 +78,18 @@ def test_neurons_sum_stimuli_by_their_responses():
 @pytest.mark.parametrize("scale", [1e-200, 1.0, 1e150])
 def test_normalisation_by_its_formulas(scale):
     maps = scale * (maps_of(6) - 0.3)
-    found = normalised(maps, "l2")
+    found = normalise_maps(maps, "l2")
     np.testing.assert_allclose((found**2).sum(axis=1), 1, atol=1e-12)
     np.testing.assert_allclose(found / found[:, :1], maps / maps[:, :1], rtol=1e-9)
-    for a, b in zip(normalised(maps, "min-max"), maps, strict=True):
+    for a, b in zip(normalise_maps(maps, "min-max"), maps, strict=True):
         np.testing.assert_allclose(a, (b - b.min()) / (b.max() - b.min()), atol=1e-12)
-    np.testing.assert_array_equal(normalised(maps, "none"), maps)
+    np.testing.assert_array_equal(normalise_maps(maps, "none"), maps)
 
 
 def test_maps_that_cannot_be_normalised_are_nan():
     maps = maps_of(5)
     maps[0], maps[1], maps[2, 3], maps[3, 0] = 0, 0.7, np.nan, np.inf
-    lost = {how: np.isnan(normalised(maps, how)).all(axis=1).tolist() for how in NORMALISATIONS}
+    lost = {how: np.isnan(normalise_maps(maps, how)).all(axis=1).tolist() for how in NORMALISATIONS}
     assert lost == {
         "l2": [True, False, True, True, False],
         "min-max": [True, True, True, True, False],
@@ -99,20 +99,22 @@ def test_maps_that_cannot_be_normalised_are_nan():
 
 @pytest.mark.parametrize("how", NORMALISATIONS)
 def test_rmse_is_that_of_plain_loops(how):
-    a, b = normalised(maps_of(7), how), normalised(maps_of(9, seed=1), how)
+    a, b = normalise_maps(maps_of(7), how), normalise_maps(maps_of(9, seed=1), how)
     plain = [[np.sqrt(np.mean((x - y) ** 2)) for y in b] for x in a]
-    np.testing.assert_allclose(rmse(a, b), plain, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(rmse(b, a), rmse(a, b).T, atol=1e-15)
+    np.testing.assert_allclose(pairwise_rmse(a, b), plain, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(pairwise_rmse(b, a), pairwise_rmse(a, b).T, atol=1e-15)
 
 
 def test_rmse_of_unit_maps_is_the_cosine_in_closed_form():
     a, b = maps_of(7) - 0.4, maps_of(9, seed=1)
     cosine = (a @ b.T) / np.linalg.norm(a, axis=1)[:, None] / np.linalg.norm(b, axis=1)
-    np.testing.assert_allclose(rmse(normalised(a), normalised(b)), np.sqrt(2 * (1 - cosine) / 121), atol=1e-12)
-    apart = normalised(np.eye(121)[:3])
-    np.testing.assert_allclose(rmse(apart, apart), np.sqrt(2 / 121) * (1 - np.eye(3)), atol=1e-12)
-    np.testing.assert_allclose(rmse(normalised(a), normalised(-a)).diagonal(), 2 / 11, atol=1e-12)
-    assert (rmse(normalised(a), normalised(5 * a)).diagonal() < 1e-8).all()
+    np.testing.assert_allclose(
+        pairwise_rmse(normalise_maps(a), normalise_maps(b)), np.sqrt(2 * (1 - cosine) / 121), atol=1e-12
+    )
+    apart = normalise_maps(np.eye(121)[:3])
+    np.testing.assert_allclose(pairwise_rmse(apart, apart), np.sqrt(2 / 121) * (1 - np.eye(3)), atol=1e-12)
+    np.testing.assert_allclose(pairwise_rmse(normalise_maps(a), normalise_maps(-a)).diagonal(), 2 / 11, atol=1e-12)
+    assert (pairwise_rmse(normalise_maps(a), normalise_maps(5 * a)).diagonal() < 1e-8).all()
 
 
 def test_rmse_of_sizes_is_comparable():
@@ -121,13 +123,13 @@ def test_rmse_of_sizes_is_comparable():
     plain, shown = [], []
     for times in (1, 2, 6):
         fine = [np.kron(x, np.ones((1, times, times))).reshape(1, -1) for x in (a, b)]
-        plain.append(rmse(*map(normalised, fine)).item())
-        shown.append(plain[-1] * comparable(5 * times, "l2"))
+        plain.append(pairwise_rmse(*map(normalise_maps, fine)).item())
+        shown.append(plain[-1] * rmse_scale(5 * times, "l2"))
     assert plain[0] == pytest.approx(6 * plain[2])
     np.testing.assert_allclose(shown, shown[0])
-    cosine = float((normalised(a.reshape(1, -1)) @ normalised(b.reshape(1, -1)).T).item())
+    cosine = float((normalise_maps(a.reshape(1, -1)) @ normalise_maps(b.reshape(1, -1)).T).item())
     assert shown[0] == pytest.approx(np.sqrt(2 * (1 - cosine)) / 11)
-    assert comparable(14, "min-max") == 1
+    assert rmse_scale(14, "min-max") == 1
 
 
 @pytest.mark.parametrize("block", [2, 1024])
@@ -136,7 +138,7 @@ def test_nearest_units_are_those_of_plain_loops(block, monkeypatch):
     neurons, units = maps_of(7), maps_of(20, seed=1)
     neurons[2, 5], units[4, 3], units[11] = np.nan, np.nan, np.inf
     units[17] = units[3] = neurons[5]
-    found = nearest(neurons, units)
+    found = nearest_units(neurons, units)
     assert (found.n_units, found.flag) == (18, "")
     for i, neuron in enumerate(neurons):
         plain = np.array([np.sqrt(np.mean((neuron - u) ** 2)) if np.isfinite(u).all() else np.nan for u in units])
@@ -148,7 +150,7 @@ def test_nearest_units_are_those_of_plain_loops(block, monkeypatch):
             assert found.best[i] == pytest.approx(np.nanmin(plain), abs=1e-15)
             assert found.mean[i] == pytest.approx(np.nanmean(plain), abs=1e-8)
     assert (found.unit[5], found.best[5]) == (3, 0)
-    nothing = nearest(neurons, np.full((3, 121), np.nan))
+    nothing = nearest_units(neurons, np.full((3, 121), np.nan))
     assert (nothing.n_units, nothing.flag, set(nothing.unit)) == (0, "no unit", {-1})
 
 
@@ -202,13 +204,13 @@ def layer(n_channels=6, size=9, seed=0):
 
 def test_activation_maps_are_means_over_stimuli_resized():
     responses, stimuli = np.random.default_rng(0).random((5, N)), scenes()
-    found = NearestMaps(responses, stimuli, sides=(9, 11), normalisation="l2")(Features("", layer(), (40, 40)))
+    found = MapSearch(responses, stimuli, sides=(9, 11), normalisation="l2")(Features("", layer(), (40, 40)))
     mean = layer().double().mean(dim=0).numpy()
     for side in (9, 11):
         resized = [Image.fromarray(m.astype(np.float32)).resize((side, side), Image.Resampling.BILINEAR) for m in mean]
-        units = normalised(np.stack([np.asarray(m, dtype=np.float64).ravel() for m in resized]))
+        units = normalise_maps(np.stack([np.asarray(m, dtype=np.float64).ravel() for m in resized]))
         neurons = response_weighted(responses, stimulus_maps(stimuli, side), centred=True)
-        expected = nearest(normalised(neurons), units)
+        expected = nearest_units(normalise_maps(neurons), units)
         np.testing.assert_array_equal(found[side].unit, expected.unit)
         np.testing.assert_allclose(found[side].best, expected.best, atol=1e-6)
         np.testing.assert_allclose(found[side].mean, expected.mean, atol=1e-6)
@@ -222,7 +224,7 @@ def test_planted_neurons_find_their_channels(unit_maps, centred):
     features *= torch.rand(N, 20, 1, 1, generator=torch.Generator().manual_seed(3))
     planted = np.random.default_rng(0).permutation(20)
     tuning = features.double().mean(dim=(2, 3)).numpy().T[planted]
-    compare = NearestMaps(7 * tuning, scenes(), sides=(14,), unit_maps=unit_maps, centred=centred)
+    compare = MapSearch(7 * tuning, scenes(), sides=(14,), unit_maps=unit_maps, centred=centred)
     found = compare(Features("", features, (40, 40)))[14]
     if unit_maps == "weighted":
         np.testing.assert_array_equal(found.unit, planted)
@@ -237,7 +239,7 @@ def test_a_channel_that_is_the_picture_of_a_neuron_is_found():
     pictures = response_weighted(responses, stimulus_maps(stimuli)).reshape(8, 11, 11)
     order = np.random.default_rng(1).permutation(8)
     features = torch.from_numpy(pictures[order])[None] * torch.rand(N, 1, 1, 1)
-    found = NearestMaps(responses, stimuli, centred=False)(Features("", features, (11, 11)))[11]
+    found = MapSearch(responses, stimuli, centred=False)(Features("", features, (11, 11)))[11]
     np.testing.assert_array_equal(order[found.unit], np.arange(8))
     assert found.best.max() < 1e-7
 
@@ -256,7 +258,7 @@ def test_a_channel_that_is_the_picture_of_a_neuron_is_found():
 def test_layers_without_maps_are_flagged(shape, flags):
     responses = np.random.default_rng(0).random((3, N))
     for unit_maps, flag in flags.items():
-        found = NearestMaps(responses, scenes(), unit_maps=unit_maps)(Features("", torch.rand(N, *shape), (40, 40)))[11]
+        found = MapSearch(responses, scenes(), unit_maps=unit_maps)(Features("", torch.rand(N, *shape), (40, 40)))[11]
         assert found.flag == flag
         assert ((found.unit < 0) == bool(flag)).all()
         assert (np.isnan(found.best) == bool(flag)).all()
@@ -268,7 +270,7 @@ def test_silent_and_broken_channels_and_neurons_take_no_part():
     features[3, 2, 4, 4] = float("nan")
     responses = np.random.default_rng(0).random((4, N))
     responses[0, 0], responses[1] = np.nan, 0
-    found = NearestMaps(responses, scenes())(Features("", features, (40, 40)))[11]
+    found = MapSearch(responses, scenes())(Features("", features, (40, 40)))[11]
     assert found.n_units == 4
     np.testing.assert_array_equal(found.unit < 0, [True, True, False, False])
     assert not set(found.unit) & {1, 2}
@@ -281,7 +283,7 @@ def test_in_capture(batch_size):
         net = torch.nn.Sequential(torch.nn.Conv2d(3, 6, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.LazyLinear(4))
     images = torch.rand(N, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     net(images)
-    compare = NearestMaps(np.random.default_rng(0).random((5, N)), scenes())
+    compare = MapSearch(np.random.default_rng(0).random((5, N)), scenes())
     found = {x.name: x.reduced[11] for x in capture(net, images, batch_size=batch_size, reducer=compare)}
     with torch.no_grad():
         expected = compare(Features("", net[0](images), (16, 16)))[11]
@@ -306,6 +308,6 @@ def test_what_is_refused(unchecked):
         ({"sides": (1,)}, "at least 2"),
     ):
         with pytest.raises(MurineError, match=said):
-            NearestMaps(responses, scenes(), **options)
+            MapSearch(responses, scenes(), **options)
     with pytest.raises(MurineError, match="the same stimuli"):
-        NearestMaps(responses[:, 1:], scenes())
+        MapSearch(responses[:, 1:], scenes())

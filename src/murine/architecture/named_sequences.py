@@ -1,4 +1,4 @@
-"""Layer sequences by name: as published lists of networks have them, or of any network that can be built."""
+"""Layer sequences of networks by name: from published lists of networks, or of any network that can be built."""
 
 from __future__ import annotations
 
@@ -12,29 +12,36 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from murine.architecture.layer_sequences import Vocabulary, empty_sequence, trace, vocabulary_of
+from murine.architecture.forward_trace import trace_layers
+from murine.architecture.layer_sequences import empty_sequence_error
+from murine.architecture.vocabulary import Vocabulary, load_vocabulary
 from murine.errors import MurineError
 from murine.networks import catalogue, zoo
 from murine.progress import Progress, Silent
 
-#: The vocabulary that published sequences are written in.
+#: The vocabulary of published sequences.
 PUBLISHED = "paper"
 
 
 @dataclass(frozen=True)
-class Spelled:
+class NamedSequence:
     """The layer sequence of a network.
 
     Attributes
     ----------
     name
-        As it was asked for.
+        The name that was asked for.
     letters
-        '' for a member of a list that cannot be built today.
+        The sequence; '' for a member of a list that cannot be built today.
     source
-        Where the sequence is from.
+        Where the sequence comes from.
     published_as
-        The member of the same list whose sequence the paper's authors evidently used in its place, or ''.
+        The member of the same list whose sequence the authors of the paper evidently used in its place, or ''.
+
+    Examples
+    --------
+    >>> NamedSequence("small", "CRL", "built").letters
+    'CRL'
     """
 
     name: str
@@ -44,71 +51,116 @@ class Spelled:
 
 
 @cache
-def published(suite: str) -> dict[str, Spelled]:
-    """The sequences of a published list of networks by their names there, in its order; so far ``neurn44``.
+def published_sequences(suite: str) -> dict[str, NamedSequence]:
+    """Return the sequences of a published list of networks, by the names in that list and in its order.
 
-    Those that its authors took from Keras are spelled from Keras's own lists of layers, the others from the networks
-    that `murine.networks.catalogue.suite` names (tools/spell_neurn44.py)."""
+    Sequences that the authors took from Keras come from Keras's own lists of layers; the others come from the networks
+    that `murine.networks.catalogue.suite` names (tools/spell_neurn44.py).
+
+    Parameters
+    ----------
+    suite
+        Name of the list; so far ``neurn44``.
+
+    Returns
+    -------
+    sequences
+        Name -> `NamedSequence`.
+
+    Raises
+    ------
+    MurineError
+        If no sequences of the list are published.
+
+    Examples
+    --------
+    >>> len(published_sequences("neurn44"))
+    44
+    """
     name = suite.removeprefix(catalogue.SUITE)
-    rows = [row for row in _table("sequences") if row["suite"] == name]
+    rows = [row for row in _read_table("sequences") if row["suite"] == name]
     if not rows:
-        raise MurineError(f"no sequences are published of the suite {name!r}; there are those of neurn44.")
-    return {row["member"]: Spelled(row["member"], row["letters"], row["source"], row["published_as"]) for row in rows}
+        raise MurineError(f"the suite {name!r} has no published sequences; expected neurn44.")
+    return {
+        row["member"]: NamedSequence(row["member"], row["letters"], row["source"], row["published_as"]) for row in rows
+    }
 
 
-def as_published(suite: str) -> dict[str, str]:
-    """The sequences as the list's authors seem to have used them; without those that nobody can build."""
-    members = published(suite)
+def sequences_as_published(suite: str) -> dict[str, str]:
+    """Return the sequences as the authors of a list seem to have used them, without members that cannot be built.
+
+    Examples
+    --------
+    >>> sequences = sequences_as_published("neurn44")
+    >>> sequences["vgg11"][:8]
+    'CRMCRMCR'
+    """
+    members = published_sequences(suite)
     return {name: members[own.published_as or name].letters for name, own in members.items() if own.letters}
 
 
 @cache
 def published_heat_map() -> tuple[tuple[str, ...], Float[np.ndarray, "n_members n_members"]]:
-    """The heat map of Jalil, Qazi & Iqbal 2025, decoded from the colours of their figure (arXiv 2505.06881).
+    """Return the heat map of Jalil, Qazi & Iqbal 2025, decoded from the colours of their figure.
+
+    The figure is in arXiv 2505.06881.
 
     Returns
     -------
     members
-        38 of ``neurn44``: the rows of EfficientNet B2 to B7 equal B1's and are left out.
+        38 members of ``neurn44``. The rows of EfficientNet B2 to B7 equal that of B1 and are left out.
     correlation
-        Accurate to about 0.01.
+        (n_members, n_members), accurate to about 0.01; read-only.
+
+    Examples
+    --------
+    >>> members, correlation = published_heat_map()
+    >>> len(members), correlation.shape
+    (38, (38, 38))
     """
-    rows = _table("neurn44_heatmap")
+    rows = _read_table("neurn44_heatmap")
     values = np.array([[int(row[other]) for other in rows[0] if other != "member"] for row in rows]) / 100
     values.flags.writeable = False
     return tuple(row["member"] for row in rows), values
 
 
-def spell(
+def find_sequences(
     networks: Sequence[str],
     vocabulary: str | Path | Vocabulary = PUBLISHED,
     *,
     progress: Progress | None = None,
-) -> list[Spelled]:
-    """Layer sequences of networks by name.
+) -> list[NamedSequence]:
+    """Find the layer sequences of networks: in the published list, or by building the networks.
 
     Parameters
     ----------
     networks
-        As for `zoo.expand`: names, wildcards, ``suite:NAME``, ``FILE.py:FACTORY``. In the vocabulary ``paper``, a
-        member of ``suite:neurn44`` that is named so is spelled as in the published list: ``vgg16`` is then Keras's,
-        ``torchvision:vgg16`` PyTorch's. Weights do not matter.
+        Names, wildcards, ``suite:NAME`` or ``FILE.py:FACTORY``, as for `murine.networks.zoo.expand`. In the vocabulary
+        ``paper``, the name of a member of ``suite:neurn44`` gives the published sequence: ``vgg16`` is then the network
+        of Keras, and ``torchvision:vgg16`` that of PyTorch. Weights do not matter.
     vocabulary
         As for `murine.architecture.layer_sequences.layer_sequence`.
+    progress
+        Shows the progress.
 
     Returns
     -------
-    spelled
-        Each name once, in order; of a list also the members that cannot be built, with no letters.
+    sequences
+        Each name once, in order. Members of a list that cannot be built have no letters.
 
     Raises
     ------
     MurineError
-        Unknown networks, networks that cannot be run, empty sequences.
+        If a network is unknown, cannot be run, or has an empty sequence.
+
+    Examples
+    --------
+    >>> [found.name for found in find_sequences(["vgg11", "vgg13"])]
+    ['vgg11', 'vgg13']
     """
-    words = vocabulary_of(vocabulary)
-    listed = published("neurn44") if words == vocabulary_of(PUBLISHED) else {}
-    wanted: dict[str, Spelled | None] = {}
+    words = load_vocabulary(vocabulary)
+    listed = published_sequences("neurn44") if words == load_vocabulary(PUBLISHED) else {}
+    wanted: dict[str, NamedSequence | None] = {}
     for name in networks:
         if listed and name == f"{catalogue.SUITE}neurn44":
             wanted |= listed
@@ -119,26 +171,26 @@ def spell(
     spelled = []
     with (progress or Silent()).task("layer sequences", len(wanted)) as bar:
         for name, known in wanted.items():
-            spelled.append(known or _spelled(name, words))
+            spelled.append(known or _build_sequence(name, words))
             bar.advance(done=name)
     return spelled
 
 
-def _spelled(name: str, words: Vocabulary) -> Spelled:
-    """Run a network without numbers if it can do that, else with random weights."""
+def _build_sequence(name: str, words: Vocabulary) -> NamedSequence:
+    """Run a network without numbers (on PyTorch's meta device) if possible, otherwise with random weights."""
     try:
-        layers = trace(zoo.skeleton(name)[0])
+        layers = trace_layers(zoo.skeleton(name)[0])
         how = "built"
     except MurineError:
         network = zoo.load(zoo.NetworkSpec(name, "" if name in zoo.controls or ".py:" in name else "random:0"))
-        layers = trace(network.module)
+        layers = trace_layers(network.module)
         how = "built with numbers"
-    letters = words.spell(layers)
+    letters = words.encode(layers)
     if not letters:
-        raise empty_sequence(repr(name), layers)
-    return Spelled(name, letters, how)
+        raise empty_sequence_error(repr(name), layers)
+    return NamedSequence(name, letters, how)
 
 
-def _table(name: str) -> list[dict[str, str]]:
+def _read_table(name: str) -> list[dict[str, str]]:
     text = (files("murine.networks") / "tables" / f"{name}.csv").read_text("utf-8")
     return list(csv.DictReader(text.splitlines()))

@@ -1,6 +1,7 @@
-"""Needleman-Wunsch in machine code: the best score of two sequences, and one best alignment.
+"""The Needleman-Wunsch algorithm in machine code: the best score of two sequences, and one best alignment.
 
-Compiled: import it where it is needed (`murine.compilation`)."""
+This module is compiled with numba: import it inside functions (`murine.compilation`).
+"""
 
 from __future__ import annotations
 
@@ -9,12 +10,12 @@ from jaxtyping import Int32, Int64, UInt8
 
 from murine.compilation import compiled
 
-#: How an alignment goes on: a letter of each, a letter of the first against a gap, one of the second.
+#: Steps of an alignment: a letter of each sequence, a letter of the first against a gap, a letter of the second.
 BOTH, FIRST, SECOND = 0, 1, 2
 
 
 @compiled
-def _fill(
+def _fill_scores(
     first: np.ndarray,
     second: np.ndarray,
     match: int,
@@ -24,11 +25,12 @@ def _fill(
     directions: np.ndarray,
     traced: bool,
 ) -> int:
-    """The best score; how each cell is reached goes into ``directions``, a row for each anti-diagonal.
+    """Compute the best score. ``directions`` receives how each cell is reached, one row for each anti-diagonal.
 
-    Cells of an anti-diagonal do not depend on each other, so many are computed at once. ``second`` comes in reverse:
-    its letters are then met in the order of the first's. ``lines`` are at least three rows of room for scores,
-    used in turn; sums are cast to their type at once, for as many as possible to fit into a register."""
+    Cells of an anti-diagonal do not depend on each other, so many are computed at once. ``second`` is reversed, so that
+    its letters are met in the order of those of the first. ``lines`` are at least three rows for scores, used in turn.
+    Sums are cast to their type at once, so that as many as possible fit into a register.
+    """
     m, n, rows = len(first), len(second), len(lines)
     same, other, skip = np.int32(match), np.int32(mismatch), np.int32(gap)
     for d in range(m + n + 1):
@@ -63,8 +65,8 @@ def _fill(
 
 
 @compiled
-def _walk(m: int, n: int, directions: np.ndarray, steps: np.ndarray) -> int:
-    """Follow the directions back from the end; the steps fill the end of ``steps``. Returns where they start."""
+def _trace_back(m: int, n: int, directions: np.ndarray, steps: np.ndarray) -> int:
+    """Follow the directions back from the end. The steps fill the end of ``steps``; return where they start."""
     start = len(steps)
     while m or n:
         step = np.uint8(2) if m == 0 else (np.uint8(1) if n == 0 else directions[m + n, m])
@@ -92,7 +94,7 @@ def _align_all(
     steps: np.ndarray,
     ends: np.ndarray,
 ) -> None:
-    """Align pairs of sequences; ``steps`` of one pair follow those of the one before, up to ``ends``."""
+    """Align pairs of sequences. ``steps`` holds the steps of one pair after the other, up to ``ends``."""
     lines = np.zeros((3, longest + 1), np.int32)
     directions = np.empty((2 * longest + 1, longest + 1) if traced else (1, 1), np.uint8)
     room = np.empty(2 * longest, np.uint8)
@@ -100,9 +102,9 @@ def _align_all(
     for p in range(len(pairs)):
         i, j = pairs[p, 0], pairs[p, 1]
         first, second = codes[bounds[i] : bounds[i + 1]], reverse[len(codes) - bounds[j + 1] : len(codes) - bounds[j]]
-        scores[p] = _fill(first, second, match, mismatch, gap, lines, directions, traced)
+        scores[p] = _fill_scores(first, second, match, mismatch, gap, lines, directions, traced)
         if traced:
-            start = _walk(len(first), len(second), directions, room)
+            start = _trace_back(len(first), len(second), directions, room)
             for k in range(start, len(room)):
                 steps[end] = room[k]
                 end += 1
@@ -115,10 +117,10 @@ def best_scores(
     pairs: Int64[np.ndarray, "n_pairs 2"],
     scoring: tuple[int, int, int],
 ) -> Int64[np.ndarray, " n_pairs"]:
-    """Best scores of pairs of sequences; sequence i is ``codes[bounds[i]:bounds[i + 1]]``.
+    """Return the best scores of pairs of sequences; sequence i is ``codes[bounds[i]:bounds[i + 1]]``.
 
-    ``scoring`` is what a match, a mismatch and a letter against a gap count; alignments begin and end anywhere at
-    that cost."""
+    ``scoring`` holds the values of a match, a mismatch and a gap; gaps at the ends cost as much as others.
+    """
     scores, nothing = np.empty(len(pairs), np.int64), np.empty(0, np.int64)
     longest = int(np.diff(bounds).max())
     _align_all(
@@ -133,9 +135,10 @@ def best_alignments(
     pairs: Int64[np.ndarray, "n_pairs 2"],
     scoring: tuple[int, int, int],
 ) -> tuple[Int64[np.ndarray, " n_pairs"], list[UInt8[np.ndarray, " n_steps"]]]:
-    """`best_scores`, and the steps (`BOTH`, `FIRST`, `SECOND`) of one best alignment of each pair, start to end.
+    """Return the best scores, and the steps (`BOTH`, `FIRST`, `SECOND`) of one best alignment of each pair.
 
-    Where several are best, it is the one that, seen from the end, takes `BOTH` where it can, else `FIRST`."""
+    Of several best alignments, it is the one that, read from the end, takes `BOTH` where possible, otherwise `FIRST`.
+    """
     lengths = np.diff(bounds)
     scores, ends = np.empty(len(pairs), np.int64), np.empty(len(pairs), np.int64)
     steps = np.empty(int(lengths[pairs].sum()), np.uint8)
@@ -143,12 +146,12 @@ def best_alignments(
     return scores, np.split(steps[: ends[-1]], ends[:-1])
 
 
-def matrix(
+def score_table(
     first: UInt8[np.ndarray, " n_first"], second: UInt8[np.ndarray, " n_second"], scoring: tuple[int, int, int]
 ) -> Int32[np.ndarray, "n_first_and_one n_second_and_one"]:
-    """The best score of every two beginnings of the sequences."""
+    """Return the best score of every two prefixes of the sequences."""
     lines = np.zeros((len(first) + len(second) + 1, len(first) + 1), np.int32)
-    _fill(first, second[::-1].copy(), *scoring, lines, np.empty((1, 1), np.uint8), False)
+    _fill_scores(first, second[::-1].copy(), *scoring, lines, np.empty((1, 1), np.uint8), False)
     i, j = np.ogrid[: len(first) + 1, : len(second) + 1]
     found: np.ndarray = lines[i + j, i]
     return found

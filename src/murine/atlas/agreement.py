@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 from murine.atlas.leaderboard import MIN_CEILING, leaderboards
 from murine.atlas.store import Atlas
 from murine.errors import MurineError
-from murine.statistics.bootstrap import interval
+from murine.statistics.bootstrap import percentile_interval
 
 #: A correlation over fewer networks says nothing.
 MIN_NETWORKS = 4
@@ -113,7 +113,7 @@ def _correlations(
     drawn = [np.take_along_axis(sample[stimuli], networks, axis=1) for sample in samples]
     row: dict[str, float] = {}
     for name, transform in (("r", np.asarray), ("rho", lambda x: rankdata(x, axis=-1))):
-        low, high = interval(_pearson(*(transform(x) for x in drawn))[:, None])
+        low, high = percentile_interval(_pearson(*(transform(x) for x in drawn))[:, None])
         value = _pearson(*(transform(x[None]) for x in values))[0]
         row |= {name: float(value), f"{name}_low": float(low[0]), f"{name}_high": float(high[0])}
     return row

@@ -114,7 +114,7 @@ class UnitsTask(Identified):
 
 
 class MatchTask(UnitsTask):
-    """The best unit of every neuron in every layer (`murine.units.layer_tables.match_layers`): a file of rows."""
+    """The best unit of every neuron in every layer (`murine.units.layer_matching.match_layers`): a file of rows."""
 
     table: ClassVar[str] = "matches"
 
@@ -123,7 +123,7 @@ class MatchTask(UnitsTask):
 
 
 class MapTask(UnitsTask):
-    """Maps of neurons against maps of units, of one size (`murine.units.layer_tables.map_layers`): a file of rows."""
+    """Maps of neurons against maps of units, of one size (`murine.units.layer_maps.map_layers`): a file of rows."""
 
     table: ClassVar[str] = "maps"
 

@@ -17,6 +17,27 @@ if TYPE_CHECKING:
     from murine.networks.network import Network
 
 
+class NothingScoredError(MurineError):
+    """No network could be scored.
+
+    Attributes
+    ----------
+    results
+        What became of each network, with the reason.
+    """
+
+    def __init__(self, results: Sequence[NetworkResult]) -> None:
+        super().__init__(failures_in_words(results))
+        self.results = tuple(results)
+
+
+def failures_in_words(results: Sequence[NetworkResult]) -> str:
+    """Return why networks could not be scored: a line for each, and how many they are."""
+    failed = [result for result in results if result.state == "failed"]
+    several = "" if len(results) == 1 else f"{len(failed)} of {len(results)} networks could not be scored:\n"
+    return several + "\n".join(f"{result.choice}: {result.reason}" for result in failed)
+
+
 def score_networks(
     named: Sequence[NetworkSpec],
     in_memory: Sequence[Network],
@@ -67,10 +88,7 @@ def score_networks(
             results += [_score_in_memory(task, network, atlas, progress) for network in in_memory]
     tasks = {digest for result in results for digest in result.tasks}
     if not tasks:
-        reasons = "\n".join(f"{result.choice}: {result.reason}" for result in results)
-        raise MurineError(
-            reasons if len(results) == 1 else f"none of {len(results)} networks could be scored:\n{reasons}"
-        )
+        raise NothingScoredError(results)
     with progress.task("reading scores", None):
         return Scores.from_atlas(atlas, tasks, results, lasts=lasts)
 

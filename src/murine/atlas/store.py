@@ -62,7 +62,7 @@ class Atlas:
         MurineError
             If there are no such results.
         """
-        from murine.atlas.leaderboard import leaderboards  # which reads atlases
+        from murine.atlas.leaderboard import leaderboards
 
         return leaderboards(self, cortex=cortex, metric=metric)
 

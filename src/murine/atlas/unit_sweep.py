@@ -24,10 +24,13 @@ from murine.networks import zoo
 from murine.networks.network import Network
 from murine.networks.process_state import preserved_state
 from murine.progress import Progress
-from murine.units.layer_tables import ABOUT_NEURONS, aligned, by_site, map_layers, match_layers
+from murine.units.layer_maps import map_layers
+from murine.units.layer_matching import match_layers
+from murine.units.neuron_rows import NEURON_COLUMNS, align_stimuli
+from murine.units.site_tables import summarise_sites
 
 #: What rows tell of networks, layers and scores.
-_TAKEN = {column for columns in UNITS_TABLES.values() for column in columns} - set(ABOUT_NEURONS)
+_TAKEN = {column for columns in UNITS_TABLES.values() for column in columns} - set(NEURON_COLUMNS)
 
 
 class NeuronData:
@@ -68,7 +71,7 @@ class NeuronData:
                 "name of `murine data list` that has one, as allen-neuropixels, or a .nc file."
             )
         self.settings = settings
-        self.images, self.recording = aligned(images, cortex)
+        self.images, self.recording = align_stimuli(images, cortex)
         self._identity = {
             "stimuli_digest": self.images.digest,
             "cortex": cortex.name,
@@ -115,7 +118,7 @@ class NeuronData:
         return table
 
     def _labelled(self) -> list[str]:
-        known = [key for key in ABOUT_NEURONS.values() if key in self.recording.dataset.coords and key != "neuroid_id"]
+        known = [key for key in NEURON_COLUMNS.values() if key in self.recording.dataset.coords and key != "neuroid_id"]
         return [key for key in known if (self.recording[key].astype(str) != "").any()]
 
     def identity(self, network: Network) -> dict[str, Any]:
@@ -297,7 +300,7 @@ def site_table(
     seed: int = 0,
 ) -> pd.DataFrame:
     """`by_site` of rows, by labels of their neurons as `NeuronData.labels` gives them."""
-    return by_site(with_labels(rows, labels), list(labels), over=over, n_bootstraps=n_bootstraps, seed=seed)
+    return summarise_sites(with_labels(rows, labels), list(labels), over=over, n_bootstraps=n_bootstraps, seed=seed)
 
 
 def unscored(rows: pd.DataFrame) -> dict[str, str]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from murine.architecture.alignment import Alignment
-    from murine.architecture.named_sequences import Spelled
+    from murine.architecture.named_sequences import NamedSequence
 
 log = logging.getLogger(__name__)
 
@@ -130,8 +130,10 @@ def align(
 
     `murine align resnet50 convnext_tiny net.py:build --vocabulary fine --format csv`
     """
-    import murine.architecture.alignment as alignment
-    from murine.architecture.named_sequences import spell
+    from murine.architecture.alignment import align_all
+    from murine.architecture.clustering import heat_map
+    from murine.architecture.named_sequences import find_sequences
+    from murine.architecture.sequence_similarity import similarities
     from murine.progress import progress_bars
 
     quieten(quiet)
@@ -140,10 +142,10 @@ def align(
         _compare_with_published(published, quiet)
         if not networks and not suite:
             return
-    measure = alignment.similarities[similarity]
+    measure = similarities[similarity]
     asked = [*(networks or []), *(f"suite:{name.removeprefix('suite:')}" for name in suite or [])]
     with progress_bars(not quiet) as progress:
-        found = spell(asked, vocabulary, progress=progress)
+        found = find_sequences(asked, vocabulary, progress=progress)
         missing = [own.name for own in found if not own.letters]
         if missing:
             log.warning("%d of %d networks cannot be built: %s.", len(missing), len(found), ", ".join(missing))
@@ -155,7 +157,7 @@ def align(
             )
         names, sequences = [own.name for own in found], [own.letters for own in found]
         with progress.task("aligning", None):
-            every = list(zip(itertools.combinations(names, 2), alignment.align_all(sequences), strict=True))
+            every = list(zip(itertools.combinations(names, 2), align_all(sequences), strict=True))
             table = _pairs(found, every)
         drawn = [(*pair, one) for pair, one in every]
         if figure is not None:
@@ -174,7 +176,7 @@ def align(
         columns += ["index", "shared", "motifs"]
         show(table[columns], format, compact=False)
     if heatmap is not None or shortlist is not None:
-        _tell_of_groups(names, alignment.heat_map(measure(sequences)), similarity, heatmap, shortlist, quiet)
+        _tell_of_groups(names, heat_map(measure(sequences)), similarity, heatmap, shortlist, quiet)
     if lengths is not None:
         with progress_bars(not quiet) as progress, progress.task("drawing lengths", None):
             said = _tell_of_lengths(sequences, lengths, seed)
@@ -300,14 +302,15 @@ def _compare_with_published(file: Path, quiet: bool) -> None:
     import numpy as np
 
     from murine.report.architectures import heat_map_figure, write
-    from murine.similarity.rdm import upper
+    from murine.similarity.rdm_vectors import upper_triangle
     from murine.studies.architectures import published_agreement
 
     names, panels, r, difference = published_agreement()
     ours, theirs = panels.values()
     others = ~np.eye(len(names), dtype=bool)
     print(
-        f"heat map of {len(names)} of suite:neurn44 and the published one, {len(upper(ours))} pairs: r {r:.3f}, ",
+        f"heat map of {len(names)} of suite:neurn44 and the published one, "
+        f"{len(upper_triangle(ours))} pairs: r {r:.3f}, ",
         end="",
     )
     print(f"mean difference {difference:.3f}")
@@ -321,11 +324,11 @@ def _compare_with_published(file: Path, quiet: bool) -> None:
     _wrote(write(heat_map_figure(names, panels, "correlation of rows of the index"), file), quiet)
 
 
-def _pairs(found: Sequence[Spelled], every: Sequence[tuple[tuple[str, str], Alignment]]) -> pd.DataFrame:
+def _pairs(found: Sequence[NamedSequence], every: Sequence[tuple[tuple[str, str], Alignment]]) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from murine.architecture.alignment import similarities
+    from murine.architecture.sequence_similarity import similarities
 
     own = {one.name: one for one in found}
     rows = []
@@ -353,10 +356,10 @@ def _pairs(found: Sequence[Spelled], every: Sequence[tuple[tuple[str, str], Alig
     return table
 
 
-def _print_networks(found: Sequence[Spelled], vocabulary: str) -> None:
-    from murine.architecture.layer_sequences import vocabulary_of
+def _print_networks(found: Sequence[NamedSequence], vocabulary: str) -> None:
+    from murine.architecture.vocabulary import load_vocabulary
 
-    legend = vocabulary_of(vocabulary).legend
+    legend = load_vocabulary(vocabulary).legend
     used = sorted(set("".join(own.letters for own in found)))
     print("; ".join(f"{letter} {legend.get(letter, '')}" for letter in used) + "\n")
     width = max(len(own.name) for own in found)
@@ -388,10 +391,10 @@ def _tell_of_groups(
     n_clusters: int | None,
     quiet: bool,
 ) -> None:
-    from murine.architecture.alignment import clusters, short_list
+    from murine.architecture.clustering import choose_representatives, cluster_networks
 
     if n_clusters is not None:
-        labels, chosen = clusters(correlation, n_clusters), short_list(correlation, n_clusters)
+        labels, chosen = cluster_networks(correlation, n_clusters), choose_representatives(correlation, n_clusters)
         print(f"\n{labels.max() + 1} clusters by {similarity}, the member nearest the centre first:")
         for label, centre in enumerate(chosen):
             others = [name for k, name in enumerate(names) if labels[k] == label and k != centre]
@@ -405,7 +408,7 @@ def _tell_of_groups(
 
 def _tell_of_lengths(sequences: Sequence[str], file: Path, seed: int) -> list[str]:
     """Draw similarities against lengths; what is to be said of each."""
-    from murine.architecture.alignment import length_effect, similarities
+    from murine.architecture.sequence_similarity import length_effect, similarities
     from murine.report.architectures import length_figure, write
 
     short, lines = {}, []

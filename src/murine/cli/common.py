@@ -214,10 +214,9 @@ def names(text: str) -> tuple[str, ...]:
 
 def pairs(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """``area=VISp`` -> (area, VISp), in order."""
-    for text in texts:
-        if "=" not in text:
-            raise MurineError(f"--select {text!r} is not understood; expected KEY=VALUE, as area=VISp.")
-    return tuple(sorted((text.partition("=")[0], text.partition("=")[2]) for text in texts))
+    from murine.networks.option_parser import key_value_pairs
+
+    return tuple(sorted(key_value_pairs(texts, "--select", "area=VISp")))
 
 
 def sizes(texts: Sequence[str] | None) -> list[int | tuple[int, int] | None]:
@@ -257,23 +256,22 @@ def selected(texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 def report_outcomes(results: Sequence[NetworkResult], folder: Path, quiet: bool) -> None:
-    """Print why networks failed and how many results there are; end with exit code 1 if one failed."""
-    failed = [result for result in results if result.state == "failed"]
-    if failed:
-        several = "" if len(results) == 1 else f"{len(failed)} of {len(results)} networks could not be scored:\n"
-        reasons = "\n".join(f"{result.choice}: {result.reason}" for result in failed)
-        print(f"murine: {several}{reasons}", file=sys.stderr)
+    """Print how many results there are and why networks failed; end with exit code 1 if one failed."""
+    from murine.atlas.scoring_run import failures_in_words
+
     count_results(results, folder, quiet)
+    if any(result.state == "failed" for result in results):
+        print(f"murine: {failures_in_words(results)}", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 def count_results(results: Sequence[NetworkResult], folder: Path, quiet: bool) -> None:
-    """Print how many results there are; end with exit code 1 if a network failed."""
+    """Print how many results there are."""
+    if quiet:
+        return
     counts = {state: sum(result.state == state for result in results) for state in ("computed", "done", "failed")}
-    if not quiet:
-        print(
-            f"{counts['computed']} computed, {counts['done']} done before, {counts['failed']} failed; results are in "
-            f"{folder}",
-            file=sys.stderr,
-        )
-    if counts["failed"]:
-        raise typer.Exit(1)
+    print(
+        f"{counts['computed']} computed, {counts['done']} done before, {counts['failed']} failed; results are in "
+        f"{folder}",
+        file=sys.stderr,
+    )

@@ -695,12 +695,11 @@ def _first_sentences(docstring: str) -> str:
 
 def _settings(texts: Sequence[str]) -> dict[str, Any]:
     """``["a=0.5", "b=none"]`` -> {"a": 0.5, "b": None}; what is no number, none, true or false stays a text."""
+    from murine.networks.option_parser import key_value_pairs
+
     words: dict[str, Any] = {"none": None, "true": True, "false": False}
     settings: dict[str, Any] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise MurineError(f"--set {text!r} is not understood; expected KEY=VALUE, as min_reliability=0.6.")
+    for key, value in key_value_pairs(texts, "--set", "min_reliability=0.6"):
         number: Any = words.get(value.lower(), value)
         if isinstance(number, str):
             for kind in (int, float):
@@ -709,7 +708,7 @@ def _settings(texts: Sequence[str]) -> dict[str, Any]:
                     break
                 except ValueError:
                     continue
-        settings[key.strip()] = number
+        settings[key] = number
     return settings
 
 

@@ -94,9 +94,9 @@ def list_domains(
     """
     import pandas as pd
 
-    from murine.domains.catalogue import Places, domains, is_here
+    from murine.domains.catalogue import DataFolders, domains, is_here
 
-    places = Places(data, cache)
+    places = DataFolders(data, cache)
     rows = [
         {
             "domain": name,

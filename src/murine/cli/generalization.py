@@ -174,10 +174,10 @@ def generalize(
     from murine.domains.catalogue import domains, load_domain
     from murine.domains.preparation import Preparation
     from murine.generalization import matrix
-    from murine.generalization import variants as contenders
     from murine.generalization.protocol import adapted, settings
     from murine.generalization.recipe import recipes
     from murine.generalization.results import Results
+    from murine.generalization.variants import variants as training_variants
     from murine.progress import progress_bars
 
     quieten(quiet)
@@ -193,7 +193,7 @@ def generalize(
         )
     usual = [name for name in domains if domains[name].kind == "shared"]
     targets = _each(target) or usual
-    chosen = list(contenders.contenders) if variants == "all" else _each([variants])
+    chosen = list(training_variants) if variants == "all" else _each([variants])
     if reference != _REFERENCE and reference not in chosen:
         raise MurineError(f"the reference {reference!r} is none of the variants: {', '.join(chosen)}.")
     how = adapted(protocol, recipes[recipe], _values(change, "--set"))
@@ -226,7 +226,7 @@ def generalize(
     if out is not None:
         from murine.report.generalization import write_page
 
-        shown = {met.target.name: met.target for setting in found for met in setting.met if not met.corruption}
+        shown = {one.target.name: one.target for setting in found for one in setting.evaluated if not one.corruption}
         _wrote(
             write_page(
                 rows,
@@ -331,10 +331,9 @@ def _each(texts: Sequence[str] | None) -> list[str]:
 
 def _values(texts: Sequence[str] | None, option: str) -> dict[str, Any]:
     """``epochs=20`` -> {epochs: 20}, which validation reads."""
-    for text in texts or ():
-        if "=" not in text:
-            raise MurineError(f"{option} {text!r} is not understood; expected KEY=VALUE.")
-    return {key.strip(): value.strip() for key, _, value in (text.partition("=") for text in texts or ())}
+    from murine.networks.option_parser import key_value_pairs
+
+    return dict(key_value_pairs(texts or (), option, {"--set": "epochs=20"}.get(option, "size=64")))
 
 
 def _checked(kind: Any, values: Mapping[str, Any], option: str) -> Any:

@@ -9,7 +9,14 @@ from typing import Annotated
 
 import typer
 
-from murine.cli.common import DataOption, MinReliabilityOption, QuietOption, SelectOption, pairs, quieten
+from murine.cli.common import (
+    DataOption,
+    MinReliabilityOption,
+    QuietOption,
+    SelectOption,
+    pairs,
+    quieten,
+)
 from murine.errors import MurineError
 
 app = typer.Typer()

@@ -106,12 +106,12 @@ def list_networks(
     members = [member for member in catalogue.suite(suite) if member.network] if suite else []
     found = [member.network for member in members] if suite else _named(pattern, pretrained)
     if suite and pattern != "*":
-        wanted = set(zoo.matching(pattern))
+        wanted = set(zoo.matching_names(pattern))
         found = [name for name in found if name in wanted or name.partition(".")[0] in wanted]
     if not found:
         near = nearest(pattern, [*zoo.controls, *catalogue.names()])
         raise MurineError(f"no network matches {pattern!r}{near or '.'}")
-    entries = _filtered([_entry(name) for name in dict.fromkeys(found)], family, task, max_parameters)
+    entries = _filtered([catalogue.entry(name) for name in dict.fromkeys(found)], family, task, max_parameters)
     table = pd.DataFrame([entry.row() for entry in entries], dtype=object)
     if suite:
         called = {member.network: member.name for member in members}
@@ -216,24 +216,14 @@ def _named(pattern: str, pretrained: bool) -> list[str]:
     """The networks of a pattern; with their tags of weights if asked."""
     import timm
 
-    from murine.networks import catalogue, sources, zoo
-
-    if not pretrained:
-        return zoo.matching(pattern)
-    if "." in pattern and not sources.source_of(pattern):
-        tagged: list[str] = timm.list_models(pattern, pretrained=True)
-        return tagged
-    architectures = [name for name in zoo.matching(pattern) if name not in zoo.controls]
-    return [tag for architecture in architectures for tag in catalogue.weights_of(sources.full_name(architecture))]
-
-
-def _entry(name: str) -> Entry:
     from murine.networks import catalogue, zoo
 
-    if name in zoo.controls:
-        size = zoo.skeleton(name)[1].input_size
-        return catalogue.Entry(name, "control", "control", 0, 0, size, sources="murine")
-    return catalogue.entry(name)
+    if not pretrained:
+        return zoo.matching_names(pattern)
+    if "." in pattern and ":" not in pattern:
+        tagged: list[str] = timm.list_models(pattern, pretrained=True)
+        return tagged
+    return [tagged for name in zoo.matching_names(pattern) for tagged in catalogue.weights_of(name)]
 
 
 def _filtered(

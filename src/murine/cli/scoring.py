@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,6 +41,7 @@ from murine.cli.common import (
     count_results,
     isolated,
     quieten,
+    report_outcomes,
     selected,
     sizes,
 )
@@ -175,39 +178,51 @@ def score(
     from murine.api import compare
 
     quieten(quiet)
-    scores = compare(
-        networks,
-        against,
-        metric=metric or "",
-        by=by,
-        select=selected(select or []),
-        min_reliability=min_reliability,
-        weights=weights,
-        twins=twins,
-        controls=not no_controls,
-        input_size=sizes(input_size),
-        layers=layers,
-        protocol=protocol.value,
-        normalise=normalise.value,
-        normalise_neurons=normalise_neurons and normalise_neurons.value,
-        normalise_features=normalise_features and normalise_features.value,
-        dissimilarity=dissimilarity,
-        stimuli=stimuli,
-        data_folder=data,
-        n_bootstraps=bootstraps,
-        n_permutations=permutations,
-        n_splits=splits,
-        over="" if over is None else over.value,
-        seed=seed,
-        atlas=atlas,
-        device=device,
-        batch_size=batch_size,
-        jobs=jobs,
-        isolated=isolated(),
-        time_limit=time_limit,
-        progress=not quiet,
-    )
+    with _failures_counted(atlas, quiet):
+        scores = compare(
+            networks,
+            against,
+            metric=metric or "",
+            by=by,
+            select=selected(select or []),
+            min_reliability=min_reliability,
+            weights=weights,
+            twins=twins,
+            controls=not no_controls,
+            input_size=sizes(input_size),
+            layers=layers,
+            protocol=protocol.value,
+            normalise=normalise.value,
+            normalise_neurons=normalise_neurons and normalise_neurons.value,
+            normalise_features=normalise_features and normalise_features.value,
+            dissimilarity=dissimilarity,
+            stimuli=stimuli,
+            data_folder=data,
+            n_bootstraps=bootstraps,
+            n_permutations=permutations,
+            n_splits=splits,
+            over="" if over is None else over.value,
+            seed=seed,
+            atlas=atlas,
+            device=device,
+            batch_size=batch_size,
+            jobs=jobs,
+            isolated=isolated(),
+            time_limit=time_limit,
+            progress=not quiet,
+        )
     _show_scores(scores, atlas, format, quiet)
+
+
+@contextmanager
+def _failures_counted(folder: Path, quiet: bool) -> Iterator[None]:
+    """End in words and with exit code 1 where no network could be scored."""
+    from murine.atlas.scoring_run import NothingScoredError
+
+    try:
+        yield
+    except NothingScoredError as error:
+        report_outcomes(error.results, folder, quiet)
 
 
 def _show_scores(scores: Scores, folder: Path, format: Format, quiet: bool) -> None:
@@ -218,6 +233,8 @@ def _show_scores(scores: Scores, folder: Path, format: Format, quiet: bool) -> N
         table = scores.leaderboard
     _show_leaderboards(table, format)
     count_results(scores.results, folder, quiet)
+    if scores.failures:  # which `compare` has told
+        raise typer.Exit(1)
 
 
 def _show_leaderboards(table: pd.DataFrame, format: Format) -> None:

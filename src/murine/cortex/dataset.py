@@ -45,11 +45,6 @@ class Dataset:
     licence: str = ""
     caveats: tuple[str, ...] = field(default=())
 
-    def __post_init__(self) -> None:
-        missing = sorted(set(self.responses.stimulus_ids) - set(self.stimuli.ids))
-        if missing:
-            self.stimuli.select(self.responses.stimulus_ids)  # raises, and says which
-
     def __repr__(self) -> str:
         images = f"{self.stimuli.n_stimuli} images"
         if isinstance(self.responses, NeuralRDMs):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import xarray as xr
 
 from murine.cortex.dataset import Dataset
@@ -12,7 +13,7 @@ from murine.cortex.datasets import load_cortex, load_responses, matched_to, read
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
-from murine.stimuli import StimulusSet
+from murine.stimuli import StimulusSet, matched
 
 
 def load_dataset(source: Any, *, stimuli: str | Path | StimulusSet | None = None, root: Path | None = None) -> Dataset:
@@ -21,8 +22,8 @@ def load_dataset(source: Any, *, stimuli: str | Path | StimulusSet | None = None
     Parameters
     ----------
     source
-        A registered name, a file, a `Dataset`, `Recording`, `NeuralRDMs`, or an xarray object that
-        `Recording.from_xarray` takes.
+        A registered name, a file, a `Dataset`, `Recording`, `NeuralRDMs`, an xarray object that
+        `Recording.from_xarray` takes, or a table of trials that `Recording.from_frame` takes without options.
     stimuli
         The images, for data that bring none: a folder, an ``.npz`` file or a `StimulusSet`.
     root
@@ -43,7 +44,9 @@ def load_dataset(source: Any, *, stimuli: str | Path | StimulusSet | None = None
     if stimuli is None:
         raise MurineError(f"{responses!r} came without images; give them with stimuli=.")
     images = stimuli if isinstance(stimuli, StimulusSet) else read_stimuli(Path(stimuli))
-    return Dataset(images, matched_to(images, responses))
+    responses = matched_to(images, responses)
+    matched(images, responses.stimulus_ids)  # refuses ids that differ
+    return Dataset(images, responses)
 
 
 def _responses(source: Any, root: Path | None) -> Recording | NeuralRDMs:
@@ -54,7 +57,9 @@ def _responses(source: Any, root: Path | None) -> Recording | NeuralRDMs:
         return load_responses(str(source), root=root)
     if isinstance(source, (xr.DataArray, xr.Dataset)):
         return Recording.from_xarray(source)
+    if isinstance(source, pd.DataFrame):
+        return Recording.from_frame(source)
     raise MurineError(
-        f"the data are a {type(source).__name__}; expected a name, a file, a Recording, NeuralRDMs or an xarray "
-        "object. Recording.from_arrays, from_frame and from_nwb make recordings."
+        f"the data are a {type(source).__name__}; expected a name, a file, a Recording, NeuralRDMs, an xarray "
+        "object or a table of trials. Recording.from_arrays, from_frame and from_nwb make recordings."
     )

@@ -1,4 +1,4 @@
-"""Digits from their official addresses: where they are, what their bytes have to be, and fetching them."""
+"""The official archives of digits: their addresses and digests, and how they are fetched."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 from murine import download
 from murine.download import Remote, Transfer
-from murine.download.digests import digest_of
+from murine.download.ledger import digest_of
 from murine.errors import MurineError, nearest
 from murine.io.files import cache_folder
 from murine.progress import TransferProgress
 
 
 @dataclass(frozen=True)
-class File:
-    """A file as its authors publish it.
+class ArchiveFile:
+    """A file as its authors publish it, with its addresses, size and digests.
 
     Attributes
     ----------
@@ -50,9 +50,9 @@ _SYN = "https://media.githubusercontent.com/media/domainadaptation/datasets/91ff
 #: (``url_checksums/mnist.txt``, ``svhn_cropped.txt``), MD5 of MNIST, SVHN, USPS and Semeion those of torchvision. The
 #: MD5 of MNIST-M's archive is the same in PyTorch Adapt, for a mirror, and in DeepMind's NEVIS, for its authors'
 #: address. The SHA-256 of SynDigits are those with which ``domainadaptation/datasets`` keeps them (Git LFS).
-FILES: dict[str, tuple[File, ...]] = {
+FILES: dict[str, tuple[ArchiveFile, ...]] = {
     "mnist-official": tuple(
-        File(name, tuple(place + name for place in _MNIST), size, sha256, md5)
+        ArchiveFile(name, tuple(place + name for place in _MNIST), size, sha256, md5)
         for name, size, sha256, md5 in (
             (
                 "train-images-idx3-ubyte.gz",
@@ -81,14 +81,14 @@ FILES: dict[str, tuple[File, ...]] = {
         )
     ),
     "svhn": (
-        File(
+        ArchiveFile(
             "train_32x32.mat",
             (_SVHN + "train_32x32.mat",),
             182040794,
             "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
             "e26dedcc434d2e4c54c9b2d4a06d8373",
         ),
-        File(
+        ArchiveFile(
             "test_32x32.mat",
             (_SVHN + "test_32x32.mat",),
             64275384,
@@ -97,11 +97,11 @@ FILES: dict[str, tuple[File, ...]] = {
         ),
     ),
     "usps-official": (
-        File("usps.bz2", (_USPS + "usps.bz2",), md5="ec16c51db3855ca6c91edd34d0e9b197"),
-        File("usps.t.bz2", (_USPS + "usps.t.bz2",), md5="8ea070ee2aca1ac39742fdd1ef5ed118"),
+        ArchiveFile("usps.bz2", (_USPS + "usps.bz2",), md5="ec16c51db3855ca6c91edd34d0e9b197"),
+        ArchiveFile("usps.t.bz2", (_USPS + "usps.t.bz2",), md5="8ea070ee2aca1ac39742fdd1ef5ed118"),
     ),
     "mnist-m-official": (
-        File(
+        ArchiveFile(
             "mnist_m.tar.gz",
             (
                 "https://cornell.box.com/shared/static/jado7quprg6hzzdubvwzh9umr75damwi",
@@ -111,13 +111,13 @@ FILES: dict[str, tuple[File, ...]] = {
         ),
     ),
     "syndigits": (
-        File(
+        ArchiveFile(
             "synth_train_32x32.mat",
             (_SYN + "synth_train_32x32.mat",),
             895578032,
             "e0e0924ecd0c0b5a55ed6485aaa7d39937af982397717b89a3d91777aca9433c",
         ),
-        File(
+        ArchiveFile(
             "synth_test_32x32.mat",
             (_SYN + "synth_test_32x32.mat",),
             17851156,
@@ -125,7 +125,7 @@ FILES: dict[str, tuple[File, ...]] = {
         ),
     ),
     "semeion-official": (
-        File(
+        ArchiveFile(
             "semeion.data",
             (
                 "https://archive.ics.uci.edu/ml/machine-learning-databases/semeion/semeion.data",
@@ -138,7 +138,7 @@ FILES: dict[str, tuple[File, ...]] = {
 
 
 def archive_folder(domain: str, cache: Path | None = None) -> Path:
-    """Where the files of a domain are kept in a cache (`murine.io.files.cache_folder`)."""
+    """Return the folder of a domain's files in a cache (`murine.io.files.cache_folder`)."""
     return cache_folder(cache) / "digits" / domain
 
 
@@ -152,18 +152,18 @@ def fetch_domain(
     pause: float = 0.5,
     progress: TransferProgress | None = None,
 ) -> list[Path]:
-    """Fetch the files of a domain that are not here yet; every byte is held against a published digest.
+    """Fetch the missing files of a domain, and compare all of them with the published digests.
 
     Parameters
     ----------
     domain
         A name in `FILES`.
     cache
-        Folder of fetched data (default: ``$MURINE_CACHE``, then the system's).
+        Folder of fetched data (default: ``$MURINE_CACHE``, else the cache folder of the system).
     mirrors
-        Folders on servers that are tried first; it does not matter who runs them, since the digests decide.
+        Folders on servers that are tried first. They need not be trusted, because the digests are checked.
     retries, timeout, pause
-        As in `murine.download.fetch`, at every address.
+        As in `murine.download.fetch`, for every address.
     progress
         Shows the bytes.
 
@@ -175,7 +175,7 @@ def fetch_domain(
     Raises
     ------
     MurineError
-        If there is nothing to fetch for a domain, or no address has the right bytes; told for each.
+        If the domain has no files to fetch, or no address has the right file. The message lists the addresses.
     """
     folder = archive_folder(domain, cache)
     files = _files(domain)
@@ -186,7 +186,7 @@ def fetch_domain(
 
 
 def _obtain(
-    file: File,
+    file: ArchiveFile,
     target: Path,
     addresses: tuple[str, ...],
     domain: str,
@@ -225,19 +225,19 @@ def _obtain(
 
 
 def require_fetchable(domain: str) -> None:
-    """Refuse a domain that has nothing to fetch."""
+    """Refuse a domain without files to fetch."""
     _files(domain)
 
 
 def is_fetched(domain: str, cache: Path | None = None) -> bool:
-    """Whether the files of a domain are here; their content is not looked at."""
+    """Return whether the files of a domain are there. Their content is not checked."""
     return all((archive_folder(domain, cache) / file.name).is_file() for file in _files(domain))
 
 
 def fetched(domain: str, cache: Path | None = None) -> tuple[dict[str, Path], tuple[tuple[str, str], ...]]:
-    """The files of a domain by name, and their names with SHA-256.
+    """Return the files of a domain by name, and their names with SHA-256.
 
-    A file is read and held against the published digest unless it has not been touched since it was fetched.
+    A file that has changed since it was fetched is read and compared with the published digest.
 
     Raises
     ------
@@ -271,7 +271,7 @@ def fetched(domain: str, cache: Path | None = None) -> tuple[dict[str, Path], tu
     return {file.name: folder / file.name for file in _files(domain)}, tuple(sources)
 
 
-def _files(domain: str) -> tuple[File, ...]:
+def _files(domain: str) -> tuple[ArchiveFile, ...]:
     if domain not in FILES:
         raise MurineError(
             f"there is nothing to fetch for {domain!r}{nearest(domain, FILES) or '.'} These are fetched: "

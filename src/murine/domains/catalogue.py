@@ -1,4 +1,4 @@
-"""The domains murine knows by name, and how names are read: ``mnist``, ``folder:PATH``, ``mnist+noise:3``."""
+"""The registry of domains, and their names: ``mnist``, ``folder:PATH``, ``mnist+noise:3``."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from murine.domains import rendered_fonts as typefaces
 from murine.domains.corruptions import corrupted, parsed
 from murine.domains.domain import PARTS, Domain, Identity
 from murine.domains.preparation import Preparation, prepare
-from murine.domains.raw_images import Raw
+from murine.domains.raw_images import RawDomain
 from murine.errors import MurineError
 from murine.registry import Registry
 
-#: What the name of a domain begins with that is a folder of images.
+#: Start of the name of a domain that is a folder of images.
 FOLDER = "folder:"
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where data are; None is where they usually are.
+class DataFolders:
+    """Folders of data; None stands for the default folder.
 
     Attributes
     ----------
     data
-        The shared folder (``$MURINE_SHARED``, else ``../shared``).
+        The shared folder (default: ``$MURINE_SHARED``, else ``../shared``).
     cache
-        The folder of fetched data (``$MURINE_CACHE``, else the system's).
+        The folder of fetched data (default: ``$MURINE_CACHE``, else the cache folder of the system).
     """
 
     data: Path | None = None
@@ -43,24 +43,24 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a domain comes from.
+class DomainSource:
+    """The source of a domain.
 
     Attributes
     ----------
     read
-        Reads it.
+        A function from `DataFolders` to the domain before preparation.
     about
-        What it is, in a line.
+        A short description for lists.
     kind
-        ``shared``: in the shared folder. ``fetched``: from official addresses. ``made``: here.
+        ``shared``: read from the shared folder. ``fetched``: fetched from official addresses. ``made``: made by murine.
     n_train, n_test
-        Images in its parts; None where that depends on the machine.
+        Number of images in the two parts; None if it depends on the machine.
     licence
-        As stated where the data are from.
+        Licence as its publisher states it.
     """
 
-    read: Callable[[Places], Raw]
+    read: Callable[[DataFolders], RawDomain]
     about: str
     kind: str = "made"
     n_train: int | None = None
@@ -68,35 +68,43 @@ class Source:
     licence: str = "not stated"
 
 
-#: Names to sources of domains.
-domains: Registry[Source] = Registry("domain")
+#: All domains by name. Other packages add theirs as `DomainSource` in the entry-point group ``murine.domain``.
+domains: Registry[DomainSource] = Registry("domain")
 
 
-def _shared(read: Callable[[Path | None], Raw]) -> Callable[[Places], Raw]:
+def _shared(read: Callable[[Path | None], RawDomain]) -> Callable[[DataFolders], RawDomain]:
     return lambda places: read(places.data)
 
 
-def _cached(read: Callable[[Path | None], Raw]) -> Callable[[Places], Raw]:
+def _cached(read: Callable[[Path | None], RawDomain]) -> Callable[[DataFolders], RawDomain]:
     return lambda places: read(places.cache)
 
 
 _BUILT_IN = {
-    "mnist": Source(
+    "mnist": DomainSource(
         _shared(digits.mnist), "handwriting, pen; the first 12,000 training images", "shared", 12000, 10000, "MIT"
     ),
-    "usps": Source(_shared(digits.usps), "handwriting, envelopes, 16 x 16", "shared", 7291, 2007),
-    "mnist-m": Source(_shared(digits.mnist_m), "MNIST test digits in photographs; 2,000", "shared", 1000, 1000),
-    "semeion": Source(_shared(digits.semeion), "handwriting, two levels, no margin", "shared", 1274, 319, "MIT"),
-    "fonts": Source(_shared(digits.fonts), "print, 1,016 fonts, black on white", "shared", 8120, 2040),
-    "street": Source(_shared(digits.street), "cut from street photographs", "shared", 621, 264),
-    "mnist-m-made": Source(_shared(blends.mnist_m_made), "mnist blended into 16 photographs", "made", 12000, 10000),
-    "rendered-fonts": Source(lambda _: typefaces.rendered_fonts(), "print, the fonts installed here", licence="fonts'"),
-    "mnist-official": Source(_cached(official.mnist), "MNIST, complete", "fetched", 60000, 10000, "CC BY-SA 3.0"),
-    "usps-official": Source(_cached(official.usps), "USPS from libsvm", "fetched", 7291, 2007),
-    "mnist-m-official": Source(_cached(official.mnist_m), "MNIST-M, complete", "fetched", 59001, 9001),
-    "svhn": Source(_cached(official.svhn), "house numbers, photographs", "fetched", 73257, 26032, "non-commercial"),
-    "syndigits": Source(_cached(official.syndigits), "rendered, like SVHN (SYN)", "fetched", 479400, 9553, "CC BY 4.0"),
-    "semeion-official": Source(_cached(official.semeion), "Semeion from UCI", "fetched", 1274, 319, "CC BY 4.0"),
+    "usps": DomainSource(_shared(digits.usps), "handwriting, envelopes, 16 x 16", "shared", 7291, 2007),
+    "mnist-m": DomainSource(_shared(digits.mnist_m), "MNIST test digits in photographs; 2,000", "shared", 1000, 1000),
+    "semeion": DomainSource(_shared(digits.semeion), "handwriting, two levels, no margin", "shared", 1274, 319, "MIT"),
+    "fonts": DomainSource(_shared(digits.fonts), "print, 1,016 fonts, black on white", "shared", 8120, 2040),
+    "street": DomainSource(_shared(digits.street), "cut from street photographs", "shared", 621, 264),
+    "mnist-m-made": DomainSource(
+        _shared(blends.mnist_m_made), "mnist blended into 16 photographs", "made", 12000, 10000
+    ),
+    "rendered-fonts": DomainSource(
+        lambda _: typefaces.rendered_fonts(), "print, the fonts installed here", licence="fonts'"
+    ),
+    "mnist-official": DomainSource(_cached(official.mnist), "MNIST, complete", "fetched", 60000, 10000, "CC BY-SA 3.0"),
+    "usps-official": DomainSource(_cached(official.usps), "USPS from libsvm", "fetched", 7291, 2007),
+    "mnist-m-official": DomainSource(_cached(official.mnist_m), "MNIST-M, complete", "fetched", 59001, 9001),
+    "svhn": DomainSource(
+        _cached(official.svhn), "house numbers, photographs", "fetched", 73257, 26032, "non-commercial"
+    ),
+    "syndigits": DomainSource(
+        _cached(official.syndigits), "rendered, like SVHN (SYN)", "fetched", 479400, 9553, "CC BY 4.0"
+    ),
+    "semeion-official": DomainSource(_cached(official.semeion), "Semeion from UCI", "fetched", 1274, 319, "CC BY 4.0"),
 }
 
 for _name, _source in _BUILT_IN.items():
@@ -111,19 +119,24 @@ def load_domain(
     data: Path | None = None,
     cache: Path | None = None,
 ) -> Domain:
-    """Load a domain, prepared.
+    """Load a domain and prepare its images.
 
     Parameters
     ----------
     name
-        A registered name, or ``folder:PATH`` for a folder of images with a subfolder for each class; either with
-        ``+CORRUPTION:STRENGTH`` behind it, once or more (applied from left to right).
+        A registered name, or ``folder:PATH`` for a folder of images with a subfolder for each class. Any number of
+        ``+CORRUPTION:STRENGTH`` may follow; they are applied from left to right.
     preparation
-        What is done to the images (None: the published default).
+        How the images are prepared; None for the published default.
     part
-        Only ``train`` or ``test``: the same as the part of the whole, and quicker.
+        ``train`` or ``test`` to load only this part, which is faster; None for both.
     data, cache
-        See `Places`.
+        As in `DataFolders`.
+
+    Returns
+    -------
+    domain
+        Images of 32 x 32 pixels, unless ``preparation`` says otherwise.
 
     Raises
     ------
@@ -133,7 +146,7 @@ def load_domain(
     base, steps = _spelt(name)
     if part not in (None, *PARTS):
         raise MurineError(f"there is no part {part!r} of a domain; expected train or test.")
-    places = Places(data, cache)
+    places = DataFolders(data, cache)
     raw = folders.image_folder(base.removeprefix(FOLDER)) if base.startswith(FOLDER) else _named(base).read(places)
     domain = _prepared(base, raw, preparation or Preparation(), part)
     for corruption, strength in steps:
@@ -142,27 +155,29 @@ def load_domain(
 
 
 def require_name(name: str) -> None:
-    """Refuse a name that no domain can have, before anything is read; whether files are there shows later."""
+    """Refuse an unknown name before anything is read. Missing files are found later."""
     base, _ = _spelt(name)
     if not base.startswith(FOLDER):
         _named(base)
 
 
-def _named(name: str) -> Source:
+def _named(name: str) -> DomainSource:
     if name and name not in domains and Path(name).is_dir():
-        raise MurineError(f"there is no domain {name!r}, but a folder; if it has images, that is {FOLDER}{name}.")
+        raise MurineError(
+            f"there is no domain {name!r}, but a folder of this name; if it holds images, give {FOLDER}{name}."
+        )
     return domains[name]
 
 
 def _spelt(name: str) -> tuple[str, list[tuple[str, int]]]:
-    """``mnist+noise:3`` -> (mnist, [(noise, 3)]); a folder keeps a ``+`` in its path if that exists."""
+    """Split ``mnist+noise:3`` into (mnist, [(noise, 3)]). The path of an existing folder may contain a ``+``."""
     if name.startswith(FOLDER) and Path(name.removeprefix(FOLDER)).expanduser().is_dir():
         return name, []
     base, *steps = name.split("+")
     return base, [parsed(step) for step in steps]
 
 
-def _prepared(name: str, raw: Raw, preparation: Preparation, part: str | None) -> Domain:
+def _prepared(name: str, raw: RawDomain, preparation: Preparation, part: str | None) -> Domain:
     wanted = np.arange(len(raw.labels)) if part is None else np.flatnonzero(raw.parts == part)
     if not wanted.size:
         raise MurineError(f"{name!r} has no image{f' in its part {part!r}' if part else ''}.")
@@ -186,7 +201,7 @@ def _prepared(name: str, raw: Raw, preparation: Preparation, part: str | None) -
     )
 
 
-def is_here(name: str, places: Places) -> bool:
+def is_here(name: str, places: DataFolders) -> bool:
     """Whether the files of a registered domain are here; their content is not looked at."""
     kind = domains[name].kind
     if kind == "fetched" and name in archives.FILES:

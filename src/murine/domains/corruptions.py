@@ -1,4 +1,4 @@
-"""Corruptions of a domain at five strengths: further domains to test on, of which the cause is known."""
+"""Corruptions of domains at five strengths: further domains to test on, whose difference is known."""
 
 from __future__ import annotations
 
@@ -14,35 +14,34 @@ from murine.domains.domain import Domain
 from murine.errors import MurineError, nearest
 from murine.registry import Registry
 
-#: Raised whenever a corruption of the same image would come out otherwise; part of the identity through the name of
-#: its source.
+#: Increased whenever a corruption gives other images. It is part of the identity of corrupted domains.
 METHOD = 1
 
 STRENGTHS = (1, 2, 3, 4, 5)
 
 Levels = Float[np.ndarray, "size size 3"]
 
-#: Names to functions of an image (levels 0 .. 1), a strength (1 .. 5) and a generator, which draws the same at every
-#: strength: what differs between two strengths of an image is the strength.
+#: All corruptions by name: functions of an image (levels 0 ... 1), a strength (1 ... 5) and a generator. The generator
+#: has the same seed at every strength, so only the strength differs.
 corruptions: Registry[Callable[[Levels, int, np.random.Generator], Levels]] = Registry("corruption")
 
-#: Standard deviation of noise, in units of the range from black to white.
+#: Standard deviations of the noise, in units of the range from black to white.
 _NOISE = (0.06, 0.12, 0.2, 0.3, 0.45)
-#: Standard deviation of the blur in pixels, of an image of 32.
+#: Standard deviations of the blur in pixels, for images of 32 pixels.
 _BLUR = (0.5, 0.8, 1.2, 1.7, 2.4)
-#: What is left of the contrast.
+#: Factors of the contrast.
 _CONTRAST = (0.7, 0.5, 0.33, 0.2, 0.1)
 
 
 @corruptions.register("noise")
 def noise(image: Levels, strength: int, rng: np.random.Generator) -> Levels:
-    """Gaussian noise in every pixel and channel, clipped."""
+    """Add Gaussian noise to every pixel and channel."""
     return image + _NOISE[strength - 1] * rng.standard_normal(image.shape)
 
 
 @corruptions.register("blur")
 def blur(image: Levels, strength: int, rng: np.random.Generator) -> Levels:
-    """Gaussian blur; edge pixels go on outside."""
+    """Blur with a Gaussian; the border is continued by the edge pixels."""
     from scipy.ndimage import gaussian_filter
 
     sigma = _BLUR[strength - 1] * len(image) / 32
@@ -51,16 +50,16 @@ def blur(image: Levels, strength: int, rng: np.random.Generator) -> Levels:
 
 @corruptions.register("contrast")
 def contrast(image: Levels, strength: int, rng: np.random.Generator) -> Levels:
-    """Less contrast about the mean of the image."""
+    """Reduce the contrast about the mean of the image."""
     mean = image.mean()
     return mean + _CONTRAST[strength - 1] * (image - mean)
 
 
 @corruptions.register("inversion")
 def inversion(image: Levels, strength: int, rng: np.random.Generator) -> Levels:
-    """Inversion of a fifth, two fifths ... all of the image, on one side of a straight edge of random direction.
+    """Invert one to five fifths of the image, on one side of a straight edge with a random direction.
 
-    A blend of an image with its inverse would lose all contrast half way; so local contrast stays, and polarity goes.
+    Local contrast stays. Mixing an image with its inverse would lose all contrast half way.
     """
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.indices(image.shape[:2]) - (len(image) - 1) / 2
@@ -115,7 +114,18 @@ def _textures(size: int, n: int = 256) -> UInt8[np.ndarray, "n size size 3"]:
 
 
 def parsed(text: str) -> tuple[str, int]:
-    """``noise:3`` -> (noise, 3); what is not understood raises."""
+    """Return the name and the strength in ``NAME:STRENGTH``.
+
+    Raises
+    ------
+    MurineError
+        If there is no such corruption, or the strength is not 1 to 5.
+
+    Examples
+    --------
+    >>> parsed("noise:3")
+    ('noise', 3)
+    """
     name, colon, strength = text.partition(":")
     if name not in corruptions:
         raise MurineError(
@@ -128,17 +138,24 @@ def parsed(text: str) -> tuple[str, int]:
 
 
 def corrupted(domain: Domain, name: str, strength: int) -> Domain:
-    """A domain whose images are corrupted.
+    """Return a domain with corrupted images.
 
-    What is random is drawn for every image by its position in the whole domain: neither the order of the images nor
-    which others are there changes anything.
+    Random numbers are seeded with the position of an image in the whole domain, so they depend neither on the order of
+    the images nor on the other images.
 
     Parameters
     ----------
     domain
-        What to corrupt; the corrupted one is called ``NAME+CORRUPTION:STRENGTH``.
-    name, strength
-        A registered corruption, and 1 (weak) to 5.
+        The domain to corrupt. The result is named ``NAME+CORRUPTION:STRENGTH``.
+    name
+        Name of a registered corruption.
+    strength
+        1 (weak) to 5 (strong).
+
+    Raises
+    ------
+    MurineError
+        If there is no such corruption or strength.
     """
     parsed(f"{name}:{strength}")
     corrupt = corruptions[name]

@@ -1,4 +1,4 @@
-"""The six digit domains of the shared folder: the offline default."""
+"""The six domains of digits in the shared folder, which need no network."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy.typing import NDArray
 
-from murine.domains.raw_images import DIGITS, Raw, drawn_parts
+from murine.domains.raw_images import DIGITS, RawDomain, drawn_parts
 from murine.errors import MurineError
 from murine.io.files import read_npz, read_table
 
-#: Of the splits of sources that have none.
+#: Seed of the split of sources without one.
 SEED = 0
 
 #: SHA-256 of the shared files.
@@ -47,14 +47,14 @@ def digits_folder(root: Path | None = None) -> Path:
     )
 
 
-def mnist(root: Path | None = None) -> Raw:
+def mnist(root: Path | None = None) -> RawDomain:
     """MNIST: the first 12,000 training images and all 10,000 test images, 28 x 28, white on black.
 
     Groups are ``mnist-train-I`` and ``mnist-test-I``, by the place in the official files: images of other domains that
     were made of it carry the same."""
     arrays, sources = _arrays(root, "mnist.npz", ("x_train", "y_train", "x_test", "y_test"))
     n_train, n_test = len(arrays["y_train"]), len(arrays["y_test"])
-    return Raw(
+    return RawDomain(
         np.concatenate([arrays["x_train"], arrays["x_test"]]),
         np.concatenate([arrays["y_train"], arrays["y_test"]]).astype(np.int64),
         np.array(["train"] * n_train + ["test"] * n_test),
@@ -67,11 +67,11 @@ def mnist(root: Path | None = None) -> Raw:
 
 
 def mnist_groups(n_train: int, n_test: int) -> Shaped[np.ndarray, " n_images"]:
-    """Names of MNIST's images, in the order of the official files."""
+    """Return the groups of MNIST's images, one for each image, in the order of the official files."""
     return np.array([f"mnist-train-{i}" for i in range(n_train)] + [f"mnist-test-{i}" for i in range(n_test)])
 
 
-def usps(root: Path | None = None) -> Raw:
+def usps(root: Path | None = None) -> RawDomain:
     """USPS, complete: 16 x 16, white on black, no margin. Stored levels of 0 .. 2000 become 0 .. 1.
 
     Groups are by content, so that the same image is known again in another copy of USPS."""
@@ -79,16 +79,18 @@ def usps(root: Path | None = None) -> Raw:
     levels = np.concatenate([arrays["x_train"], arrays["x_test"]])
     labels = np.concatenate([arrays["y_train"], arrays["y_test"]]).astype(np.int64)
     parts = np.array(["train"] * len(arrays["y_train"]) + ["test"] * len(arrays["y_test"]))
-    return Raw(levels / 2000.0, labels, parts, by_content("usps", levels), DIGITS, sources, polarity="white-on-black")
+    return RawDomain(
+        levels / 2000.0, labels, parts, by_content("usps", levels), DIGITS, sources, polarity="white-on-black"
+    )
 
 
 def by_content(name: str, levels: NDArray[np.generic]) -> Shaped[np.ndarray, " n_images"]:
-    """A group for every content: the digest of the levels of an image, as 16-bit numbers."""
+    """Return groups by content: the digest of the levels of each image, as 16-bit numbers."""
     rows = np.ascontiguousarray(levels, dtype="<u2").reshape(len(levels), -1)
     return np.array([f"{name}-{hashlib.sha256(row.tobytes()).hexdigest()[:16]}" for row in rows])
 
 
-def semeion(root: Path | None = None) -> Raw:
+def semeion(root: Path | None = None) -> RawDomain:
     """Semeion: 1,593 images of 16 x 16, 0 or 1, white on black, the digit fills the frame.
 
     It has no official split: a fifth of every class is drawn as the test part, identical images on one side."""
@@ -96,15 +98,17 @@ def semeion(root: Path | None = None) -> Raw:
     return semeion_from(arrays["x"], arrays["y"], sources)
 
 
-def semeion_from(bits: NDArray[np.generic], given: NDArray[np.generic], sources: tuple[tuple[str, str], ...]) -> Raw:
-    """Semeion from its arrays, wherever they are from."""
+def semeion_from(
+    bits: NDArray[np.generic], given: NDArray[np.generic], sources: tuple[tuple[str, str], ...]
+) -> RawDomain:
+    """Return Semeion from its arrays of pixels and labels."""
     labels = given.astype(np.int64)
     groups = by_content("semeion", bits)
     parts = drawn_parts(labels, groups, SEED)
-    return Raw((bits * 255).astype(np.uint8), labels, parts, groups, DIGITS, sources, polarity="white-on-black")
+    return RawDomain((bits * 255).astype(np.uint8), labels, parts, groups, DIGITS, sources, polarity="white-on-black")
 
 
-def fonts(root: Path | None = None) -> Raw:
+def fonts(root: Path | None = None) -> RawDomain:
     """Chars74K's computer fonts: 1,016 fonts, 28 x 28, black on white.
 
     Blocks of four fonts are styles of one typeface; a fifth of the 254 typefaces is drawn as the test part."""
@@ -114,25 +118,25 @@ def fonts(root: Path | None = None) -> Raw:
     groups = np.array([f"typeface-{block}" for block in typeface])
     # One stratum: every typeface has all digits.
     parts = drawn_parts(np.zeros_like(labels), groups, SEED)
-    return Raw(arrays["x"], labels, parts, groups, DIGITS, sources, polarity="black-on-white")
+    return RawDomain(arrays["x"], labels, parts, groups, DIGITS, sources, polarity="black-on-white")
 
 
-def mnist_m(root: Path | None = None) -> Raw:
+def mnist_m(root: Path | None = None) -> RawDomain:
     """MNIST-M, 2,000 of its test images: MNIST test digits blended into photographs, 32 x 32, colour.
 
     The group of a tile is that of the MNIST test image it was made of."""
     images, table, sources = _tiles(root, "mnist_m_subset", 25, ("mnist_test_index",))
     groups = np.array([f"mnist-test-{i}" for i in table["mnist_test_index"]])
-    return Raw(images, table["label"].astype(np.int64), table["split"].astype(str), groups, DIGITS, sources)
+    return RawDomain(images, table["label"].astype(np.int64), table["split"].astype(str), groups, DIGITS, sources)
 
 
-def street(root: Path | None = None) -> Raw:
+def street(root: Path | None = None) -> RawDomain:
     """Chars74K's digits from street photographs, good and bad ones: 885, 32 x 32, colour, of both polarities.
 
     The split is that of the table. Several digits may come from one photograph, which nobody has recorded."""
     images, table, sources = _tiles(root, "street_chars", 15, ())
     alone = np.full(len(images), "", dtype="<U1")
-    return Raw(images, table["label"].astype(np.int64), table["split"].astype(str), alone, DIGITS, sources)
+    return RawDomain(images, table["label"].astype(np.int64), table["split"].astype(str), alone, DIGITS, sources)
 
 
 def _arrays(
@@ -159,7 +163,7 @@ def _tiles(
 
 
 def published(file: Path) -> tuple[str, str]:
-    """Name and SHA-256 of a shared file; one that is not the published one raises."""
+    """Return the name and SHA-256 of a shared file; refuse a file that is not the published one."""
     try:
         found = hashlib.sha256(file.read_bytes()).hexdigest()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Domain: labelled images from one source, with what must never be on two sides of a split."""
+"""A domain: labelled images from one source, with groups of images that a split must not separate."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from pydantic import BaseModel, ConfigDict
 from murine.domains.preparation import Preparation
 from murine.errors import MurineError, some
 
-#: Raised whenever the same sources and preparation would give other images, labels, parts or groups.
+#: Increased whenever the same sources and preparation would give other images, labels, parts or groups.
 METHOD = 1
 
 PARTS = ("train", "test")
 
 
 class Identity(BaseModel):
-    """What decides which images and labels a domain has; part of the identity of every result made with it.
+    """The configuration that determines the images and labels of a domain. It is part of the identity of results.
 
     Attributes
     ----------
     name
-        Of the domain, with its corruption.
+        Name of the domain, with its corruption.
     sources
-        Names of the files it was read from, without folders, each with the SHA-256 of its bytes.
+        Names of the files that the domain was read from, without folders, each with the SHA-256 of its bytes.
     preparation
-        What was done to the images.
+        How the images were prepared.
     part
-        ``train`` or ``test`` where only that is meant.
+        ``train`` or ``test`` if the domain is only this part; otherwise ''.
     subset
-        SHA-256 of the positions, in their order, of images that were picked.
+        SHA-256 of the positions of the selected images, in their order; '' if all are there.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,15 +69,20 @@ class Domain:
     parts
         Text array (n_images,): ``train`` or ``test``.
     groups
-        Text array (n_images,): images of one group must never be on two sides of a split, be it within this domain (a
-        typeface) or across domains (an MNIST image and what was made of it). '' is alone.
+        Text array (n_images,): a split must never separate images of one group, neither within this domain (a typeface)
+        nor across domains (an MNIST image and images made from it). '' is a group of one image.
     positions
-        int64 array (n_images,): where in the whole domain an image is. Corruptions are drawn by it, so that an image
-        gets the same one whatever it is shown with.
+        int64 array (n_images,): position of each image in the whole domain. Corruptions are seeded with it, so an image
+        always gets the same corruption.
     classes
         Names of the classes.
     identity
-        What decides all of this.
+        The configuration that determines all of this.
+
+    Raises
+    ------
+    MurineError
+        If a shape, type, label, part or class is not possible.
     """
 
     name: str
@@ -126,7 +131,7 @@ class Domain:
         return self.identity.digest
 
     def part(self, name: str) -> Domain:
-        """The images of one part, ``train`` or ``test``; one without images raises."""
+        """Return the images of one part, ``train`` or ``test``. A part without images is refused."""
         if name not in PARTS:
             raise MurineError(f"there is no part {name!r} of a domain; expected train or test.")
         if self.identity.part == name:
@@ -139,26 +144,31 @@ class Domain:
         return replace(self._rows(rows), identity=self.identity.model_copy(update={"part": name}))
 
     def subset(self, index: Any) -> Domain:
-        """The images at these places, in this order.
+        """Return the images at some positions, in the given order.
 
         Parameters
         ----------
         index
-            Whole numbers (n_picked,) between 0 and ``n_images`` - 1, each at most once, or bools (n_images,).
+            Whole numbers (n_selected,) between 0 and ``n_images`` - 1, each at most once; or bools (n_images,).
+
+        Raises
+        ------
+        MurineError
+            If the index has another shape or type, is out of range, or names an image twice.
         """
         given = np.asarray(index)
         rows = np.flatnonzero(given) if given.dtype == bool else given
         shaped = given.shape == (self.n_images,) if given.dtype == bool else given.ndim == 1
         if not shaped or (rows.size and not np.issubdtype(rows.dtype, np.integer)):
             raise MurineError(
-                f"{given.dtype} of {given.shape} pick no images of {self.name!r}; expected whole numbers, or "
+                f"{given.dtype} of {given.shape} cannot select images of {self.name!r}; expected whole numbers, or "
                 f"{self.n_images} bools."
             )
         rows = rows.astype(np.int64)
         if rows.size and not 0 <= rows.min() <= rows.max() < self.n_images:
             raise MurineError(f"{self.name!r} has {self.n_images} images; {rows.min()} to {rows.max()} were asked for.")
         if np.unique(rows).size != rows.size:
-            raise MurineError(f"an image of {self.name!r} was picked more than once.")
+            raise MurineError(f"an image of {self.name!r} was selected more than once.")
         picked = self._rows(rows)
         places = hashlib.sha256(np.ascontiguousarray(picked.positions, dtype="<i8").tobytes()).hexdigest()
         return replace(picked, identity=self.identity.model_copy(update={"part": "", "subset": places}))
@@ -169,24 +179,24 @@ class Domain:
 
 
 def excluding(target: Domain, source: Domain) -> Domain:
-    """The target without images whose group occurs among the images trained on.
+    """Return a target without the images whose group is among the training images.
 
     Parameters
     ----------
     target
-        What is tested on.
+        The images to test on.
     source
-        What was trained on: exactly these images, so a part or a subset where not all of a domain was.
+        Exactly the images that were trained on: a part or a subset if not all of a domain was used.
 
     Returns
     -------
     target
-        The same object where nothing had to go.
+        The same object if no image had to be left out.
 
     Raises
     ------
     MurineError
-        If nothing is left.
+        If no image is left.
     """
     seen = set(source.groups.tolist()) - {""}
     kept = np.array([group not in seen for group in target.groups.tolist()], dtype=bool)
@@ -201,12 +211,12 @@ def excluding(target: Domain, source: Domain) -> Domain:
 
 
 def common_classes(domains: Sequence[Domain]) -> tuple[str, ...]:
-    """The classes that all domains have, in one order.
+    """Return the classes of all domains.
 
     Raises
     ------
     MurineError
-        If they differ, in names or in order: a network trained on one could not be tested on the other.
+        If the domains have different classes or another order: a network trained on one could not be tested on another.
     """
     if not domains:
         raise MurineError("no domain was given.")

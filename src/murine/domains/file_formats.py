@@ -1,4 +1,4 @@
-"""The formats digits are published in: idx, Matlab, libsvm, Semeion's table, an archive of pictures."""
+"""Readers of the formats of published digits: idx, Matlab, libsvm, Semeion's table, and archives of pictures."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from numpy.typing import NDArray
 
 from murine.errors import MurineError
 
-#: More bytes than the largest of these files unpacks to (SynDigits' training images take 1.5e9).
+#: Largest number of bytes that a file may unpack to (SynDigits' training images take 1.5e9).
 _MOST = 4 << 30
 
-#: Numbers that an image of USPS or Semeion has.
+#: Number of pixels of an image of USPS or Semeion.
 _PIXELS = 16 * 16
 
 
 @contextmanager
 def _readable(file: Path, kind: str) -> Iterator[None]:
-    """What parsers raise, with the name of the file."""
+    """Turn any exception of a parser into a `MurineError` with the name of the file."""
     try:
         yield
     except FileNotFoundError:
@@ -149,7 +149,7 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def _bounded(stream: gzip.GzipFile | bz2.BZ2File) -> bytes:
-    """The content of a packed file, unless it is more than any of these has."""
+    """Return the content of a packed file; refuse more than `_MOST` bytes."""
     content = stream.read(_MOST + 1)
     if len(content) > _MOST:
         raise ValueError(f"it unpacks to more than {_MOST:,} bytes")
@@ -158,5 +158,5 @@ def _bounded(stream: gzip.GzipFile | bz2.BZ2File) -> bytes:
 
 def _whole(numbers: NDArray[Any]) -> NDArray[np.int64]:
     if not (np.isfinite(numbers).all() and (numbers == np.rint(numbers)).all()):
-        raise ValueError("a label is no whole number")
+        raise ValueError("a label is not a whole number")
     return numbers.astype(np.int64)

@@ -8,15 +8,22 @@ from pathlib import Path
 import numpy as np
 
 from murine.domains.domain import PARTS
-from murine.domains.raw_images import Raw, drawn_parts
+from murine.domains.raw_images import RawDomain, drawn_parts
 from murine.errors import MurineError, some
-from murine.io.image_files import ENDINGS, image_files, is_hidden, read_content, read_picture, warn_about
+from murine.io.image_files import (
+    ENDINGS,
+    image_files,
+    is_hidden,
+    read_content,
+    read_picture,
+    warn_about,
+)
 
-#: Of the split of a folder that has none.
+#: Seed of the split of a folder without one.
 SEED = 0
 
 
-def image_folder(folder: str | Path) -> Raw:
+def image_folder(folder: str | Path) -> RawDomain:
     """Read a folder of images, one subfolder for each class: ``FOLDER/CLASS/IMAGE``.
 
     Where there are folders ``train`` and ``test`` (and nothing else but files), the classes are in these; otherwise a
@@ -61,7 +68,7 @@ def image_folder(folder: str | Path) -> Raw:
     parts = np.array([part for _, _, part in files]) if split else drawn_parts(labels, groups, SEED)
     names = [file.relative_to(root).as_posix() for file in paths]
     listing = hashlib.sha256("".join(f"{d} {n}\n" for d, n in zip(digests, names, strict=True)).encode()).hexdigest()
-    return Raw(
+    return RawDomain(
         [picture.pixels for picture in pictures],
         labels,
         parts,
@@ -76,6 +83,6 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _classes(folder: Path) -> dict[str, list[Path]]:
-    """Images of every subfolder that has some."""
+    """Return the images of every subfolder that contains images."""
     members = {child.name: image_files(child) for child in _folders(folder)}
     return {name: files for name, files in members.items() if files}

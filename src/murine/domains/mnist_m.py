@@ -1,4 +1,4 @@
-"""MNIST-M made here: MNIST digits blended into photographs, by the published recipe."""
+"""MNIST-M, made from MNIST digits and photographs by the published recipe."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from murine.domains import digits
-from murine.domains.raw_images import Raw
+from murine.domains.raw_images import RawDomain
 from murine.errors import MurineError
 
-#: Of crops; raised whenever the same image would come out otherwise.
+#: Seed of the crops. Increased whenever the same image would become another one.
 SEED = 0
 
-#: How many photographs serve the training part; the others serve the test part.
+#: Share of the photographs for the training part. The others are for the test part.
 _TRAIN_SHARE = 0.75
 
 
-def mnist_m_made(root: Path | None = None) -> Raw:
+def mnist_m_made(root: Path | None = None) -> RawDomain:
     """Every MNIST image of the shared folder as MNIST-M would have it: |crop of a photograph - digit|, 28 x 28, colour.
 
     Ganin & Lempitsky 2015, section 4: a random crop of a BSDS500 photograph, in each channel the absolute difference to
@@ -56,7 +56,7 @@ def mnist_m_made(root: Path | None = None) -> Raw:
 
 
 def backgrounds_folder(root: Path | None = None) -> Path:
-    """``bsds_backgrounds`` beside the folder of digits."""
+    """Return the folder of photographs, ``bsds_backgrounds`` beside the folder of digits."""
     given = root or Path(os.environ.get("MURINE_SHARED", "../shared"))
     for folder in (given / "data" / "bsds_backgrounds", given / "bsds_backgrounds"):
         if folder.is_dir():

@@ -1,4 +1,4 @@
-"""What is done to an image of a domain before any network sees it: one published preparation, part of the identity."""
+"""The preparation of a domain's images: size, shape, framing and polarity. It is part of the identity of results."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ _MNIST_SIDE, _MNIST_BOX = 28, 20
 
 
 class Preparation(BaseModel):
-    """How images of every domain become uint8 arrays of (size, size, 3).
+    """How the images of every domain become uint8 arrays (size, size, 3).
 
-    Grey images are copied to three channels. Bilinear resizing is done with whole numbers, and gives the same bytes on
-    every machine and with every version of Pillow, which does the other kinds. The default is that of the literature:
-    the whole image is resized bilinearly to 32 x 32 (``docs/reference/sources.md``); polarity is left alone.
+    Grey images are copied to three channels. Bilinear resizing uses whole numbers and gives the same bytes on every
+    machine; Pillow does the other kinds of resizing. The default follows the literature: the whole image is resized
+    bilinearly to 32 x 32 pixels, and polarity is unchanged.
 
     Attributes
     ----------
     size
         Side of the prepared image in pixels.
     interpolation
-        Filter of the resizing; antialiased where an image is reduced.
+        Filter of the resizing, with antialiasing where an image becomes smaller.
     fit
-        What becomes of the shape. ``stretch``: the whole image, resized to a square; the aspect ratio changes.
-        ``crop``: the shorter side is resized to ``size``, the middle is kept. ``pad``: the longer side is resized to
-        ``size``, the rest filled with the ground (of a photograph, the median of its outermost pixels). ``place``: as
-        ``pad``, but an image that fits is not enlarged: MNIST gets a margin of 2 px more, USPS one of 8.
+        How an image becomes a square. ``stretch``: the whole image is resized; the aspect ratio changes. ``crop``: the
+        shorter side is resized to ``size`` and the middle is kept. ``pad``: the longer side is resized to ``size`` and
+        the rest is filled with the background (of a photograph: the median of its outermost pixels). ``place``: like
+        ``pad``, but a small image is not enlarged, so MNIST gets a margin of 2 pixels and USPS one of 8.
     framing
-        ``as-is``, or ``mnist``: what MNIST's authors did to theirs is done to other images of ink on plain ground
-        (USPS, Semeion, fonts): the box of the ink is fitted into 20/28 of the side, its aspect ratio kept, the centre
-        of mass in the middle. MNIST itself and photographs stay as they are.
+        ``as-is``, or ``mnist``: other images with ink on a plain background (USPS, Semeion, fonts) are framed as MNIST
+        is. The box of the ink is fitted into 20/28 of the side with its aspect ratio, and its centre of mass is moved
+        to the middle. MNIST itself and photographs are unchanged.
     polarity
-        ``as-is``, or ``white-on-black`` or ``black-on-white``: images of ink on plain ground are inverted where their
-        source has the other one. Photographs have no polarity, and stay as they are.
+        ``as-is``, or ``white-on-black`` or ``black-on-white``: images with ink on a plain background are inverted if
+        their source has the other polarity. Photographs are unchanged.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,19 +62,19 @@ def prepare(
     polarity: InkPolarity | None = None,
     framed: bool = False,
 ) -> NDArray[np.uint8]:
-    """Prepare images.
+    """Prepare images: resize, frame and invert them.
 
     Parameters
     ----------
     images
-        Each (height, width) or (height, width, 3), of any size: uint8, or floats between 0 (black) and 1 (white).
+        Images (height, width) or (height, width, 3) of any size: uint8, or floats between 0 (black) and 1 (white).
     preparation
-        What to do.
+        How the images are prepared.
     polarity
-        Of images of ink on plain ground; None for photographs, to which polarity and framing do not apply. It is that
-        of a source, not of an image: digits that fill their frame would be taken for the ground.
+        Polarity of the source, if its images have ink on a plain background; None for photographs, to which polarity
+        and framing do not apply. It is not estimated from single images, because a digit may fill its frame.
     framed
-        Whether the images are framed as MNIST's are already.
+        Whether the images are already framed as in MNIST.
 
     Returns
     -------
@@ -84,7 +84,12 @@ def prepare(
     Raises
     ------
     MurineError
-        If an image is empty, of another shape or type, or holds NaN or floats outside of 0 .. 1.
+        If an image is empty, has another shape or type, or contains NaN or floats outside 0 ... 1.
+
+    Examples
+    --------
+    >>> prepare(np.zeros((5, 28, 28), np.uint8), Preparation(size=32)).shape
+    (5, 32, 32, 3)
     """
     size = preparation.size
     turned = polarity is not None and preparation.polarity not in ("as-is", polarity)
@@ -108,13 +113,13 @@ def prepare(
 
 
 def margin(image: NDArray[np.uint8]) -> float:
-    """The median of an image's outermost pixels (of a colour image: of their channels' mean)."""
+    """Return the median of an image's outermost pixels; in a colour image, of the mean of their channels."""
     grey = image if image.ndim == 2 else image.mean(axis=2)
     return float(np.median(np.concatenate([grey[0], grey[-1], grey[1:-1, 0], grey[1:-1, -1]])))
 
 
 def _levels(images: NDArray[Any], shape: tuple[int, ...], what: str) -> NDArray[np.uint8]:
-    """One image or several as bytes; ``shape`` is that of one."""
+    """Return images as uint8; ``shape`` is the shape of one image."""
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] != 3) or 0 in shape:
         raise MurineError(f"{what}: shape {shape}; expected (height, width) or (height, width, 3).")
     if images.dtype == np.uint8:
@@ -128,7 +133,7 @@ def _levels(images: NDArray[Any], shape: tuple[int, ...], what: str) -> NDArray[
 
 
 def _framed(image: NDArray[np.uint8], plain: int, preparation: Preparation) -> NDArray[np.uint8]:
-    """The ink of an image in a square as MNIST's authors would have put it: 20 of 28 wide or high, balanced."""
+    """Return an image with its ink framed as in MNIST: fitted into 20/28 of the side, centre of mass in the middle."""
     grey = image if image.ndim == 2 else image.mean(axis=2)
     ink = np.abs(grey.astype(np.float64) - plain)
     there = ink > 0.1 * ink.max(initial=0)

@@ -1,4 +1,4 @@
-"""Raw: a domain as its source has it, before anything is done to its images."""
+"""A domain as its source provides it, before its images are prepared."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ DIGITS = tuple("0123456789")
 
 
 @dataclass(frozen=True, eq=False)
-class Raw:
-    """A domain as its source has it.
+class RawDomain:
+    """A domain as its source provides it.
 
     Attributes
     ----------
@@ -27,9 +27,9 @@ class Raw:
     labels, parts, groups, classes
         As in `murine.domains.domain.Domain`.
     sources
-        Files with their SHA-256.
+        Names of the files with their SHA-256.
     polarity
-        Of ink on plain ground; None for photographs.
+        Polarity of images with ink on a plain background; None for photographs.
     framed
         Whether the ink is framed as in MNIST.
     """
@@ -47,16 +47,18 @@ class Raw:
 def drawn_parts(
     labels: Int64[np.ndarray, " n_images"], groups: Shaped[np.ndarray, " n_images"], seed: int, test: float = 0.2
 ) -> Shaped[np.ndarray, " n_images"]:
-    """Draw a split for a source without one: whole groups, from every class (that of a group's first image) alike.
+    """Draw a test part for a source without one: the same share of the groups of every class.
+
+    The class of a group is that of its first image.
 
     Parameters
     ----------
     labels, groups
-        (n_images,) each; '' is a group of its own.
+        Arrays (n_images,). The group '' is a group of one image.
     seed
-        Of the draw.
+        Seed of the draw.
     test
-        Share of the groups of every class that becomes the test part, rounded to whole groups.
+        Share of test groups in every class, rounded to whole groups.
 
     Returns
     -------

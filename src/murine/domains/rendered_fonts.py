@@ -1,4 +1,4 @@
-"""Digits rendered with the fonts that are installed here, as a domain."""
+"""A domain of digits rendered with the fonts installed on this machine."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from murine.domains.raw_images import DIGITS, Raw, drawn_parts
+from murine.domains.raw_images import DIGITS, RawDomain, drawn_parts
 from murine.errors import MurineError
 
 if TYPE_CHECKING:
     from PIL import ImageFont
 
-#: Of jitter and split.
+#: Seed of the random changes and of the split.
 SEED = 0
 
-#: Images of every digit with every font; the first is upright and in the middle.
+#: Number of images of every digit with every font. The first is upright and centred.
 VARIANTS = 8
 
 #: Side of a rendered image.
@@ -52,7 +52,7 @@ class Typeface:
         return "Computer Modern" if len(words) == 1 and words[0].startswith("cm") else " ".join(words)
 
 
-def rendered_fonts(files: list[Path] | None = None) -> Raw:
+def rendered_fonts(files: list[Path] | None = None) -> RawDomain:
     """Digits in black on white, 64 x 64, with every installed font that draws digits: `VARIANTS` of each.
 
     All but the first variant are turned (up to 12 degrees), sized (between 44 and 64 px) and moved (up to 4 px) at
@@ -92,7 +92,7 @@ def rendered_fonts(files: list[Path] | None = None) -> Raw:
     stratum = np.zeros(len(labels), dtype=np.int64)  # every family has all digits
     sources = tuple((f"{face.family} {face.style}", face.sha256) for face in faces)
     grouped = np.array(groups)
-    return Raw(
+    return RawDomain(
         np.stack(images),
         np.array(labels, dtype=np.int64),
         drawn_parts(stratum, grouped, SEED),
@@ -104,7 +104,7 @@ def rendered_fonts(files: list[Path] | None = None) -> Raw:
 
 
 def installed() -> list[Path]:
-    """Font files of the system, and those that come with Matplotlib."""
+    """Return the font files of the system, and those that come with Matplotlib."""
     import matplotlib
     from matplotlib import font_manager
 
@@ -113,7 +113,7 @@ def installed() -> list[Path]:
 
 
 def typefaces(files: list[Path]) -> list[Typeface]:
-    """Those of the files that draw digits, one of each family and style, in the order of these."""
+    """Return the fonts that draw digits, one for each family and style, sorted by these."""
     from PIL import ImageFont
 
     plain = _shapes(ImageFont.load_default(40))
@@ -140,7 +140,7 @@ def _font(file: Path, size: int) -> ImageFont.FreeTypeFont:
 
 
 def _shapes(font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> NDArray[np.float64]:
-    """(10, 256): every digit's ink in a box of 16 x 16, standardised; zeros where nothing is drawn."""
+    """Return the ink of every digit in a box of 16 x 16 pixels, standardised, (10, 256); zeros for empty digits."""
     from PIL import Image, ImageDraw
 
     shapes = np.zeros((len(DIGITS), 256))

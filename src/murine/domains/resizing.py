@@ -1,7 +1,7 @@
-"""Bilinear resizing of many images at once, in whole numbers: the same bytes everywhere.
+"""Bilinear resizing of many images in whole numbers, with the same bytes on every machine.
 
-Bit for bit what Pillow gives for square images. For others newer versions of Pillow take columns before rows where
-that is quicker, and round a quarter of the pixels to a neighbouring level.
+Square images are equal to Pillow's to the last bit. For others, newer versions of Pillow may resize columns before
+rows, and then a quarter of the pixels differ by one level.
 """
 
 from __future__ import annotations
@@ -12,27 +12,32 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float, UInt8
 
-#: Bits behind the point of Pillow's coefficients for bytes (Resample.c: 32 - 8 - 2).
+#: Fractional bits of Pillow's coefficients for bytes (Resample.c: 32 - 8 - 2).
 _BITS = 22
 
-#: Images resized at once.
+#: Number of images that are resized together.
 _BATCH = 512
 
 
 def resize_stack(
     images: UInt8[np.ndarray, "n height width *channels"], height: int, width: int
 ) -> UInt8[np.ndarray, "n _height _width *channels"]:
-    """Resize images with a triangle filter, wider where an image is reduced, as Pillow does.
+    """Resize images with a triangle filter, which is wider if an image becomes smaller, as Pillow does.
 
-    Rows first, then columns, each rounded to bytes; coefficients are whole numbers, so that the sums are exact in
-    float64, in which BLAS adds them up.
+    Rows are resized first, then columns, each rounded to bytes. Coefficients are whole numbers, so sums in float64 are
+    exact.
 
     Parameters
     ----------
     images
         uint8 (n, h, w) or (n, h, w, 3).
     height, width
-        Of the results.
+        Height and width of the results.
+
+    Examples
+    --------
+    >>> resize_stack(np.full((2, 28, 28), 7, np.uint8), 32, 32).shape
+    (2, 32, 32)
     """
     across, down = _coefficients(images.shape[2], width), _coefficients(images.shape[1], height)
     resized = np.empty((len(images), height, width, *images.shape[3:]), dtype=np.uint8)
@@ -55,7 +60,7 @@ def _rounded(sums: np.ndarray) -> UInt8[np.ndarray, "..."]:
 
 @cache
 def _coefficients(n_in: int, n_out: int) -> Float[np.ndarray, "out in"] | None:
-    """Weights of the old pixels in each new one, times 2^22, as whole numbers; None where nothing changes."""
+    """Return the weights of the old pixels in each new one, times 2^22, as whole numbers; None if the size stays."""
     if n_in == n_out:
         return None
     scale = n_in / n_out

@@ -1,22 +1,21 @@
-"""Verified, resumable transfers over HTTP, and the listing of a public bucket.
+"""Verified downloads that can be interrupted and continued, and listings of public buckets.
 
-A file gets its name only when all of its bytes are there and agree with what the listing says of them; a record of
-size and digests then lies beside it. For a file ``NAME`` these have names of their own in the same folder::
+`plan` says what is missing, `fetch` transfers files over HTTP and checks their digests, and `verify` reads them again.
+A file gets its name only when all of its bytes have arrived and agree with the listing.
 
-    .NAME.partial        the bytes that have come
-    .NAME.partial.json   what they are bytes of, so that another process can go on with them
-    .NAME.verified.json  size and digests of NAME, and what they were checked against
+These files belong to a file ``NAME`` and lie in the same folder. None of them depends on where the folder is::
+
+    .NAME.partial        the bytes received so far
+    .NAME.partial.json   which file they belong to, so that another process can continue
+    .NAME.verified.json  size and digests of NAME, and what they were compared with
     .NAME.lock           held by the process that works on NAME
-
-Nothing in them depends on where the folder is.
 """
 
 from murine.download.bucket import Bucket
 from murine.download.fetching import TransferResult, fetch, require_all
+from murine.download.http import Check, Remote, Transfer, proxy_of, proxy_problem
+from murine.download.ledger import Record, read_record, remove, untouched, verified, verify
 from murine.download.planning import TransferPlan, plan
-from murine.download.proxies import proxy_of, proxy_trouble
-from murine.download.records import Record, read_record, remove, untouched, verified, verify
-from murine.download.remote import Check, Remote, Transfer
 
 __all__ = [
     "Bucket",
@@ -29,7 +28,7 @@ __all__ = [
     "fetch",
     "plan",
     "proxy_of",
-    "proxy_trouble",
+    "proxy_problem",
     "read_record",
     "remove",
     "require_all",

@@ -1,4 +1,4 @@
-"""Transfers, several at a time."""
+"""Downloads of many files, several at a time, in threads that can be stopped at any moment."""
 
 from __future__ import annotations
 
@@ -14,14 +14,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from murine.download.attempts import Manner, obtain
-from murine.download.digests import digest_of, mismatch
-from murine.download.disk import beside, tidy
-from murine.download.line import Client, Refusal, Stopped
-from murine.download.partial import Partial
-from murine.download.planning import plan, require_room
-from murine.download.records import compared_with, may_adopt, read_record, verified, vouches, write_record
-from murine.download.remote import Check, Transfer
+from murine.download.http import Check, Client, PermanentError, StoppedError, Transfer
+from murine.download.ledger import (
+    beside,
+    compared_with,
+    delete_leftovers,
+    digest_of,
+    mismatch,
+    read_record,
+    record_matches,
+    verified,
+    worth_checking,
+    write_record,
+)
+from murine.download.planning import plan, require_disk_space
+from murine.download.transfer import PartialFile, TransferSettings, transfer_file
 from murine.errors import MurineError
 from murine.io.files import meaning
 from murine.progress import Bar, Silent, TransferProgress
@@ -34,10 +41,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TransferResult:
-    """How a transfer ended.
+    """The result of one transfer.
 
-    ``state`` is ``fetched``, ``present`` (it was here, and is what the server has), ``settled`` (nobody needs it any
-    more) or ``failed``, for a ``reason``; ``received`` counts the bytes of the file that came over the line.
+    Attributes
+    ----------
+    state
+        ``fetched``; ``present``: the file was there and agrees with the server; ``settled``: the file is no longer
+        needed; or ``failed``.
+    reason
+        Why the transfer failed; '' otherwise.
+    received
+        Number of bytes received over the network.
     """
 
     transfer: Transfer
@@ -59,48 +73,49 @@ def fetch(
     settled: Callable[[Transfer], bool] | None = None,
     progress: TransferProgress | None = None,
 ) -> list[TransferResult]:
-    """Bring files here, several at a time, and check them; what was fetched before, or in part, is not fetched again.
+    """Fetch files, several at a time, and check their content. Verified files and received parts are not fetched again.
 
-    A file that cannot be had does not stop the others (a full disk does). What has come of it is kept, and the next
-    fetch goes on from there; so it does after a KeyboardInterrupt, a crash or a kill.
+    A file that cannot be fetched does not stop the others; a full disk does. The received part of a file is kept. The
+    next call continues there, also after a KeyboardInterrupt, a crash or a kill.
 
     Parameters
     ----------
     transfers
-        What to fetch; every one with a file of its own.
+        The files to fetch. Each needs a local path of its own.
     workers
-        How many at a time.
+        Number of files fetched at the same time.
     timeout
-        Seconds without a byte, or without a connection, after which an attempt is given up.
+        Seconds without a byte, or without a connection, after which an attempt fails.
     retries
-        How often to try again when no new byte came, or the content was wrong, before giving a place up.
+        Number of further attempts after one that brought no new byte or wrong content. Then the next mirror is tried.
     pause
-        Seconds before the first of these; they double every time, up to a minute, and vary by half. A server that
-        tells how long to wait is obeyed, up to a minute.
+        Seconds before the second attempt. The pause doubles with every attempt, up to a minute, and varies randomly by
+        half. If the server says how long to wait, that is respected, up to a minute.
     check
-        ``etag``: the content has to agree with the ETag. ``size``: only the number of bytes, for servers whose ETags
-        are no digests. Where a SHA-256 is known, it alone counts.
+        ``etag``: the content must agree with the ETag. ``size``: only the number of bytes is checked, for servers whose
+        ETags are not digests. If a SHA-256 is known, it is used instead.
     kept
-        Whether ``arrived`` leaves the files where they are. If it does not, the disk needs room for ``workers + 2`` of
-        them; no more is fetched ahead.
+        Whether ``arrived`` leaves the files in place. If not, the disk needs room for only ``workers + 2`` files, and
+        no more are fetched ahead.
     arrived
-        Called in this thread with every outcome as it comes, failed ones too. Until it returns, no other process
-        touches the file; what it raises ends the fetch.
+        Called in this thread with every result, also of failed transfers. Other processes do not touch the file until
+        it returns. An exception that it raises ends the download.
     settled
-        Asked, when no other process works on a file, whether it is still needed: one that waited may find that the
-        other has made use of it. Called in other threads.
+        Called in other threads before a file is fetched, when no other process works on it. It returns whether the
+        file is no longer needed, for example because another process has used it meanwhile.
     progress
-        Shows the bytes of every file and of all.
+        Shows the bytes of each file and of all files.
 
     Returns
     -------
-    outcomes
-        In the order of the transfers.
+    results
+        One `TransferResult` for each transfer, in the same order.
 
     Raises
     ------
     MurineError
-        If the disk has too little room, or two transfers have the same file. Nothing was fetched then.
+        If the disk has too little space, two transfers have the same local path, or a number is out of range. Nothing
+        was fetched then.
     """
     if workers < 1 or retries < 0 or timeout <= 0 or pause < 0:
         raise MurineError(
@@ -108,65 +123,77 @@ def fetch(
             "1 worker, a timeout above 0, and no negative number."
         )
     planned = plan(transfers, check=check)
-    require_room(planned, workers, kept)
+    require_disk_space(planned, workers, kept)
     shown = progress or Silent()
     sizes = [transfer.remote.size for transfer in planned.missing]
     known = [size for size in sizes if size is not None]
     total = shown.transfer("all files", sum(known) if len(known) == len(sizes) else None) if sizes else None
-    pool = _Pool(transfers, Manner(timeout, retries, pause, check), settled, shown, total)
-    outcomes: dict[Transfer, TransferResult] = {}
+    pool = _WorkerPool(transfers, TransferSettings(timeout, retries, pause, check), settled, shown, total)
+    results: dict[Transfer, TransferResult] = {}
     try:
         pool.start(min(workers, len(transfers)))
-        while len(outcomes) < len(transfers):
-            outcome, lock = pool.next()
+        while len(results) < len(transfers):
+            result, lock = pool.next()
             try:
                 if arrived:
-                    arrived(outcome)
+                    arrived(result)
             finally:
                 lock.close()
-            outcomes[outcome.transfer] = outcome
+            results[result.transfer] = result
     finally:
         pool.stop()
         if total:
             total.close()
-    return [outcomes[transfer] for transfer in transfers]
+    return [results[transfer] for transfer in transfers]
 
 
-def require_all(outcomes: Sequence[TransferResult]) -> None:
-    """Raise a MurineError that names every file that could not be had, and why; return if there is none."""
-    failed = [outcome for outcome in outcomes if outcome.state == "failed"]
+def require_all(results: Sequence[TransferResult]) -> None:
+    """Raise a `MurineError` that names every failed file with its reason. Return if no transfer failed.
+
+    Examples
+    --------
+    >>> from murine.download import Remote, Transfer, TransferResult
+    >>> transfer = Transfer(Remote("https://example.org/a.nc"), Path("a.nc"))
+    >>> require_all([TransferResult(transfer, "present")])
+    >>> require_all([TransferResult(transfer, "failed", "it does not exist: HTTP 404")])
+    Traceback (most recent call last):
+    murine.errors.MurineError: 1 of 1 files could not be fetched:
+      a.nc: it does not exist: HTTP 404
+    The others are complete; the same command fetches the rest.
+    """
+    failed = [result for result in results if result.state == "failed"]
     if failed:
-        lines = "".join(f"\n  {outcome.transfer.file.name}: {outcome.reason}" for outcome in failed)
+        lines = "".join(f"\n  {result.transfer.file.name}: {result.reason}" for result in failed)
         raise MurineError(
-            f"{len(failed)} of {len(outcomes)} files could not be fetched:{lines}\nThe others are complete; the same "
-            "command goes on from there."
+            f"{len(failed)} of {len(results)} files could not be fetched:{lines}\nThe others are complete; the same "
+            "command fetches the rest."
         )
 
 
-class _Pool:
-    """Threads that work through transfers, and can be stopped at any moment."""
+class _WorkerPool:
+    """Threads that work through a list of transfers and can be stopped at any moment."""
 
     def __init__(
         self,
         transfers: Sequence[Transfer],
-        manner: Manner,
+        settings: TransferSettings,
         settled: Callable[[Transfer], bool] | None,
         shown: TransferProgress,
         total: Bar | None,
     ) -> None:
         self._waiting = deque(transfers)
-        self._manner, self._settled, self._shown, self._total = manner, settled, shown, total
-        # Holds one, so that no more is fetched ahead of whoever makes use of the files.
+        self._settings, self._settled, self._shown, self._total = settings, settled, shown, total
+        # Holds one result, so that the workers do not fetch far ahead of the caller who uses the files.
         self._done: queue.Queue[tuple[TransferResult, ExitStack] | BaseException] = queue.Queue(maxsize=1)
         self._stop = threading.Event()
         self._full = ""
-        self._told: set[Transfer] = set()
+        self._reported: set[Transfer] = set()
         self._clients: list[Client] = []
         self._threads: list[threading.Thread] = []
 
     def start(self, workers: int) -> None:
         for i in range(workers):
-            client = Client(self._manner.timeout)
+            client = Client(self._settings.timeout)
             thread = threading.Thread(target=self._work, args=(client,), name=f"fetch-{i}", daemon=True)
             self._clients.append(client)
             self._threads.append(thread)
@@ -179,7 +206,7 @@ class _Pool:
         return done
 
     def stop(self) -> None:
-        """Wake up and end all threads; they leave their files so that the next fetch goes on with them."""
+        """Interrupt and end all threads. They leave their partial files for the next download."""
         self._stop.set()
         end = time.monotonic() + 5
         for thread in self._threads:
@@ -202,50 +229,50 @@ class _Pool:
                 held = ExitStack()
                 try:
                     done: tuple[TransferResult, ExitStack] | BaseException = (
-                        self._outcome(transfer, client, held),
+                        self._transfer(transfer, client, held),
                         held,
                     )
-                except _Busy:
-                    if transfer not in self._told:
+                except _LockedElsewhere:
+                    if transfer not in self._reported:
                         _log.info("%s: waiting for another process that is fetching it", transfer.file)
-                        self._told.add(transfer)
+                        self._reported.add(transfer)
                     self._waiting.append(transfer)
                     self._stop.wait(0.1)
                     continue
-                except Stopped:
+                except StoppedError:
                     held.close()
                     return
                 except BaseException as error:
                     held.close()
                     done = error
-                if not self._hand_over(done):
+                if not self._put_result(done):
                     held.close()
                     return
 
-    def _hand_over(self, done: tuple[TransferResult, ExitStack] | BaseException) -> bool:
+    def _put_result(self, done: tuple[TransferResult, ExitStack] | BaseException) -> bool:
         while not self._stop.is_set():
             with suppress(queue.Full):
                 self._done.put(done, timeout=0.1)
                 return True
         return False
 
-    def _outcome(self, transfer: Transfer, client: Client, held: ExitStack) -> TransferResult:
+    def _transfer(self, transfer: Transfer, client: Client, held: ExitStack) -> TransferResult:
         if self._full:
             return TransferResult(transfer, "failed", f"not tried, since {self._full}")
-        meter = _Meter(transfer, self._shown, self._total)
-        partial = Partial(transfer, meter.at)
+        meter = _ByteCounter(transfer, self._shown, self._total)
+        partial = PartialFile(transfer, meter.at)
         try:
-            unwritable = _hold(transfer.file, held)
+            unwritable = _lock(transfer.file, held)
             if self._settled and self._settled(transfer):
                 return TransferResult(transfer, "settled")
-            if _is_here(transfer, self._manner.check, self._stop, self._shown):
+            if _is_here(transfer, self._settings.check, self._stop, self._shown):
                 return TransferResult(transfer, "present")
             if unwritable:
                 raise unwritable
             with partial:
-                obtain(partial, client, self._manner, self._stop)
+                transfer_file(partial, client, self._settings, self._stop)
             return TransferResult(transfer, "fetched", received=partial.received)
-        except Refusal as refusal:
+        except PermanentError as refusal:
             reason = str(refusal)
         except OSError as error:
             reason = f"it could not be written: {meaning(error)}"
@@ -256,12 +283,12 @@ class _Pool:
         return TransferResult(transfer, "failed", reason, partial.received)
 
 
-class _Busy(Exception):
-    """Another process works on the file."""
+class _LockedElsewhere(Exception):
+    """Another process holds the lock of the file."""
 
 
-def _hold(file: Path, held: ExitStack) -> OSError | None:
-    """Keep other processes away from a file; where nothing can be written, tell why."""
+def _lock(file: Path, held: ExitStack) -> OSError | None:
+    """Lock a file against other processes. Return the error if the folder cannot be written."""
     from filelock import FileLock, Timeout
 
     try:
@@ -270,8 +297,8 @@ def _hold(file: Path, held: ExitStack) -> OSError | None:
         lock: BaseFileLock = FileLock(beside(file, "lock"), thread_local=False)
         lock.acquire(timeout=0)
     except Timeout:
-        raise _Busy from None
-    except NotImplementedError:  # a file system without locks; a file that two processes spoil does not verify
+        raise _LockedElsewhere from None
+    except NotImplementedError:  # a file system without locks; a file damaged by two processes fails its check
         _log.warning("%s: its file system has no locks; let only one process fetch at a time", file)
         return None
     except OSError as error:
@@ -281,19 +308,19 @@ def _hold(file: Path, held: ExitStack) -> OSError | None:
 
 
 def _is_here(transfer: Transfer, check: Check, stop: threading.Event, shown: TransferProgress) -> bool:
-    """Whether a file need not be fetched; one without a record, or with another's time, is read and gets one."""
+    """Return whether a file need not be fetched. A file without a valid record is read, compared and gets a record."""
     file, remote = transfer.file, transfer.remote
     if verified(file, remote, check=check):
-        tidy(file)
+        delete_leftovers(file)
         return True
-    if not may_adopt(file, remote, check):
+    if not worth_checking(file, remote, check):
         return False
     bar = shown.transfer(f"checking {file.name}", file.stat().st_size)
     try:
         found = digest_of(file, stop, bar.advance)
         record = read_record(file)
         same = record is not None and (found.md5, found.sha256) == (record.md5, record.sha256)
-        if same and record is not None and vouches(record, remote, check):
+        if same and record is not None and record_matches(record, remote, check):
             compared = record.checked
         elif problem := mismatch(file, found, remote, check, stop):
             _log.warning("%s is not what the server has: %s; fetching it again", file, problem)
@@ -302,14 +329,14 @@ def _is_here(transfer: Transfer, check: Check, stop: threading.Event, shown: Tra
             compared = compared_with(remote, check)
     finally:
         bar.close()
-    with suppress(OSError):  # in a folder that can only be read, it is compared again the next time
+    with suppress(OSError):  # in a read-only folder the file is compared again next time
         write_record(file, found, file.stat().st_mtime_ns, remote.url, remote.etag, compared)
-        tidy(file)
+        delete_leftovers(file)
     return True
 
 
-class _Meter:
-    """Counts what is there of a file, on its bar and on that of all."""
+class _ByteCounter:
+    """Shows the bytes of one file on its own progress bar and on the bar of all files."""
 
     def __init__(self, transfer: Transfer, shown: TransferProgress, total: Bar | None) -> None:
         self._transfer, self._shown, self._total = transfer, shown, total

@@ -1,6 +1,7 @@
-"""Components of PLS from products alone: leading eigenvectors of a matrix that is deflated by each.
+"""Components of PLS from products alone: leading eigenvectors of a matrix that is deflated after each.
 
-Compiled: import it where it is needed (`murine.compilation`)."""
+This module is compiled with numba: import it inside functions (`murine.compilation`).
+"""
 
 from __future__ import annotations
 
@@ -9,19 +10,19 @@ from jaxtyping import Float
 
 from murine.compilation import compiled
 
-#: An eigenvector is found when what multiplying it leaves beside it is less than this share of the eigenvalue.
+#: An eigenvector has converged when its residual is less than this share of the eigenvalue.
 TOLERANCE = 1e-9
 
-#: Products with a matrix in search of an eigenvector, after which it is decomposed as a whole. Twenty are usual.
-_PATIENCE = 64
+#: Largest number of Lanczos steps; after that the whole matrix is decomposed. Twenty steps are usual.
+_MAX_STEPS = 64
 
-#: Less than this share of the first eigenvalue is rounding.
-_NOTHING = 1e-14
+#: An eigenvalue below this share of the first one is rounding.
+_NEGLIGIBLE = 1e-14
 
 
 @compiled
 def _multiply(matrix: np.ndarray, vector: np.ndarray, out: np.ndarray) -> None:
-    """The product with a symmetric matrix; four rows at once, as reading the vector takes as long as the rest."""
+    """Compute the product with a symmetric matrix, four rows at once: reading the vector takes as long as the rest."""
     n = len(vector)
     whole = n - n % 4
     for row in range(0, whole, 4):
@@ -42,6 +43,7 @@ def _multiply(matrix: np.ndarray, vector: np.ndarray, out: np.ndarray) -> None:
 
 @compiled
 def _product(a: np.ndarray, b: np.ndarray) -> float:
+    """Compute the scalar product of two vectors."""
     total = 0.0
     for k in range(len(a)):
         total += a[k] * b[k]
@@ -52,12 +54,13 @@ def _product(a: np.ndarray, b: np.ndarray) -> float:
 def _largest_ritz(
     diagonal: np.ndarray, beside: np.ndarray, size: int, below: float, weights: np.ndarray
 ) -> tuple[float, float]:
-    """The largest eigenvalue of a tridiagonal matrix, which is above ``below``, and its eigenvector.
+    """Find the largest eigenvalue of a tridiagonal matrix, which is above ``below``, and its eigenvector.
 
-    Above the eigenvalues of the matrix without its first row, the pivots from the last row upwards are negative; the
-    first one falls through zero at the eigenvalue, ever less steeply, so Newton's steps from below do not overshoot.
-    Its slope is the squared length of the eigenvector whose first entry is 1, which the other pivots give without
-    cancellation. Returns the eigenvalue and the length; ``weights`` is not divided by it."""
+    Above the eigenvalues of the matrix without its first row, the pivots from the last row upwards are negative. The
+    first pivot falls through zero at the eigenvalue, less and less steeply, so Newton's steps from below do not
+    overshoot. Its slope is the squared length of the eigenvector whose first entry is 1, which the other pivots give
+    without cancellation. Returns the eigenvalue and the length; ``weights`` is not divided by it.
+    """
     low, high = below, 0.0
     for k in range(size):
         radius = (beside[k - 1] if k else 0.0) + (beside[k] if k < size - 1 else 0.0)
@@ -69,7 +72,7 @@ def _largest_ritz(
         while k > 0 and weights[k] < 0.0:
             k -= 1
             weights[k] = diagonal[k] - value - beside[k] ** 2 / weights[k + 1]
-        if k > 0:  # not above those of the rest
+        if k > 0:  # not above the eigenvalues of the other rows
             low = value
             value = (low + high) / 2
             continue
@@ -92,14 +95,15 @@ def _largest_ritz(
 
 
 @compiled
-def _leading(matrix: np.ndarray, basis: np.ndarray, work: np.ndarray, out: np.ndarray) -> None:
-    """The leading eigenvector of a symmetric matrix without negative eigenvalues, by Lanczos' iteration.
+def _leading_eigenvector(matrix: np.ndarray, basis: np.ndarray, work: np.ndarray, out: np.ndarray) -> None:
+    """Find the leading eigenvector of a symmetric matrix without negative eigenvalues, by Lanczos' iteration.
 
-    Its vectors lose their right angles to the leading eigenvector only when that has been found, so they are not made
-    orthogonal again. Where it is not found soon, because the second eigenvalue is as large, or there is nothing but
-    rounding left, the matrix is decomposed."""
+    The Lanczos vectors lose their orthogonality only once the leading eigenvector has been found, so they are not made
+    orthogonal again. If it is not found soon, because the second eigenvalue is as large or only rounding is left, the
+    whole matrix is decomposed.
+    """
     n = len(matrix)
-    diagonal, beside, weights = np.empty(_PATIENCE), np.empty(_PATIENCE), np.empty(_PATIENCE)
+    diagonal, beside, weights = np.empty(_MAX_STEPS), np.empty(_MAX_STEPS), np.empty(_MAX_STEPS)
     start = 0
     for k in range(n):
         if matrix[k, k] > matrix[start, start]:
@@ -108,7 +112,7 @@ def _leading(matrix: np.ndarray, basis: np.ndarray, work: np.ndarray, out: np.nd
     length = np.sqrt(_product(basis[0], basis[0]))
     found = False
     value, size = 0.0, 0
-    while length > 0.0 and size < _PATIENCE:
+    while length > 0.0 and size < _MAX_STEPS:
         share = 1.0 / length
         for k in range(n):
             basis[size, k] *= share
@@ -125,7 +129,7 @@ def _leading(matrix: np.ndarray, basis: np.ndarray, work: np.ndarray, out: np.nd
                 work[k] -= diagonal[size] * vector[k]
         length = np.sqrt(_product(work, work))
         size += 1
-        # What is left may be rounding: a vector made of it lies in the space of those before, and could cancel them.
+        # If only rounding is left, stop: a vector made of it lies in the space of those before, and could cancel them.
         if size % 3 == 0 or length <= TOLERANCE * max(value, diagonal[0]):
             value, total = _largest_ritz(diagonal, beside, size, max(value, diagonal[0]), weights)
             if length * abs(weights[size - 1]) <= TOLERANCE * value * total:
@@ -136,28 +140,29 @@ def _leading(matrix: np.ndarray, basis: np.ndarray, work: np.ndarray, out: np.nd
                         out[k] += share * basis[j, k]
                 found = True
                 break
-        if size < _PATIENCE:
+        if size < _MAX_STEPS:
             basis[size] = work
     if not found:
         out[:] = np.linalg.eigh(matrix)[1][:, n - 1]
 
 
 @compiled
-def _extract(covariances: np.ndarray, powers: np.ndarray, rotations: np.ndarray) -> None:
+def _extract_components(covariances: np.ndarray, powers: np.ndarray, rotations: np.ndarray) -> None:
+    """Extract one component after the other, and deflate the covariances by each."""
     n = len(powers)
-    basis, work, weights, loadings = np.empty((_PATIENCE, n)), np.empty(n), np.empty(n), np.empty(rotations.shape)
+    basis, work, weights, loadings = np.empty((_MAX_STEPS, n)), np.empty(n), np.empty(n), np.empty(rotations.shape)
     rotations[:] = 0.0
     first = 0.0
     for c in range(len(rotations)):
-        _leading(covariances, basis, work, weights)
+        _leading_eigenvector(covariances, basis, work, weights)
         _multiply(covariances, weights, work)
         value = _product(weights, work)
-        if value <= _NOTHING * first or value <= 0.0:
+        if value <= _NEGLIGIBLE * first or value <= 0.0:
             break
         first = max(first, value)
         rotation = rotations[c]
         rotation[:] = weights
-        for _ in range(2):  # scores at right angles to those before; twice, so that rounding leaves nothing
+        for _ in range(2):  # make scores orthogonal to those before; twice, against rounding
             for j in range(c):
                 shared = _product(loadings[j], rotation)
                 for k in range(n):
@@ -178,28 +183,33 @@ def _extract(covariances: np.ndarray, powers: np.ndarray, rotations: np.ndarray)
                 covariances[row, k] -= a * work[k] + b * loadings[c, k]
 
 
-def rotations(
+def pls_rotations(
     covariances: Float[np.ndarray, "n_directions n_directions"],
     powers: Float[np.ndarray, " n_directions"],
     n_components: int,
 ) -> Float[np.ndarray, "n_components n_directions"]:
-    """What turns coordinates X of stimuli into scores of PLS: X times a row has length 1 over the training stimuli.
+    """Return the matrix that turns coordinates X of stimuli into scores of PLS.
 
-    Deflating X by a score t leaves X - t p', with p = X't; both X'YY'X and later rotations follow from products alone
-    (Dayal & MacGregor 1997, J. Chemometrics 11: 73-85).
+    X times a row has length 1 over the training stimuli. Deflating X by a score t leaves X - t p', with p = X't. Both
+    X'YY'X and later rotations follow from products alone.
 
     Parameters
     ----------
     covariances
-        X'YY'X, products of the coordinates with the responses to the training stimuli; overwritten.
+        (n_directions, n_directions): X'YY'X, products of the coordinates with the responses to the training stimuli. It
+        is overwritten.
     powers
-        The diagonal of X'X, which has nothing beside it; above 0.
+        (n_directions,): the diagonal of X'X, which is diagonal; above 0.
 
     Returns
     -------
-    (n_components, n_directions)
-        Zeros from where responses are explained but for rounding.
+    rotations
+        (n_components, n_directions): zeros from where the responses are fully explained.
+
+    References
+    ----------
+    Dayal & MacGregor 1997, J. Chemometrics 11: 73-85.
     """
     found = np.empty((n_components, len(powers)))
-    _extract(covariances, powers, found)
+    _extract_components(covariances, powers, found)
     return found

@@ -1,7 +1,7 @@
-"""Augmentations of whole batches, on the device of the images, drawn from a generator: the published comparators.
+"""Published augmentations of batches of images, drawn from a generator on the device of the images.
 
-Both take images (n, 3, height, width) in [0, 1], float32, and return the same shape. Neither adds the consistency loss
-that the papers also offer: what is compared is the images, at the cost of one forward pass.
+All take float32 images (n, 3, height, width) in [0, 1] and return the same shape. The consistency losses of the papers
+are left out, so that only the images differ, and training needs one forward pass.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from murine.registry import Registry
 
 Images = Float[Tensor, "n 3 height width"]
 
-#: What is done to a batch of training images, by name.
+#: All augmentations by name: functions from images and a generator to images.
 augmentations: Registry[Callable[[Images, Generator], Images]] = Registry("augmentation")
 
 
 @augmentations.register("randconv")
 def randconv(images: Images, generator: Generator) -> Images:
-    """One random convolution of the batch, mixed with the images as they are.
+    """Mix a batch with one random convolution of it.
 
-    Kernels of 1, 3, 5 or 7 pixels with weights of variance 1 / (3 k^2), so that contrast stays about the same, on
-    images centred at 0; the mixing share is uniform, anew for every batch. RC_mix1-7 (Xu, Liu, Yang, Raffel,
-    Niethammer 2021, arXiv 2007.13003), without the consistency loss.
+    Kernels have 1, 3, 5 or 7 pixels and weights of variance 1 / (3 k^2), so that contrast is about the same, on images
+    centred at 0. The share of the original images is uniform and drawn for every batch. RC_mix1-7 (Xu, Liu, Yang,
+    Raffel, Niethammer 2021, arXiv 2007.13003), without the consistency loss.
     """
     k = (1, 3, 5, 7)[int(_whole(generator, 4, 1).item())]
     kernel = torch.randn(3, 3, k, k, generator=generator, device=images.device) / math.sqrt(3 * k * k)
@@ -38,18 +38,19 @@ def randconv(images: Images, generator: Generator) -> Images:
     return (mixed + 1) / 2
 
 
-#: Severity of AugMix's operations, of 10, chains per image, and most operations in a chain: as published.
+#: Severity (of 10), number of chains, and largest number of operations in a chain of AugMix, as published.
 _SEVERITY, _WIDTH, _DEPTH = 3, 3, 3
 
 
 @augmentations.register("augmix")
 def augmix(images: Images, generator: Generator) -> Images:
-    """Three chains of one to three operations, mixed with each other and with the image.
+    """Mix every image with three chains of one to three operations.
 
     Operations: autocontrast, equalise, posterise, solarise, rotate, shear and shift in x and y, severity 3 of 10;
-    shares of the chains from Dirichlet(1, 1, 1), of the image from Beta(1, 1). AugMix (Hendrycks, Mu, Cubuk, Zoph,
-    Gilmer, Lakshminarayanan 2020, arXiv 1912.02781), without the consistency loss. Operations are those of the paper on
-    tensors instead of 8-bit pictures: the numbers of a picture differ by roundings, and at its border.
+    the shares of the chains are drawn from Dirichlet(1, 1, 1), that of the image from Beta(1, 1). AugMix (Hendrycks,
+    Mu, Cubuk, Zoph, Gilmer, Lakshminarayanan 2020, arXiv 1912.02781), without the consistency loss. Operations are
+    those of the paper on tensors instead of 8-bit pictures: the numbers of a picture differ by roundings, and at its
+    border.
     """
     n = len(images)
     shares = _uniform(generator, n, _WIDTH).clamp_min(1e-12).log().neg()
@@ -67,7 +68,7 @@ def augmix(images: Images, generator: Generator) -> Images:
 
 
 def _operated(x: Tensor, operation: Tensor, generator: Generator) -> Tensor:
-    """Every image by its own operation; -1 leaves it alone."""
+    """Apply to every image its own operation; -1 leaves it unchanged."""
     level = 0.1 + (_SEVERITY - 0.1) * _uniform(generator, len(x))
     signed = level / 10 * (_whole(generator, 2, len(x)) * 2 - 1)
     out = x
@@ -84,13 +85,14 @@ def _operated(x: Tensor, operation: Tensor, generator: Generator) -> Tensor:
 def _moved(x: Tensor, kind: Tensor, amount: Tensor) -> Tensor:
     """Rotate about the centre (30 degrees at 1), shear about the corner (0.3) or shift (a third of the side).
 
-    Angles and shifts are whole numbers, of degrees and pixels, as published; what comes in is black.
+    Angles and shifts are whole numbers of degrees and pixels, as published. Pixels from outside are black.
     """
     side = x.shape[-1]
     degrees, pixels = ((amount * most).trunc() for most in (30, side / 3))
     angle = torch.where(kind == 0, degrees * math.pi / 180, 0)
     shear_x, shear_y = (torch.where(kind == k, amount * 0.3, 0) for k in (1, 2))
-    shift_x, shift_y = (torch.where(kind == k, pixels * 2 / side, 0) for k in (3, 4))  # the side is 2 there
+    # The side has length 2 in the coordinates of the grid.
+    shift_x, shift_y = (torch.where(kind == k, pixels * 2 / side, 0) for k in (3, 4))
     first = torch.stack([angle.cos(), angle.sin() + shear_x, shift_x + shear_x], dim=1)
     second = torch.stack([-angle.sin() + shear_y, angle.cos(), shift_y + shear_y], dim=1)
     grid = functional.affine_grid(torch.stack([first, second], dim=1), list(x.shape), align_corners=False)
@@ -103,7 +105,7 @@ def _autocontrast(x: Tensor, _level: Tensor) -> Tensor:
 
 
 def _equalised(x: Tensor, _level: Tensor) -> Tensor:
-    """Every channel so that its levels, of 256, are about equally frequent: in Pillow's whole steps."""
+    """Equalise the histogram of every channel with 256 levels, as Pillow does."""
     levels = (x.clamp(0, 1) * 255).round().long().flatten(2)
     ones = torch.ones_like(levels)
     counts = torch.zeros(*levels.shape[:2], 256, dtype=torch.long, device=x.device).scatter_add_(2, levels, ones)
@@ -114,14 +116,14 @@ def _equalised(x: Tensor, _level: Tensor) -> Tensor:
 
 
 def _posterised(x: Tensor, level: Tensor) -> Tensor:
-    """Only the leading bits of 8: four, less what the level says."""
+    """Keep the leading bits of 8: four, or fewer at higher levels."""
     bits = (4 - (level / 10 * 4).floor()).view(-1, 1, 1, 1)
     step = 2 ** (8 - bits)
     return ((x.clamp(0, 1) * 255).floor() / step).floor() * step / 255
 
 
 def _solarised(x: Tensor, level: Tensor) -> Tensor:
-    """What is brighter than a threshold, inverted."""
+    """Invert pixels that are brighter than a threshold."""
     threshold = (1 - level / 10).view(-1, 1, 1, 1)
     return torch.where(x < threshold, x, 1 - x)
 

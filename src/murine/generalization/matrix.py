@@ -1,4 +1,4 @@
-"""The matrix: networks in variants, trained on sources, met by targets; only what is missing is computed."""
+"""The matrix of runs: networks in variants, trained on sources and evaluated on targets. Finished runs are kept."""
 
 from __future__ import annotations
 
@@ -11,15 +11,23 @@ import pandas as pd
 from torch import nn
 
 from murine.errors import MurineError
-from murine.generalization import trained_networks as factories
-from murine.generalization import variants as contenders
-from murine.generalization.architectures import SIDE, build, check_network, inner_of, known_networks
+from murine.generalization import trained_networks
+from murine.generalization.architectures import SIDE
+from murine.generalization.network_builder import build, check_network, inner_of, known_networks
+from murine.generalization.predictions import predict
 from murine.generalization.protocol import Setting
 from murine.generalization.recipe import Recipe
 from murine.generalization.results import Results, Trained, TrainingTask, row_of
-from murine.generalization.training import predict, split, train
-from murine.generalization.variants import Contender
-from murine.networks import option_parser as calls
+from murine.generalization.splits import split
+from murine.generalization.training import train
+from murine.generalization.variants import (
+    TrainingVariant,
+    apply_variant,
+    augmentation_of,
+    canonical_variant,
+    variant_named,
+)
+from murine.networks import option_parser
 from murine.networks.memory import freed_memory_kept, release_freed_memory
 from murine.progress import Progress, Silent
 
@@ -28,24 +36,30 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One network in one variant, trained on one source from one pair of seeds.
+    """One network in one variant, trained on one source with one pair of seeds.
 
     Attributes
     ----------
+    setting
+        The source, and the domains to evaluate on.
     variant
-        As the user called it.
+        Name of the variant as the user wrote it.
+    definition
+        What the variant changes.
+    task
+        The configuration that identifies the result.
     """
 
     setting: Setting
     variant: str
-    contender: Contender
+    definition: TrainingVariant
     task: TrainingTask
 
     def build(self) -> nn.Module:
-        """The network before it has learned anything."""
+        """Return the network before training."""
         task, side = self.task, self.setting.source.images.shape[1]
         built = build(task.network, len(task.classes), task.model_seed, pretrained=bool(task.pretrained), side=side)
-        return contenders.apply(self.contender, built, task.network, side)[0]
+        return apply_variant(self.definition, built, task.network, side)[0]
 
 
 def plan(
@@ -57,22 +71,32 @@ def plan(
     *,
     pretrained: bool = False,
 ) -> list[Run]:
-    """All runs of a matrix; every network and variant is tried before any of them is trained.
+    """Return all runs of a matrix. Every network and variant is tried once before any is trained.
 
     Parameters
     ----------
+    settings
+        Sources with their targets (`murine.generalization.protocol.settings`).
+    networks, variants
+        Names of networks (`murine.generalization.network_builder.build`) and of variants
+        (`murine.generalization.variants.variant_named`).
+    recipe
+        How the networks are trained.
     seeds
-        Pairs: of the model (initial weights, dropout), of the data (what is held back, order, augmentations).
+        Pairs of seeds: of the model (initial weights, dropout) and of the data (validation images, order,
+        augmentations).
+    pretrained
+        Whether training starts from pretrained weights.
 
     Raises
     ------
     MurineError
-        Unknown names, a network that does not take such images, a layer without a place, a recipe that does not fit the
+        If a name is unknown, a network does not take such images, a layer has no place, or the recipe does not fit the
         source.
     """
     for network in networks:
         check_network(network, pretrained)
-    chosen = {variant: contenders.contender_named(variant) for variant in variants}
+    chosen = {variant: variant_named(variant) for variant in variants}
     runs = []
     for setting in settings:
         for _, data_seed in seeds[:1]:
@@ -80,21 +104,21 @@ def plan(
         side = setting.source.images.shape[1]
         for network in networks:
             start = build(network, setting.source.n_classes, 0, pretrained=True, side=side).start if pretrained else ""
-            for variant, contender in chosen.items():
+            for variant, definition in chosen.items():
                 for model_seed, data_seed in seeds:
                     task = TrainingTask(
                         source_digest=setting.source.part("train").digest,
                         classes=setting.source.classes,
                         network=network,
                         pretrained=start or False,
-                        layer=contender.layer,
-                        place=contender.place if contender.layer else "",
-                        augmentation=contender.augmentation,
+                        layer=definition.layer,
+                        place=definition.place if definition.layer else "",
+                        augmentation=definition.augmentation,
                         recipe=recipe,
                         model_seed=model_seed,
                         data_seed=data_seed,
                     )
-                    runs.append(Run(setting, variant, contender, task))
+                    runs.append(Run(setting, variant, definition, task))
     tried = {(id(run.setting), run.task.network, run.variant): run for run in runs}
     for run in tried.values():
         run.build()
@@ -104,16 +128,25 @@ def plan(
 def compute(
     runs: Sequence[Run], results: Results, *, device: str = "cpu", progress: Progress | None = None
 ) -> pd.DataFrame:
-    """Train what is not trained yet, meet targets not met yet, and return the rows of all runs and their targets.
+    """Train and evaluate all runs that are not in the atlas, and return the rows of all runs.
 
-    A run that diverges gets rows that say so, and the matrix goes on. Whatever stops this, the same call goes on from
-    the last epoch.
+    A run that diverges gets rows that say so, and the others continue. After an interruption the same call continues
+    from the last epoch.
+
+    Parameters
+    ----------
+    runs
+        Runs from `plan`.
+    results
+        The results in the atlas.
+    device
+        ``auto``, ``cpu``, ``cuda``, ...
 
     Returns
     -------
     rows
-        One per run and target, see `murine.generalization.results`; ``corruption`` tells corrupted images of the
-        source from domains.
+        One row for each run and target; see `murine.generalization.results`. The column ``corruption`` separates
+        corrupted images of the source from other domains.
     """
     missing = [run for run in runs if results.trained(run.task) is None]
     n_epochs = sum(run.task.recipe.epochs for run in missing)
@@ -128,22 +161,22 @@ def compute(
             found = results.trained(run.task)
             if found is None:
                 found = _train(run, results, device, epochs.advance)
-            _meet(run, found, results, device)
+            _evaluate(run, found, results, device)
             release_freed_memory()
             networks.advance(done=f"{run.task.network} {run.variant} from {run.setting.source.name}")
     tables = []
     for run in runs:
         rows = results.rows(run.task)
-        met = run.setting.met
-        rows = rows.set_index("target_digest", drop=False).loc[[each.target.digest for each in met]]
-        # Names are not identity: the same images and layers may have been called otherwise before.
+        evaluated = run.setting.evaluated
+        rows = rows.set_index("target_digest", drop=False).loc[[each.target.digest for each in evaluated]]
+        # Names are not part of the identity: the same images and layers may have had other names before.
         tables.append(
             rows.assign(
                 source=run.setting.source.name,
                 variant=run.variant,
-                target=[each.target.name for each in met],
-                unseen=[each.unseen for each in met],
-                corruption=[each.corruption for each in met],
+                target=[each.target.name for each in evaluated],
+                unseen=[each.unseen for each in evaluated],
+                corruption=[each.corruption for each in evaluated],
             )
         )
     return pd.concat(tables, ignore_index=True)
@@ -160,7 +193,7 @@ def _train(run: Run, results: Results, device: str, tick: Callable[[], None]) ->
         task.recipe,
         model_seed=task.model_seed,
         data_seed=task.data_seed,
-        augment=contenders.augmentation_of(run.contender),
+        augment=augmentation_of(run.definition),
         checkpoint=results.checkpoint_file(task),
         device=device,
         tick=tick,
@@ -181,11 +214,11 @@ def _train(run: Run, results: Results, device: str, tick: Callable[[], None]) ->
     return results.write_trained(task, module, history, training.n_images, validation.n_images)
 
 
-def _meet(run: Run, found: Trained, results: Results, device: str) -> None:
-    """Rows of targets that a run has not met; those of weights that were trained anew since count as none."""
+def _evaluate(run: Run, found: Trained, results: Results, device: str) -> None:
+    """Evaluate a run on the targets that have no rows yet. Rows of weights from an earlier training do not count."""
     known = results.rows(run.task)
     there = set(known.target_digest[known.weights_digest == found.weights_digest])
-    missing = {met.target.digest: met for met in run.setting.met if met.target.digest not in there}
+    missing = {one.target.digest: one for one in run.setting.evaluated if one.target.digest not in there}
     if not missing:
         return
     diverged = found.history.state == "diverged"
@@ -195,14 +228,14 @@ def _meet(run: Run, found: Trained, results: Results, device: str) -> None:
     names = {"source": run.setting.source.name, "variant": run.variant}
     precision = run.task.recipe.precision
     rows = []
-    for met in missing.values():
-        said = None if diverged else predict(module, met.target, device=device, precision=precision)
-        rows.append(row_of(run.task, found, names, met.target, met.unseen, said))
+    for one in missing.values():
+        said = None if diverged else predict(module, one.target, device=device, precision=precision)
+        rows.append(row_of(run.task, found, names, one.target, one.unseen, said))
     results.add_rows(run.task, pd.DataFrame(rows))
 
 
 def trained_run(run: Run, results: Results, *, device: str = "cpu") -> nn.Module | None:
-    """The network of a run, trained now if it was not before; None where training diverged."""
+    """Return the trained network of a run, training it if necessary; None if training diverged."""
     found = results.trained(run.task) or _train(run, results, device, lambda: None)
     if found.history.state == "diverged":
         return None
@@ -211,40 +244,40 @@ def trained_run(run: Run, results: Results, *, device: str = "cpu") -> nn.Module
     return module
 
 
-def choice(run: Run, results: Results) -> str:
-    """The finished network of a run as the zoo takes it, to be scored against a cortex.
+def network_name(run: Run, results: Results) -> str:
+    """Return the name of the trained network of a run for `murine.networks.zoo.load`, to score it against a cortex.
 
     Raises
     ------
     MurineError
-        For networks that training began from the zoo's weights.
+        If training started from pretrained weights: such a network has a new head and cannot be built by name.
     """
     task, side = run.task, run.setting.source.images.shape[1]
     if task.pretrained:
         raise MurineError(
-            f"{task.network} with --pretrained cannot be scored against a cortex: its head is another now, so the zoo "
-            "cannot build it. Leave --against away, or --pretrained."
+            f"{task.network} with --pretrained cannot be scored against a cortex: it has a new head, so it cannot be "
+            "built by its name. Leave out --against or --pretrained."
         )
-    layer = contenders.spelled(run.contender, inner_of(task.network), task.network)
+    layer = canonical_variant(run.definition, inner_of(task.network), task.network)
     place = f"+{layer}" if layer else ""
     return f"{_call(task.network, len(task.classes), side)}{place}@{results.weights_file(task)}"
 
 
 def _call(network: str, n_classes: int, side: int) -> str:
-    """The function of `factories` that makes a network from scratch, with its options, as the zoo asks for it."""
-    name, options = calls.split(network) or (network, "")
+    """Return the call of the function in `trained_networks` that builds a network: ``FILE.py:conv(depth=2)``."""
+    name, options = option_parser.split_call(network) or (network, "")
     function = name.replace("-", "_")
     if name not in known_networks():
         function, options = "timm", f"name={network}"
     told = [options] if options else []
-    told += [f"n_classes={n_classes}"] if n_classes != factories.N_CLASSES else []
+    told += [f"n_classes={n_classes}"] if n_classes != trained_networks.N_CLASSES else []
     told += [f"side={side}"] if side != SIDE else []
     brackets = f"({','.join(told)})" if told else ""
-    return f"{factories.__file__}:{function}{brackets}"
+    return f"{trained_networks.__file__}:{function}{brackets}"
 
 
 def curves(runs: Sequence[Run], results: Results) -> pd.DataFrame:
-    """Training curves of finished runs: one row per run and epoch."""
+    """Return the training curves of finished runs: one row for each run and epoch."""
     rows = []
     for run in runs:
         found = results.trained(run.task)
@@ -260,12 +293,17 @@ def curves(runs: Sequence[Run], results: Results) -> pd.DataFrame:
 
 
 def seed_pairs(n: int, data_seed: int | None = None) -> list[tuple[int, int]]:
-    """Seeds 0 .. n - 1 of the model, each with the same of the data, or all with one.
+    """Return the seeds 0 ... n - 1 of the model, each with the same seed of the data, or all with one seed of the data.
 
     Raises
     ------
     MurineError
-        Fewer than one.
+        If ``n`` is less than 1.
+
+    Examples
+    --------
+    >>> seed_pairs(2), seed_pairs(2, data_seed=7)
+    ([(0, 0), (1, 1)], [(0, 7), (1, 7)])
     """
     if n < 1:
         raise MurineError(f"{n} seeds were asked for; expected at least 1, and 3 for an interval over seeds.")

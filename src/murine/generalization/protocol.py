@@ -1,4 +1,4 @@
-"""Protocols: which images are trained on, and which are targets, never seen before the network is ready."""
+"""Protocols: which images a network is trained on, and which unseen domains it is evaluated on."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ N_CORRUPTED = 2000
 
 @dataclass(frozen=True)
 class DomainProtocol:
-    """What a name stands for.
+    """The rules of a protocol.
 
     Attributes
     ----------
+    about
+        A short description for lists.
     n_train
-        Only the first so many training images; None: as the recipe says.
+        Number of training images, the first of the source; None: as in the recipe.
     validation
-        Share of the training images held back; None: as the recipe says.
+        Share of validation images; None: as in the recipe.
     sources
-        The only ones it is meant for; none: any.
+        Sources that the protocol is defined for; empty: all.
     leave_one_out
-        Whether a network is trained on all domains but one, in turn, instead of on one.
+        Whether networks are trained on all domains but one, in turn, instead of on one.
     """
 
     about: str
@@ -59,8 +61,18 @@ protocols.register("leave-one-out")(
 
 
 @dataclass(frozen=True, eq=False)
-class Met:
-    """Test images that a network meets: whether their domain was unseen, and whether they are a source's, corrupted."""
+class EvaluatedDomain:
+    """Test images that a network is evaluated on.
+
+    Attributes
+    ----------
+    target
+        The images.
+    unseen
+        Whether their domain was not trained on.
+    corruption
+        Whether they are corrupted images of the source.
+    """
 
     target: Domain
     unseen: bool
@@ -74,13 +86,13 @@ class Setting:
     Attributes
     ----------
     source
-        The domain, or several pooled; its part ``train`` is all that training sees.
-    met
-        Test images of the source, then of each target, then corrupted ones; none whose group was trained on.
+        The domain, or several pooled domains. Training sees only its part ``train``.
+    evaluated
+        Test images of the source, then of each target, then corrupted ones, without images whose group was trained on.
     """
 
     source: Domain
-    met: tuple[Met, ...]
+    evaluated: tuple[EvaluatedDomain, ...]
 
 
 def settings(
@@ -92,7 +104,7 @@ def settings(
     *,
     n_test: int | None = None,
 ) -> list[Setting]:
-    """What is trained on, and tested on.
+    """Return the sources to train on, each with the domains to evaluate on.
 
     Parameters
     ----------
@@ -101,23 +113,26 @@ def settings(
     sources
         Names of domains; with ``leave-one-out`` those that are left out in turn.
     targets
-        Names of domains; with ``leave-one-out`` they are the pool. A source is its own first target, by its test part.
+        Names of domains; with ``leave-one-out`` the domains that are pooled. The test part of a source is its own first
+        target.
     load
-        From a name and a part (None: all) to a domain.
+        A function from the name of a domain and of a part (None: all) to the domain.
     corruptions
-        With their strengths: `N_CORRUPTED` of the source's test images, corrupted, are one more unseen target.
+        Names and strengths of corruptions. For each, `N_CORRUPTED` corrupted test images of the source are one more
+        unseen target.
     n_test
-        At most so many test images of every domain, drawn once, the same for all networks; None: all of them.
+        Largest number of test images of a domain, drawn once, the same for all networks; None: all of them.
 
     Raises
     ------
     MurineError
-        Unknown names, classes that differ, a protocol that is not meant for the source, two targets of one name.
+        If a name is unknown, the classes differ, the protocol is not defined for a source, or two targets have the same
+        name.
     """
     chosen = protocols[protocol]
     if chosen.sources and (wrong := [name for name in sources if name not in chosen.sources]):
         raise MurineError(
-            f"the protocol {protocol!r} is of the source {' or '.join(chosen.sources)}, not of {wrong[0]!r}; for any "
+            f"the protocol {protocol!r} is for the source {' or '.join(chosen.sources)}, not for {wrong[0]!r}; for any "
             "other take the protocol full."
         )
     names = list(dict.fromkeys([*sources, *targets]))
@@ -131,25 +146,32 @@ def settings(
             if not pool:
                 raise MurineError(f"leave-one-out needs other domains than {name!r} to train on; name targets.")
             source = pooled(pool, f"not-{name}")
-            met = [Met(source.part("test"), False), Met(tests[name], True)]
+            evaluated = [EvaluatedDomain(source.part("test"), False), EvaluatedDomain(tests[name], True)]
         else:
             source = whole[name]
-            met = [Met(tests[name], False), *(Met(tests[n], True) for n in dict.fromkeys(targets) if n != name)]
+            evaluated = [
+                EvaluatedDomain(tests[name], False),
+                *(EvaluatedDomain(tests[n], True) for n in dict.fromkeys(targets) if n != name),
+            ]
         some = drawn(tests[name], N_CORRUPTED)
-        met += [Met(corrupted(some, *step), True, corruption=True) for step in dict.fromkeys(corruptions)]
-        called = [each.target.name for each in met]
+        evaluated += [
+            EvaluatedDomain(corrupted(some, *step), True, corruption=True) for step in dict.fromkeys(corruptions)
+        ]
+        called = [each.target.name for each in evaluated]
         if twice := [one for one in called if called.count(one) > 1]:
-            raise MurineError(f"the target {twice[0]!r} is among the corruptions of the source, too: leave one out.")
+            raise MurineError(
+                f"the target {twice[0]!r} is also among the corruptions of the source: leave one of them out."
+            )
         trained_on = source.part("train")
-        fair = [replace(each, target=drawn(excluding(each.target, trained_on), n_test)) for each in met]
+        fair = [replace(each, target=drawn(excluding(each.target, trained_on), n_test)) for each in evaluated]
         found.append(Setting(source, tuple(fair)))
     return found
 
 
 def drawn(domain: Domain, n: int | None) -> Domain:
-    """At most `n` images of a domain, drawn at random, always the same ones; None: all of them.
+    """Return at most ``n`` images of a domain, drawn at random, always the same ones; all of them for None.
 
-    Images, not whole groups: the first ones of a domain in blocks would be of few typefaces.
+    Single images are drawn, not whole groups: few groups would cover only a few typefaces.
     """
     if n is None or domain.n_images <= n:
         return domain
@@ -157,12 +179,12 @@ def drawn(domain: Domain, n: int | None) -> Domain:
 
 
 def adapted(protocol: str, recipe: Recipe, changes: Mapping[str, Any] | None = None) -> Recipe:
-    """The recipe with a user's changes, as a protocol wants it.
+    """Return a recipe with a user's changes and the numbers that the protocol fixes.
 
     Raises
     ------
     MurineError
-        A change of what the protocol fixes.
+        If the user changes a number that the protocol fixes, or a change is not possible.
     """
     chosen = protocols[protocol]
     fixed = {k: v for k, v in (("n_train", chosen.n_train), ("validation", chosen.validation)) if v is not None}
@@ -174,12 +196,10 @@ def adapted(protocol: str, recipe: Recipe, changes: Mapping[str, Any] | None = N
 
 
 def pooled(domains: Sequence[Domain], name: str) -> Domain:
-    """Several domains as one, in mixed order, so that the first images of a recipe's ``n_train`` are of all of them.
+    """Return several domains as one, in shuffled order, so that the first ``n_train`` images come from all of them.
 
-    Parts and groups are as they are; of a group in several parts only the training images stay.
-
-    So nothing is tested on that was made from what was trained on: MNIST's test images are not in the test part of a
-    pool in whose training part MNIST-M's tiles of them are.
+    Parts and groups are kept. If a group is in several parts, only its training images stay, so that no test image was
+    made from a training image: MNIST's test images are not tested on if MNIST-M's versions of them are trained on.
     """
     first = domains[0]
     columns: dict[str, Any] = {

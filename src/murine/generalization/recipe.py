@@ -1,4 +1,4 @@
-"""Recipes: how a network is trained, as validated configuration. Every field can change a result: all are identity."""
+"""Recipes of training, as validated configuration. Every field is part of the identity of results."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ class Recipe(BaseModel):
     Attributes
     ----------
     optimiser, learning_rate, weight_decay, momentum
-        ``momentum`` is of ``sgd`` alone.
+        ``momentum`` is used by ``sgd`` only.
     schedule
-        ``cosine`` lets the learning rate fall to 0 over all ``epochs``, batch by batch; ``constant`` does not.
+        ``cosine``: the learning rate falls to 0 over all ``epochs``, batch by batch. ``constant``: it does not change.
+    batch_size
+        Number of images in a batch.
     epochs
-        At most; the weights of the epoch with the highest accuracy on the source's validation images are kept, the
-        earliest of several alike.
+        Largest number of epochs. The weights of the epoch with the highest accuracy on validation images are kept; of
+        equal ones, the earliest.
     patience
-        Epochs without a better one after which training stops; None: never.
+        Number of epochs without improvement after which training stops; None: never.
     validation
-        Share of the source's training images that is held back to choose the epoch, whole groups of them.
+        Share of the source's training images used for validation, in whole groups.
     n_train
-        Only the first so many of the source's training images, in the order of the archive; ``validation`` is then a
-        share of this number, taken from the images after them where there are some (protocol ``mnist10k``).
+        Number of training images, the first of the source; None: all. ``validation`` is then a share of this number,
+        taken from the images after them (protocol ``mnist10k``).
     precision
-        Numbers of the forward pass: ``bf16`` and ``fp16`` are mixed precision.
+        Number type of the forward pass. ``bf16`` and ``fp16`` are mixed precision.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -49,12 +51,17 @@ class Recipe(BaseModel):
     precision: Literal["32", "bf16", "fp16"] = "32"
 
     def changed(self, options: Mapping[str, Any]) -> Recipe:
-        """The recipe with other values of some fields; None leaves a field as it is.
+        """Return the recipe with other values of some fields. None leaves a field unchanged.
 
         Raises
         ------
         MurineError
-            An unknown field, a value that it cannot have, or a momentum for an optimiser that has none.
+            If a field is unknown, a value is not possible, or a momentum is given for an optimiser without one.
+
+        Examples
+        --------
+        >>> Recipe().changed({"epochs": 3}).epochs
+        3
         """
         given = {key: value for key, value in options.items() if value is not None}
         for key in given:
@@ -77,15 +84,15 @@ class Recipe(BaseModel):
         return found
 
 
-#: Recipes by name.
+#: All recipes by name.
 recipes: Registry[Recipe] = Registry("recipe")
-# What is usual where the paper does not say (docs/reference/sources.md).
+# The recipe of Jalil et al. 2025, with common values for what the paper does not state (docs/reference/sources.md).
 recipes.register("paper")(Recipe())
-# As far on digits in a third of the time: the learning rate falls to 0, so that few epochs are enough.
+# The same accuracy on digits in a third of the time: the learning rate falls to 0, so that few epochs suffice.
 recipes.register("quick")(Recipe(epochs=6, schedule="cosine"))
-# Networks with batch normalisation and from scratch: long enough for augmentations to pay.
+# For networks with batch normalisation, trained from scratch: long enough for augmentations to help.
 recipes.register("long")(Recipe(optimiser="adamw", weight_decay=0.05, epochs=60, schedule="cosine"))
-# Weights that know much already.
+# For pretrained weights.
 recipes.register("fine-tune")(
     Recipe(optimiser="adamw", learning_rate=1e-4, weight_decay=0.01, epochs=6, schedule="cosine")
 )

@@ -1,4 +1,4 @@
-"""Results of training: what identifies a run, its weights and its rows in the atlas."""
+"""Results of training in an atlas: the identity of a run, its weights and its rows."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from murine.atlas.store import Atlas, provenance
 from murine.atlas.tables import schema_of, write_rows
 from murine.domains.domain import Domain
 from murine.errors import MurineError
+from murine.generalization.history import History
+from murine.generalization.predictions import Predictions, calibration_error
 from murine.generalization.recipe import Recipe
-from murine.generalization.training import History, Predictions, calibration_error
 from murine.io.files import atomic_write, read_json
 from murine.networks import checkpoints, weights
 
-#: Raised whenever the same configuration would give other weights or other rows.
+#: Increased whenever the same configuration gives other weights or other rows.
 METHOD = 1
 
 
 class TrainingTask(Identified):
-    """One network trained on one source from one pair of seeds: names its weights and its rows.
+    """The configuration of one training. Its digest names the files of weights and rows.
 
-    ``pretrained`` is the digest of the network that training starts from; False from scratch.
-    Names of domains and contenders are no fields, but what they stand for is; nor are targets, of which training knows
-    nothing, nor device and number of threads, which change no more than the last bits of a sum.
+    ``pretrained`` is the digest of the network that training starts from, or False. The names of domains and variants
+    are not part of it, only their content. Targets are not part of it, because training does not see them. Device and
+    number of threads are not part of it, because they change only the last bits of a sum.
     """
 
     kind: Literal["training"] = "training"
@@ -51,16 +52,16 @@ class TrainingTask(Identified):
 
 @dataclass(frozen=True)
 class Trained:
-    """What is kept of a run beside its rows.
+    """What is stored about a finished training.
 
     Attributes
     ----------
     history
-        Epoch by epoch.
+        The results of every epoch.
     weights_digest
-        Of all parameters and buffers; '' where training diverged.
+        Digest of all parameters and buffers; '' if training diverged.
     n_train, n_validation
-        Images.
+        Numbers of training and validation images.
     """
 
     history: History
@@ -84,7 +85,7 @@ _COLUMNS = {
     **dict.fromkeys(("accuracy", "ece"), "float64"),
 }
 
-#: Columns with one number per image: its class, the one it was given with what probability, and its group.
+#: Columns with one value for each image: its class, the predicted class and its probability, and its group.
 PER_IMAGE = {"labels": "int16", "predicted": "int16", "confidence": "float32", "groups": "int32"}
 
 
@@ -110,7 +111,7 @@ class Results:
         return self.atlas.folder / "generalization" / f"{task.digest}.parquet"
 
     def trained(self, task: TrainingTask) -> Trained | None:
-        """What is known of a run; None where it is not over."""
+        """Return what is stored about a training; None if it is not finished."""
         file = self._file(task, ".json")
         if not file.exists():
             return None
@@ -122,7 +123,7 @@ class Results:
     def write_trained(
         self, task: TrainingTask, module: nn.Module, history: History, n_train: int, n_validation: int
     ) -> Trained:
-        """Keep the weights of a run and how it went; its checkpoint is no longer needed."""
+        """Store the weights and the history of a training, and delete its checkpoint."""
         diverged = history.state == "diverged"
         found = Trained(history, "" if diverged else weights.digest(module), n_train, n_validation)
         if not diverged:
@@ -145,7 +146,7 @@ class Results:
         return found
 
     def load_weights(self, task: TrainingTask, module: nn.Module, found: Trained) -> None:
-        """Load the weights of a run; others than were kept raise."""
+        """Load the stored weights of a training into a network; refuse weights with another digest."""
         file = self.weights_file(task)
         if not file.exists():
             raise MurineError(
@@ -160,7 +161,7 @@ class Results:
             )
 
     def rows(self, task: TrainingTask) -> pd.DataFrame:
-        """Rows of a run, one per target; none where it has none, or its file cannot be trusted."""
+        """Return the rows of a training, one for each target; none if there are none or the file is damaged."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -175,7 +176,7 @@ class Results:
             ) from error
 
     def add_rows(self, task: TrainingTask, rows: pd.DataFrame) -> None:
-        """Add rows of further targets to those of a run that are of the same weights."""
+        """Add rows of further targets to the rows of a training that belong to the same weights."""
         before = self.rows(task)
         same = before.weights_digest.isin(rows.weights_digest)
         before = before[same & ~before.target_digest.isin(rows.target_digest)]
@@ -191,14 +192,14 @@ def row_of(
     unseen: bool,
     predictions: Predictions | None,
 ) -> dict[str, Any]:
-    """One row: a run on a target.
+    """Return the row of a training and a target.
 
     Parameters
     ----------
     names
-        ``source`` and ``variant``, as they were called.
+        ``source`` and ``variant``, as the user named them.
     predictions
-        None where training diverged.
+        The predictions for the target; None if training diverged.
     """
     history = found.history
     codes = group_codes(target.groups)
@@ -238,7 +239,7 @@ def row_of(
 
 
 def group_codes(groups: Shaped[np.ndarray, " n_images"]) -> NDArray[np.int32]:
-    """Numbers of groups from 0; an image without a group is one by itself."""
+    """Return the numbers of groups, from 0. An image without a group is its own group."""
     names = [group or f"\0{i}" for i, group in enumerate(groups.tolist())]
     return pd.factorize(np.array(names, dtype=object))[0].astype(np.int32)
 

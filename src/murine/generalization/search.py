@@ -1,4 +1,4 @@
-"""A search of small networks, with and without NeuRN: chosen by the source alone, compared on what they never saw."""
+"""A search of small networks with and without NeuRN, chosen on the source only and compared on unseen domains."""
 
 from __future__ import annotations
 
@@ -14,36 +14,43 @@ import numpy as np
 from murine.domains.corruptions import METHOD as CORRUPTION_METHOD
 from murine.domains.corruptions import corrupted, corruptions
 from murine.domains.domain import Domain
-from murine.generalization.architectures import ConvSpace
+from murine.generalization.conv_space import ConvSpace
 from murine.generalization.matrix import Run, plan, trained_run
+from murine.generalization.predictions import accuracy, predict
 from murine.generalization.protocol import Setting
 from murine.generalization.recipe import Recipe
 from murine.generalization.results import METHOD, Results
-from murine.generalization.training import accuracy, predict, split
+from murine.generalization.splits import split
 
 if TYPE_CHECKING:
     import optuna
 
-#: Strength of the corruptions of validation images, of five.
+#: Strength (1 ... 5) of the corruptions of validation images.
 STRENGTH = 3
 
-#: Raised whenever `suggested` would draw from another space.
+#: Increased whenever `suggested` draws from another space.
 SPACE = 1
 
-#: The two sides; each gets the same number of trials.
+#: The two sides of the search. Each gets the same number of trials.
 SIDES = ("without", "with")
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The best of one side.
+    """The best network of one side.
 
     Attributes
     ----------
+    side
+        ``without`` or ``with`` NeuRN.
     network, variant
-        As `murine generalize` takes them.
+        Names, as in `murine generalize`.
     value
         Mean of the accuracies on validation images and on corrupted ones.
+    clean, corrupted
+        These two accuracies.
+    n_trials
+        Number of finished trials.
     """
 
     side: str
@@ -65,26 +72,32 @@ def search(
     device: str = "cpu",
     tick: Callable[[], None] = lambda: None,
 ) -> list[SearchResult]:
-    """Search both sides of the space, with NeuRN (where, and of which size) and without.
+    """Search small networks with NeuRN (its place and size) and without.
 
-    The objective is the mean of the accuracy on validation images of the source and of that on the same images
-    corrupted; targets are not looked at. Every trial is a run like any other, so one that was stopped goes on, and the
-    study itself is in a journal beside the runs: the same call goes on to ``n_trials`` of each side. The k-th finished
-    trial is the same whether anything was stopped before it or not.
+    The objective is the mean of two accuracies: on validation images of the source, and on the same images corrupted.
+    Targets are not used. Every trial is an ordinary run, so an interrupted trial continues, and the study is stored in
+    a journal beside the runs, so the same call continues up to ``n_trials`` trials of each side. The k-th finished
+    trial is the same with and without interruptions.
 
     Parameters
     ----------
+    setting
+        The source.
+    recipe
+        How the networks are trained.
+    results
+        The results in the atlas.
     n_trials
-        Of each side, finished ones from before counted.
+        Number of finished trials of each side, including earlier ones.
     seed
-        Of the sampler (Optuna's TPE); networks are trained from model and data seed ``seed``.
+        Seed of the sampler (Optuna's TPE), and model and data seed of the training.
     tick
         Called after every trial.
 
     Returns
     -------
     found
-        The best of each side, ``without`` first.
+        The best network of each side, ``without`` first.
     """
     import optuna
 
@@ -95,7 +108,7 @@ def search(
     for side in SIDES:
         study = _study(results.atlas.folder / "search.journal", _name(training, recipe, side, seed))
         for stopped in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.RUNNING]):
-            study.tell(stopped.number, state=optuna.trial.TrialState.FAIL)  # of a search that was stopped
+            study.tell(stopped.number, state=optuna.trial.TrialState.FAIL)  # left by an interrupted search
         while (n := len(study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE]))) < n_trials:
             study.sampler = _sampler(seed, n)
             trial = study.ask()
@@ -115,7 +128,7 @@ def search(
 
 
 def suggested(trial: optuna.trial.BaseTrial, side: str) -> tuple[str, str]:
-    """A network of the space and its variant."""
+    """Return the network and the variant that a trial draws."""
     space = ConvSpace(
         depth=trial.suggest_int("depth", 2, 4),
         width=trial.suggest_categorical("width", [8, 16, 32]),
@@ -134,7 +147,7 @@ def suggested(trial: optuna.trial.BaseTrial, side: str) -> tuple[str, str]:
 def _objective(
     run: Run, results: Results, validation: Domain, shifted: Sequence[Domain], device: str
 ) -> tuple[float, float]:
-    """Accuracies on validation images, clean and corrupted; of a diverged run what guessing gives."""
+    """Return the accuracies on clean and corrupted validation images; those of guessing for a diverged run."""
     module = trained_run(run, results, device=device)
     if module is None:
         return 1 / validation.n_classes, 1 / validation.n_classes
@@ -147,7 +160,7 @@ def _objective(
 
 
 def _name(training: Domain, recipe: Recipe, side: str, seed: int) -> str:
-    """The name of a study: all that decides what its trials are."""
+    """Return the name of a study, which contains everything that determines its trials."""
     methods = f"{SPACE} {METHOD} {CORRUPTION_METHOD}"
     text = f"{training.digest} {recipe.model_dump_json()} {side} {seed} {STRENGTH} {','.join(corruptions)} {methods}"
     return f"{side}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -164,10 +177,10 @@ def _study(file: Path, name: str) -> optuna.Study:
 
 
 def _sampler(seed: int, n_finished: int) -> optuna.samplers.BaseSampler:
-    """A sampler whose next draw depends on what was finished alone."""
+    """Return a sampler whose next draw depends only on the finished trials."""
     import optuna
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a part of it is called experimental
+        warnings.simplefilter("ignore")  # Optuna warns that a part of it is experimental
         own = int(np.random.default_rng([seed, n_finished]).integers(2**31))
         return optuna.samplers.TPESampler(seed=own, n_startup_trials=5, multivariate=True)

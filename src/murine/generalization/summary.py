@@ -16,23 +16,23 @@ import pandas as pd
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from murine.statistics.multiple_testing import adjusted_p
+from murine.statistics.multiple_testing import adjust_p_values
 
-#: What all others are compared with.
+#: The variant that all others are compared with.
 PLAIN = "plain"
 
-#: The row that holds the mean over unseen domains.
+#: Name of the row with the mean over unseen domains.
 UNSEEN = "mean of unseen"
 
 _LEVEL = 0.95
 
-#: A network whose p against chance on its own source is not below this has learned nothing that can be told.
+#: Largest p against chance on its own source for a network to count as trained successfully.
 LEARNED = 0.05
 
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over seeds and images with its variance from each, and what these rest on."""
+    """A mean over seeds and images, with the variance from each and its degrees of freedom."""
 
     value: float
     variance_seeds: float
@@ -41,11 +41,11 @@ class Mean:
     n_groups: int
 
     def half_width(self, level: float = _LEVEL) -> float:
-        """Half of the interval of that level, over new seeds and new images; NaN where nothing is known of either.
+        """Return half of the interval over new seeds and new images; NaN if neither variance is known.
 
-        Each standard error times Student's quantile for what it rests on, and the two added as squares (Graybill and
-        Wang 1980). With few seeds this holds what it promises whichever variance is the larger; Satterthwaite's
-        degrees of freedom do not, where seeds differ much.
+        Each standard error is multiplied by Student's quantile for its degrees of freedom, and the squares are added
+        (Graybill and Wang 1980). With few seeds this interval covers as often as it should, whichever variance is
+        larger; an interval with Satterthwaite's degrees of freedom does not if seeds differ much.
         """
         from scipy.stats import t
 
@@ -55,12 +55,12 @@ class Mean:
         return math.sqrt(sum(t.isf((1 - level) / 2, df) ** 2 * variance for variance, df in parts if df and variance))
 
     def interval(self) -> tuple[float, float]:
-        """95 % interval."""
+        """The 95 % interval."""
         half = self.half_width()
         return self.value - half, self.value + half
 
     def p_value(self) -> float:
-        """Two-sided p of the mean being 0: one minus the level of the interval that just reaches 0."""
+        """Return the two-sided p for a mean of 0: one minus the level of the interval that just reaches 0."""
         from scipy.optimize import brentq
 
         if math.isnan(self.half_width()):
@@ -76,26 +76,25 @@ class Mean:
 def mean_of(
     values: Float[np.ndarray, "n_seeds n_images"], groups: Int[np.ndarray, " n_images"], *, floor: bool = True
 ) -> Mean:
-    """Mean over seeds and images; seeds and images (whole groups of them) are both a sample.
+    """Return the mean over seeds and images, both of which are samples; images are sampled in whole groups.
 
-    The variance of the mean over seeds is that of the seeds' means over their number; over images that of a resampling
-    of whole groups (what a bootstrap over groups tends to with many draws), of the values averaged over seeds. Both
-    hold what seeds and images do together, divided by both their numbers: their sum counts that twice, which makes the
-    interval a little too wide rather than too narrow.
+    The variance over seeds is the variance of the seeds' means divided by their number. The variance over images is
+    that of resampling whole groups (the limit of a bootstrap over groups), for values averaged over seeds. Both contain
+    the interaction of seeds and images, so their sum counts it twice, and the interval is slightly too wide.
 
     Parameters
     ----------
     values
-        Right or wrong, 1 or 0, or differences of such; the same images for every seed.
+        1 for right and 0 for wrong predictions, or differences of them; the same images for every seed.
     groups
-        Numbers of groups from 0.
+        Numbers of the groups of images, from 0.
     floor
-        Whether images that are all alike (all right) get the variance that one other group of them would give.
+        Whether images with equal values (all right) get the variance that one different group would give.
 
     Returns
     -------
     mean
-        Of one seed, the variance over seeds is 0: unknown, so the interval is of images alone.
+        With one seed, the variance over seeds is unknown and set to 0, so the interval covers images only.
     """
     n_seeds, n = values.shape
     seeds = values.mean(axis=1)
@@ -112,12 +111,12 @@ def mean_of(
 
 
 def mean_over(means: Sequence[Mean], seeds: Float[np.ndarray, "n_means n_seeds"]) -> Mean:
-    """The mean of several means of other images by the same networks.
+    """Return the mean of several means, of the same networks on different images.
 
     Parameters
     ----------
     seeds
-        The mean of each, seed by seed: how much their average varies over seeds depends on how they go together.
+        The means of each, seed by seed. Their correlation decides how much their average varies over seeds.
     """
     together = seeds.mean(axis=0)
     n_seeds = len(together)
@@ -307,7 +306,7 @@ def differences(rows: pd.DataFrame, reference: str = PLAIN) -> pd.DataFrame:
     table["p_adjusted"] = np.nan
     together = table.target == UNSEEN
     for _, mine in table.groupby([*MATRIX, together], sort=False):
-        table.loc[mine.index, "p_adjusted"] = adjusted_p(mine.p_value.to_numpy(dtype=float), "holm")
+        table.loc[mine.index, "p_adjusted"] = adjust_p_values(mine.p_value.to_numpy(dtype=float), "holm")
     return table
 
 

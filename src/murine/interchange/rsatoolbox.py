@@ -24,7 +24,8 @@ from murine.io.hdf5 import Tree
 from murine.io.labels import as_labels
 from murine.io.masked_arrays import unmasked
 from murine.networks.layer_kernel import LayerKernel
-from murine.similarity.rdm import dissimilarities, n_stimuli_of, upper
+from murine.similarity.rdm import dissimilarities
+from murine.similarity.rdm_vectors import n_stimuli_of_pairs, upper_triangle
 
 #: What rsatoolbox calls our measures of dissimilarity; others keep their name.
 _MEASURES = {"pearson": "correlation"}
@@ -299,7 +300,7 @@ def _rdms(
     ids = _ids({"stimulus": list(stimulus_ids)}, "stimulus", f"the stimuli of {name!r}")
     order = np.argsort(ids)
     return toolbox.rdm.RDMs(
-        upper(matrices[:, order][:, :, order]).astype(np.float64),
+        upper_triangle(matrices[:, order][:, :, order]).astype(np.float64),
         dissimilarity_measure=measure,
         descriptors={"name": name},
         rdm_descriptors=about,
@@ -316,7 +317,7 @@ def _neural_rdms(
     name: str,
 ) -> NeuralRDMs:
     ids = _ids(patterns, stimulus, f"the patterns of {name!r}")
-    if vectors.ndim != 2 or n_stimuli_of(vectors.shape[1]) != len(ids):
+    if vectors.ndim != 2 or n_stimuli_of_pairs(vectors.shape[1]) != len(ids):
         raise MurineError(f"{name!r} has dissimilarities of shape {vectors.shape} for {len(ids)} stimulus ids.")
     names = _ids(about, site, f"the RDMs of {name!r}", "site=...")
     labels = {key: column(values, f"{key!r} of {name!r}") for key, values in about.items()}

@@ -1,7 +1,7 @@
-"""Arrays that take long to compute, kept between runs.
+"""A cache of arrays that take long to compute, kept on disk between runs.
 
-A file is named by everything that its arrays depend on, the program included, so it is never out of date; the oldest
-files go where all together take too much room. Checksums of the format tell damage, and the arrays are computed again.
+The name of a file is the digest of everything that its arrays depend on, including the program, so it is never out of
+date. The oldest files are deleted when the cache is full. Damaged files are detected, and their arrays computed again.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 Arrays = Mapping[str, np.ndarray]
 
-#: Seconds that arrays must take to be worth a file.
+#: Seconds of computation from which on arrays are stored.
 WORTH = 0.1
 
-#: Bytes of all files together.
+#: Largest size of all files together in bytes.
 MOST_BYTES = 4 << 30
 
 
@@ -41,23 +41,23 @@ class ArrayCache:
     Attributes
     ----------
     folder
-        None: nothing is kept.
+        Folder of the files; None: nothing is stored.
     about
-        What all arrays depend on, in plain values.
+        Everything that all arrays depend on, in plain values.
     """
 
     folder: Path | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def arrays(self, about: Mapping[str, Any], compute: Callable[[], Arrays]) -> Arrays:
-        """Return arrays as they were computed before, or compute them.
+        """Return stored arrays, or compute and store them.
 
         Parameters
         ----------
         about
-            What these arrays depend on beside ``self.about``, in plain values.
+            Everything that these arrays depend on besides ``self.about``, in plain values.
         compute
-            Must depend on nothing else.
+            A function that computes the arrays. It must depend on nothing else.
         """
         if self.folder is None:
             return compute()
@@ -84,12 +84,12 @@ def _read(file: Path, digest: str) -> Arrays | None:
     if str(arrays.pop("_digest", "")) != digest:
         return None
     with suppress(OSError):
-        os.utime(file)  # the oldest go first
+        os.utime(file)  # the oldest files are deleted first
     return arrays
 
 
 def _write(file: Path, digest: str, arrays: Arrays) -> None:
-    """That it cannot be kept is no failure."""
+    """Store arrays. An error is only logged, because the arrays themselves are there."""
     content: dict[str, Any] = {"_digest": np.array(digest), **arrays}
     try:
         with atomic_write(file) as partial, partial.open("wb") as opened:

@@ -1,4 +1,4 @@
-"""Files: they appear whole or not at all, and are read without running anything that is in them."""
+"""Write files completely or not at all, and read npz, JSON and csv files without running code in them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,19 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-#: No byte of a deflated stream becomes more bytes than this.
+#: Largest number of bytes that one byte of a deflated stream can become.
 _DEFLATE = 1032
 
 
 def cache_folder(given: Path | None = None) -> Path:
-    """Return the folder of fetched data and of what is kept between runs.
+    """Return the folder of fetched data and cached results.
 
-    That is the given one, else ``$MURINE_CACHE``, else this system's, as ``~/.cache/murine``.
+    It is the given folder, else ``$MURINE_CACHE``, else the cache folder of the system, such as ``~/.cache/murine``.
+
+    Examples
+    --------
+    >>> cache_folder(Path("here")).name
+    'here'
     """
     import platformdirs
 
@@ -39,7 +44,13 @@ def cache_folder(given: Path | None = None) -> Path:
 
 
 def meaning(error: OSError) -> str:
-    """What an error of the system means."""
+    """Return the meaning of an error of the operating system in words.
+
+    Examples
+    --------
+    >>> meaning(OSError(errno.ENOSPC, "No space left on device"))
+    'the disk is full'
+    """
     reasons: dict[int | None, str] = {
         errno.ENOSPC: "the disk is full",
         errno.EDQUOT: "the quota is used up",
@@ -57,9 +68,23 @@ def meaning(error: OSError) -> str:
 
 @contextmanager
 def atomic_write(file: Path) -> Iterator[Path]:
-    """Create a temporary file to write into; the file appears whole at the end, or not at all.
+    """Yield the path of a temporary file, which becomes the file at the end of the block, unless an error occurs.
 
-    What processes that were killed have left in the folder is removed first (`murine.io.temporary`).
+    Temporary files that killed processes left in the folder are removed first (`murine.io.temporary`).
+
+    Raises
+    ------
+    MurineError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with atomic_write(folder / "numbers.json") as partial:
+    ...     _ = partial.write_text("[1, 2]")
+    >>> read_json(folder / "numbers.json")
+    [1, 2]
     """
     partial = None
     try:
@@ -72,7 +97,7 @@ def atomic_write(file: Path) -> Iterator[Path]:
         os.replace(partial, file)
     except OSError as error:
         raise MurineError(
-            f"{str(file)!r} could not be written: {meaning(error)}. What was written before is whole; the same "
+            f"{str(file)!r} could not be written: {meaning(error)}. All files written before are complete; the same "
             "command goes on from there."
         ) from error
     finally:
@@ -82,22 +107,29 @@ def atomic_write(file: Path) -> Iterator[Path]:
 
 
 def read_npz(file: str | Path, *, max_bytes: int = 8 << 30) -> dict[str, NDArray[np.generic]]:
-    """Read all arrays of an npz file; nothing in it is ever unpickled.
+    """Return all arrays of an npz file. Pickled objects are never loaded.
 
-    Every array's declared size is held against the archive, and against what its compressed bytes can hold, before
-    memory is taken for it.
+    Before memory is allocated for an array, its declared size is compared with the archive and with the largest size
+    that its compressed bytes can have.
+
+    Parameters
+    ----------
+    file
+        Path of the file.
+    max_bytes
+        Largest number of bytes of all arrays together.
 
     Raises
     ------
     MurineError
-        If the file is missing, damaged, holds pickled objects, or more than ``max_bytes`` of arrays.
+        If the file is missing or damaged, contains pickled objects, or has more than ``max_bytes`` of arrays.
     """
     import warnings
     import zipfile
 
     try:
         with open(file, "rb") as opened, zipfile.ZipFile(opened) as archive, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # NumPy's about headers of other versions
+            warnings.simplefilter("ignore")  # NumPy warns about headers of other versions
             members = archive.infolist()
             size = sum(member.file_size for member in members)
             if size > max_bytes:
@@ -107,7 +139,7 @@ def read_npz(file: str | Path, *, max_bytes: int = 8 << 30) -> dict[str, NDArray
             return {member.filename.removesuffix(".npy"): _read_npy(archive, member) for member in members}
     except FileNotFoundError:
         raise MurineError(f"there is no file {str(file)!r}.") from None
-    except Exception as error:  # of what zipfile, zlib, struct, tokenize and NumPy raise there is no end
+    except Exception as error:  # zipfile, zlib, struct, tokenize and NumPy raise many types of exceptions
         raise MurineError(
             f"{str(file)!r} is no readable npz file ({error}). It may be truncated, or hold pickled objects, which "
             "are never loaded."
@@ -132,9 +164,12 @@ def _read_npy(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[np.g
 
 
 def read_json(file: str | Path, *, max_bytes: int = 1 << 30) -> Any:
-    """Read a JSON file (UTF-8); a missing, damaged or oversized one is a MurineError.
+    """Return the content of a JSON file (UTF-8).
 
-    What JSON does not know, NaN and infinity, is damage.
+    Raises
+    ------
+    MurineError
+        If the file is missing, damaged, larger than ``max_bytes``, or contains NaN or infinity, which JSON lacks.
     """
 
     def refuse(constant: str) -> None:
@@ -146,7 +181,7 @@ def read_json(file: str | Path, *, max_bytes: int = 1 << 30) -> Any:
         text = Path(file).read_text("utf-8-sig")
         content = json.loads(text, parse_constant=refuse)
         if re.search(r"\\u[dD][89a-fA-F]", text):
-            json.dumps(content, ensure_ascii=False).encode()  # raises for half of a character, which nothing can print
+            json.dumps(content, ensure_ascii=False).encode()  # raises for half of a surrogate pair
         return content
     except FileNotFoundError:
         raise MurineError(f"there is no file {str(file)!r}.") from None
@@ -155,14 +190,21 @@ def read_json(file: str | Path, *, max_bytes: int = 1 << 30) -> Any:
 
 
 def read_table(file: Path, columns: tuple[str, ...], *, text: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Read a csv file; a missing, broken or incomplete one is a MurineError.
+    """Return the table in a csv file.
 
     Parameters
     ----------
+    file
+        Path of the file.
     columns
         Columns that the table must have.
     text
         Columns that stay text even if they look like numbers: ``001`` is not 1.
+
+    Raises
+    ------
+    MurineError
+        If the file is missing, truncated or unreadable, or lacks one of the columns.
     """
     import pandas as pd
 
@@ -173,7 +215,7 @@ def read_table(file: Path, columns: tuple[str, ...], *, text: tuple[str, ...] = 
                 "line break at its end."
             )
         types = dict.fromkeys(text, str)
-        table = pd.read_csv(file, low_memory=False, dtype=types)  # types of whole columns, not of pieces of them
+        table = pd.read_csv(file, low_memory=False, dtype=types)  # the type of a column is that of all its values
     except FileNotFoundError:
         raise MurineError(f"there is no file {str(file)!r}.") from None
     except MurineError:

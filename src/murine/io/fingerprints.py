@@ -1,7 +1,8 @@
-"""Fingerprints: whether files are still those that were read, without reading them again.
+"""Fingerprints of files, which show without reading whether a file has changed.
 
-The system keeps the time of the last change of every file; it cannot be set back. A file that changed just before it
-was looked at may change once more within the same tick of that clock, so it has no fingerprint."""
+The operating system stores the time of the last change of every file, which cannot be set back. A file that changed
+just before its fingerprint is taken could change again within the same tick of that clock, so it has no fingerprint.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +13,18 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-#: Nanoseconds that a change has to be old, for clocks of files as coarse as those of network folders.
+#: Smallest age of a change in nanoseconds; the second is for coarse clocks, as in network folders.
 _SETTLED = 50_000_000
 _COARSE = 2_000_000_000
 
 Fingerprint = tuple[int, ...]
 
-#: Of a file that is not there.
+#: Fingerprint of a file that does not exist.
 ABSENT: Fingerprint = ()
 
 
 def fingerprint(path: str | Path) -> Fingerprint | None:
-    """The fingerprint of a file, or of the names in a folder; None if it changed just now or cannot be looked at."""
+    """Return the fingerprint of a file, or of the names in a folder; None if it changed just now or is inaccessible."""
     try:
         stat = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -39,7 +40,7 @@ def fingerprint(path: str | Path) -> Fingerprint | None:
 
 
 def fingerprint_of_all(paths: Iterable[Path]) -> str | None:
-    """One text for files, and for folders with all files in them; None if one of them has no fingerprint."""
+    """Return one text for files, and folders with all files in them; None if one of them has no fingerprint."""
     found: dict[str, Fingerprint] = {}
     for path in paths:
         inside = [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]

@@ -1,4 +1,4 @@
-"""HDF5 files read with suspicion: what is asked for is checked before it is read, and errors tell where it failed."""
+"""Read untrusted HDF5 files: shapes and types are checked before reading, and errors name the place in the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masked arrays: what is masked is missing."""
+"""Masked arrays: masked values are missing values."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from numpy.typing import ArrayLike
 
 
 def unmasked(values: ArrayLike) -> np.ndarray:
-    """Return an array as it is, or, where it has a mask, with NaN for what is masked.
+    """Return an array with NaN for its masked values; an array without a mask is unchanged.
 
-    ``numpy.asarray`` would drop the mask and give what lies under it.
+    ``numpy.asarray`` would drop the mask and return the values under it.
+
+    Examples
+    --------
+    >>> unmasked(np.ma.masked_equal([1.0, -9.0], -9.0))
+    array([ 1., nan])
     """
     if not np.ma.isMaskedArray(values):
         return np.asarray(values)

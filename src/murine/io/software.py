@@ -1,4 +1,4 @@
-"""What computes: this program, the packages it uses, and plug-ins."""
+"""The software that computes results: murine itself, the packages it uses, and plug-ins."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 from murine.registry import plug_ins
 
-#: Packages whose versions may change what a network is or how it is scored.
+#: Packages whose versions may change networks or scores.
 PACKAGES = ("numpy", "scipy", "torch", "torchvision", "timm", "safetensors", "pillow", "numba", "scikit-learn")
 
 
 @cache
 def program_state() -> list[Any]:
-    """What computes: this package as it lies on the disk, packages by their versions, and plug-ins."""
-    root = Path(__file__).resolve().parent
+    """Return the state of the software: murine's files with sizes and times, versions of packages, and plug-ins."""
+    root = Path(__file__).resolve().parents[1]  # of the whole package murine
     files = sorted(f for f in root.rglob("*") if f.suffix in (".py", ".csv"))
     stats = [(str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return [stats, {name: _installed(name) for name in PACKAGES}, plug_ins(), platform.python_version()]

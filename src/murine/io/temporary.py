@@ -1,7 +1,8 @@
-"""Temporary files beside the files they will become: made under names nobody can guess, removed when abandoned.
+"""Temporary files beside the files that they become, with names that cannot be guessed.
 
-A name tells its owner: ``.NAME.MACHINE-PROCESS-START-RANDOM.partial``. What a process that was killed has left is
-removed by the next one that writes into the folder. Files of living processes and of other machines stay."""
+The name contains the owner: ``.NAME.MACHINE-PROCESS-START-RANDOM.partial``. The next process that writes into the
+folder removes the temporary files of killed processes. Files of running processes and of other machines stay.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +15,19 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-#: A file system takes names of 255 bytes; the rest is for the owner.
+#: Longest name of a file. A file system takes 255 bytes; the rest is for the owner.
 _LONGEST_NAME = 180
 
 _OWNED = re.compile(r"\..*\.(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)-(?P<start>[0-9a-f]{8})-[0-9a-f]{16}\.partial")
 
 
 def create_beside(file: Path) -> Path:
-    """Create an empty file beside another, which did not exist before and is no link, and return its path.
+    """Create an empty temporary file beside a file, and return its path. It is new and not a link.
 
     Raises
     ------
     OSError
-        If it cannot be created.
+        If the file cannot be created.
     """
     name = file.name.encode("utf-8", "surrogateescape")[:_LONGEST_NAME].decode("utf-8", "ignore")
     pid = os.getpid()
@@ -36,7 +37,7 @@ def create_beside(file: Path) -> Path:
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files of a folder whose process on this machine has ended."""
+    """Remove the temporary files in a folder whose processes on this machine have ended."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(".partial") and _is_abandoned(entry.name):
@@ -54,20 +55,20 @@ def _is_abandoned(name: str) -> bool:
 
 
 def _is_alive(pid: int) -> bool:
-    """Whether there is a process of that number; True where that cannot be known."""
+    """Return whether a process with this number exists; True if that is unknown."""
     if os.name != "posix":
-        return True  # os.kill would end it
+        return True  # os.kill would end the process
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
     except OSError:
-        pass  # somebody else's
+        pass  # the process of another user
     return True
 
 
 def _start_of(pid: int) -> str:
-    """A text that differs for processes that had the same number one after the other, where the system tells."""
+    """Return a text that differs between processes that had the same number one after another, if that is known."""
     with suppress(OSError, IndexError):
         ticks = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[19]
         return _short(Path("/proc/sys/kernel/random/boot_id").read_text(), ticks)
@@ -76,12 +77,12 @@ def _start_of(pid: int) -> str:
 
 @cache
 def _machine() -> str:
-    """A text that differs between machines, and between containers on one of them."""
+    """Return a text that differs between machines, and between containers on one machine."""
     parts = [socket.gethostname()]
     with suppress(OSError):
         parts.append(Path("/etc/machine-id").read_text())
     with suppress(OSError):
-        parts.append(os.readlink("/proc/self/ns/pid"))  # numbers of processes mean something only within
+        parts.append(os.readlink("/proc/self/ns/pid"))  # the numbers of processes are valid only inside one container
     return _short(*parts)
 
 

@@ -1,4 +1,4 @@
-"""Files of weights: safetensors, and PyTorch checkpoints in every form that training scripts write."""
+"""Read files of weights: safetensors, and PyTorch checkpoints in the forms that training scripts write."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from murine.errors import MurineError, reason_of, some
 
-#: Keys under which training scripts put the state dict in a checkpoint, in order of preference: averages of the weights
-#: over training (EMA) first, as they are what is evaluated.
+#: Keys of the state dict in checkpoints of training scripts, in order of preference. Moving averages of the weights
+#: (EMA) come first, because their authors evaluate these weights.
 NESTED = (
     "state_dict_ema",
     "model_ema",
@@ -37,14 +37,19 @@ NESTED = (
     "params",
 )
 
-#: What torch.compile and data parallelism put before the names of a network or of its parts.
+#: Prefixes that torch.compile and data parallelism add to the names of a network or of its parts.
 _WRAPPED = re.compile(r"(?:^module\.|(?<![^.])_orig_mod\.)")
 
 
 def read_state_dict(file: str | Path) -> dict[str, Tensor]:
-    """Read weights from a safetensors file or a PyTorch checkpoint; never runs code from it.
+    """Return the tensors in a safetensors file or a PyTorch checkpoint, without running code in the file.
 
-    A checkpoint may hold the state dict itself or under one of the usual keys (`NESTED`), nested in any depth.
+    A checkpoint may contain the state dict itself, or under one of the usual keys (`NESTED`) at any depth.
+
+    Raises
+    ------
+    MurineError
+        If the file is missing, damaged, contains more than tensors, or contains no state dict.
     """
     path = Path(file)
     if not path.is_file():
@@ -72,7 +77,7 @@ def _of_safetensors(path: Path) -> Any:
 def _of_torch(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch, about the format; the message below says it all
+            warnings.simplefilter("ignore")  # torch warns about the format; the message below says more
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise MurineError(
@@ -100,26 +105,29 @@ def load_file_into(
     network: str,
     adapt: Callable[[dict[str, Tensor]], Mapping[str, Tensor]] | None = None,
 ) -> None:
-    """Load weights from a file; every name and shape must fit.
+    """Load weights from a file into a network. Every name and shape must fit.
 
     Parameters
     ----------
+    module
+        The network. Its weights are replaced.
+    file
+        A safetensors file or a PyTorch checkpoint.
     network
-        For messages.
+        Name of the network, for messages.
     adapt
-        Renames what the published file of a network calls otherwise; gets names without ``module.``.
+        Renames the tensors in the published file of a network. It gets names without ``module.``.
 
     Notes
     -----
-    Names may have been written by torch.compile (``_orig_mod.``), data parallelism (``module.``), or by what held the
-    network in training: Lightning's ``model.``, or any other prefix that all of the network's names have in the file.
-    What the file holds under other names (a loss, a teacher) is then left out. Of two that fit, one with ``ema`` in its
-    name is taken.
+    Prefixes of torch.compile (``_orig_mod.``) and data parallelism (``module.``) are removed, and any prefix that all
+    of the network's names have in the file, such as Lightning's ``model.``. Tensors with other names (of a loss or a
+    teacher) are left out then. If two prefixes fit, the one with ``ema`` in its name is used.
 
     Raises
     ------
     MurineError
-        If there is no such file, it holds no state dict, or the weights do not fit; says which names.
+        If the file is missing or has no state dict, or if names or shapes do not fit. The message gives the names.
     """
     own = module.state_dict()
     state = read_state_dict(file)
@@ -153,15 +161,15 @@ def load_file_into(
 
 
 def _needed(own: Mapping[str, object]) -> set[str]:
-    """Names that a file must have; the counters of batches are of no use after training."""
+    """Return the names that a file must contain. Counters of batches are not needed after training."""
     return {name for name in own if not name.endswith("num_batches_tracked")}
 
 
 def _without_wrappers(state: Mapping[str, Tensor], own: Mapping[str, object]) -> dict[str, Tensor]:
-    """Take ``module.`` from the start of names and ``_orig_mod.`` from any place, where the network has none."""
+    """Remove ``module.`` from the start of names and ``_orig_mod.`` anywhere, unless the network's names have them."""
     found: dict[str, Tensor] = {}
     for name, tensor in state.items():
-        if name == "n_averaged" and name not in own:  # how many weights torch's AveragedModel has averaged
+        if name == "n_averaged" and name not in own:  # counter of torch's AveragedModel
             continue
         inner, before = name, ""
         while inner != before and inner not in own:
@@ -171,7 +179,7 @@ def _without_wrappers(state: Mapping[str, Tensor], own: Mapping[str, object]) ->
 
 
 def _under_a_prefix(state: dict[str, Tensor], own: Mapping[str, object], file: str, network: str) -> dict[str, Tensor]:
-    """The part of a state dict under the prefix that the network's names have there; all of it where there is none."""
+    """Return the part of a state dict whose names have a prefix before the network's names; all if there is none."""
     names = _needed(own)
     # Two names of the network are enough to find the prefix: one of them may be missing.
     ends = [f".{name}" for name in sorted(names)[:2]]

@@ -1,71 +1,62 @@
-"""What a capture will cost, told from shapes before anything runs.
+"""Prediction of time and memory of a capture, from shapes alone.
 
-A network is passed on the meta device, where tensors have shapes and no numbers. Every operation is counted there, by
-kind; every tensor, from when it is made until it is dropped. A short measurement of the same kinds of operation on this
-machine turns counts into seconds."""
+A network runs on the meta device, where tensors have shapes but no numbers. Operations are counted there by kind, and
+tensors from their creation until they are freed. A short measurement of the same kinds of operations on this machine
+turns the counts into seconds.
+"""
 
 from __future__ import annotations
 
 import math
 import time
-import weakref
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from murine.errors import MurineError, reason_of
-from murine.networks.capture import affordable_images, chosen_modules, image_groups, tensors_in, working_bytes
+from murine.networks.capture import affordable_images, chosen_modules, image_groups
 from murine.networks.layer_kernel import BLOCK, LayerKernel
 from murine.networks.memory import available_memory
+from murine.networks.operation_counter import AttentionCounter, OperationCounter, OutputCounter, bytes_of
 from murine.networks.parameter_counts import n_parameters
 from murine.networks.process_state import preserved_state
 
-#: Kinds of operation, each with a speed of its own.
-KINDS = ("convolution", "pointwise convolution", "depthwise convolution", "matrix product", "attention", "elementwise")
-
-#: Memory that features take, of what is alive at a time: blocks of many sizes leave gaps between them. Measured.
+#: Factor by which features need more memory than their tensors: blocks of many sizes leave gaps. Measured.
 FRAGMENTED = 1.4
 
-#: Images and passes by which `capture` learns shapes and what follows the images, before it shows all.
+#: Numbers of images and of passes of the probe in `capture`.
 PROBED, PROBES = 5, 2
-
-#: Inputs to an output channel below which a convolution in groups counts as depthwise.
-_FEW = 8
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a network does with one image, when all its outputs are captured.
+    """The work of a network for one image, when all its outputs are captured.
 
     Attributes
     ----------
     flops
-        Floating-point operations (a multiplication and an addition are two) of each kind but ``elementwise``.
+        Floating-point operations of each kind except ``elementwise``. A multiplication and an addition count as two.
     moved
         Bytes that operations of each kind read and write.
     n_operations
-        Calls of the library.
+        Number of calls of the library.
     n_outputs, n_units
-        Outputs of modules; units of those that are no tensor captured before.
+        Number of outputs of modules, and of units in outputs that are not the tensor of an earlier one.
     peak
-        Bytes of features that are alive together, at most.
+        Largest number of bytes of features that exist at the same time.
     working
         Bytes that `capture` plans with.
     parameters
-        Numbers that training may change.
+        Number of trainable parameters.
     weights
-        Bytes of parameters and buffers, with the second copy of those of convolutions that `capture` makes.
+        Bytes of parameters and buffers, and of the copy of convolution weights that `capture` makes.
     image
-        Bytes of the image, with the copy that `capture` makes.
+        Bytes of the image and of the copy that `capture` makes.
     """
 
     flops: Mapping[str, float]
@@ -81,26 +72,26 @@ class Work:
 
     @property
     def gflops(self) -> float:
-        """Multiplications and additions of one image, in thousand millions."""
+        """Floating-point operations for one image, in units of 10^9."""
         return sum(self.flops.values()) / 1e9
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Speeds of this machine, as `calibrate` measures them.
+    """Speeds of this machine, measured by `calibrate`.
 
     Attributes
     ----------
     n_stimuli
-        Images that a kernel compares: its speed depends on it.
+        Number of images in a kernel, on which its speed depends.
     flops
-        Operations a second of each kind.
+        Operations per second of each kind.
     bandwidth
-        Bytes a second of operations that only read and write.
+        Bytes per second of operations that only read and write.
     per_call
-        Seconds that a call of the library takes at least.
+        Shortest time of a call of the library in seconds.
     per_unit, per_output
-        Seconds for the kernel of an output: for each of its units, and whatever its size.
+        Seconds for the kernel of an output: for each of its units, and for the output itself.
     """
 
     n_stimuli: int
@@ -113,18 +104,18 @@ class Machine:
 
 @dataclass(frozen=True)
 class Cost:
-    """A prediction.
+    """The predicted time and memory of a capture.
 
     Attributes
     ----------
     n_passes
-        1 where all images pass together.
+        Number of passes; 1 if all images pass together.
     forward, kernels
         Seconds of the network and of its kernels.
     memory
-        Bytes on top of what the process has taken: weights, images, features and kernels.
+        Bytes needed in addition to those in use: weights, images, features and kernels.
     fits
-        Whether the memory that was given suffices.
+        Whether the available memory suffices.
     """
 
     n_passes: int
@@ -139,32 +130,37 @@ class Cost:
 
 
 def work_of(module: nn.Module, input_size: tuple[int, int], layers: str = "all", n_channels: int = 3) -> Work:
-    """Count what a network does with an image.
+    """Count the work of a network for one image.
 
     Parameters
     ----------
     module
-        In evaluation mode, on the meta device (`zoo.skeleton`) or any other.
+        The network in evaluation mode, on the meta device (`murine.networks.zoo.skeleton`) or any other.
     input_size
-        (height, width) of the images.
+        (height, width) of the images in pixels.
     layers
-        Whose outputs are captured, as in `capture`.
+        The modules whose outputs are captured, as in `capture`.
     n_channels
-        Channels of the images.
+        Number of channels of the images.
 
     Raises
     ------
     MurineError
-        If the network fails: it may need the numbers of images to go on.
+        If the network fails, for example because it needs the values of the images.
+
+    Examples
+    --------
+    >>> work_of(nn.Conv2d(3, 4, 1, bias=False).eval(), (8, 8)).flops
+    mappingproxy({'pointwise convolution': 1536.0})
     """
     device = next((parameter.device for parameter in module.parameters()), torch.device("meta"))
     n = 2
     images = torch.empty(n, n_channels, *input_size, device=device)
-    ledger = _Ledger()
-    outputs = _Outputs(chosen_modules(module, layers))
+    counter = OperationCounter()
+    outputs = OutputCounter(chosen_modules(module, layers))
     handles = [child.register_forward_hook(outputs.hook) for child in outputs.names]
     try:
-        with preserved_state(), torch.no_grad(), _Attention(ledger), ledger:
+        with preserved_state(), torch.no_grad(), AttentionCounter(counter), counter:
             module(images)
     except KeyboardInterrupt:
         raise
@@ -179,37 +175,37 @@ def work_of(module: nn.Module, input_size: tuple[int, int], layers: str = "all",
     tensors = [*module.parameters(), *module.buffers()]
     copied = [tensor for tensor in tensors if tensor.dim() == 4]
     return Work(
-        flops=MappingProxyType({kind: value / n for kind, value in ledger.flops.items()}),
-        moved=MappingProxyType({kind: value / n for kind, value in ledger.moved.items()}),
-        n_operations=ledger.n_operations,
+        flops=MappingProxyType({kind: value / n for kind, value in counter.flops.items()}),
+        moved=MappingProxyType({kind: value / n for kind, value in counter.moved.items()}),
+        n_operations=counter.n_operations,
         n_outputs=outputs.n,
         n_units=outputs.n_units // n,
-        peak=ledger.peak // n,
+        peak=counter.peak // n,
         working=outputs.working // n,
         parameters=n_parameters(module),
-        weights=sum(_bytes(tensor) for tensor in [*tensors, *copied]),
-        image=2 * _bytes(images) // n,
+        weights=sum(bytes_of(tensor) for tensor in [*tensors, *copied]),
+        image=2 * bytes_of(images) // n,
     )
 
 
 def predict(work: Work, machine: Machine, *, memory: int | None = None, batch_size: int | None = None) -> Cost:
-    """Tell what capturing all images will take.
+    """Predict the time and memory of a capture of all images.
 
     Parameters
     ----------
     work
-        Of `work_of`.
+        The result of `work_of`.
     machine
-        Of `calibrate`, for as many images as will be shown.
+        The result of `calibrate` for the number of images.
     memory
-        Bytes that may be taken; by default what is available now. The choice of passes follows what is available, as
-        `capture` makes it, or this where it is less.
+        Largest number of bytes to use; None: all that is available now. It decides the number of passes, as in
+        `capture`.
     batch_size
-        As for `capture`.
+        As in `capture`.
     """
     n = machine.n_stimuli
     budget = min(available_memory(), memory) if memory is not None else available_memory()
-    left = max(budget - work.weights, 0)  # `capture` is called when the network is there
+    left = max(budget - work.weights, 0)  # the weights are in memory when `capture` starts
     size = batch_size or affordable_images(work.working, n, torch.device("cpu"), left)
     groups = image_groups(n, size)
     together = n if len(groups) == 1 else 2 * max(map(len, groups))
@@ -228,14 +224,14 @@ def predict(work: Work, machine: Machine, *, memory: int | None = None, batch_si
 
 
 def calibrate(n_stimuli: int, clock: Callable[[], float] = time.perf_counter) -> Machine:
-    """Measure this machine with the threads that torch has: a few typical operations, a second or two in all."""
+    """Measure the speeds of this machine with a few typical operations and torch's threads: a second or two."""
     flops = {}
     for kind, (function, shape, count) in _TYPICAL.items():
         inputs = torch.randn(16, *shape)
         inputs = inputs.contiguous(memory_format=torch.channels_last) if inputs.dim() == 4 else inputs
         flops[kind] = 16 * count / _best(lambda f=function, x=inputs: f(x), clock)  # type: ignore[misc]
-    many = torch.randn(64, 64, 56, 56)  # too much for any cache
-    bandwidth = 2 * _bytes(many) / _best(lambda: functional.relu(many), clock)
+    many = torch.randn(64, 64, 56, 56)  # larger than any cache
+    bandwidth = 2 * bytes_of(many) / _best(lambda: functional.relu(many), clock)
     few, norm = torch.randn(1, 8, 4, 4), nn.BatchNorm2d(8).eval()
     features = {
         units: np.random.default_rng(0).standard_normal((n_stimuli, units), np.float32) for units in (64, 65536)
@@ -258,7 +254,7 @@ def _reduced(features: np.ndarray) -> str:
 
 
 def _best(function: Callable[[], object], clock: Callable[[], float], calls: int = 1) -> float:
-    """Seconds of a call: the shortest of five, after one that does not count."""
+    """Return the seconds of a call: the shortest of five, after one that does not count."""
     function()
     taken = []
     with torch.no_grad():
@@ -280,7 +276,7 @@ def _linear() -> Callable[[Tensor], Tensor]:
     return lambda tokens: functional.linear(tokens, weight)
 
 
-#: Of each kind: an operation, the shape of one input, and what it costs.
+#: For each kind: an operation, the shape of one input, and its number of floating-point operations.
 _TYPICAL: Mapping[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...], float]] = {
     "convolution": (_convolution(128, 128, 3), (128, 28, 28), 2 * 9 * 128 * 128 * 28 * 28),
     "pointwise convolution": (_convolution(256, 256, 1), (256, 28, 28), 2 * 256 * 256 * 28 * 28),
@@ -288,110 +284,3 @@ _TYPICAL: Mapping[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...], float]
     "matrix product": (_linear(), (196, 384), 2 * 196 * 384 * 384),
     "attention": (lambda x: functional.scaled_dot_product_attention(x, x, x), (6, 196, 64), 4 * 6 * 196 * 196 * 64),
 }
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
-
-
-class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts operations, and the bytes of the tensors that they make and somebody keeps."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.flops: Counter[str] = Counter()
-        self.moved: Counter[str] = Counter()
-        self.n_operations = 0
-        self.alive = self.peak = 0
-        self._kept: dict[int, weakref.ref[Any]] = {}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        output = func(*args, **(kwargs or {}))
-        taken = [tensor for _, tensor in tensors_in([*args, *(kwargs or {}).values()], "")]
-        made = [tensor for _, tensor in tensors_in(output, "")]
-        known = {id(tensor.untyped_storage()) for tensor in taken}
-        new = [tensor for tensor in made if id(tensor.untyped_storage()) not in known]
-        in_place = func._schema.is_mutable
-        if new or in_place:  # views move nothing
-            kind, flops = _kind(func, taken, made)
-            self.add(kind, flops, sum(map(_bytes, taken)) + sum(map(_bytes, made)))
-        for tensor in new:
-            self._keep(tensor)
-        return output
-
-    def add(self, kind: str, flops: float, moved: float) -> None:
-        self.flops[kind] += flops  # type: ignore[assignment]
-        self.moved[kind] += moved  # type: ignore[assignment]
-        self.n_operations += 1
-
-    def _keep(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key, size = id(storage), storage.nbytes()
-        if key in self._kept:
-            return
-
-        def dropped(_: object) -> None:
-            self.alive -= size
-            del self._kept[key]
-
-        self._kept[key] = weakref.ref(storage, dropped)
-        self.alive += size
-        self.peak = max(self.peak, self.alive)
-
-
-class _Attention(TorchFunctionMode):
-    """Attention as it runs on a processor, in one operation without the matrix of weights.
-
-    On the meta device it would be taken apart."""
-
-    def __init__(self, ledger: _Ledger) -> None:
-        super().__init__()
-        self.ledger = ledger
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is not functional.scaled_dot_product_attention:
-            return func(*args, **(kwargs or {}))
-        given = dict(zip(("query", "key", "value"), args, strict=False)) | (kwargs or {})
-        query, key, value = (given[name] for name in ("query", "key", "value"))
-        rows, width = math.prod(query.shape[:-1]), query.shape[-1] + value.shape[-1]
-        output = query.new_empty(*query.shape[:-1], value.shape[-1])
-        moved = sum(map(_bytes, (query, key, value, output)))
-        self.ledger.add("attention", 2 * rows * key.shape[-2] * width, moved)
-        return output
-
-
-def _kind(func: Any, taken: list[Tensor], made: list[Tensor]) -> tuple[str, float]:
-    """What kind of operation it is, and its floating-point operations."""
-    name = func._schema.name.partition("::")[2]
-    if name == "convolution":
-        features, weight = taken[0], taken[1]
-        spread = made[0] if made[0].shape[1] == weight.shape[0] else features  # transposed: from inputs to outputs
-        flops = 2.0 * spread.numel() * math.prod(weight.shape[1:])
-        if weight.shape[1] < _FEW and features.shape[1] >= _FEW:
-            return "depthwise convolution", flops
-        return ("pointwise convolution" if math.prod(weight.shape[2:]) == 1 else "convolution"), flops
-    if name in ("mm", "bmm", "addmm", "baddbmm"):
-        first, second = taken[-2:]
-        return "matrix product", 2.0 * first.numel() * second.shape[-1]
-    return "elementwise", 0.0
-
-
-class _Outputs:
-    """What `capture` would reduce."""
-
-    def __init__(self, names: dict[nn.Module, str]) -> None:
-        self.names = names
-        self.n = self.n_units = self.working = 0
-        self._known: dict[int, tuple[weakref.ref[Any], int, int, int]] = {}
-
-    def hook(self, module: nn.Module, args: tuple[object, ...], output: object) -> None:
-        for _, tensor in tensors_in(output, ""):
-            self.n += 1
-            self.working = max(self.working, working_bytes(args, tensor))
-            storage = tensor.untyped_storage()
-            seen = (int(tensor.storage_offset()), tensor._version, tensor.numel())
-            known = self._known.get(id(storage))
-            if known and known[0]() is storage and known[1:] == seen:
-                continue  # the same numbers, known already
-            self._known[id(storage)] = (weakref.ref(storage), *seen)
-            self.n_units += tensor.numel()

@@ -1,7 +1,8 @@
-"""Observation: which files, environment variables and other things a network is made from.
+"""Dependencies of a network: the files and environment variables that it is built from.
 
-A network of a user's file may read others. What Python opens or asks the system for is seen, and what safetensors
-opens; where a file uses anything whose sources cannot be seen, or draws numbers nobody has seeded, that is told."""
+A network in a user's file may read other files. Accesses by Python and by safetensors are observed. If a file uses
+anything that cannot be observed, or random numbers without a seed, the observation is marked as incomplete.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +24,12 @@ from murine.errors import reason_of
 from murine.io.fingerprints import ABSENT, Fingerprint, fingerprint
 from murine.networks.spec import controls, is_user_file, name_length
 
-#: Packages that open files where Python sees it, or whose opening is seen here.
+#: Packages whose file accesses are observed.
 _SEEN = frozenset(
     {"torch", "torchvision", "timm", "numpy", "PIL", "safetensors", "einops", "murine", "typing_extensions"}
 )
 
-#: Modules of the standard library that bring in what cannot be seen, or is never twice the same.
+#: Modules of the standard library whose results cannot be observed or are never the same twice.
 _UNSEEN = frozenset(
     {
         *("ctypes", "sqlite3", "dbm", "multiprocessing", "subprocess", "socket", "urllib", "http", "ssl", "mmap"),
@@ -36,11 +37,11 @@ _UNSEEN = frozenset(
     }
 )
 
-#: Names and attributes in a file with the same meaning.
+#: Names and attributes in a file that have the same effect.
 _UNSEEN_NAMES = frozenset({"__import__", "exec", "eval", "compile"})
 _UNSEEN_ATTRIBUTES = frozenset({"random", "urandom", "hub", "from_file", "from_buffer"})
 
-#: What the interpreter reports when a program goes beyond files.
+#: Audit events of the interpreter for anything other than files.
 _UNSEEN_EVENTS = (
     *("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.system", "os.exec", "os.fork", "os.forkpty"),
     *("os.posix_spawn", "sqlite3.connect", "ctypes.dlsym", "urllib.Request"),
@@ -49,16 +50,16 @@ _UNSEEN_EVENTS = (
 
 @dataclass
 class Observation:
-    """What was seen.
+    """The observed dependencies.
 
     Attributes
     ----------
     files
-        Fingerprints of the files that were opened or looked for, and of folders that were listed, by path.
+        Fingerprints of the files that were opened or searched, and of the folders that were listed, by path.
     environment
-        Variables that were asked for; None for those that are not set.
+        Environment variables that were read; None for those that are not set.
     gaps
-        What may have been missed: files that changed, files of Python code that use what cannot be seen, events.
+        What may have been missed: files that changed, Python files that use something unobservable, audit events.
     """
 
     files: dict[str, Fingerprint] = field(default_factory=dict)
@@ -69,25 +70,25 @@ class Observation:
 
     @property
     def complete(self) -> bool:
-        """Whether this is all that the network is made from."""
+        """Whether all dependencies were observed."""
         return not self.gaps
 
     def holds(self) -> bool:
-        """Whether everything is as it was."""
+        """Return whether all files and variables are unchanged."""
         return all(os.environ.get(name) == value for name, value in self.environment.items()) and all(
             fingerprint(path) == tuple(before) for path, before in self.files.items()
         )
 
     def _add(self, path: Any) -> None:
         if self._adding:
-            return  # this is us
+            return  # an access by the observation itself
         try:
             name = os.path.abspath(os.fsdecode(path))
         except (TypeError, ValueError):
-            return  # a file that is open already
+            return  # a descriptor of an open file
         self._adding = True
         try:
-            if os.sep + "__pycache__" + os.sep in name:  # what Python reads, or writes, instead of the source
+            if os.sep + "__pycache__" + os.sep in name:  # compiled code that Python uses instead of the source
                 with suppress(ValueError):
                     self._add_name(importlib.util.source_from_cache(name))
             else:
@@ -97,9 +98,9 @@ class Observation:
 
     def _add_name(self, name: str) -> None:
         if name.startswith(_INSTALLED) or name.startswith(("/proc/", "/sys/", "/dev/")):
-            return  # known by the versions of packages; no files
+            return  # identified by the versions of packages, or not a file
         if name in self._loaded:
-            return  # read again for its text, as for a warning; what a network imports of it, `_is_seen` refuses
+            return  # read again for its text, for example for a warning
         found = fingerprint(name)
         if found is None or self.files.get(name, found) != found:
             self.gaps.append(name)
@@ -107,7 +108,7 @@ class Observation:
             self.files[name] = found
 
     def _check_sources(self) -> None:
-        """Look through the files of Python code for what cannot be seen."""
+        """Search the Python files for anything that cannot be observed."""
         sources = [Path(name) for name, found in self.files.items() if name.endswith(".py") and found != ABSENT]
         local = {path.stem for path in sources} | {path.parent.name for path in sources}
         for path in sources:
@@ -127,38 +128,38 @@ _INSTALLED = tuple(
 )
 
 
-#: Packages that do more at their import than is seen: they are imported before a network is observed.
+#: Packages with unobservable actions at import. They are imported before an observation.
 _BUSY = ("timm", "torchvision")
 
 
 def busy_packages(name: str) -> tuple[str, ...]:
-    """Return which of the packages that take seconds to import a network of this name needs."""
+    """Return which of the packages with a slow import a network of this name needs."""
     if name in controls:
         return ()
     if not is_user_file(name):
         return _BUSY
     try:
         source = Path(name[: name_length(name) - 1]).read_bytes()
-    except OSError:  # whoever builds it tells
+    except OSError:  # reported when the network is built
         return ()
     return tuple(p for p in _BUSY if re.search(rf"^\s*(import|from)\b.*\b{p}\b".encode(), source, re.MULTILINE))
 
 
 @contextmanager
 def observation(packages: Sequence[str] = _BUSY) -> Iterator[Observation]:
-    """Observe what the block does. Only one block of a process at a time sees all.
+    """Observe the dependencies of a block of code. Only one block of a process at a time is observed completely.
 
     Parameters
     ----------
     packages
-        Imported first: what they do at their import belongs to no network.
+        Packages to import first, because their own accesses at import belong to no network.
     """
     for package in packages:
         importlib.import_module(package)
     files = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
     seen = Observation(_loaded=frozenset(file for file in files if file))
     if not _hooked:
-        sys.addaudithook(_hook)  # for good: there is no way to take it back
+        sys.addaudithook(_hook)  # audit hooks cannot be removed
         _hooked.append(True)
     _observing.append(seen)
     try:
@@ -180,7 +181,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if not _observing:
         return
     if event == "os.listdir" and sys._getframe(1).f_code.co_filename.startswith("<frozen importlib"):
-        return  # the import system, which opens what it finds
+        return  # the import system; it opens the files that it uses
     if event in ("open", "os.listdir", "os.scandir"):
         for seen in _observing:
             seen._add("." if arguments[0] is None else arguments[0])
@@ -190,7 +191,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _wrapped(seen: Observation) -> list[tuple[Any, str, Callable[[Any], Any]]]:
-    """What is put around functions that the interpreter does not report."""
+    """Return wrappers for functions whose accesses the interpreter does not report."""
     import safetensors
     import safetensors.torch
 
@@ -208,7 +209,7 @@ def _wrapped(seen: Observation) -> list[tuple[Any, str, Callable[[Any], Any]]]:
             except OSError:
                 seen._add(path)
                 raise
-            if not stat.S_ISDIR(found.st_mode):  # of a folder, only that it is there
+            if not stat.S_ISDIR(found.st_mode):  # the content of a folder does not matter here
                 seen._add(path)
             return found
 
@@ -236,7 +237,7 @@ def _wrapped(seen: Observation) -> list[tuple[Any, str, Callable[[Any], Any]]]:
 
 
 def _is_seen(path: Path, local: set[str]) -> bool:
-    """Whether all that a file of Python code uses is seen."""
+    """Return whether everything that a Python file uses can be observed."""
     allowed = (set(sys.stdlib_module_names) - _UNSEEN) | _SEEN | local
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):

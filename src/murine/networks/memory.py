@@ -1,4 +1,4 @@
-"""Memory: how much there is, and keeping what was freed at hand."""
+"""Memory of this machine: how much is available, and reuse of freed blocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DEFAULT_TRIM_THRESHOLD, _DEFAULT_MMAP_MAX = 128 * 1024, 65536
 
 
 def available_memory() -> int:
-    """Bytes this process may still take: free memory of the machine, or of its container where that is less."""
+    """Return how many bytes this process may still use: free memory of the machine, or of its container if less."""
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -32,10 +32,11 @@ def available_memory() -> int:
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Let the C library reuse large blocks instead of returning them to the system at once.
+    """Let the C library reuse large freed blocks inside this block, instead of returning them to the system.
 
-    A forward pass over all images allocates and frees gigabytes in blocks of 100 MB. By default glibc maps each anew,
-    and clearing fresh pages takes a third of the pass. Does nothing where the C library is another one."""
+    A forward pass over all images allocates and frees gigabytes in blocks of 100 MB. By default glibc maps each block
+    again, and clearing fresh pages takes a third of the pass. With another C library this does nothing.
+    """
     mallopt = None
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
@@ -54,7 +55,7 @@ def freed_memory_kept() -> Iterator[None]:
 
 
 def release_freed_memory() -> None:
-    """Return what was kept to the system: between networks of different shapes, whose blocks do not fit together."""
+    """Return freed memory to the system, for example before a network whose blocks have other sizes."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).malloc_trim(0)

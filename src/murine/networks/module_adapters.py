@@ -1,4 +1,4 @@
-"""From what a user's function returns to a module that takes images and whose layers can be seen."""
+"""Adapt a user's network: remove wrappers, find its image encoder and preprocessing, and initialise lazy modules."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from murine.errors import MurineError, reason_of
+from murine.networks.evaluation_mode import evaluation_mode
 from murine.networks.wrappers import unwrapped
 
-#: What models of images and text call the part that takes images: open_clip, Hugging Face, and others.
+#: Names of the image encoder in models of images and text (open_clip, Hugging Face, and others).
 _TOWERS = (
     "visual",
     "vision_model",
@@ -25,10 +26,10 @@ _TOWERS = (
     "image_tower",
 )
 
-#: What they call the function that encodes images, where no part of its own does.
+#: Names of their function that encodes images, if there is no such part.
 _ENCODERS = ("encode_image", "get_image_features")
 
-#: What they call text among the arguments of ``forward``.
+#: Names of text among the arguments of ``forward``.
 _TEXTS = {
     "text",
     "texts",
@@ -44,14 +45,15 @@ _TEXTS = {
 
 
 def without_wrappers(module: nn.Module) -> nn.Module:
-    """Return the network inside its wrappers (`murine.networks.wrappers`); those of its parts are taken out in place.
+    """Return the network inside its wrappers (`murine.networks.wrappers`). Wrappers of its parts are removed in place.
 
-    Inside compiled code hooks are not called, so layers would be lost."""
+    Hooks are not called inside compiled code, so its layers could not be captured.
+    """
     module = unwrapped(module)
     for child in list(module.modules()):
         if isinstance(child, torch.jit.ScriptModule):
             continue
-        child.__dict__.pop("_compiled_call_impl", None)  # of nn.Module.compile()
+        child.__dict__.pop("_compiled_call_impl", None)  # set by nn.Module.compile()
         for name, part in list(child._modules.items()):
             if part is not None:
                 child._modules[name] = unwrapped(part)
@@ -59,7 +61,7 @@ def without_wrappers(module: nn.Module) -> nn.Module:
 
 
 class ImageEncoder(nn.Module):
-    """A model of images and text, called for images alone by one of its functions."""
+    """Calls a model of images and text for images alone, with one of its functions."""
 
     def __init__(self, model: nn.Module, function: str) -> None:
         super().__init__()
@@ -74,16 +76,16 @@ class ImageEncoder(nn.Module):
 
 
 def image_tower(module: nn.Module, name: str) -> tuple[nn.Module, str]:
-    """Return the part of a network that takes images, with what it is called; the network itself and '' if it does.
+    """Return the part of a network that takes images, and its name; the network itself and '' if that takes images.
 
     Raises
     ------
     MurineError
-        If ``forward`` needs more than images, and no part of the network or function of it takes them alone.
+        If ``forward`` needs more than images, and no part or function of the network takes images alone.
     """
     try:
         parameters = list(inspect.signature(module.forward).parameters.values())
-    except (TypeError, ValueError):  # of a scripted network, for example
+    except (TypeError, ValueError):  # a scripted network, for example, has no signature
         return module, ""
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     needed = [each.name for each in parameters if each.default is each.empty and each.kind not in several]
@@ -103,13 +105,13 @@ def image_tower(module: nn.Module, name: str) -> tuple[nn.Module, str]:
         return module, ""
     raise MurineError(
         f"the network {name!r} needs more than images: forward({', '.join(each.name for each in parameters)}). Return "
-        "the part that takes images alone (of a model of images and text, its image tower), or a module that gives it "
-        "the other arguments."
+        "the part that takes images alone (in a model of images and text, the image encoder), or a module that "
+        "supplies the other arguments."
     )
 
 
 def _hand_down_config(module: nn.Module, tower: nn.Module) -> None:
-    """Let a tower tell its preprocessing, as far as the whole or open_clip's own attributes do."""
+    """Copy the preprocessing of the whole model, or open_clip's own attributes, to its image encoder."""
     config = dict(config_of(tower) or config_of(module))
     size, mean, std = (getattr(tower, key, None) for key in ("image_size", "image_mean", "image_std"))
     if size is not None and "input_size" not in config:
@@ -121,7 +123,7 @@ def _hand_down_config(module: nn.Module, tower: nn.Module) -> None:
 
 
 def config_of(module: nn.Module) -> Mapping[str, Any]:
-    """What a module tells of its preprocessing, in timm's words; empty where it tells nothing."""
+    """Return the preprocessing that a module states, with timm's keys; empty if it states none."""
     for name in ("pretrained_cfg", "default_cfg"):
         config: Any = getattr(module, name, None)
         if hasattr(config, "to_dict"):  # timm's PretrainedCfg
@@ -132,13 +134,14 @@ def config_of(module: nn.Module) -> Mapping[str, Any]:
 
 
 def n_channels(module: nn.Module, config: Mapping[str, Any], size: tuple[int, int]) -> int:
-    """Return how many channels a network takes: what its configuration says, else what it can be run on.
+    """Return the number of channels that a network takes: as its configuration says, else as it runs.
 
-    A first convolution of one channel alone tells little: the network may make its images grey itself."""
-    told = tuple(config.get("input_size") or ())
-    if len(told) == 3:
-        return int(told[0])
-    if len(told) == 2 or _first_channels(module) != 1:
+    A first convolution of one channel is not enough to decide, because the network may convert images to grey itself.
+    """
+    given_size = tuple(config.get("input_size") or ())
+    if len(given_size) == 3:
+        return int(given_size[0])
+    if len(given_size) == 2 or _first_channels(module) != 1:
         return 3
     try:
         _run(module, 3, size)
@@ -150,7 +153,7 @@ def n_channels(module: nn.Module, config: Mapping[str, Any], size: tuple[int, in
 
 
 def _first_channels(module: nn.Module) -> int:
-    """Channels that the first convolution over images takes; 0 without one."""
+    """Return the number of input channels of the first convolution over images; 0 if there is none."""
     for child in module.modules():
         if len(getattr(child, "kernel_size", None) or ()) == 2 and hasattr(child, "in_channels"):
             return int(child.in_channels)  # type: ignore[arg-type]
@@ -158,12 +161,18 @@ def _first_channels(module: nn.Module) -> int:
 
 
 def initialise_lazy(module: nn.Module, n_channels: int, size: tuple[int, int], name: str) -> bool:
-    """Give lazy modules their shapes and weights, by a black image; draws from torch's global state.
+    """Initialise lazy modules with a black image. Their weights are drawn from torch's global random state.
 
     Returns
     -------
     lazy
-        Whether there were any."""
+        Whether there were lazy modules.
+
+    Raises
+    ------
+    MurineError
+        If the network fails on the image, or some lazy modules do not run.
+    """
     if not any(is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers())):
         return False
     try:
@@ -182,12 +191,7 @@ def initialise_lazy(module: nn.Module, n_channels: int, size: tuple[int, int], n
 
 
 def _run(module: nn.Module, n_channels: int, size: tuple[int, int]) -> None:
-    """Show a network one black image in evaluation mode; modes are put back."""
-    training = {child: child.training for child in module.modules()}
+    """Show a network one black image in evaluation mode."""
     like = next((x for x in module.parameters() if not is_lazy(x) and x.is_floating_point()), torch.empty(0))
-    try:
-        with torch.no_grad():
-            module.eval()(torch.zeros(1, n_channels, *size, device=like.device, dtype=like.dtype))
-    finally:
-        for child, mode in training.items():
-            child.training = mode
+    with evaluation_mode(module), torch.no_grad():
+        module(torch.zeros(1, n_channels, *size, device=like.device, dtype=like.dtype))

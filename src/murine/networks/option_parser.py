@@ -1,36 +1,83 @@
-"""NAME(OPTION=VALUE, ...): how layers, and functions in files, are asked for."""
+"""Parse ``NAME(OPTION=VALUE, ...)``, the form in which users name layers and functions, and lists of ``KEY=VALUE``."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from murine.errors import MurineError, nearest
 
-#: What an option may be called for short.
+#: Short names of options.
 _SHORT = {"k": "kernel_size"}
 
 
-def split(text: str) -> tuple[str, str] | None:
-    """The name and what its brackets hold, ``NAME`` or ``NAME(OPTION=VALUE, ...)``; None of any other text."""
+def split_call(text: str) -> tuple[str, str] | None:
+    """Return the name and the text in its brackets, of ``NAME`` or ``NAME(OPTION=VALUE, ...)``; None for other texts.
+
+    Examples
+    --------
+    >>> split_call("neurn(k=3)"), split_call("neurn"), split_call("neurn(k=3")
+    (('neurn', 'k=3'), ('neurn', ''), None)
+    """
     match = re.fullmatch(r"\s*([\w-]+)\s*(?:\((.*)\))?\s*", text)
     return (match[1], match[2] or "") if match else None
 
 
-def options(text: str, function: Callable[..., Any], what: str) -> dict[str, Any]:
-    """Options as a function takes them, ``k=3, eps=1e-3``: whole numbers, numbers, True, False, else text.
+def key_value_pairs(texts: Iterable[str], what: str, example: str) -> list[tuple[str, str]]:
+    """Return the keys and values in texts of the form ``KEY=VALUE``, in order.
 
     Parameters
     ----------
+    texts
+        The texts. A value may contain further equals signs.
     what
-        What the options are of, for messages.
+        The option that they belong to, for messages: ``--select``.
+    example
+        A right text, for messages: ``area=VISp``.
 
     Raises
     ------
     MurineError
-        With the nearest names, if the function does not take one.
+        If a text has no equals sign.
+
+    Examples
+    --------
+    >>> key_value_pairs(["area=VISp", " depth = 2"], "--select", "area=VISp")
+    [('area', 'VISp'), ('depth', '2')]
+    """
+    pairs = []
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise MurineError(f"{what} {text!r} is not understood; expected KEY=VALUE, as {example}.")
+        pairs.append((key.strip(), value.strip()))
+    return pairs
+
+
+def parse_options(text: str, function: Callable[..., Any], what: str) -> dict[str, Any]:
+    """Return the keyword arguments in a text, ``k=3, eps=1e-3``.
+
+    Parameters
+    ----------
+    text
+        ``OPTION=VALUE``, separated by commas. Values become integers, numbers, True, False, or else text.
+    function
+        The function that takes the options.
+    what
+        What the function is, for messages: ``the layer 'neurn'``.
+
+    Raises
+    ------
+    MurineError
+        If the function does not take an option. The message suggests the nearest names.
+
+    Examples
+    --------
+    >>> def build(width=8, kernel_size=3): ...
+    >>> parse_options("width=64, k=5", build, "the function build")
+    {'width': 64, 'kernel_size': 5}
     """
     parameters = inspect.signature(function).parameters.values()
     known = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]

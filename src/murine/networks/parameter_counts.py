@@ -1,4 +1,4 @@
-"""What the shapes of a network tell, without its weights: how many parameters it has, and how deep it is."""
+"""Number of parameters and depth of a network, from its shapes alone."""
 
 from __future__ import annotations
 
@@ -9,27 +9,39 @@ from torch import Tensor, nn
 
 from murine.networks.capture import tensors_in
 
-#: Nodes of autograd's graph that multiply features by weights, as their names begin.
+#: Starts of the names of autograd nodes that multiply features by weights.
 _PRODUCTS = ("Convolution", "Addmm", "Mm", "Linear", "Bmm", "Baddbmm", "Einsum", "SlowConv", "ThnnConv", "Mkldnn")
 
 
 def n_parameters(module: nn.Module) -> int:
-    """Numbers that training may change, each counted once."""
+    """Return the number of parameters of a network. A shared parameter counts once.
+
+    Examples
+    --------
+    >>> n_parameters(nn.Linear(3, 2))
+    8
+    """
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def depth(module: nn.Module, images: Tensor) -> int:
-    """The longest way from the images to the output, in convolutions and matrix products with learnt weights.
+    """Return the depth of a network: convolutions and products with learnt weights on the longest path to the output.
 
-    ResNet-50 has 50, VGG-16 has 16, DenseNet-121 has 121. Products of features with features (attention) do not count;
-    those in a side branch that scales the trunk (squeeze and excitation) do, since what comes after depends on them.
+    ResNet-50 has depth 50, VGG-16 has 16, DenseNet-121 has 121. Products of features with features (attention) do not
+    count. Layers in a side branch that scales the trunk (squeeze and excitation) count, because later layers depend on
+    them.
 
     Parameters
     ----------
     module
-        In evaluation mode; on the meta device it takes no memory to speak of.
+        The network in evaluation mode. On the meta device this needs hardly any memory.
     images
-        (n, channels, height, width), on the device of the module.
+        Images (n, channels, height, width) on the device of the module.
+
+    Examples
+    --------
+    >>> depth(nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Conv2d(3, 3, 1)), torch.zeros(1, 3, 4, 4))
+    2
     """
     images = images.detach().requires_grad_()
     learnt = {id(parameter) for parameter in module.parameters()}
@@ -40,7 +52,7 @@ def depth(module: nn.Module, images: Tensor) -> int:
                 parameter.requires_grad_()
         with torch.enable_grad():
             roots = [output.grad_fn for _, output in tensors_in(module(images), "") if output.grad_fn is not None]
-        # Of each node: whether it comes from the images, whether from weights, and the products on the way.
+        # For each node: whether it depends on the images, whether on weights, and the number of products so far.
         known: dict[Any, tuple[bool, bool, int]] = {}
         stack: list[Any] = list(roots)
         while stack:

@@ -1,4 +1,4 @@
-"""From a stimulus set to what a network was trained to see."""
+"""Preprocessing of images: size, range, channels and normalisation, as a network was trained."""
 
 from __future__ import annotations
 
@@ -17,23 +17,39 @@ if TYPE_CHECKING:
 
     from murine.stimuli import StimulusSet
 
-#: Images prepared at once: large stimuli are resized in parts.
+#: Number of images that are resized together.
 _PART = 16
 
-#: Weights of red, green and blue in the luminance of an image (Rec. ITU-R BT.601), as Pillow and torchvision have them.
+#: Weights of red, green and blue in the luminance of an image (Rec. ITU-R BT.601), as in Pillow and torchvision.
 LUMINANCE = (0.299, 0.587, 0.114)
 
-#: Copies of an image that are in memory at once when a network is first shown two images.
+#: Number of images in memory when a network is first shown two images and their copies.
 _FEWEST_COPIES = 4
 
 
 class Preprocessing(BaseModel):
-    """What is done to an image before it enters a network; part of the identity of a result.
+    """The preprocessing of images before they enter a network. It is part of the identity of results.
 
-    The whole image is resized to ``input_size`` (as Conwell et al. 2021 do: no crop, so nothing that the mouse saw is
-    lost; the aspect ratio changes), scaled to [0, 1], normalised by ``mean`` and ``std``. They have a value for each
-    channel of the network: three, where grey images are copied to three channels; or one, where images in colour become
-    their luminance (`LUMINANCE`)."""
+    The whole image is resized to ``input_size``, scaled to [0, 1], and normalised by ``mean`` and ``std``. There is no
+    crop, as in Conwell et al. 2021, so the network sees all that the mouse saw; the aspect ratio changes.
+
+    Attributes
+    ----------
+    input_size
+        (height, width) in pixels.
+    mean, std
+        One value for each channel of the network: three (grey images are copied to three channels), or one (images in
+        colour become their luminance, `LUMINANCE`).
+    interpolation
+        Kind of interpolation when images are resized.
+    channel_order
+        Order of the colour channels.
+
+    Examples
+    --------
+    >>> Preprocessing(input_size=(64, 64), mean=(0.5,), std=(0.25,)).n_channels
+    1
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,32 +74,39 @@ class Preprocessing(BaseModel):
 
     @property
     def n_channels(self) -> int:
-        """Channels of the images: 3, or 1 for a network that takes grey images."""
+        """Number of channels of the images: 3, or 1 for a network that takes grey images."""
         return len(self.mean)
 
     @classmethod
     def from_config(
         cls, config: Mapping[str, Any], input_size: int | Sequence[int] | None = None, n_channels: int | None = None
     ) -> Preprocessing:
-        """Read timm's conventions (``input_size`` as (channels, H, W), ``mean``, ``std``, ``interpolation``).
+        """Return the preprocessing in a configuration with timm's keys.
 
         Parameters
         ----------
         config
-            ``channel_order`` ("RGB" or "BGR") is an addition of ours.
+            ``input_size`` as (channels, height, width), ``mean``, ``std``, ``interpolation``, and murine's own key
+            ``channel_order`` ("RGB" or "BGR"). All are optional.
         input_size
             Replaces the size: one number for a square, or (height, width).
         n_channels
-            1 or 3; by default what ``input_size`` of the configuration says, else 3."""
-        told = tuple(config.get("input_size") or ())
+            1 or 3; None: as in ``input_size`` of the configuration, else 3.
+
+        Raises
+        ------
+        MurineError
+            If the number of channels, or a value in the configuration, is not possible.
+        """
+        given_size = tuple(config.get("input_size") or ())
         if n_channels is None:
-            n_channels = told[0] if len(told) == 3 else 3
+            n_channels = given_size[0] if len(given_size) == 3 else 3
         if n_channels not in (1, 3):
             raise MurineError(
-                f"the network takes images of {n_channels} channels; expected 3 (RGB) or 1 (grey). Let a module around "
-                "it make its channels of one of these."
+                f"the network takes images of {n_channels} channels; expected 3 (RGB) or 1 (grey). Wrap it in a module "
+                "that computes its channels from these."
             )
-        size = input_size_of(input_size) or (told[-2:] if told else (224, 224))
+        size = input_size_of(input_size) or (given_size[-2:] if given_size else (224, 224))
         values = {key: tuple(config.get(key, (default,) * n_channels)) for key, default in (("mean", 0), ("std", 1))}
         for key, value in values.items():
             if len(value) != n_channels:
@@ -108,12 +131,12 @@ class Preprocessing(BaseModel):
             raise MurineError(f"the network's preprocessing cannot be used: {wrong}.") from error
 
     def apply(self, stimuli: StimulusSet) -> Tensor:
-        """Return the images as (n_stimuli, n_channels, height, width) float32.
+        """Return the preprocessed images, (n_stimuli, n_channels, height, width) float32.
 
         Raises
         ------
         MurineError
-            If memory does not suffice for them.
+            If memory does not suffice.
         """
         import torch
         from torch.nn import functional
@@ -140,12 +163,17 @@ class Preprocessing(BaseModel):
 
 
 def input_size_of(given: SupportsIndex | Sequence[int] | None) -> tuple[int, int] | None:
-    """Return (height, width) of what was asked for: one number for a square, or two; None for the network's own.
+    """Return (height, width) from one number for a square, or from two; None stays None (the network's own size).
 
     Raises
     ------
     MurineError
-        If it is no size, or memory does not suffice for two images of it.
+        If the value is not a size, or memory does not suffice for two images of this size.
+
+    Examples
+    --------
+    >>> input_size_of(64), input_size_of((64, 80)), input_size_of(None)
+    ((64, 64), (64, 80), None)
     """
     if given is None:
         return None

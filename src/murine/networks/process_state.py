@@ -1,7 +1,8 @@
-"""State of the process that a network may change, put back after it was built or run.
+"""Protection of the process from changes that a network makes to its state.
 
-A network is somebody's code. It may set torch's default dtype, the number of threads, the working directory or a seed,
-and forget about it. Without a guard, the numbers of the networks after it would depend on it."""
+A network is other people's code. It may set torch's default dtype, the number of threads, the working directory or a
+seed, and not restore it. Without protection, the results of later networks would depend on that.
+"""
 
 from __future__ import annotations
 
@@ -32,25 +33,25 @@ _MISSING = object()
 
 @contextmanager
 def preserved_state(whose: str = "") -> Iterator[None]:
-    """Put the state of the process back at the end, whatever ends the block.
+    """Restore the state of the process at the end of this block, also after an exception. Blocks may be nested.
 
-    It covers what changes numbers, output or control of the process. Of torch: default dtype and device, threads,
-    gradient and inference mode, autocast, determinism, precision of products, choice of kernels, global hooks, random
-    state. Of NumPy: random state, handling of errors, printing. Of Python: random state, warning filters, import path,
-    standard streams, limits, logging. Of the process: environment variables, working directory, umask, locale, signal
-    handlers, timers. It may be nested.
+    The state is everything that changes results, output or control of the process. In torch: default dtype and device,
+    threads, gradient and inference mode, autocast, determinism, precision of products, choice of kernels, global hooks,
+    random state. In NumPy: random state, handling of errors, printing. In Python: random state, warning filters, import
+    path, standard streams, limits, logging. In the process: environment variables, working directory, umask, locale,
+    signal handlers, timers.
 
     Parameters
     ----------
     whose
-        Name of a network for messages. If given, a block that leaves another default dtype or another working
-        directory is refused: outside the block the network would compute with another dtype, or look for its files in
-        another folder, than its author saw.
+        Name of a network for messages. If it is given, a block that leaves another default dtype or working directory
+        is refused, because outside the block the network would compute with another dtype, or search its files in
+        another folder, than its author intended.
 
     Raises
     ------
     MurineError
-        If ``whose`` is given and the block leaves one of these two changed. Both are put back first.
+        If ``whose`` is given and the block changes one of these two. Both are restored first.
     """
     dtype, folder = torch.get_default_dtype(), _working_directory()
     with ExitStack() as stack:
@@ -76,7 +77,7 @@ def _word(dtype: torch.dtype) -> str:
 
 
 def _working_directory() -> str:
-    """The working directory, or '' where somebody has deleted it."""
+    """Return the working directory; '' if it was deleted."""
     try:
         return os.getcwd()
     except FileNotFoundError:
@@ -85,7 +86,7 @@ def _working_directory() -> str:
 
 # --------------------------------------------------------------------------------- torch
 
-#: Switches of torch that are attributes, by the path to their owner. Those that a version lacks are skipped.
+#: Settings of torch that are attributes, by the path of their owner. Settings that a version lacks are skipped.
 _SWITCHES = {
     "backends": ("fp32_precision",),
     "backends.cudnn": ("enabled", "benchmark", "benchmark_limit", "deterministic", "fp32_precision", "allow_tf32"),
@@ -107,7 +108,7 @@ _SWITCHES = {
     "utils.deterministic": ("fill_uninitialized_memory",),
 }
 
-#: Switches of torch that are pairs of functions: the one that reads, the one that sets.
+#: Settings of torch that are pairs of functions: one that reads, one that sets.
 _FUNCTIONS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (
     (torch.get_default_dtype, torch.set_default_dtype),
     (torch.get_num_threads, torch.set_num_threads),
@@ -134,7 +135,7 @@ def _torch_switches() -> Iterator[None]:
     finally:
         for get, set_, old in zip(read, write, before, strict=True):
             if old is not _MISSING and _value(get) != old:
-                with suppress(RuntimeError, AttributeError):  # a switch that this build cannot set
+                with suppress(RuntimeError, AttributeError):  # a setting that this build of torch cannot change
                     set_(old)
 
 
@@ -146,7 +147,7 @@ def _owner(path: str) -> object:
 
 
 def _value(get: Callable[[], Any]) -> Any:
-    """What a switch says; _MISSING where this build of torch lacks it, or cannot tell in a mixture of old and new."""
+    """Return the value of a setting; _MISSING if this build of torch lacks it or cannot read it."""
     try:
         return get()
     except (AttributeError, RuntimeError):
@@ -155,7 +156,7 @@ def _value(get: Callable[[], Any]) -> Any:
 
 @contextmanager
 def _torch_modes() -> Iterator[None]:
-    """Gradient and inference mode, and autocast."""
+    """Restore gradient mode, inference mode and autocast."""
     gradients = torch.is_grad_enabled()
     autocast = {kind: (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda")}
     # Leaving this guard also ends an inference mode that was entered inside and never left.
@@ -171,7 +172,7 @@ def _torch_modes() -> Iterator[None]:
 
 @contextmanager
 def _torch_functions() -> Iterator[None]:
-    """The default device, and other modes that change what torch's functions do. Torch has no public name for them."""
+    """Restore the default device and other function modes of torch, which have no public names."""
     from torch.utils import _device
 
     overrides: Any = torch.overrides
@@ -190,7 +191,7 @@ def _torch_functions() -> Iterator[None]:
 
 @contextmanager
 def _torch_hooks() -> Iterator[None]:
-    """Hooks that were registered for all modules."""
+    """Restore the hooks that are registered for all modules."""
     tables = {
         name: table
         for name, table in vars(torch.nn.modules.module).items()
@@ -222,7 +223,7 @@ def _random_states() -> Iterator[None]:
 
 @contextmanager
 def _arithmetic() -> Iterator[None]:
-    """NumPy's handling of errors, how arrays are printed, and whether denormal numbers are taken for zero."""
+    """Restore NumPy's handling of errors and printing of arrays, and whether denormal numbers count as zero."""
     flushed = _denormals_are_zero()
     with np.errstate(**np.geterr()), np.printoptions(**np.get_printoptions()):
         try:
@@ -233,7 +234,7 @@ def _arithmetic() -> Iterator[None]:
 
 
 def _denormals_are_zero() -> bool:
-    return sys.float_info.min / 2 == 0  # torch sets this, and cannot be asked
+    return sys.float_info.min / 2 == 0  # torch can set this but not read it
 
 
 # --------------------------------------------------------------------------------- Python
@@ -249,7 +250,7 @@ def _interpreter() -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path, sys.meta_path, sys.path_hooks, sys.argv = lists  # somebody may have put others in their place
+        sys.path, sys.meta_path, sys.path_hooks, sys.argv = lists  # the lists themselves may have been replaced
         for each, content in zip(lists, contents, strict=True):
             if each != content:
                 each[:] = content
@@ -269,7 +270,7 @@ def _interpreter() -> Iterator[None]:
 
 @contextmanager
 def _logging() -> Iterator[None]:
-    """The loggers that tell the user something: the root and murine's own."""
+    """Restore the loggers whose messages the user sees: the root and murine's own."""
     ours = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "murine"]
     loggers = [logging.root, *map(logging.getLogger, ours)]
     before = [(log.level, log.disabled, log.propagate, log.handlers[:], log.filters[:]) for log in loggers]
@@ -277,7 +278,7 @@ def _logging() -> Iterator[None]:
     try:
         yield
     finally:
-        # Only what has changed: setting a level makes every logger forget what it knows.
+        # Only changed levels are set, because setting a level clears the caches of all loggers.
         if logging.root.manager.disable != silenced:
             logging.disable(silenced)
         for log, (level, disabled, propagate, handlers, filters) in zip(loggers, before, strict=True):
@@ -289,7 +290,7 @@ def _logging() -> Iterator[None]:
 
 @contextmanager
 def _connections() -> Iterator[None]:
-    """How long connections wait, and whether certificates are checked."""
+    """Restore the timeout of connections and the check of certificates."""
     timeout, context = socket.getdefaulttimeout(), ssl._create_default_https_context
     try:
         yield
@@ -304,10 +305,10 @@ def _connections() -> Iterator[None]:
 @contextmanager
 def _process() -> Iterator[None]:
     folder, language = _working_directory(), locale.setlocale(locale.LC_ALL)
-    # As a whole: variables that are read one by one count as what a network is made from.
+    # Read as a whole: variables that are read one by one would count as dependencies of a network.
     variables: Any = os.environ
     environment = dict(variables._data)
-    os.umask(mask := os.umask(0o077))  # it can only be asked by setting it
+    os.umask(mask := os.umask(0o077))  # the umask can only be read by setting it
     try:
         yield
     finally:
@@ -319,7 +320,7 @@ def _process() -> Iterator[None]:
                 if variables._data.get(name) != value:
                     variables[variables.decodekey(name)] = variables.decodevalue(value)
         if folder and _working_directory() != folder:
-            with suppress(OSError):  # the network deleted it
+            with suppress(OSError):  # the network deleted the folder
                 os.chdir(folder)
         if locale.setlocale(locale.LC_ALL) != language:
             locale.setlocale(locale.LC_ALL, language)
@@ -327,7 +328,7 @@ def _process() -> Iterator[None]:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """Handlers of signals, and timers that would send one later."""
+    """Restore the handlers of signals, and stop timers that would send one later."""
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
     timers = [which for which in _TIMERS if not any(signal.getitimer(which))]
     try:
@@ -335,7 +336,7 @@ def _signals() -> Iterator[None]:
     finally:
         for which in timers:
             signal.setitimer(which, 0)
-        if threading.current_thread() is threading.main_thread():  # no other may set them
+        if threading.current_thread() is threading.main_thread():  # only the main thread may set them
             for number, handler in handlers.items():
                 if handler is not None and signal.getsignal(number) != handler:
                     signal.signal(number, handler)
@@ -346,11 +347,11 @@ _TIMERS = [getattr(signal, name) for name in ("ITIMER_REAL", "ITIMER_VIRTUAL", "
 
 @contextmanager
 def _blas_threads() -> Iterator[None]:
-    """Threads of linear algebra outside torch. The outermost block puts them back: asking takes milliseconds."""
+    """Restore the threads of linear algebra outside torch. Only the outermost block does so: it takes milliseconds."""
     if _inside.get():
         yield
         return
-    limits = threadpool_limits()  # sets nothing, remembers what is set
+    limits = threadpool_limits()  # changes nothing, but remembers the current limits
     mark = _inside.set(True)
     try:
         yield
@@ -362,7 +363,7 @@ def _blas_threads() -> Iterator[None]:
 _inside: ContextVar[bool] = ContextVar("_inside", default=False)
 
 
-#: In the order in which they are noted; they are put back in the opposite order.
+#: The parts of the state, in the order in which they are saved. They are restored in the opposite order.
 _PARTS: tuple[Callable[[], AbstractContextManager[Any]], ...] = (
     _process,
     _signals,

@@ -1,6 +1,7 @@
-"""Choices: what was asked for of the zoo, before any network is built.
+"""Names of networks with weights and inserted layers, before any network is built: ``NAME[+VARIANT][@WEIGHTS]``.
 
-Nothing here imports PyTorch, unless a name has wildcards or a variant: what is done already is told at once."""
+This module does not import PyTorch unless a name has wildcards or a variant, so that finished work is recognised fast.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +21,34 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: What the names of suites begin with.
+#: Start of the names of suites.
 SUITE = "suite:"
 
-#: Networks that stand for what any network must beat. They have no weights.
+#: Control networks, which any network should surpass. They have no weights.
 controls: Registry[Callable[[], nn.Module]] = Registry("control")
 for _name, _class in (("pixels", "Pixels"), ("gabor", "GaborEnergy"), ("neurn", "NeuRNPixels")):
-    controls.refer(_name, f"murine.networks.controls:{_class}")
+    controls.refer(_name, f"murine.networks.control_modules:{_class}")
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What was asked for: a network's name, its weights, '' for the usual ones, and what surgery puts in.
+    """The specification of a network: name, weights and inserted layers.
 
-    ``variant`` is LAYER(OPTIONS)@PLACE as `surgery.spelled` spells it, several joined by ``+``, or ''.
+    Attributes
+    ----------
+    name
+        Name of the network, for example ``resnet18`` or ``torchvision:alexnet``.
+    weights
+        ``pretrained``, ``random:SEED``, ``sha256:HEX`` or a file; '' for the usual weights.
+    variant
+        Inserted layers, ``LAYER(OPTIONS)@PLACE`` in canonical form, joined by ``+``; '' if there are none.
+
+    Examples
+    --------
+    >>> NetworkSpec.parse("resnet18@random:0")
+    NetworkSpec(name='resnet18', weights='random:0', variant='')
+    >>> str(NetworkSpec.parse("resnet18+neurn@random:0"))
+    'resnet18+neurn(k=3)@input@random:0'
     """
 
     name: str
@@ -42,12 +57,18 @@ class NetworkSpec:
 
     @classmethod
     def parse(cls, text: str) -> NetworkSpec:
-        """Split ``NAME[+LAYER(OPTIONS)[@PLACE]]...[@WEIGHTS]``.
+        """Return the specification in a text ``NAME[+LAYER(OPTIONS)[@PLACE]]...[@WEIGHTS]``.
 
-        The name ends at the first ``+`` or ``@``, behind the name of a file where there is one: an existing file may
-        have them in its path. A layer without a place stands at the input, so what follows its ``@`` is a place only
-        if it is ``input``, ``image``, ``after:PATTERN``, ``before:PATTERN`` or ``replace:PATTERN``; what follows the
-        last ``@`` are weights, whatever they hold."""
+        The name ends at the first ``+`` or ``@``, but after the name of an existing file, whose path may contain them.
+        A layer without a place stands at the input. The text after its ``@`` is a place only if it is ``input``,
+        ``image``, ``after:PATTERN``, ``before:PATTERN`` or ``replace:PATTERN``. The text after the last ``@`` names the
+        weights.
+
+        Raises
+        ------
+        MurineError
+            If the text names no network, or a variant cannot be understood.
+        """
         end = name_length(text)
         name = text[:end] + re.split("[+@]", text[end:], maxsplit=1)[0]
         variant, rest = _variant(text[len(name) :])
@@ -57,12 +78,12 @@ class NetworkSpec:
 
     @property
     def layers(self) -> list[tuple[str, str]]:
-        """What surgery puts in: layers with their places."""
+        """The inserted layers with their places."""
         return _variant(f"+{self.variant}")[0] if self.variant else []
 
     @property
     def full_name(self) -> str:
-        """The name with the variant."""
+        """The name with the variant: ``resnet18+neurn(k=3)@input``."""
         return f"{self.name}+{self.variant}" if self.variant else self.name
 
     def __str__(self) -> str:
@@ -70,19 +91,20 @@ class NetworkSpec:
 
 
 def is_user_file(name: str) -> bool:
-    """Whether a name is that of a function in a user's file."""
+    """Return whether a name is that of a function in a user's file."""
     return ".py:" in name
 
 
 def name_length(text: str) -> int:
-    """How many characters of NAME[+VARIANT][@WEIGHTS] belong to ``path/to/file.py:``; 0 where it names no file.
+    """Return the length of ``path/to/file.py:`` at the start of NAME[+VARIANT][@WEIGHTS]; 0 if it names no file.
 
-    An existing file wins: its path may hold any character, also @ and +."""
+    The path of an existing file may contain any character, also @ and +.
+    """
     ends = [i + len(".py:") for i in range(len(text)) if text.startswith(".py:", i)]
     existing = next((end for end in ends if _is_file(text[: end - 1])), 0)
     if existing or not ends:
         return existing
-    before = text[: ends[0]].partition("@")[0]  # names of networks have no folders
+    before = text[: ends[0]].partition("@")[0]  # only the names of files contain folders
     return ends[0] if "/" in before or len(before) == ends[0] else 0
 
 
@@ -94,15 +116,25 @@ def _is_file(name: str) -> bool:
 
 
 def expand(texts: Sequence[str], weights_of_all: str = "") -> list[NetworkSpec]:
-    """Turn names with wildcards into choices, each once, in order.
+    """Return the specifications of all networks that are named, each once, in order.
 
     Parameters
     ----------
     texts
-        ``NAME[+VARIANT][@WEIGHTS]``; a name may hold wildcards (``resnet1*``, ``taskonomy:*``), but for that of a file;
-        ``suite:NAME`` stands for all of a published list that can be built.
+        ``NAME[+VARIANT][@WEIGHTS]``. A name may contain wildcards (``resnet1*``, ``taskonomy:*``), except for a file.
+        ``suite:NAME`` stands for all networks of a published list that can be built.
     weights_of_all
-        For those that name no weights themselves.
+        Weights for the networks whose text names none.
+
+    Raises
+    ------
+    MurineError
+        If nothing matches, or a text cannot be understood.
+
+    Examples
+    --------
+    >>> [str(spec) for spec in expand(["pixels", "resnet18"], "random:0")]
+    ['pixels', 'resnet18@random:0']
     """
     found: dict[NetworkSpec, None] = {}
     for text in texts:
@@ -116,28 +148,40 @@ def expand(texts: Sequence[str], weights_of_all: str = "") -> list[NetworkSpec]:
         if choice.name.startswith(SUITE):
             names = _suite(choice.name)
         elif any(c in choice.name for c in "*?[") and not is_user_file(choice.name):
-            from murine.networks.zoo import matching
+            from murine.networks.zoo import matching_names
 
-            names = matching(choice.name)
+            names = matching_names(choice.name)
             if not names:
-                raise MurineError(f"no network matches {choice.name!r}. `murine models '{choice.name}'` searches timm.")
+                raise MurineError(f"no network matches {choice.name!r}. `murine models` lists all networks.")
         for name in names:
             usual = "" if name in controls else weights_of_all
             found[NetworkSpec(name, choice.weights or usual, choice.variant)] = None
     for choice in found:
-        seed_of(choice.weights)  # what is no seed is told before the first network is built
+        seed_of(choice.weights)  # refuses a wrong seed before the first network is built
     return list(found)
 
 
 def twin(choice: NetworkSpec, seed: int = 0) -> NetworkSpec | None:
-    """The same network with random weights; None for a control or where it is random already."""
+    """Return the same network with random weights; None for a control, or if its weights are random.
+
+    Examples
+    --------
+    >>> str(twin(NetworkSpec("resnet18"), seed=3))
+    'resnet18@random:3'
+    """
     if choice.name in controls or seed_of(choice.weights) is not None:
         return None
     return NetworkSpec(choice.name, f"random:{seed}", choice.variant)
 
 
 def seed_of(text: str) -> int | None:
-    """The seed of ``random:SEED``, or None for other weights."""
+    """Return the seed in ``random:SEED``; None for other weights.
+
+    Examples
+    --------
+    >>> seed_of("random:3"), seed_of("pretrained")
+    (3, None)
+    """
     if text.partition(":")[0] != "random":  # a file may be called random_init.pth
         return None
     match = re.fullmatch("random:([0-9]{1,30})", text)
@@ -149,7 +193,7 @@ def seed_of(text: str) -> int | None:
 
 
 def _suite(name: str) -> list[str]:
-    """What can be built of a suite; tells what cannot."""
+    """Return the networks of a suite that can be built, and warn about the others."""
     from murine.networks import catalogue
 
     members = catalogue.suite(name)
@@ -160,9 +204,9 @@ def _suite(name: str) -> list[str]:
 
 
 def _variant(text: str) -> tuple[list[tuple[str, str]], str]:
-    """As `surgery.parse_variant`, which knows the layers and is not needed where there are none."""
+    """Read a variant with `parse_variant`, which imports torch; a name without a variant does not need it."""
     if text[:1] in ("", "@"):
         return [], text
-    from murine.networks.surgery import insertion as surgery
+    from murine.networks.surgery.variant_names import parse_variant
 
-    return surgery.parse_variant(text)
+    return parse_variant(text)

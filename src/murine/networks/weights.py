@@ -1,4 +1,4 @@
-"""Weights: seeds and digests; `murine.networks.checkpoints` reads files of them."""
+"""Weights of networks: their digest, seeded random numbers, and new random weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from murine.errors import MurineError
 
 
 def digest(module: nn.Module) -> str:
-    """sha256 of names, types, shapes and values of all parameters and buffers."""
+    """Return the SHA-256 of names, types, shapes and values of all parameters and buffers.
+
+    Examples
+    --------
+    >>> digest(nn.Identity()) == digest(nn.ReLU())
+    True
+    """
     total = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         _add(total, name, value)
@@ -25,7 +31,7 @@ def digest(module: nn.Module) -> str:
 
 
 def _add(total: Any, name: str, value: object) -> None:
-    """Add a value of a state dict: a tensor, or what quantised modules keep in its place."""
+    """Add a value of a state dict to a hash: a tensor, or the values that quantised modules have instead."""
     if isinstance(value, (tuple, list)):
         for number, member in enumerate(value):
             _add(total, f"{name}.{number}", member)
@@ -53,11 +59,11 @@ def _add(total: Any, name: str, value: object) -> None:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw random numbers of torch, NumPy and Python from ``seed``; the states before are restored afterwards."""
+    """Seed the random numbers of torch, NumPy and Python inside this block, and restore their states afterwards."""
     python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002 (what factories draw from)
+        np.random.seed(seed % 2**32)  # noqa: NPY002 (factories use this generator)
         random.seed(seed)
         try:
             yield
@@ -67,12 +73,12 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def reinitialise(module: nn.Module) -> None:
-    """Draw all parameters anew by each module's own ``reset_parameters``; draws from torch's global state.
+    """Draw new random parameters with the ``reset_parameters`` of each module, from torch's global random state.
 
     Raises
     ------
     MurineError
-        If a module holds parameters but does not say how to draw them.
+        If a module has parameters but no ``reset_parameters``.
     """
     for name, child in module.named_modules():
         reset = getattr(child, "reset_parameters", None) or getattr(child, "_reset_parameters", None)

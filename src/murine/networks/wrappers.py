@@ -1,4 +1,4 @@
-"""Wrappers around a network: torch.compile, data parallelism and averages of weights."""
+"""Wrappers around networks: torch.compile, data parallelism and averaged weights."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel, torch.optim.s
 
 
 def inside(module: nn.Module) -> nn.Module | None:
-    """Return the network that a wrapper holds, or None where the module is no wrapper.
+    """Return the network inside a wrapper; None if the module is not a wrapper.
 
-    Does not import the compiler, which takes seconds."""
+    The compiler is not imported, which would take seconds.
+    """
     children = dict(module.named_children())
     if "_orig_mod" in children:
         return children["_orig_mod"]
@@ -19,7 +20,7 @@ def inside(module: nn.Module) -> nn.Module | None:
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """Return the network inside all wrappers, whose modules hooks can see. Changes nothing."""
+    """Return the network inside all wrappers, whose modules hooks can see. Nothing is changed."""
     while (inner := inside(module)) is not None:
         module = inner
     return module

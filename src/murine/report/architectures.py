@@ -13,12 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from murine.architecture.alignment import Alignment, length_ratios, on_a_best_path, score_matrix, similarities
+from murine.architecture.alignment import Alignment, optimal_cells, score_matrix
+from murine.architecture.sequence_similarity import length_ratios, similarities
 from murine.errors import MurineError
 from murine.io.files import atomic_write
 from murine.report.palette import GROUND_LIGHT, HEAT_LIGHT, LIGHT
 from murine.report.short_names import shortened, without_files
-from murine.similarity.rdm import upper
+from murine.similarity.rdm_vectors import upper_triangle
 
 Matrix = Float[np.ndarray, "n_networks n_networks"]
 
@@ -74,7 +75,7 @@ def _matrix(axes: Axes, first: str, second: str, alignment: Alignment) -> None:
     scores = score_matrix(rows, columns)
     colours = LinearSegmentedColormap.from_list("scores", HEAT_LIGHT[:6])
     axes.imshow(scores, cmap=colours, aspect="auto", interpolation="nearest")
-    others = on_a_best_path(rows, columns)
+    others = optimal_cells(rows, columns)
     others[tuple(alignment.path.T)] = False
     i, j = np.nonzero(others)
     size = 60 / max(scores.shape)
@@ -145,9 +146,16 @@ def _called(networks: Iterable[str]) -> dict[str, str]:
 def length_figure(sequences: Sequence[str], effects: Mapping[str, str]) -> Figure:
     """Draw every similarity of ``effects``, with what is said of it, against the ratio of lengths, a dot for a pair."""
     figure = Figure(figsize=(2.5 * len(effects), 2.5), layout="constrained")
-    ratios = upper(length_ratios(sequences))
+    ratios = upper_triangle(length_ratios(sequences))
     for axes, (name, said) in zip(figure.subplots(1, len(effects), squeeze=False)[0], effects.items(), strict=True):
-        axes.plot(ratios, upper(similarities[name](sequences)), ".", color=LIGHT["trained"], markersize=2.5, alpha=0.5)
+        axes.plot(
+            ratios,
+            upper_triangle(similarities[name](sequences)),
+            ".",
+            color=LIGHT["trained"],
+            markersize=2.5,
+            alpha=0.5,
+        )
         if name == "shared":  # no pair can have more
             x = np.linspace(0, max(ratios.max(), 1e-9), 100)
             axes.plot(x, 2 / (1 + 2**x), color=GROUND_LIGHT["quiet"], linewidth=0.8, linestyle=(0, (3, 2)))
@@ -179,7 +187,12 @@ def relations_figure(distances: Mapping[str, Matrix], relations: pd.DataFrame) -
                 axes.set_axis_off()
                 continue
             axes.plot(
-                upper(distances[first]), upper(distances[second]), ".", color=LIGHT["trained"], markersize=2, alpha=0.35
+                upper_triangle(distances[first]),
+                upper_triangle(distances[second]),
+                ".",
+                color=LIGHT["trained"],
+                markersize=2,
+                alpha=0.35,
             )
             axes.set_title(f"r {row['r']:.2f}, p {row['p']:.2g}", fontsize=_SMALL - 1, loc="left")
             axes.tick_params(labelsize=_SMALL - 2, length=2)

@@ -20,10 +20,17 @@ from murine.atlas.unit_sweep import MapComparison, Matching, NeuronData, with_la
 from murine.cortex.response_maps import SIDE
 from murine.networks.capture import Features, capture
 from murine.networks.network import Network
-from murine.report.units import Distributions, MapPair, PairOfPictures, distributions_figure, maps_figure, pairs_figure
-from murine.units.layer_tables import best_layers, nearest_layer
-from murine.units.maps import NearestMaps, comparable, nearest
-from murine.units.matching import shuffled
+from murine.report.units import (
+    Distributions,
+    MapPair,
+    PairOfPictures,
+    distributions_figure,
+    maps_figure,
+    pairs_figure,
+)
+from murine.units.maps import MapSearch, nearest_units, rmse_scale
+from murine.units.matching import shuffle_stimuli
+from murine.units.site_tables import best_layer_rows, nearest_layer
 
 #: Sites in one picture of single pairs; further sites have further pictures.
 SITES_PER_PICTURE = 6
@@ -90,8 +97,8 @@ def _names(rows: pd.DataFrame, network: Network) -> tuple[str, str]:
 def _pairs(runner: Matching, network: Network, sites: dict[str, pd.DataFrame], title: str) -> Iterator[Figure]:
     columns: dict[str, list[pd.DataFrame]] = {}
     for site, rows in sites.items():
-        best = best_layers(rows).sort_values("r_train", kind="stable")
-        chance = best_layers(rows, "_shuffled").reindex(best.index)
+        best = best_layer_rows(rows).sort_values("r_train", kind="stable")
+        chance = best_layer_rows(rows, "_shuffled").reindex(best.index)
         # Of sparse responses, the best unit is often as good by chance: the second choice tells where it is not.
         above = int(np.argmax((best.r_train - chance.r_train_shuffled).fillna(-np.inf)))
         choices = {
@@ -130,7 +137,7 @@ def _pairs(runner: Matching, network: Network, sites: dict[str, pd.DataFrame], t
 def _r_distributions(sites: dict[str, pd.DataFrame], network: Network, title: str) -> Figure:
     drawn = []
     for site, rows in sites.items():
-        own, chance = best_layers(rows).r_test, best_layers(rows, "_shuffled").r_test_shuffled
+        own, chance = best_layer_rows(rows).r_test, best_layer_rows(rows, "_shuffled").r_test_shuffled
         drawn.append(Distributions(site, {"r": own.to_numpy()}, {"r": chance.to_numpy()}))
     return distributions_figure(title, drawn, "r of the best unit on even repetitions", network.role)
 
@@ -140,8 +147,8 @@ def _map_pairs(
 ) -> Iterator[Figure]:
     recording, plan = runner.neurons.recording, runner.plan
     responses = recording.mean()
-    relabelled, _ = shuffled(responses, responses, 1, plan.seed)
-    compare = NearestMaps(
+    relabelled, _ = shuffle_stimuli(responses, responses, 1, plan.seed)
+    compare = MapSearch(
         np.concatenate([responses, relabelled]),
         runner.neurons.images,
         sides=(side,),
@@ -166,7 +173,7 @@ def _map_pairs(
         if units is None:
             return {}
         neurons = compare.neurons[side][wanted[features.name]]
-        found = nearest(neurons, units)
+        found = nearest_units(neurons, units)
         members = zip(wanted[features.name], neurons, found.unit, found.best, strict=True)
         return {
             int(i): MapPair(
@@ -174,7 +181,7 @@ def _map_pairs(
                 f"{features.name} [{unit}]",
                 neuron.reshape(side, side),
                 units[unit].reshape(side, side),
-                float(best) * comparable(side, runner.normalisation),
+                float(best) * rmse_scale(side, runner.normalisation),
             )
             for i, neuron, unit, best in members
         }
@@ -192,7 +199,7 @@ def _map_pairs(
 def _rmse_distributions(
     sites: dict[str, pd.DataFrame], network: Network, title: str, side: int, normalisation: str
 ) -> Figure:
-    drawn, factor = [], comparable(side, normalisation)
+    drawn, factor = [], rmse_scale(side, normalisation)
     for site, rows in sites.items():
         own, chance = rows[rows.layer == nearest_layer(rows)], rows[rows.layer == nearest_layer(rows, "_shuffled")]
         scores = {"nearest unit": "rmse_best", "mean of all units": "rmse_mean"}

@@ -12,15 +12,16 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
-from murine.encoding.neuron_ceiling import mean_ceilings, uncertain_note
-from murine.encoding.ridge import correlate, unit_length
+from murine.encoding.noise_ceiling import low_ceiling_note, mean_ceilings
+from murine.encoding.prediction_operators import correlate_predictions
 from murine.errors import MurineError
 from murine.literature import CONWELL, Citation
 from murine.scoring.metric import Metric, Relabellings, Scores, Stack, Stimuli
 from murine.scoring.population import Population
 from murine.scoring.site_data import SiteData
 from murine.statistics.bootstrap import Counts
-from murine.statistics.ceilings import Ceiling
+from murine.statistics.noise_ceiling import Ceiling
+from murine.statistics.standardisation import unit_length
 
 Responses = Float[np.ndarray, "n_neuroids n_stimuli"]
 
@@ -95,7 +96,7 @@ class EncodingMetric(Metric):
 
     def neuron_scores(self, operators: Stack, responses: Responses) -> Float[np.ndarray, "n_layers n_neuroids"]:
         """Return the scores of single neurons, whose mean is the score of their site."""
-        return correlate(operators, responses)
+        return correlate_predictions(operators, responses)
 
     @abstractmethod
     def neuron_draws(
@@ -115,9 +116,9 @@ class EncodingMetric(Metric):
 
     def ceiling(self, site_data: SiteData, counts: Counts, seed: int) -> Ceiling:
         own, groups = self.neuron_ceiling(site_data, counts), _population(site_data).members
-        averaged = own.averaged(groups)
+        averaged = own.mean_over(groups)
         notes = [
-            "; ".join(filter(None, (note, uncertain_note(own.value[members]))))
+            "; ".join(filter(None, (note, low_ceiling_note(own.value[members]))))
             for note, members in zip(averaged.notes, groups, strict=True)
         ]
         return replace(averaged, notes=tuple(notes))

@@ -10,19 +10,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from murine.encoding.ridge import centred_grams
+from murine.encoding.kernels import centre_layer_grams
 from murine.literature import KORNBLITH, SONG, WILLIAMS
 from murine.networks.layer_kernel import LayerKernel
 from murine.scoring.metric import Bias, Draws, Metric, Relabellings, Scores, Stack
 from murine.scoring.site_data import SiteData
+from murine.similarity import cka as cka_comparison
 from murine.similarity import kernel_similarity
-from murine.statistics.bootstrap import Counts, without_each
-from murine.statistics.ceilings import Ceiling
+from murine.similarity import procrustes as procrustes_comparison
+from murine.statistics.bootstrap import Counts, leave_one_out_counts
+from murine.statistics.noise_ceiling import Ceiling
 
 
 def layer_grams(layers: Sequence[LayerKernel], site_data: SiteData) -> Stack:
     """Return the kernels of layers, centred over stimuli: (n_layers, n_stimuli, n_stimuli); NaN for a constant one."""
-    return centred_grams(layers) if layers else np.empty((0, site_data.n_stimuli, site_data.n_stimuli))
+    return centre_layer_grams(layers) if layers else np.empty((0, site_data.n_stimuli, site_data.n_stimuli))
 
 
 class KernelMetric(Metric):
@@ -76,7 +78,7 @@ class CKAMetric(KernelMetric):
     )
     citations = (KORNBLITH,)
     scale = "cka"
-    comparison = kernel_similarity.LinearCKA()
+    comparison = cka_comparison.LinearCKA()
 
 
 class DebiasedCKAMetric(KernelMetric):
@@ -102,13 +104,13 @@ class DebiasedCKAMetric(KernelMetric):
     ceiling_words = "the square root of the reliability of its kernels"
     resampling = "quadruples with two copies of an image are left out"
     over_pairs = True
-    comparison = kernel_similarity.DebiasedCKA()
+    comparison = cka_comparison.DebiasedCKA()
 
     def resample(self, layers: Stack, sites: Any, counts: Counts) -> Draws:
         return self.resample_independently(layers, sites, counts)
 
     def leave_one_out(self, layers: Stack, sites: Any, n_stimuli: int) -> Draws:
-        return self.resample(layers, sites, without_each(n_stimuli))
+        return self.resample(layers, sites, leave_one_out_counts(n_stimuli))
 
     def ceiling(self, site_data: SiteData, counts: Counts, seed: int) -> Ceiling:
         if site_data.population is not None and site_data.n_repetitions > 1:
@@ -131,7 +133,7 @@ class ProcrustesMetric(KernelMetric):
     scale = "procrustes"
     resampling = "draws are those of the influence of each image on the score (Efron & Tibshirani 1993)"
     costly_permutations = True
-    comparison = kernel_similarity.Procrustes()
+    comparison = procrustes_comparison.Procrustes()
 
 
 cka = CKAMetric()

@@ -32,7 +32,7 @@ from murine.networks.layer_kernel import LayerKernel
 from murine.scoring.metric_registry import metrics as metrics
 from murine.scoring.site_data import SiteData
 from murine.statistics.bootstrap import MIN_STIMULI, Counts
-from murine.statistics.ceilings import Ceiling
+from murine.statistics.noise_ceiling import Ceiling
 
 #: Layers as a metric sees them: (n_layers, ...); NaN in a layer that the metric is not defined for.
 Stack = Float[np.ndarray, "n_layers ..."]

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from murine.encoding.jackknife import resampled_neurons, resampled_scores
-from murine.encoding.pls import FoldedLayers
-from murine.encoding.ridge import correlate
+from murine.encoding.jackknife import resample_neuron_scores, resample_site_scores
+from murine.encoding.pls import PLSFolds
+from murine.encoding.prediction_operators import correlate_predictions
 from murine.networks.layer_kernel import LayerKernel
 from murine.scoring.encoding_metrics import CHANCE_REFITS, REGRESSION, EncodingMetric, Responses, SiteNeurons
 from murine.scoring.kernel_metrics import layer_grams
 from murine.scoring.metric import Draws, Relabellings, Scores, Stack
 from murine.scoring.site_data import SiteData
 from murine.statistics.bootstrap import Counts
-from murine.statistics.folds import folds
+from murine.statistics.folds import kfold
 
 #: Folds over stimuli, each of which is predicted from the others.
 N_FOLDS = 6
@@ -64,19 +64,19 @@ class PLSMetric(EncodingMetric):
         for s in range(len(sites.members)):
             site = sites[[s]]
             operators = self._operators(folded, site)
-            lost = np.isnan(site.averaged(correlate(operators, site.responses))[:, 0])
+            lost = np.isnan(site.averaged(correlate_predictions(operators, site.responses))[:, 0])
             draws[:, lost, s] = np.nan
             for i, operator in enumerate(operators):
                 if lost[i]:
                     continue
-                one = resampled_scores(operator[None], site.responses, counts, site.members)
+                one = resample_site_scores(operator[None], site.responses, counts, site.members)
                 draws[:, i, s] = one[:, 0, 0]
         return draws
 
     def neuron_draws(
         self, operators: Stack, responses: Responses, counts: Counts
     ) -> Float[np.ndarray, "n_draws n_layers n_neuroids"]:
-        return resampled_neurons(operators, responses, counts)
+        return resample_neuron_scores(operators, responses, counts)
 
     def plain(self, layers: Stack, sites: SiteNeurons) -> Scores:
         return self._scores(_folded(layers), sites, relative=False)
@@ -98,20 +98,23 @@ class PLSMetric(EncodingMetric):
     def operators(self, layers: Stack, site: SiteNeurons) -> Stack:
         return self._operators(_folded(layers), site)
 
-    def _scores(self, layers: FoldedLayers, sites: SiteNeurons, relative: bool = True) -> Scores:
+    def _scores(self, layers: PLSFolds, sites: SiteNeurons, relative: bool = True) -> Scores:
         chosen = (sites[[s]] for s in range(len(sites.members)))
         return np.concatenate(
-            [site.averaged(correlate(self._operators(layers, site, relative), site.responses)) for site in chosen],
+            [
+                site.averaged(correlate_predictions(self._operators(layers, site, relative), site.responses))
+                for site in chosen
+            ],
             axis=1,
         )
 
-    def _operators(self, layers: FoldedLayers, site: SiteNeurons, relative: bool = True) -> Stack:
+    def _operators(self, layers: PLSFolds, site: SiteNeurons, relative: bool = True) -> Stack:
         return layers.operators(site.responses, [self._n_components], relative=relative)[:, 0]
 
 
-def _folded(layers: Stack) -> FoldedLayers:
+def _folded(layers: Stack) -> PLSFolds:
     """Prepare kernels of layers for PLS."""
-    return FoldedLayers(layers, folds(layers.shape[-1], N_FOLDS, 0), at_most=True)
+    return PLSFolds(layers, kfold(layers.shape[-1], N_FOLDS, 0), at_most=True)
 
 
 pls_10, pls_25 = PLSMetric(10), PLSMetric(25)

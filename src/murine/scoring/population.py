@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from murine.networks.layer_kernel import LayerKernel
-from murine.similarity.rdm import zscore
-from murine.statistics.random_halves import Keys, n_trials
+from murine.statistics.random_halves import SplitKeys, count_trials
+from murine.statistics.standardisation import zscore
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Population:
     stimuli: Int[np.ndarray, " n_stimuli"]
     members: tuple[Int[np.ndarray, " _"], ...]
     normalise: str
-    keys: Keys
+    keys: SplitKeys
     neuroid_ids: tuple[str, ...]
     donors: tuple[str, ...]
     source: Population | None = None
@@ -112,7 +112,7 @@ class PatternScale:
 
 def single_trial_share(trials: Float[np.ndarray, "n_neuroids n_stimuli n_repetitions"]) -> float:
     """Return the share of mean responses that are of a single trial, which is then in both halves."""
-    return float((n_trials(trials) < 2).mean())
+    return float((count_trials(trials) < 2).mean())
 
 
 def mean_responses(

@@ -16,11 +16,12 @@ from murine.networks.layer_kernel import LayerKernel
 from murine.scoring.metric import Draws, Metric, Relabellings, Scores, Stack, Stimuli
 from murine.scoring.site_data import SiteData
 from murine.similarity import rsa
-from murine.similarity.rdm import dissimilarities, n_stimuli_of, pairs_among, upper
-from murine.similarity.reweighted_rsa import Reweighting, reweight
-from murine.statistics.bootstrap import Counts, without_each
-from murine.statistics.ceilings import SCALES, Ceiling
-from murine.statistics.folds import folds
+from murine.similarity.rdm import dissimilarities
+from murine.similarity.rdm_vectors import n_stimuli_of_pairs, pair_positions, upper_triangle
+from murine.similarity.reweighted_rsa import Reweighting, fit_reweighted_rsa
+from murine.statistics.bootstrap import Counts, leave_one_out_counts
+from murine.statistics.folds import kfold
+from murine.statistics.noise_ceiling import SCALES, Ceiling
 
 #: Folds over stimuli: the weights of each are fitted to the others.
 N_FOLDS = 6
@@ -54,13 +55,13 @@ class RDMMetric(Metric):
         if not layers:
             return np.empty((0, site_data.n_stimuli * (site_data.n_stimuli - 1) // 2))
         dissimilarity = dissimilarities[site_data.dissimilarity]
-        return upper(np.stack([dissimilarity(layer) for layer in layers]))
+        return upper_triangle(np.stack([dissimilarity(layer) for layer in layers]))
 
     def of_sites(self, site_data: SiteData) -> Any:
-        return upper(site_data.rdms)
+        return upper_triangle(site_data.rdms)
 
     def select(self, compared: Any, stimuli: Stimuli) -> Any:
-        return compared[:, pairs_among(stimuli, n_stimuli_of(compared.shape[1]))]
+        return compared[:, pair_positions(stimuli, n_stimuli_of_pairs(compared.shape[1]))]
 
     def score_within(
         self,
@@ -214,14 +215,14 @@ class ReweightedRSA(RDMMetric):
         return self._fit(layers, sites).resample(sites, counts)[:, None]
 
     def leave_one_out(self, layers: Stack, sites: Any, n_stimuli: int) -> Draws:
-        return self.resample(layers, sites, without_each(n_stimuli))  # the weights are not fitted anew
+        return self.resample(layers, sites, leave_one_out_counts(n_stimuli))  # the weights are not fitted anew
 
     def permute(self, layers: Stack, sites: Any, relabellings: Relabellings) -> Draws:
         return Metric.permute(self, layers, sites, relabellings)
 
     def _fit(self, layers: Stack, sites: Any) -> Reweighting:
-        n_stimuli = n_stimuli_of(sites.shape[1])
-        return reweight(layers[0], sites, folds(n_stimuli, N_FOLDS, 0))
+        n_stimuli = n_stimuli_of_pairs(sites.shape[1])
+        return fit_reweighted_rsa(layers[0], sites, kfold(n_stimuli, N_FOLDS, 0))
 
 
 rsa_pearson = PearsonRSA()

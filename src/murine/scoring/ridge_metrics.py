@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from murine.encoding.jackknife import resampled_neurons, resampled_scores
-from murine.encoding.null_correlation import above_chance, chance_correlations
-from murine.encoding.ridge import correlate, loo_operators, relabelled_correlations
+from murine.encoding.jackknife import resample_neuron_scores, resample_site_scores
+from murine.encoding.null_correlation import null_correlations, rescale_above_null
+from murine.encoding.prediction_operators import correlate_predictions, permute_correlations
+from murine.encoding.ridge import ridge_loo_operators
 from murine.networks.layer_kernel import LayerKernel
 from murine.scoring.encoding_metrics import CHANCE_REFITS, REGRESSION, EncodingMetric, Responses, SiteNeurons
 from murine.scoring.kernel_metrics import layer_grams
@@ -52,7 +53,7 @@ class RidgeMetric(EncodingMetric):
 
     def of_layers(self, layers: Sequence[LayerKernel], site_data: SiteData) -> Stack:
         grams = layer_grams(layers, site_data)
-        return loo_operators(grams, relative=self.from_chance) if layers else grams
+        return ridge_loo_operators(grams, relative=self.from_chance) if layers else grams
 
     def placeholder(self, stack: Stack) -> np.ndarray:
         # It predicts the response to the next stimulus. The identity would have r = 1 by chance.
@@ -62,12 +63,12 @@ class RidgeMetric(EncodingMetric):
         return layers
 
     def neuron_scores(self, operators: Stack, responses: Responses) -> Float[np.ndarray, "n_layers n_neuroids"]:
-        return self._above(self._chance(operators), correlate(operators, responses))
+        return self._above(self._chance(operators), correlate_predictions(operators, responses))
 
     def neuron_draws(
         self, operators: Stack, responses: Responses, counts: Counts
     ) -> Float[np.ndarray, "n_draws n_layers n_neuroids"]:
-        return self._above(self._chance(operators), resampled_neurons(operators, responses, counts))
+        return self._above(self._chance(operators), resample_neuron_scores(operators, responses, counts))
 
     def score(self, layers: Stack, sites: SiteNeurons) -> Scores:
         if not len(layers):
@@ -79,15 +80,15 @@ class RidgeMetric(EncodingMetric):
         draws = np.full((len(counts), len(layers), len(defined)), np.nan, np.float32)
         if defined.any():
             own = sites if defined.all() else sites[np.flatnonzero(defined)]
-            found = resampled_scores(layers, own.responses, counts, own.members)
+            found = resample_site_scores(layers, own.responses, counts, own.members)
             draws[:, :, defined] = self._above(self._chance(layers), found)
         return draws
 
     def plain(self, layers: Stack, sites: SiteNeurons) -> Scores:
-        return sites.averaged(correlate(self._plain(layers), sites.responses))
+        return sites.averaged(correlate_predictions(self._plain(layers), sites.responses))
 
     def chance(self, layers: Stack, sites: SiteNeurons, relabellings: Relabellings) -> Scores:
-        return np.tile(chance_correlations(self._plain(layers))[:, None], len(sites.members))
+        return np.tile(null_correlations(self._plain(layers))[:, None], len(sites.members))
 
     def _plain(self, layers: Stack) -> Stack:
         """Operators to predictions as they are: the mean of the other responses less that of all is -y / (n - 1)."""
@@ -95,14 +96,14 @@ class RidgeMetric(EncodingMetric):
         return layers - np.eye(n) / (n - 1) if self.from_chance else layers
 
     def permute(self, layers: Stack, sites: SiteNeurons, relabellings: Relabellings) -> Draws:
-        draws = relabelled_correlations(layers, sites.responses, relabellings, sites.members)
+        draws = permute_correlations(layers, sites.responses, relabellings, sites.members)
         return self._above(self._chance(layers), draws)
 
     def _chance(self, operators: Stack) -> Float[np.ndarray, " n_layers"]:
-        return chance_correlations(operators) if self.from_chance else np.zeros(len(operators))
+        return null_correlations(operators) if self.from_chance else np.zeros(len(operators))
 
     def _above(self, chance: Float[np.ndarray, " n_layers"], scores: np.ndarray) -> np.ndarray:
-        return above_chance(scores, chance.astype(scores.dtype)[:, None])
+        return rescale_above_null(scores, chance.astype(scores.dtype)[:, None])
 
 
 class PublishedRidgeMetric(RidgeMetric):
@@ -154,18 +155,18 @@ class PerNeuronRidgeMetric(PublishedRidgeMetric):
         return usable[None] if len(usable) else np.full((1, 1, n, n), np.nan)
 
     def neuron_scores(self, operators: Stack, responses: Responses) -> Float[np.ndarray, "n_layers n_neuroids"]:
-        return np.stack([correlate(own, responses).max(axis=0) for own in operators])
+        return np.stack([correlate_predictions(own, responses).max(axis=0) for own in operators])
 
     def neuron_draws(
         self, operators: Stack, responses: Responses, counts: Counts
     ) -> Float[np.ndarray, "n_draws n_layers n_neuroids"]:
         draws = np.full((len(counts), len(operators), len(responses)), np.nan, np.float32)
         for own, found in zip(operators, draws.transpose(1, 0, 2), strict=True):
-            scores = correlate(own, responses)
+            scores = correlate_predictions(own, responses)
             best = np.where(np.isnan(scores).any(axis=0), -1, scores.argmax(axis=0))
             for layer in np.unique(best[best >= 0]):
                 mine = np.flatnonzero(best == layer)
-                found[:, mine] = resampled_neurons(own[[layer]], responses[mine], counts)[:, 0]
+                found[:, mine] = resample_neuron_scores(own[[layer]], responses[mine], counts)[:, 0]
         return draws
 
     def resample(self, layers: Stack, sites: SiteNeurons, counts: Counts) -> Draws:

@@ -16,10 +16,11 @@ from murine.scoring.held_out import Choices
 from murine.scoring.score_sample import samples
 from murine.scoring.site_data import SiteData
 from murine.scoring.subject_bootstrap import SubjectDraws, Subjects
-from murine.statistics.bootstrap import interval, pair_corrected
-from murine.statistics.ceilings import Ceiling
-from murine.statistics.multiple_testing import adjusted_p, best_of_layers_p
-from murine.statistics.permutation import permutation_p
+from murine.statistics.bootstrap import percentile_interval
+from murine.statistics.multiple_testing import adjust_p_values, max_statistic_p_values
+from murine.statistics.noise_ceiling import Ceiling
+from murine.statistics.permutation import permutation_p_values
+from murine.statistics.variance_correction import correct_for_pairs
 
 #: The flag of a row whose interval is below zero, for metrics whose mean is below zero where nothing is shared.
 BELOW_ZERO = "below zero as where nothing is shared"
@@ -60,16 +61,18 @@ class ScoreRows:
         if len(self.benchmark.relabellings) and len(which):
             if self.metric.costly_permutations:
                 for i, s in np.argwhere(chosen).tolist():
-                    p[i, s] = permutation_p(scores[[i]][:, [s]], self.found.of_pair(self.metric.permute, i, s))[0, 0]
+                    p[i, s] = permutation_p_values(scores[[i]][:, [s]], self.found.of_pair(self.metric.permute, i, s))[
+                        0, 0
+                    ]
             else:
                 null = self.found.null if everywhere else self.found.permuted(which)
-                p[which] = permutation_p(scores[which], null)
+                p[which] = permutation_p_values(scores[which], null)
                 if everywhere:
-                    best_p = best_of_layers_p(scores, null)
+                    best_p = max_statistic_p_values(scores, null)
         frame["p_value"], frame["p_best"] = p.ravel(), best_p.ravel()
         frame["p_adjusted"] = np.nan
         family = frame.p_best[mine] if frame.p_best[mine].notna().any() else frame.p_value[mine]
-        frame.loc[mine, "p_adjusted"] = adjusted_p(family.to_numpy())
+        frame.loc[mine, "p_adjusted"] = adjust_p_values(family.to_numpy())
         return frame
 
     def held_out_rows(
@@ -86,9 +89,9 @@ class ScoreRows:
         frame = self._chosen(choices, scores, draws, without, drawn)
         p = np.full(len(scores), np.nan)
         if len(self.benchmark.relabellings):
-            p = permutation_p(scores[None], self.found.held_out_null(choices)[:, None])[0]
+            p = permutation_p_values(scores[None], self.found.held_out_null(choices)[:, None])[0]
         naive = np.where(best >= 0, self.found.scores[np.maximum(best, 0), np.arange(len(scores))], np.nan)
-        return _scored(frame.assign(p_value=p, p_best=np.nan, p_adjusted=adjusted_p(p), optimism=naive - scores))
+        return _scored(frame.assign(p_value=p, p_best=np.nan, p_adjusted=adjust_p_values(p), optimism=naive - scores))
 
     @staticmethod
     def without_held_out(frame: pd.DataFrame, held_out: pd.DataFrame) -> pd.DataFrame:
@@ -141,7 +144,7 @@ class ScoreRows:
         for name, values in zip(("ceiling", "ceiling_low", "ceiling_high"), (ceiling.value, *ends), strict=True):
             frame[name] = np.where(ceiling.value > 0, values, np.nan)[site]
         frame["ceiled"] = _of_sites(ceiling, site).apply(scores[None], self.metric.scale)[0]
-        frame["above_ceiling"] = ceiling.beyond(frame.ceiled.to_numpy())
+        frame["above_ceiling"] = ceiling.exceeds(frame.ceiled.to_numpy())
         about = pd.DataFrame(about_sites(self.benchmark.site_data)).assign(site_flag=self.benchmark.site_flags)
         for name in about:
             frame[name] = about[name].to_numpy()[site]
@@ -165,9 +168,9 @@ class ScoreRows:
         left = None
         if without is not None:
             left = _of_sites(benchmark.ceiling_without_one, site).apply_draws(without[:, None], scale)[:, 0]
-            raw, shared = pair_corrected(draws, without), pair_corrected(ceiled, left)
+            raw, shared = correct_for_pairs(draws, without), correct_for_pairs(ceiled, left)
         for names, sample in ((("low", "high"), raw), (("ceiled_low", "ceiled_high"), shared)):
-            for name, values in zip(names, interval(sample), strict=True):
+            for name, values in zip(names, percentile_interval(sample), strict=True):
                 frame[name] = np.nan
                 frame.loc[which, name] = values
         if self.metric.below_zero_by_chance:

@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from murine.statistics.bootstrap import interval, pair_corrected
+from murine.statistics.bootstrap import percentile_interval
+from murine.statistics.variance_correction import correct_for_pairs
 
 if TYPE_CHECKING:
-    from murine.statistics.crossed_bootstrap import TwoWay
+    from murine.statistics.crossed_bootstrap import CrossedDraws
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,7 @@ class ScoreSample:
         Under resampled stimuli.
     without_one
         The score without each stimulus, where scores are over pairs of stimuli
-        (`murine.statistics.bootstrap.pair_corrected`).
+        (`murine.statistics.bootstrap.correct_for_pairs`).
     both, subjects
         Under resampled stimuli and subjects, paired with the first of ``draws``; under resampled subjects alone. None
         where subjects were not resampled.
@@ -92,7 +93,7 @@ class ScoreSample:
 
     def over_stimuli(self) -> Float[np.ndarray, " n_draws"]:
         """Return draws with the variance over new stimuli."""
-        return self.draws if self.without_one is None else pair_corrected(self.draws, self.without_one)
+        return self.draws if self.without_one is None else correct_for_pairs(self.draws, self.without_one)
 
     def over_both(self) -> Float[np.ndarray, " n_both"]:
         """Return draws with the variance over new stimuli and new subjects, centred at the score.
@@ -110,7 +111,7 @@ class ScoreSample:
         """Return the interval over new stimuli: percentiles; with resampled subjects, over both by Student's t."""
         two = self._two_way()
         if two is None:
-            low, high = interval(self.over_stimuli()[:, None], level)
+            low, high = percentile_interval(self.over_stimuli()[:, None], level)
             return float(low[0]), float(high[0])
         return self._student(float(np.maximum(two.variance(), _least(two))), two.parts(), level)
 
@@ -134,18 +135,18 @@ class ScoreSample:
         reach = float(stdtrit(freedom, (1 + level) / 2)) * variance**0.5
         return self.value - reach, self.value + reach
 
-    def _two_way(self) -> TwoWay | None:
+    def _two_way(self) -> CrossedDraws | None:
         """Return draws over both. For scores over pairs, the part of stimuli is scaled as over stimuli alone."""
         if self.both is None or self.subjects is None:
             return None
-        from murine.statistics.crossed_bootstrap import TwoWay
+        from murine.statistics.crossed_bootstrap import CrossedDraws
 
         factor = _ratio(self.over_stimuli(), self.draws)
         both = self.subjects + factor * (self.both - self.subjects)
-        return TwoWay(both, factor * self.draws[: len(both)], self.subjects, self.sizes)
+        return CrossedDraws(both, factor * self.draws[: len(both)], self.subjects, self.sizes)
 
 
-def _least(two: TwoWay) -> Float[np.ndarray, "..."]:
+def _least(two: CrossedDraws) -> Float[np.ndarray, "..."]:
     """Return the variance that one factor alone gives. Plain draws over both are no bound: they vary too little."""
     return np.asarray(np.max(two.parts(), axis=0))
 

@@ -17,8 +17,8 @@ from murine.scoring.metric import metric_of
 from murine.scoring.settings import ScoreSettings
 from murine.scoring.site_data import SiteData
 from murine.scoring.subject_bootstrap import SubjectBootstrap, draw_subjects
-from murine.statistics.bootstrap import Counts, bootstrap_counts, without_each
-from murine.statistics.ceilings import Ceiling
+from murine.statistics.bootstrap import Counts, bootstrap_counts, leave_one_out_counts
+from murine.statistics.noise_ceiling import Ceiling
 from murine.statistics.permutation import permutations
 
 #: A group of stimuli smaller than this is not scored by itself.
@@ -135,7 +135,7 @@ class SiteBenchmark:
             permutations(n, settings.n_permutations, settings.seed),
             metric.of_sites(site_data),
             ceiling,
-            self._ceiling(site_data, members, without_each(n)) if left else constant,
+            self._ceiling(site_data, members, leave_one_out_counts(n)) if left else constant,
             splits,
             None if subjects is None else SubjectBootstrap(metric, site_data, subjects, counts, ceiling),
         )

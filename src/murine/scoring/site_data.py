@@ -11,11 +11,11 @@ from jaxtyping import Float, Int
 from murine.cortex.recording import Site
 from murine.errors import MurineError
 from murine.scoring.population import PatternScale, Population, single_trial_share
-from murine.similarity.kernel_similarity import u_centred
-from murine.similarity.rdm import pairs_among, upper
-from murine.similarity.rdm_ceiling import HalvedRDM, cosine_reliability
+from murine.similarity.kernel_similarity import u_centre_kernels
+from murine.similarity.noise_ceiling import SplitHalfRDM, cosine_reliability
+from murine.similarity.rdm_vectors import pair_positions, upper_triangle
 from murine.statistics.bootstrap import Counts
-from murine.statistics.ceilings import DISTANCE, SCALES, Ceiling
+from murine.statistics.noise_ceiling import DISTANCE, SCALES, Ceiling
 from murine.statistics.random_halves import half_means
 
 #: Where a neuron has a single trial of a stimulus, that trial is in both halves, and the halves agree too well. If more
@@ -58,7 +58,7 @@ class SiteData:
         repetitions. NaN where too many trials are missing.
     half_patterns
         (n_sites, 3, n_stimuli): how well the patterns of halves agree about a stimulus, the length of the pattern and
-        the number of trials (`murine.similarity.rdm_ceiling.HalvedRDM`); None with ``half_rdms``.
+        the number of trials (`murine.similarity.rdm_ceiling.SplitHalfRDM`); None with ``half_rdms``.
     given_reliability
         (n_sites, 2): mean and standard error that came with the data; NaN where they did not.
     n_neuroids
@@ -108,7 +108,7 @@ class SiteData:
 
     def select(self, stimuli: Int[np.ndarray, " n_chosen"]) -> SiteData:
         """Return the sites for some of the stimuli (positions)."""
-        pairs = pairs_among(stimuli, self.n_stimuli)
+        pairs = pair_positions(stimuli, self.n_stimuli)
         return replace(
             self,
             stimulus_ids=tuple(self.stimulus_ids[i] for i in stimuli),
@@ -141,15 +141,15 @@ class SiteData:
                 reliability[s], draws[:, s] = self.halved(s).reliability(counts, ranks=ranks)
         return Ceiling.from_reliability(reliability, draws, scale, ranks=ranks and self.half_rdms is not None)
 
-    def halved(self, site: int) -> HalvedRDM:
+    def halved(self, site: int) -> SplitHalfRDM:
         """Return the RDM of a site and those of halves of its trials."""
         if self.half_rdms is None or self.half_patterns is None:
             raise MurineError(f"{self.name!r} has no repetitions to make halves of.")
         agreement, power, numbers = self.half_patterns[site]
         cosines = self.dissimilarity in COSINES
-        whole = upper(self.rdms[[site]])[0]
+        whole = upper_triangle(self.rdms[[site]])[0]
         first, second = self.half_rdms[site]
-        return HalvedRDM(whole, first, second, agreement if cosines else None, power, numbers)
+        return SplitHalfRDM(whole, first, second, agreement if cosines else None, power, numbers)
 
     def kernel_ceiling(self, counts: Counts) -> Ceiling:
         """Return the ceiling of the debiased CKA, from random halves of the trials; draws are over pairs of stimuli."""
@@ -158,7 +158,7 @@ class SiteData:
         reliability = np.empty(len(self.sites))
         draws = np.empty((len(counts), len(self.sites)))
         for s, (first, second) in enumerate(self._kernel_parts):
-            whole = upper(u_centred(self.kernels[[s]]))[0]
+            whole = upper_triangle(u_centre_kernels(self.kernels[[s]]))[0]
             reliability[s], draws[:, s] = cosine_reliability(whole * self._units[s], first, second, counts)
         return Ceiling.from_reliability(reliability, draws, "r")
 
@@ -178,7 +178,7 @@ class SiteData:
             scale = PatternScale.of(population.all_means[members], population.normalise)
             for k, halves in enumerate(half_means(trials, population.keys)):
                 for vector, half in zip(own[:, k], halves, strict=True):
-                    vector[:] = upper(u_centred(unit * scale.kernel(half).gram[None]))[0]
+                    vector[:] = upper_triangle(u_centre_kernels(unit * scale.kernel(half).gram[None]))[0]
         return vectors
 
     @property

@@ -17,9 +17,10 @@ from murine.io.array_cache import ArrayCache
 from murine.limits import SEED, SPLITS
 from murine.scoring.population import PatternScale, Population, mean_responses, single_trial_share
 from murine.scoring.site_data import COSINES, MOST_SINGLE_TRIALS, LostSite, SiteData
-from murine.similarity.rdm import dissimilarities, upper
-from murine.similarity.rdm_ceiling import harmonic_mean
-from murine.statistics.random_halves import Keys, half_means, halving_keys, n_trials
+from murine.similarity.noise_ceiling import harmonic_mean
+from murine.similarity.rdm import dissimilarities
+from murine.similarity.rdm_vectors import upper_triangle
+from murine.statistics.random_halves import SplitKeys, count_trials, half_means, split_keys
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ def make_site_data(
     groups = usable.sites(*by)
     lost = _too_small(data, usable, by)
     n = usable.n_repetitions
-    keys = halving_keys(ids, n, n_splits if n > 1 else 0, seed)
+    keys = split_keys(ids, n, n_splits if n > 1 else 0, seed)
 
     found: list[np.ndarray] = []
     kernels: list[np.ndarray] = []
@@ -151,7 +152,7 @@ def _of_site(
     responses: Float[np.ndarray, "n_neuroids n_all_stimuli n_repetitions"],
     members: Int[np.ndarray, " n_members"],
     stimuli: Int[np.ndarray, " n_stimuli"],
-    keys: Keys,
+    keys: SplitKeys,
     dissimilarity: str,
     normalise: str,
 ) -> dict[str, np.ndarray]:
@@ -173,10 +174,10 @@ def _of_site(
         parts = np.empty((2, len(keys), len(stimuli) * (len(stimuli) - 1) // 2), np.float32)
         agreement = np.zeros(len(stimuli))
         for k, halves in enumerate(half_means(trials, keys)):
-            parts[:, k] = [upper(rdm_of(scale.kernel(half))) for half in halves]
+            parts[:, k] = [upper_triangle(rdm_of(scale.kernel(half))) for half in halves]
             agreement += scale.agreement(*halves, centre) / len(keys)
         power = np.diag(kernel.covariance if centre else kernel.gram)
-        patterns = np.stack([agreement, power, harmonic_mean(n_trials(trials))])
+        patterns = np.stack([agreement, power, harmonic_mean(count_trials(trials))])
     return {"mean": mean, "parts": parts, "patterns": patterns, "stand_ins": np.array(stand_ins)}
 
 
@@ -184,7 +185,7 @@ def _given_site_data(
     data: NeuralRDMs, order: Int[np.ndarray, " n_stimuli"], ids: tuple[str, ...], dissimilarity: str
 ) -> SiteData:
     rdms = data.matrices[:, order][:, :, order]
-    vectors = upper(rdms)
+    vectors = upper_triangle(rdms)
     constant = np.ptp(vectors, axis=1) <= 1e-12 * np.abs(vectors).max(axis=1, initial=0)
     notes = tuple("the same dissimilarity for every pair" if x else "" for x in constant)
     _tell(data.name, None, [], dict(zip(data.sites, notes, strict=True)))

@@ -27,16 +27,16 @@ from murine.scoring.population import Population
 from murine.scoring.site_data import SiteData
 from murine.similarity.rdm import dissimilarities
 from murine.statistics.bootstrap import Counts
-from murine.statistics.ceilings import Ceiling
 from murine.statistics.crossed_bootstrap import (
-    OVER,
+    CrossedDraws,
     NeuronCounts,
-    TwoWay,
     animal_counts,
-    counts_of_neurons,
+    check_subjects,
+    expand_animal_counts,
+    mean_over_neurons,
     neuron_counts,
-    over_neurons,
 )
+from murine.statistics.noise_ceiling import Ceiling
 
 #: Resampled sites that are compared at once. If stimuli are resampled too, the square of this number is computed.
 BLOCK = 16
@@ -92,8 +92,7 @@ def draw_subjects(site_data: SiteData, over: str, n_draws: int, seed: int) -> Su
         Data without single neurons; for animals: neurons whose animal is not known, a site with those of one alone, or
         sites that cannot all be kept.
     """
-    if over not in OVER:
-        raise MurineError(f"a bootstrap over {over!r} is not known; expected one of {', '.join(OVER)}.")
+    check_subjects(over)
     population = site_data.population
     if population is None:
         raise MurineError(
@@ -124,7 +123,7 @@ def draw_subjects(site_data: SiteData, over: str, n_draws: int, seed: int) -> Su
             own = neuron_counts(donors[found], n_draws, seed + s, over)
         else:
             here, local = np.unique(which[found], return_inverse=True)
-            own = counts_of_neurons(local, drawn[:, here], seed + s, over)
+            own = expand_animal_counts(local, drawn[:, here], seed + s, over)
         counts.append(own[:, np.argsort(np.argsort(ids[members]))])
     return Subjects(over, tuple(counts), tuple(n_animals.tolist()))
 
@@ -218,17 +217,17 @@ class SubjectBootstrap:
     def _neuron_ceilings(self, ceiling: Ceiling) -> tuple[np.ndarray, np.ndarray]:
         found = []
         for s, members in enumerate(_population(self._site_data).members):
-            own = ceiling.completed(members)
+            own = ceiling.fill_unknown(members)
             if np.isnan(own.value).any():  # of no neuron is it known
                 unknown = np.full((self.subjects.n_draws, 1), np.nan)
-                found.append(TwoWay(unknown, unknown, unknown, self.subjects.sizes(self.n_stimuli, s)))
+                found.append(CrossedDraws(unknown, unknown, unknown, self.subjects.sizes(self.n_stimuli, s)))
                 continue
             draws = own.draws[: self.subjects.n_draws, None]
             found.append(self._over_neurons(s, own.value[None], draws))
         return np.stack([x.both[:, 0] for x in found], axis=1), np.stack([x.subjects[:, 0] for x in found], axis=1)
 
-    def _over_neurons(self, s: int, scores: np.ndarray, draws: np.ndarray) -> TwoWay:
-        return over_neurons(scores, draws, self.subjects.counts[s], self.subjects.sizes(self.n_stimuli, s))
+    def _over_neurons(self, s: int, scores: np.ndarray, draws: np.ndarray) -> CrossedDraws:
+        return mean_over_neurons(scores, draws, self.subjects.counts[s], self.subjects.sizes(self.n_stimuli, s))
 
     def run(
         self, stack: Stack, best: Int[np.ndarray, " n_sites"], choices: Choices | None

@@ -1,6 +1,7 @@
-"""Concordant and discordant pairs, counted exactly: what Kendall's tau-a is made of.
+"""Kendall's S, the number of concordant less discordant pairs, counted exactly. Kendall's tau-a is S over all pairs.
 
-Compiled: import it where it is needed (`murine.compilation`)."""
+This module is compiled with numba: import it inside functions (`murine.compilation`).
+"""
 
 from __future__ import annotations
 
@@ -11,25 +12,25 @@ from jaxtyping import Float, Int, Int32, Int64
 
 from murine.compilation import compiled
 
-#: Words of 64 positions whose counts are kept together: their sum fits in 16 bits, all of them in a few vector
-#: registers. A power of two, as shifts: division with a remainder is slower than all the rest.
+#: Words (of 64 positions) in a block of counts: their sum fits in 16 bits, and a block fits in a few vector registers.
+#: It is a power of two, so that shifts replace divisions, which would take most of the time.
 _SHIFT = 7
 _WORDS = 1 << _SHIFT
 
 
-class Order(NamedTuple):
-    """How the elements of a vector are ordered; equal elements are ties.
+class RankOrder(NamedTuple):
+    """The order of the elements of a vector. Equal elements are ties.
 
     Attributes
     ----------
     ascending
         (n,): the elements from smallest to largest.
     groups
-        (n_groups + 1,): where in ``ascending`` each group of equal elements starts; at the end n.
+        (n_groups + 1,): where in ``ascending`` each group of equal elements starts; the last entry is n.
     position
-        (n,): where each element is in ``ascending``.
+        (n,): the position of each element in ``ascending``.
     first, last
-        (n,): where its group starts, and where the next one does.
+        (n,): where the group of the element starts, and where the next group starts.
     """
 
     ascending: Int32[np.ndarray, " n"]
@@ -39,7 +40,8 @@ class Order(NamedTuple):
     last: Int32[np.ndarray, " n"]
 
     @classmethod
-    def of(cls, vector: Float[np.ndarray, " n"]) -> Order:
+    def of(cls, vector: Float[np.ndarray, " n"]) -> RankOrder:
+        """Sort a vector."""
         ascending = vector.argsort(kind="stable").astype(np.int32)
         ordered = vector[ascending]
         starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
@@ -52,8 +54,8 @@ class Order(NamedTuple):
 
 
 @compiled
-def _below(bits: np.ndarray, inner: np.ndarray, outer: np.ndarray, bound: int) -> int:
-    """How many positions before ``bound`` are taken."""
+def _count_below(bits: np.ndarray, inner: np.ndarray, outer: np.ndarray, bound: int) -> int:
+    """Count the taken positions before ``bound``."""
     word = bound >> 6
     x = bits[word] & ((np.uint64(1) << np.uint64(bound & 63)) - np.uint64(1))
     x -= (x >> np.uint64(1)) & np.uint64(0x5555555555555555)
@@ -64,27 +66,29 @@ def _below(bits: np.ndarray, inner: np.ndarray, outer: np.ndarray, bound: int) -
 
 
 @compiled
-def _take(bits: np.ndarray, inner: np.ndarray, outer: np.ndarray, position: int) -> None:
+def _mark_taken(bits: np.ndarray, inner: np.ndarray, outer: np.ndarray, position: int) -> None:
+    """Mark a position as taken, and update the counts that `_count_below` reads."""
     word = position >> 6
     bits[word] |= np.uint64(1) << np.uint64(position & 63)
     block = word >> _SHIFT
     word &= _WORDS - 1
     within = inner[block]
-    for k in range(_WORDS):  # all: without branches, and from 0, it is a handful of instructions
+    for k in range(_WORDS):  # a loop over all words, without branches, compiles to a few vector instructions
         within[k] += np.int16(k > word)
     for k in range(block + 1, len(outer)):
         outer[k] += 1
 
 
 @compiled
-def _excess(
+def _kendall_s(
     ascending: np.ndarray, groups: np.ndarray, position: np.ndarray, first: np.ndarray, last: np.ndarray
 ) -> int:
-    """Concordant less discordant pairs.
+    """Count concordant less discordant pairs.
 
-    Elements are taken group by group in the order of one vector. Of those taken before, the ones that are below an
-    element in the other vector are concordant with it, those above discordant; what is below is counted by a bit for
-    each position."""
+    Elements are taken group by group, in the order of the first vector. Of the elements taken before, those below an
+    element in the second vector are concordant with it, and those above are discordant. One bit for each position marks
+    what is taken.
+    """
     n = len(ascending)
     n_blocks = n // (64 * _WORDS) + 1
     bits = np.zeros(n_blocks * _WORDS, np.uint64)
@@ -95,16 +99,16 @@ def _excess(
         taken = groups[g]
         for k in range(taken, groups[g + 1]):
             element = ascending[k]
-            below = _below(bits, inner, outer, first[element])
-            above = taken - _below(bits, inner, outer, last[element])
+            below = _count_below(bits, inner, outer, first[element])
+            above = taken - _count_below(bits, inner, outer, last[element])
             total += below - above
         for k in range(taken, groups[g + 1]):
-            _take(bits, inner, outer, position[ascending[k]])
+            _mark_taken(bits, inner, outer, position[ascending[k]])
     return total
 
 
 @compiled
-def _excess_of_each(
+def _kendall_s_per_element(
     ascending: np.ndarray,
     groups: np.ndarray,
     position: np.ndarray,
@@ -112,7 +116,7 @@ def _excess_of_each(
     last: np.ndarray,
     out: np.ndarray,
 ) -> None:
-    """For every element, the others that are concordant with it less those that are discordant."""
+    """For every element, count the others that are concordant with it less those that are discordant."""
     n = len(ascending)
     n_blocks = n // (64 * _WORDS) + 1
     bits = np.zeros(n_blocks * _WORDS, np.uint64)
@@ -122,30 +126,32 @@ def _excess_of_each(
         start, stop = groups[g], groups[g + 1]
         for k in range(start, stop):
             element = ascending[k]
-            below = _below(bits, inner, outer, first[element])
-            above = start - _below(bits, inner, outer, last[element])
+            below = _count_below(bits, inner, outer, first[element])
+            above = start - _count_below(bits, inner, outer, last[element])
             out[element] = below - above
         for k in range(start, stop):
-            _take(bits, inner, outer, position[ascending[k]])
-        for k in range(start, stop):  # those that come later: all less those taken by now
+            _mark_taken(bits, inner, outer, position[ascending[k]])
+        for k in range(start, stop):  # elements that come later: all less those taken by now
             element = ascending[k]
-            below = first[element] - _below(bits, inner, outer, first[element])
-            above = n - last[element] - (stop - _below(bits, inner, outer, last[element]))
+            below = first[element] - _count_below(bits, inner, outer, first[element])
+            above = n - last[element] - (stop - _count_below(bits, inner, outer, last[element]))
             out[element] += above - below
 
 
-def excess(layer: Order, site: Order) -> int:
-    """Concordant less discordant pairs of elements of two vectors; pairs tied in either count as neither."""
-    return int(_excess(layer.ascending, layer.groups, site.position, site.first, site.last))
+def kendall_s(layer: RankOrder, site: RankOrder) -> int:
+    """Return Kendall's S of two vectors: concordant less discordant pairs of elements. Pairs tied in either count as
+    neither.
+    """
+    return int(_kendall_s(layer.ascending, layer.groups, site.position, site.first, site.last))
 
 
-def relabelled_excess(layer: Order, site: Order, pairs: Int[np.ndarray, " n"]) -> int:
-    """`excess` with the elements of the second vector rearranged: element k is the old element ``pairs[k]``."""
-    return int(_excess(layer.ascending, layer.groups, site.position[pairs], site.first[pairs], site.last[pairs]))
+def permuted_kendall_s(layer: RankOrder, site: RankOrder, pairs: Int[np.ndarray, " n"]) -> int:
+    """Return Kendall's S with the elements of the second vector permuted: element k is the old element ``pairs[k]``."""
+    return int(_kendall_s(layer.ascending, layer.groups, site.position[pairs], site.first[pairs], site.last[pairs]))
 
 
-def excess_of_each(layer: Order, site: Order) -> Int64[np.ndarray, " n"]:
-    """For every element, concordant less discordant pairs that it is part of; their sum is twice the `excess`."""
+def kendall_s_per_element(layer: RankOrder, site: RankOrder) -> Int64[np.ndarray, " n"]:
+    """Return Kendall's S of the pairs that each element belongs to; their sum is twice `kendall_s`."""
     out = np.empty(len(layer.ascending), np.int64)
-    _excess_of_each(layer.ascending, layer.groups, site.position, site.first, site.last, out)
+    _kendall_s_per_element(layer.ascending, layer.groups, site.position, site.first, site.last, out)
     return out

@@ -1,4 +1,4 @@
-"""Non-negative least squares from products alone: SciPy's Lawson and Hanson on a root of the Gram matrix."""
+"""Non-negative least squares from products alone, by SciPy's Lawson-Hanson solver on a root of the Gram matrix."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import nnls
 
-#: A direction that variables of length 1 share in less than this share of their power is left out: it is rounding.
+#: Directions with less than this share of the power of the strongest direction are left out: they are rounding.
 _COLLINEAR = 1e-12
 
-#: Steps over the number of variables, before a fit counts as failed. Three is usual.
+#: A fit fails after this many steps times the number of variables. It usually takes three times that number.
 _STEPS = 100
 
 
@@ -18,26 +18,33 @@ def fit_nonnegative(
     products: Float[np.ndarray, "n_folds n_targets n_variables"],
     powers: Float[np.ndarray, "n_folds n_targets"],
 ) -> tuple[Float[np.ndarray, "n_folds n_targets n_variables"], Float[np.ndarray, "n_folds n_targets"]]:
-    """Minimise |target - A x|^2 over x >= 0, for several targets and several A.
+    """Minimise |target - A x|^2 over x >= 0, for several targets and several matrices A.
 
     Parameters
     ----------
     grams
-        A'A of each fold. A variable without power (a diagonal of 0) gets the weight 0.
+        (n_folds, n_variables, n_variables): A'A of each fold. A variable without power (diagonal 0) gets the weight 0.
     products
-        A'target.
+        (n_folds, n_targets, n_variables): A'target.
     powers
-        |target|^2; a target without power gets weights of 0.
+        (n_folds, n_targets): |target|^2. A target without power gets weights of 0.
 
     Returns
     -------
     solutions
-        The x; NaN where a fit has not ended.
+        (n_folds, n_targets, n_variables): the weights x; NaN where a fit did not converge.
     violations
-        How far from optimal they are: the largest correlation of the residual with a variable whose weight is free
-        to change (positive ones of those at zero, any of the others), over the length of the target instead of that
-        of the residual. Rounding leaves about 1e-14, directions left out as collinear up to 1e-5; above that the fit
-        has failed.
+        (n_folds, n_targets): how far the weights are from optimal. It is the largest correlation between the residual
+        and a variable whose weight could still improve the fit (relative to the length of the target). Rounding leaves
+        about 1e-14, and collinear directions that were left out up to 1e-5. Above that, the fit has failed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> variables, target = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([2.0, -1.0])
+    >>> gram, product = variables.T @ variables, variables.T @ target
+    >>> fit_nonnegative(gram[None], product[None, None], np.array([[5.0]]))[0]
+    array([[[2., 0.]]])
     """
     solutions, violations = np.zeros(products.shape), np.zeros(powers.shape)
     for gram, product, power, solution, violation in zip(grams, products, powers, solutions, violations, strict=True):
@@ -46,7 +53,7 @@ def fit_nonnegative(
         if not (len(varied) and len(targets)):
             continue
         lengths, floors = lengths[varied], np.sqrt(power[targets])
-        # Of length 1, all of them: no variable is small beside another.
+        # Give all variables length 1, so that none is lost in rounding beside another.
         unit = gram[np.ix_(varied, varied)] / lengths[:, None] / lengths
         along = product[np.ix_(targets, varied)] / lengths / floors[:, None]
         values, vectors = np.linalg.eigh(unit)
@@ -63,5 +70,5 @@ def fit_nonnegative(
 def _fit(root: Float[np.ndarray, "n_rows n_variables"], aim: Float[np.ndarray, " n_rows"]) -> np.ndarray:
     try:
         return np.asarray(nnls(root, aim, maxiter=int(_STEPS * root.shape[1]))[0])
-    except RuntimeError:  # it has gone round in circles
+    except RuntimeError:  # the solver did not converge
         return np.full(root.shape[1], np.nan)

@@ -1,24 +1,56 @@
-"""Resampling of stimuli, intervals, permutation p-values and rank bands."""
+"""Bootstrap samples of stimuli, and percentile intervals of what is computed in them."""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Float32, Int, UInt16
+from jaxtyping import Float, Float32, UInt16
 
 from murine.errors import MurineError
 
 #: How often each stimulus was drawn in each bootstrap sample.
 Counts = UInt16[np.ndarray, "n_draws n_stimuli"]
 
-#: Fewer stimuli than this leave fewer than six dissimilarities: nothing to correlate.
+#: The fewest stimuli that scores are computed for: fewer have fewer than six dissimilarities.
 MIN_STIMULI = 4
 
 
 def bootstrap_counts(n_stimuli: int, n_bootstraps: int, seed: int) -> Counts:
-    """How often each stimulus is drawn in each bootstrap sample (multinomial, ``n_stimuli`` draws with replacement).
+    """Draw bootstrap samples of the stimuli, as counts.
 
-    The same seed gives the same samples, so scores of different networks are paired. Samples with fewer than four
-    different stimuli are drawn anew."""
+    Each sample draws ``n_stimuli`` stimuli with replacement. A sample with fewer than four different stimuli is drawn
+    again, because an RDM of three stimuli has only three pairs.
+
+    Parameters
+    ----------
+    n_stimuli
+        Number of stimuli, at least 4.
+    n_bootstraps
+        Number of samples.
+    seed
+        The same seed gives the same samples. Scores of different networks are then paired.
+
+    Returns
+    -------
+    counts
+        (n_bootstraps, n_stimuli): how often each stimulus is in each sample. Every row sums to ``n_stimuli``.
+
+    Raises
+    ------
+    MurineError
+        If there are fewer than 4 stimuli.
+
+    References
+    ----------
+    Efron & Tibshirani 1993, An Introduction to the Bootstrap.
+
+    Examples
+    --------
+    >>> counts = bootstrap_counts(n_stimuli=10, n_bootstraps=1000, seed=0)
+    >>> counts.shape
+    (1000, 10)
+    >>> counts.sum(axis=1)[:3]
+    array([10, 10, 10], dtype=uint64)
+    """
     if n_stimuli < MIN_STIMULI:
         raise MurineError(f"{n_stimuli} stimuli are too few to compare RDMs; at least {MIN_STIMULI} are needed.")
     generator = np.random.default_rng([seed, n_stimuli])
@@ -30,84 +62,77 @@ def bootstrap_counts(n_stimuli: int, n_bootstraps: int, seed: int) -> Counts:
     return counts
 
 
-def without_each(n_stimuli: int) -> Counts:
-    """Every stimulus once but one, for each of the stimuli: counts of the jackknife."""
+def leave_one_out_counts(n_stimuli: int) -> Counts:
+    """Return the counts of the jackknife: in sample i, every stimulus but stimulus i is present once.
+
+    Returns
+    -------
+    counts
+        (n_stimuli, n_stimuli), in the format of `bootstrap_counts`.
+
+    Examples
+    --------
+    >>> leave_one_out_counts(3)
+    array([[0, 1, 1],
+           [1, 0, 1],
+           [1, 1, 0]], dtype=uint16)
+    """
     return (1 - np.eye(n_stimuli)).astype(np.uint16)
 
 
 def pair_weights(counts: Counts) -> Float32[np.ndarray, "n_draws n_pairs"]:
-    """How often each pair of different stimuli occurs in each sample: the product of their counts."""
+    """Count how often each pair of different stimuli occurs in each bootstrap sample.
+
+    Parameters
+    ----------
+    counts
+        (n_draws, n_stimuli), from `bootstrap_counts`.
+
+    Returns
+    -------
+    weights
+        (n_draws, n_pairs): the product of the counts of the two stimuli, in the order of
+        `murine.similarity.rdm_vectors.upper_triangle`. A stimulus and its own copy are not a pair.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> pair_weights(np.array([[2, 1, 0]], np.uint16))
+    array([[2., 0., 0.]], dtype=float32)
+    """
     rows, columns = np.triu_indices(counts.shape[1], 1)
     weights = counts.astype(np.float32)
     return weights[:, rows] * weights[:, columns]
 
 
-def interval(
+def percentile_interval(
     draws: Float[np.ndarray, "n_draws ..."], level: float = 0.95
 ) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
-    """Percentile interval over draws; NaN where more than one draw in twenty is NaN (nothing to tell)."""
+    """Return the percentile interval of bootstrap draws.
+
+    Parameters
+    ----------
+    draws
+        (n_draws, ...), any unit.
+    level
+        Probability that the interval covers.
+
+    Returns
+    -------
+    low, high
+        The shape of ``draws`` without its first axis. NaN where more than 5 % of the draws are NaN, or where there are
+        no draws; fewer NaN draws are left out.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> low, high = percentile_interval(np.linspace(0.0, 1.0, 101)[:, None])
+    >>> low.round(3), high.round(3)
+    (array([0.025]), array([0.975]))
+    """
     if not draws.size:
         return np.full(draws.shape[1:], np.nan), np.full(draws.shape[1:], np.nan)
     lost = np.isnan(draws).mean(axis=0)
     clean = np.where(lost > 0.05, 0.0, draws)
     low, high = np.nanquantile(clean, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return np.where(lost > 0.05, np.nan, low), np.where(lost > 0.05, np.nan, high)
-
-
-def student_factor(
-    n_stimuli: int | Int[np.ndarray, "..."] | Float[np.ndarray, "..."], level: float = 0.95
-) -> np.float64 | Float[np.ndarray, "..."]:
-    """How much wider an interval is by Student's t than by the normal distribution: variances of few are uncertain."""
-    from scipy.special import stdtrit
-
-    quantile = (1 + level) / 2
-    return np.float64(1) * stdtrit(np.asarray(n_stimuli) - 1.0, quantile) / stdtrit(np.inf, quantile)
-
-
-def effective_stimuli(without_one: Float[np.ndarray, "n_stimuli ..."]) -> Float[np.ndarray, "..."]:
-    """How many stimuli tell the variance of a score as surely as these do, of which single ones may decide.
-
-    The variance of a score is as uncertain as the kurtosis k of its jackknife makes it: that of n normal values, with k
-    = 3, has n - 1 degrees of freedom, that of others 2 n / (k - 1). Raw responses have images to which many neurons
-    respond strongly, and scores that hang on a few of these. At most n, at least 5; n where a score is NaN."""
-    n_stimuli = len(without_one)
-    squares = (without_one - without_one.mean(axis=0, dtype=np.float64)) ** 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        kurtosis = (squares**2).mean(axis=0) / squares.mean(axis=0) ** 2
-        freedom = 2 * n_stimuli / (kurtosis - 1)
-    return np.asarray(np.where(np.isfinite(freedom), np.clip(freedom + 1, min(5, n_stimuli), n_stimuli), n_stimuli))
-
-
-def pair_corrected(
-    draws: Float[np.ndarray, "n_draws ..."], without_one: Float[np.ndarray, "n_stimuli ..."]
-) -> Float[np.ndarray, "n_draws ..."]:
-    """Draws of a score over pairs of stimuli (RSA), drawn together until their variance is that over new stimuli.
-
-    The variance of a mean over pairs has a part a from stimuli and a part b from pairs. Resampling stimuli makes it
-    a + 3 b, as resampling two factors at once does (`murine.statistics.crossed_bootstrap`), and the jackknife a + 2 b,
-    so a + b = 2 jackknife - bootstrap. Where a layer resembles a site, a is by far the larger part and little changes;
-    of scores near zero, plain intervals are up to sqrt(3) times too wide (a shuffled network was found different from
-    zero in 0.2 % of the cases, not in 5 %). Both variances are of few stimuli, so draws are as much wider as Student's
-    t is (`student_factor`, `effective_stimuli`).
-
-    Parameters
-    ----------
-    draws
-        Under `bootstrap_counts`. They are scaled about their mean, so they stay paired. Of a difference of two scores,
-        correct the difference.
-    without_one
-        The score without each of the stimuli, under the counts `without_each`. Where any is NaN the draws
-        keep their variance, too wide.
-    """
-    n_stimuli = len(without_one)
-    told = np.isfinite(draws)
-    n = np.maximum(told.sum(axis=0), 1)
-    centre = np.where(told, draws, 0).sum(axis=0, dtype=np.float64) / n
-    bootstrap = (np.where(told, draws - centre, 0) ** 2).sum(axis=0) / n * n_stimuli / (n_stimuli - 1)
-    jackknife = (n_stimuli - 1) * without_one.var(axis=0, dtype=np.float64)
-    # a + 2 b is at most twice a + b; sampling error may say otherwise.
-    variance = np.clip(2 * jackknife - bootstrap, jackknife / 2, bootstrap)
-    ratio = np.divide(variance, bootstrap, out=np.ones_like(centre), where=bootstrap > 0)
-    spread = np.sqrt(ratio) * student_factor(effective_stimuli(without_one))
-    spread = np.where(np.isnan(ratio), 1, spread)
-    return centre + (draws - centre) * spread

@@ -1,4 +1,4 @@
-"""p-values where many were looked at: the best of many layers, and many sites."""
+"""p-values corrected for many tests: the best of many layers, and many sites."""
 
 from __future__ import annotations
 
@@ -11,25 +11,35 @@ from murine.errors import MurineError
 ADJUSTMENTS = ("bh", "by", "holm")
 
 
-def best_of_layers_p(
+def max_statistic_p_values(
     scores: Float[np.ndarray, "n_layers n_sites"], null: Float[np.ndarray, "n_draws n_layers n_sites"]
 ) -> Float[np.ndarray, "n_layers n_sites"]:
-    """One-sided p of each layer that takes into account that the best of all of them is looked at.
+    """Return one-sided p-values of all layers, corrected for the selection of the best layer.
 
-    Compares each score with the *largest* of all layers under each relabelling (Westfall & Young's maximum statistic):
-    (1 + number of relabellings whose largest is at least as high) / (1 + number). The p of a site's best layer is that
-    of having found one so good among so many; the others' hold for all layers of the site together, however they
-    depend on each other.
+    Each score is compared with the *largest* score of all layers under each relabelling of the stimuli (the maximum
+    statistic of Westfall & Young 1993): p = (1 + number of relabellings whose maximum is at least the score) / (1 +
+    number of relabellings). This is valid whatever the dependence between layers.
 
     Parameters
     ----------
+    scores
+        (n_layers, n_sites).
     null
-        Scores under relabelled stimuli, the same relabelling for all layers.
+        (n_draws, n_layers, n_sites): scores under relabelled stimuli. Each relabelling is the same for all layers.
 
     Returns
     -------
     p
-        NaN where the score is. A layer without a score counts in no maximum.
+        (n_layers, n_sites); NaN where the score is NaN. A layer without a score takes no part in the maximum.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> null = np.random.default_rng(0).normal(size=(999, 20, 1))
+    >>> scores = np.zeros((20, 1))
+    >>> scores[0] = 2.5
+    >>> max_statistic_p_values(scores, null)[0].round(2)  # alone, this score would have p = 0.006
+    array([0.1])
     """
     scored = ~np.isnan(scores)
     with np.errstate(invalid="ignore"):
@@ -38,25 +48,36 @@ def best_of_layers_p(
     return np.where(scored, (1 + reached) / (1 + len(null)), np.nan)
 
 
-def adjusted_p(p: Float[np.ndarray, "..."], method: str = "bh") -> Float[np.ndarray, "..."]:
-    """p-values adjusted for all of them having been looked at; those below a level are the discoveries at that level.
+def adjust_p_values(p: Float[np.ndarray, "..."], method: str = "bh") -> Float[np.ndarray, "..."]:
+    """Adjust the p-values of a family of tests. Those below a level are the discoveries at that level.
 
     Parameters
     ----------
     p
-        Any shape, one family. NaN is no test: it stays, and does not count.
+        Any shape; all values are one family. NaN means that there was no test: it stays NaN and does not count.
     method
-        ``bh``: false discovery rate where tests are independent or positively dependent, as sites of one cortex seen
-        with the same images are (Benjamini & Hochberg 1995). ``by``: with any dependence (Benjamini & Yekutieli 2001).
-        ``holm``: the chance of any false one (Holm 1979).
+        ``bh``: false discovery rate for independent or positively dependent tests, such as sites of one cortex seen
+        with the same images (Benjamini & Hochberg 1995). ``by``: false discovery rate under any dependence (Benjamini &
+        Yekutieli 2001). ``holm``: probability of at least one false discovery (Holm 1979).
+
+    Returns
+    -------
+    adjusted
+        The shape of ``p``.
 
     Raises
     ------
     MurineError
-        Unknown method, or a p that is not between 0 and 1.
+        If the method is unknown or a p-value is not between 0 and 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> adjust_p_values(np.array([0.01, 0.04, np.nan, 0.03]))
+    array([0.03, 0.04,  nan, 0.04])
     """
     if method not in ADJUSTMENTS:
-        raise MurineError(f"no adjustment of p-values is called {method!r}; expected one of {', '.join(ADJUSTMENTS)}.")
+        raise MurineError(f"unknown adjustment of p-values {method!r}; expected one of {', '.join(ADJUSTMENTS)}.")
     tests = p[~np.isnan(p)]
     if len(tests) and not (tests.min() >= 0 and tests.max() <= 1):
         raise MurineError(f"p-values lie between 0 and 1; given were {tests.min():g} to {tests.max():g}.")

@@ -12,14 +12,15 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from murine.architecture.alignment import heat_map, length_ratios, similarities, similarity_index
-from murine.architecture.layer_sequences import Vocabulary
-from murine.architecture.mantel import MIN_THINGS, Method, mantel
-from murine.architecture.named_sequences import as_published, published_heat_map, spell
+from murine.architecture.clustering import heat_map
+from murine.architecture.mantel_test import MIN_ITEMS, Method, mantel
+from murine.architecture.named_sequences import find_sequences, published_heat_map, sequences_as_published
+from murine.architecture.sequence_similarity import length_ratios, similarities, similarity_index
+from murine.architecture.vocabulary import Vocabulary
 from murine.atlas.identity import ScoreTask
 from murine.atlas.leaderboard import MIN_CEILING, leaderboards
 from murine.atlas.store import Atlas
-from murine.encoding.ridge import centred_grams
+from murine.encoding.kernels import centre_layer_grams
 from murine.errors import MurineError, some
 from murine.networks.catalogue import entry
 from murine.networks.layer_kernel import LayerKernel
@@ -27,9 +28,10 @@ from murine.networks.zoo import NetworkSpec
 from murine.progress import Progress, Silent
 from murine.scoring.treatments import RAW
 from murine.similarity.kernel_similarity import kernel_metrics
-from murine.similarity.rdm import kernel_rdm, upper
+from murine.similarity.rdm import kernel_rdm
+from murine.similarity.rdm_vectors import upper_triangle
 from murine.similarity.rsa import comparisons
-from murine.statistics.multiple_testing import adjusted_p
+from murine.statistics.multiple_testing import adjust_p_values
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ class Explanation:
     relations
         A row for each two kinds of distance: ``first, second, given`` ('' or what was held constant), ``r, low, high,
         p, q`` (adjusted for all rows, false discovery rate), ``n_networks, n_permutations``. The interval never
-        excludes 0 where p is above 0.05 (`murine.architecture.mantel.Association`).
+        excludes 0 where p is above 0.05 (`murine.architecture.mantel_test.MantelResult`).
     cortex, metric
         What the scores are of.
     """
@@ -131,10 +133,10 @@ def explain(
             kept.append(row)
         else:
             log.warning("%s is left out: the atlas has no kernels of its layers.", row["network"])
-    if len(kept) < MIN_THINGS:
+    if len(kept) < MIN_ITEMS:
         raise MurineError(
             f"there are {len(kept)} {role} networks of different architecture with scores, kernels and a layer "
-            f"sequence ({some(row['network'] for row in kept)}); at least {MIN_THINGS} are needed, and "
+            f"sequence ({some(row['network'] for row in kept)}); at least {MIN_ITEMS} are needed, and "
             f"{ENOUGH} tell something. Networks of a file need --file; --role random takes those with random weights."
         )
     if len(kept) < ENOUGH:
@@ -204,13 +206,13 @@ def relate(
                     "low": found.low,
                     "high": found.high,
                     "p": found.p,
-                    "n_networks": found.n_things,
+                    "n_networks": found.n_items,
                     "n_permutations": found.n_permutations,
                 }
             )
             bar.advance()
     table = pd.DataFrame(rows)
-    table.insert(7, "q", adjusted_p(table.p.to_numpy(dtype=np.float64)))
+    table.insert(7, "q", adjust_p_values(table.p.to_numpy(dtype=np.float64)))
     return table
 
 
@@ -229,10 +231,10 @@ def likeness(networks: Sequence[Sequence[LayerKernel]], measure: str) -> Matrix:
     for depth in range(len(networks[0])):
         layers = [network[depth] for network in networks]
         if measure in kernel_metrics:
-            stack = centred_grams(layers)
+            stack = centre_layer_grams(layers)
             found[depth] = kernel_metrics[measure].score(stack, stack)
         else:
-            vectors = upper(np.stack([kernel_rdm(layer) for layer in layers]))
+            vectors = upper_triangle(np.stack([kernel_rdm(layer) for layer in layers]))
             found[depth] = comparisons[measure].score(vectors, vectors)
     told = np.isfinite(found)
     if not told.any(axis=0).all():
@@ -310,7 +312,7 @@ def _spelled(
             file, _, factory = name.partition(":")
             asked = f"{places[file]}:{factory}" if file in places else name
             try:
-                found[name] = spell([asked], vocabulary)[0].letters
+                found[name] = find_sequences([asked], vocabulary)[0].letters
             except MurineError as error:
                 log.warning("%s is left out: %s", name, error)
             bar.advance(done=name)
@@ -350,11 +352,11 @@ def published_agreement(without: Sequence[str] = ()) -> tuple[list[str], dict[st
     names, panels, r, difference
         The networks in both, the two heat maps by title, Pearson's r and the mean absolute difference over pairs.
     """
-    sequences = {name: letters for name, letters in as_published("neurn44").items() if name not in without}
+    sequences = {name: letters for name, letters in sequences_as_published("neurn44").items() if name not in without}
     ours = heat_map(similarity_index(list(sequences.values())))
     members, theirs = published_heat_map()
     names = [name for name in members if name in sequences]
     here, there = ([list(known).index(name) for name in names] for known in (sequences, members))
     panels = {"murine": ours[np.ix_(here, here)], "published, decoded": theirs[np.ix_(there, there)]}
-    a, b = (upper(panel) for panel in panels.values())
+    a, b = (upper_triangle(panel) for panel in panels.values())
     return names, panels, float(np.corrcoef(a, b)[0, 1]), float(np.abs(a - b).mean())

@@ -15,7 +15,7 @@ import pandas as pd
 
 from murine.atlas.sweep import NetworkResult
 from murine.generalization import summary
-from murine.generalization.matrix import Run, choice
+from murine.generalization.matrix import Run, network_name
 from murine.generalization.results import Results
 from murine.generalization.summary import MATRIX, PLAIN, Mean
 from murine.networks.zoo import NetworkSpec
@@ -36,7 +36,7 @@ def trained_choices(runs: Sequence[Run], results: Results) -> dict[str, NetworkS
     for run in runs:
         known = results.trained(run.task)
         if known is None or known.history.state != "diverged":
-            found[run.task.digest] = NetworkSpec.parse(choice(run, results))
+            found[run.task.digest] = NetworkSpec.parse(network_name(run, results))
     return found
 
 

@@ -20,18 +20,18 @@ from murine.encoding import conwell2021 as projection
 from murine.encoding import pls
 from murine.encoding import prediction_scores as prediction
 from murine.encoding import ridge as encoding
-from murine.encoding.ridge_spectrum import PROJECTED, projection_gains
+from murine.encoding.ridge_spectrum import N_PROJECTED, projection_gains
 from murine.interchange.rsatoolbox import from_rdms, rsatoolbox, to_dataset, to_rdms
 from murine.networks.layer_kernel import LayerKernel
 from murine.scoring.encoding_metrics import EncodingMetric, SiteNeurons
 from murine.scoring.metric import metrics
 from murine.scoring.site_data import SiteData
 from murine.scoring.site_preparation import make_site_data
+from murine.similarity import crossnobis, rdm, rdm_vectors, rsa
 from murine.similarity import kernel_similarity as geometry
-from murine.similarity import noise_covariance as noise
-from murine.similarity import rdm, rsa
+from murine.similarity import neural_noise as noise
 from murine.similarity import reweighted_rsa as reweighted
-from murine.statistics.folds import folds
+from murine.statistics.folds import kfold
 
 #: What murine computes, and what the other.
 ArrayPair = tuple[np.ndarray, np.ndarray]
@@ -139,7 +139,7 @@ def _distances(sample: TestData, ours: str, theirs: str, *, mean: bool = False) 
     from scipy.spatial.distance import pdist
 
     compute = getattr(rdm, ours)
-    found = [rdm.upper(compute(LayerKernel.of(x))) for x in sample.layers]
+    found = [rdm_vectors.upper_triangle(compute(LayerKernel.of(x))) for x in sample.layers]
     expected = [pdist(x, theirs) / (x.shape[1] if mean else 1) for x in sample.layers]
     return np.stack(found), np.stack(expected)
 
@@ -167,13 +167,13 @@ def _mahalanobis_scipy(sample: TestData) -> ArrayPair:
 
     precision = np.linalg.inv(sample.covariance)
     theirs = squareform(pdist(sample.means.T, "mahalanobis", VI=precision) ** 2 / len(sample.means))
-    return rdm.mahalanobis_rdm(sample.means.T, sample.covariance), theirs
+    return crossnobis.mahalanobis_rdm(sample.means.T, sample.covariance), theirs
 
 
 def _mahalanobis_toolbox(sample: TestData) -> ArrayPair:
     precision = np.linalg.inv(sample.covariance)
     theirs = _toolbox_distances(sample, "mahalanobis", noise=precision)
-    return rdm.mahalanobis_rdm(sample.means.T, sample.covariance), theirs
+    return crossnobis.mahalanobis_rdm(sample.means.T, sample.covariance), theirs
 
 
 def _crossnobis_loop(sample: TestData) -> ArrayPair:
@@ -186,13 +186,15 @@ def _crossnobis_loop(sample: TestData) -> ArrayPair:
         parts = sample.trials[:, :, r].T, np.delete(sample.trials, r, axis=2).mean(axis=2).T
         one, other = (part[rows] - part[columns] for part in parts)
         products.append(((one @ precision) * other).sum(axis=1) / n_neuroids)
-    return rdm.upper(rdm.crossnobis_rdm(sample.trials, sample.covariance)), np.mean(products, axis=0)
+    return rdm_vectors.upper_triangle(crossnobis.crossnobis_rdm(sample.trials, sample.covariance)), np.mean(
+        products, axis=0
+    )
 
 
 def _crossnobis_toolbox(sample: TestData) -> ArrayPair:
     precision = np.linalg.inv(sample.covariance)
     theirs = _toolbox_distances(sample, "crossnobis", noise=precision, cv_descriptor="repetition")
-    return rdm.crossnobis_rdm(sample.trials, sample.covariance), theirs
+    return crossnobis.crossnobis_rdm(sample.trials, sample.covariance), theirs
 
 
 def _noise_toolbox(sample: TestData) -> ArrayPair:
@@ -254,7 +256,7 @@ def _compared_toolbox(sample: TestData, name: str) -> ArrayPair:
 
 def _as_toolbox(vectors: np.ndarray) -> Any:
     """RDM vectors through murine's export."""
-    n_stimuli = rdm.n_stimuli_of(vectors.shape[1])
+    n_stimuli = rdm_vectors.n_stimuli_of_pairs(vectors.shape[1])
     rows, columns = np.triu_indices(n_stimuli, 1)
     matrices = np.zeros((len(vectors), n_stimuli, n_stimuli))
     matrices[:, rows, columns] = matrices[:, columns, rows] = vectors
@@ -269,9 +271,9 @@ def _reweighted_sklearn(sample: TestData) -> ArrayPair:
     from sklearn.linear_model import LinearRegression
 
     layers, sites = sample.layer_rdms, sample.site_rdms
-    n_stimuli = rdm.n_stimuli_of(layers.shape[1])
+    n_stimuli = rdm_vectors.n_stimuli_of_pairs(layers.shape[1])
     rows, columns = np.triu_indices(n_stimuli, 1)
-    parts = folds(n_stimuli, 6, 0)
+    parts = kfold(n_stimuli, 6, 0)
     total, times = np.zeros(sites.shape), np.zeros(sites.shape[1])
     for part in parts:
         out = np.isin(rows, part) | np.isin(columns, part)
@@ -279,7 +281,7 @@ def _reweighted_sklearn(sample: TestData) -> ArrayPair:
         for s, site in enumerate(sites):
             model = LinearRegression(positive=True).fit(layers[:, ~out].T, site[~out])
             total[s, out] += model.predict(layers[:, out].T)
-    return reweighted.reweight(layers, sites, parts).predictions, total / times
+    return reweighted.fit_reweighted_rsa(layers, sites, parts).predictions, total / times
 
 
 # ------------------------------------------------------------------------------------------------------- geometry
@@ -416,7 +418,7 @@ def _pls_sklearn(sample: TestData) -> ArrayPair:
 def _projected(features: Features) -> Features:
     """Features scaled as random projections that are standardised, in the limit of many."""
     vectors, lengths, _ = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)
-    gains = PROJECTED * len(features) * projection_gains(lengths**2)
+    gains = N_PROJECTED * len(features) * projection_gains(lengths**2)
     return np.asarray(vectors * lengths * np.sqrt(gains))
 
 

@@ -19,7 +19,8 @@ from murine.atlas.store import Atlas
 from murine.atlas.sweep import NetworkResult
 from murine.atlas.treatment_differences import ALL_SITES as ALL_SITES
 from murine.errors import MurineError
-from murine.networks.surgery.insertion import HOLDER, layer_named, spelled, spelled_place
+from murine.networks.surgery.variant_names import canonical_layer, canonical_place, layer_named
+from murine.networks.surgery.wrapped_modules import HOLDER
 from murine.networks.zoo import NetworkSpec
 from murine.scoring.score_sample import ScoreSample
 
@@ -53,7 +54,7 @@ def operations(choices: Sequence[NetworkSpec], layers: Sequence[str], places: Se
     Parameters
     ----------
     layers
-        Names with options, as `surgery.layer_named` takes them.
+        Names with options, as `murine.networks.surgery.layer_named` takes them.
     places
         As `surgery.insert` takes them.
 
@@ -62,7 +63,9 @@ def operations(choices: Sequence[NetworkSpec], layers: Sequence[str], places: Se
     MurineError
         A layer or a place that is not understood: before anything is computed.
     """
-    variants = [f"{spelled(layer_named(layer))}@{spelled_place(place)}" for layer in layers for place in places]
+    variants = [
+        f"{canonical_layer(layer_named(layer))}@{canonical_place(place)}" for layer in layers for place in places
+    ]
     return [
         Operation(choice, replace(choice, variant="+".join(filter(None, (choice.variant, variant)))), variant)
         for choice in choices

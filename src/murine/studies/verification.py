@@ -19,15 +19,9 @@ from murine.errors import MurineError
 from murine.networks.layer_kernel import LayerKernel
 from murine.progress import Progress, Silent
 from murine.scoring.metric import Metric, ReferenceScores, metric_of, metrics
-from murine.similarity.rdm import pearson_rdm, upper
-from murine.studies.reference_libraries import (
-    HIMALAYA,
-    REFERENCES,
-    TOOLBOX,
-    ArrayPair,
-    ReferenceMetric,
-    TestData,
-)
+from murine.similarity.rdm import pearson_rdm
+from murine.similarity.rdm_vectors import upper_triangle
+from murine.studies.reference_libraries import HIMALAYA, REFERENCES, TOOLBOX, ArrayPair, ReferenceMetric, TestData
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +78,7 @@ def sample_of(cortex: Recording | NeuralRDMs, seed: int = 0) -> TestData:
         if len(cortex.sites) < 2:
             raise MurineError(f"{cortex.name!r} has one matrix; comparisons need at least 2.")
         stimuli = _some(rng, np.arange(len(cortex.stimulus_ids)), MAX_STIMULI)
-        vectors = upper(cortex.matrices[:, stimuli][:, :, stimuli])
+        vectors = upper_triangle(cortex.matrices[:, stimuli][:, :, stimuli])
         return TestData(cortex.name, vectors[::2][:MAX_MATRICES], vectors[1::2][:MAX_MATRICES])
     recording, _ = cortex.usable()
     valid = np.isfinite(recording.responses)
@@ -125,8 +119,8 @@ def _sample(name: str, layers: list[np.ndarray], recording: Recording) -> TestDa
     halves = np.array_split(recording.mean(), 2)
     return TestData(
         name,
-        upper(np.stack([pearson_rdm(x) for x in layers])),
-        upper(np.stack([pearson_rdm(np.ascontiguousarray(half.T)) for half in halves])),
+        upper_triangle(np.stack([pearson_rdm(x) for x in layers])),
+        upper_triangle(np.stack([pearson_rdm(np.ascontiguousarray(half.T)) for half in halves])),
         tuple(layers),
         recording,
     )

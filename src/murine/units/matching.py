@@ -1,9 +1,10 @@
-"""Single neurons and single units: the best unit of each neuron, one unit for each, and how alike matched ones are.
+"""The best unit of each neuron: matched on one half of the repetitions, scored on the other.
 
-The best of many units correlates well with any neuron by chance, so units are chosen on one half of the repetitions
-and scored on the other. That takes away what noise in the responses adds, but not what chance agreement over these
-very stimuli adds: the halves share them. Responses whose stimuli are shuffled, alike in both halves, show how much
-that is; they are matched as further neurons (`shuffled`)."""
+The best of many units correlates well with any neuron by chance. So units are selected on one half of the repetitions
+and scored on the other half. This removes the bias from noise in the responses, but not the bias from chance agreement
+over these stimuli, which both halves share. Responses whose stimuli are shuffled, in the same way in both halves, show
+how large that is. They are matched like further neurons (`shuffle_stimuli`).
+"""
 
 from __future__ import annotations
 
@@ -14,30 +15,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
+from murine.encoding.kernels import Responses
 from murine.encoding.prediction_scores import correlations
-from murine.encoding.ridge import unit_length
 from murine.errors import MurineError
 from murine.statistics.bootstrap import MIN_STIMULI
 from murine.statistics.permutation import permutations
+from murine.statistics.standardisation import unit_length
+from murine.units.densities import density_overlap
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from murine.networks.capture import Features
 
-#: Correlations of units this close are ties, of which the lowest unit is taken: what float32 products can tell.
+
+#: Units whose correlations differ by less are ties, because float32 products are not more exact.
 TIE = 1e-6
 
-#: Units multiplied at once, and neurons: their correlations take 16 MB.
+#: Numbers of units and of neurons that are multiplied at once: their correlations take 16 MB.
 BLOCK, NEURONS = 2048, 2048
 
-#: A unit whose deviations are this small beside its largest value is constant but for rounding, by type of number.
+#: A unit whose deviations are below this share of its largest value is constant but for rounding, by bytes per number.
 CONSTANT = {4: 1e-6, 8: 1e-12}
-
-#: A neuron left without a unit counts as much less than any unit would, -1 to 1: as many as can be have one.
-WITHOUT = -2.0
-
-Responses = Float[np.ndarray, "n_neuroids n_stimuli"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,23 +46,31 @@ class Matches:
     Attributes
     ----------
     unit
-        (n_neuroids,) number of the unit; -1 where there is none.
+        (n_neuroids,): number of the unit; -1 where there is none.
     r_train
-        (n_neuroids,) Pearson's r over stimuli with the training responses; NaN where there is no unit.
+        (n_neuroids,): Pearson's r over stimuli with the training responses; NaN where there is no unit.
     r_test
-        (n_neuroids,) r of the same unit with the test responses; NaN also where these are constant or not finite.
+        (n_neuroids,): r of the same unit with the test responses; NaN also where these are constant or not finite.
     overlap
-        (n_neuroids,) `density_overlap` of the unit's activations and the test responses, both standardised; None
-        unless asked for.
+        (n_neuroids,): `murine.units.densities.density_overlap` of the activations of the unit and the test
+        responses, both standardised; None unless asked for.
     flags
-        (n_neuroids,) '' or why there is no unit: training responses ``not finite`` or ``constant``, or ``no unit``.
+        For each neuron '' or why it has no unit: its training responses are ``not finite`` or ``constant``, or there is
+        ``no unit`` that varies.
     n_units
-        How many units took part; those constant over stimuli, or not finite, did not.
+        Number of units that took part. Units that are constant over stimuli or not finite did not.
     n_constant, n_not_finite
-        How many units these were.
+        Numbers of these.
     candidates, candidate_r
-        (n_neuroids, n_candidates): the best units of every neuron, best first, and their r; -1 and NaN where there
-        are fewer. For `assign`; no columns unless asked for.
+        (n_neuroids, n_candidates): the best units of every neuron, best first, and their r; -1 and NaN where there are
+        fewer. They are for `murine.units.assignment.assign_units`; without columns unless asked for.
+
+    Examples
+    --------
+    See `match_units`.
+
+    >>> list(Matches.__dataclass_fields__)[:3]
+    ['unit', 'r_train', 'r_test']
     """
 
     unit: Int[np.ndarray, " n_neuroids"]
@@ -78,7 +85,7 @@ class Matches:
     candidate_r: Float[np.ndarray, "n_neuroids n_candidates"]
 
 
-def best_units(
+def match_units(
     features: Float[np.ndarray, "n_stimuli n_units"],
     train: Responses,
     test: Responses,
@@ -86,43 +93,84 @@ def best_units(
     n_candidates: int = 0,
     overlap: bool = False,
 ) -> Matches:
-    """Find the unit that correlates best with each neuron's training responses, and score it on its test responses.
+    """Find the unit that correlates best with each neuron in training, and score it on the test responses.
 
-    As `Search` does within `murine.networks.capture.capture`.
+    `UnitSearch` does the same while a network is captured, for layers that are too large to keep.
 
     Parameters
     ----------
     features
-        float32 or float64, any unit. NaN or infinite ones exclude their unit.
+        (n_stimuli, n_units), float32 or float64, any unit. A unit with NaN or infinite values is left out.
+    train, test
+        (n_neuroids, n_stimuli): responses of the same neurons to the same stimuli, for example the means of odd and of
+        even repetitions. A neuron with NaN gets no unit.
+    n_candidates
+        Number of best units of each neuron to keep for `murine.units.assignment.assign_units`.
+    overlap
+        Whether to compute the overlap of the densities of activations and responses.
+
+    Returns
+    -------
+    matches
+        `Matches`.
+
+    Raises
+    ------
+    MurineError
+        If shapes do not fit each other, or there are fewer than 4 stimuli.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> features = rng.normal(size=(40, 100))
+    >>> signal = features[:, [7, 42]].T
+    >>> train, test = (signal + 0.1 * rng.normal(size=signal.shape) for _ in range(2))
+    >>> match_units(features, train, test).unit
+    array([ 7, 42])
     """
     import torch
 
     from murine.networks.capture import Features
 
-    return Search(train, test, n_candidates=n_candidates, overlap=overlap)(Features("", torch.from_numpy(features)))
+    return UnitSearch(train, test, n_candidates=n_candidates, overlap=overlap)(Features("", torch.from_numpy(features)))
 
 
-class Search:
-    """Neurons whose best units are looked for in one layer after the other: a reducer for `capture`.
+class UnitSearch:
+    """Search for the best unit of each neuron, in one layer after the other: a reducer for
+    `murine.networks.capture.capture`.
 
-    Units are compared by Pearson's r over stimuli, with its sign: one that responds the other way round is no match.
-    All r are products of standardised numbers in float32, by blocks, where the features are (a GPU, or the CPU); of
-    units that are within 1e-6 of the best, the lowest in C order of the layer's shape is taken. What is reported of the
-    chosen ones is computed in float64. Nothing of the size of a layer is made.
+    Units are compared by Pearson's r over stimuli, with its sign: a unit with a negative r is no match. The
+    correlations are matrix products in float32, computed in blocks on the device of the features. Of units within 1e-6
+    of the best, the one with the lowest number is taken. What is reported about the selected units is computed in
+    float64. No array of the size of a layer is made.
 
     Parameters
     ----------
     train, test
-        Responses of the same neurons to the same stimuli, for example the means of odd and of even repetitions.
+        (n_neuroids, n_stimuli): responses of the same neurons to the same stimuli, for example the means of odd and of
+        even repetitions.
     n_candidates
-        How many units of each neuron to keep for `assign`.
+        Number of best units of each neuron to keep for `murine.units.assignment.assign_units`.
     overlap
         Whether to compute the overlap of densities.
 
     Raises
     ------
     MurineError
-        Where shapes do not fit, or there are fewer than 4 stimuli.
+        If shapes do not fit each other, or there are fewer than 4 stimuli.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from murine.networks.capture import capture
+    >>> torch.manual_seed(0) and None
+    >>> images = torch.rand(20, 3, 8, 8)
+    >>> network = torch.nn.Conv2d(3, 4, 3)
+    >>> responses = network(images)[:, 1, 2, 3].detach().numpy()[None].astype(float)  # the neuron is a unit
+    >>> layers = capture(network, images, reducer=UnitSearch(responses, responses))
+    >>> layers[-1].reduced.unit, np.ravel_multi_index((1, 2, 3), (4, 6, 6)).item()
+    (array([51]), 51)
     """
 
     def __init__(self, train: Responses, test: Responses, *, n_candidates: int = 0, overlap: bool = False) -> None:
@@ -143,13 +191,20 @@ class Search:
         return unit_length(self.train)
 
     def __call__(self, features: Features) -> Matches:
+        """Return the best units of the neurons in one layer.
+
+        Raises
+        ------
+        MurineError
+            If the features are of another number of stimuli.
+        """
         if len(features.tensor) != self.train.shape[1]:
             raise MurineError(
                 f"features of {features.name!r} are of {len(features.tensor)} stimuli, responses of "
                 f"{self.train.shape[1]}; expected the same, in the same order."
             )
         usable = np.flatnonzero(np.isfinite(self._standardised).all(axis=1))
-        found = _Best(self._standardised[usable], self.n_candidates, features.tensor.device)
+        found = _BestUnits(self._standardised[usable], self.n_candidates, features.tensor.device)
         for start, block in features.blocks(BLOCK):
             found.add(start, block)
         unit = np.full(len(self.train), -1)
@@ -158,7 +213,7 @@ class Search:
         candidates[usable] = found.candidates.cpu().numpy()
         candidate_r = self._correlations(features, candidates)
         order = np.lexsort((candidates, np.where(np.isnan(candidate_r), np.inf, -candidate_r)), axis=1)
-        activations = activations_of(features, unit)
+        activations = unit_activations(features, unit)
         finite = np.isfinite(self.train).all(axis=1)
         flags = np.where(unit >= 0, "", np.where(~finite, "not finite", "constant"))
         flags[usable[unit[usable] < 0]] = "no unit"
@@ -178,7 +233,7 @@ class Search:
     def _correlations(
         self, features: Features, units: Int[np.ndarray, "n_neuroids n_candidates"]
     ) -> Float[np.ndarray, "n_neuroids n_candidates"]:
-        """r of every neuron's training responses with units of its own, in float64."""
+        """Return r of the training responses of every neuron with its own list of units, in float64."""
         r = np.full(units.shape, np.nan)
         for i in range(0, len(units) if units.size else 0, 256):
             part = units[i : i + 256]
@@ -189,17 +244,18 @@ class Search:
         return r
 
 
-def activations_of(features: Features, units: Int[np.ndarray, " n_neuroids"]) -> Responses:
-    """The activation curves of the units of neurons, (n_neuroids, n_stimuli) float64; NaN where the unit is -1.
+def unit_activations(features: Features, units: Int[np.ndarray, " n_neuroids"]) -> Responses:
+    """Return the activations of the unit of each neuron, (n_neuroids, n_stimuli) float64; NaN where the unit is -1.
 
-    Inside a reducer, which alone sees features."""
+    Call it inside a reducer: features do not exist outside.
+    """
     curves = np.full((len(units), len(features.tensor)), np.nan)
     there = units >= 0
     curves[there] = features.units(units[there]).T
     return curves
 
 
-class _Best:
+class _BestUnits:
     """The best unit of every neuron so far, and the best few."""
 
     def __init__(self, standardised: Float[np.ndarray, "n_usable n_stimuli"], n_candidates: int, device: object):
@@ -215,7 +271,7 @@ class _Best:
         self.n_units = self.n_constant = self.n_not_finite = 0
 
     def add(self, start: int, block: Tensor) -> None:
-        """Take a block of units, of which the first is number ``start``, into account."""
+        """Take a block of units into account, of which the first is number ``start``."""
         torch = self.torch
         activations = block.double()
         largest = activations.abs().amax(dim=0)
@@ -258,185 +314,37 @@ class _Best:
             self.candidates[part][better] = units.gather(1, places)
 
 
-def shuffled(
+def shuffle_stimuli(
     train: Responses, test: Responses, n_shuffles: int = 1, seed: int = 0
 ) -> tuple[Float[np.ndarray, "n_rows n_stimuli"], Float[np.ndarray, "n_rows n_stimuli"]]:
-    """Both halves with the stimuli of each neuron relabelled in its own way, one copy of the population after another.
+    """Relabel the stimuli of each neuron in its own way, in both halves alike.
 
-    (n_shuffles * n_neuroids, n_stimuli) each. The halves of a neuron have the same labels, so it is as reliable as it
-    was, and only what it has to do with the images is lost. One relabelling for all would leave chance in their mean,
-    for what one neuron gains by it, those like it gain too."""
-    orders = permutations(train.shape[1], n_shuffles * len(train), seed)
-    rows = np.tile(np.arange(len(train)), n_shuffles)
-    return np.take_along_axis(train[rows], orders, axis=1), np.take_along_axis(test[rows], orders, axis=1)
-
-
-@dataclass(frozen=True, eq=False)
-class Assignment:
-    """One unit for each neuron, no unit twice, with the largest sum of correlations.
-
-    Attributes
-    ----------
-    unit
-        (n_neuroids,) -1 where none of its candidates is left for a neuron.
-    r
-        (n_neuroids,) of the pairs; NaN without one.
-    gap
-        How much larger the sum could at most be if every unit were a candidate of every neuron (a neuron without a
-        unit counting as -2).
-    """
-
-    unit: Int[np.ndarray, " n_neuroids"]
-    r: Float[np.ndarray, " n_neuroids"]
-    gap: float
-
-    @property
-    def exact(self) -> bool:
-        """Whether it is proved that no assignment to any units has a larger sum."""
-        return self.gap <= 1e-9 * len(self.unit)
-
-
-def assign(
-    candidates: Int[np.ndarray, "n_neuroids n_candidates"],
-    candidate_r: Float[np.ndarray, "n_neuroids n_candidates"],
-    n_units: int,
-) -> Assignment:
-    """Give each neuron a unit of its own, of its candidates, so that the sum of correlations is as large as can be.
-
-    As many neurons as can be get one. The sum is the largest over these candidates (a sparse Jonker-Volgenant
-    algorithm); ``gap`` tells how far that may be from the largest over all units. By duality: let a unit's price be
-    what the others lose for its being taken, and a neuron's profit its r less the price. If no neuron would profit more
-    from a unit that is no candidate, the assignment is the best of all; and such a unit has at most the r of the last
-    candidate, and a price of at least 0. So the gap is the sum of what profits are below that r. It is always 0 with
-    as many candidates as neurons, or all units; usually with far fewer.
+    Both halves of a neuron get the same labels, so it is as reliable as before, and only its relation to the images is
+    lost. Each neuron needs its own relabelling: one for all would leave chance in their mean, because similar neurons
+    gain or lose together.
 
     Parameters
     ----------
-    candidates, candidate_r
-        The best units of every neuron, in any order, and their r (`Matches`); -1 where there are fewer. (Lists are made
-        from float32 products: the proof is as good as these, 1e-6.)
-    n_units
-        How many units the candidates were chosen from.
-
-    Raises
-    ------
-    MurineError
-        Where shapes do not fit, or there are no candidates.
-
-    References
-    ----------
-    Jonker & Volgenant 1987, Computing 38:325.
-    """
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
-
-    if candidates.shape != candidate_r.shape or candidates.ndim != 2 or not candidates.shape[1]:
-        raise MurineError(
-            f"candidates of shape {candidates.shape} and correlations of shape {candidate_r.shape}; expected the same "
-            "(n_neuroids, n_candidates), at least one candidate: ask for some (n_candidates)."
-        )
-    there = (candidates >= 0) & np.isfinite(candidate_r)
-    complete = there.sum(axis=1) >= n_units
-    last = np.where(there, candidate_r, np.inf).min(axis=1)
-    taking_part = np.flatnonzero(there.any(axis=1))
-    n = len(taking_part)
-    unit, r = np.full(len(candidates), -1), np.full(len(candidates), np.nan)
-    if not n:
-        return Assignment(unit, r, 0.0)
-    numbers, column = np.unique(candidates[there], return_inverse=True)
-    row = np.repeat(np.arange(n), there[taking_part].sum(axis=1))
-    value = candidate_r[there]
-    # A column of its own for each neuron: to be left without a unit.
-    row, column = np.append(row, np.arange(n)), np.append(column, len(numbers) + np.arange(n))
-    value = np.append(value, np.full(n, WITHOUT))
-    # Weights must not be 0, which is no edge.
-    weights = csr_array((value + 1 - WITHOUT, (row, column)), shape=(n, len(numbers) + n))
-    _, chosen = min_weight_full_bipartite_matching(weights, maximize=True)
-    mine = chosen[row] == column
-    gain = np.empty(n)
-    gain[row[mine]] = value[mine]
-    profit = _profits(row, column, value, chosen, gain)
-    lost = np.where(complete[taking_part], 0, np.maximum(last[taking_part] - profit, 0))
-    matched = chosen < len(numbers)
-    unit[taking_part[matched]] = numbers[chosen[matched]]
-    r[taking_part[matched]] = gain[matched]
-    return Assignment(unit, r, float(lost.sum()))
-
-
-def _profits(
-    row: np.ndarray, column: np.ndarray, value: np.ndarray, chosen: np.ndarray, gain: np.ndarray
-) -> Float[np.ndarray, " n_neuroids"]:
-    """Each neuron's r less the price of its unit, at the lowest prices at which none prefers another unit.
-
-    Prices rise from 0 until that is so (Bellman-Ford; the assignment is optimal, so they stop rising)."""
-    order = np.argsort(column, kind="stable")
-    row, column, value = row[order], column[order], value[order]
-    starts = np.flatnonzero(np.diff(column, prepend=-1))
-    held = column[starts]
-    price = np.zeros(column.max() + 1)
-    for _ in range(len(gain) + 1):
-        profit = gain - price[chosen]
-        offered = np.maximum.reduceat(value - profit[row], starts)
-        if (offered <= price[held] + 1e-12).all():
-            break
-        price[held] = np.maximum(price[held], offered)
-    return gain - price[chosen]
-
-
-def density_overlap(
-    a: Float[np.ndarray, "n_pairs n_a"], b: Float[np.ndarray, "n_pairs n_b"], n_points: int = 512
-) -> Float[np.ndarray, " n_pairs"]:
-    """Overlap coefficient of two densities, the integral of min(p, q): 1 for the same, 0 where they do not meet.
-
-    Densities are Gaussian kernel estimates with Scott's bandwidth, n^(-1/5) standard deviations (as SciPy's
-    ``gaussian_kde``), of samples spread linearly over a grid and smoothed by Fourier transform; the result is within
-    1e-3 of the integral of the plain estimates. Where values are not standardised the overlap also tells differences of
-    mean and spread.
-
-    Parameters
-    ----------
-    a, b
-        Samples, for example the activations of a unit and the responses of its neuron, each standardised.
+    train, test
+        (n_neuroids, n_stimuli).
+    n_shuffles
+        Number of copies of the population.
+    seed
+        The same seed gives the same relabellings.
 
     Returns
     -------
-    overlap
-        NaN for a pair of which one is constant or not finite, or whose spreads differ so much that the grid (n_points
-        over the range of both) does not resolve the narrower.
+    train, test
+        (n_shuffles * n_neuroids, n_stimuli) each, one copy of the population after the other.
 
-    References
-    ----------
-    Qazi, Jalil & Iqbal 2025, arXiv 2505.06886, panels of single units.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> responses = np.array([[1.0, 2.0, 3.0, 4.0]])
+    >>> train, test = shuffle_stimuli(responses, responses, n_shuffles=2, seed=0)
+    >>> train.shape, bool((train == test).all()), np.sort(train[0])
+    ((2, 4), True, array([1., 2., 3., 4.]))
     """
-    if len(a) != len(b) or min(a.shape[1], b.shape[1]) < 2:
-        raise MurineError(
-            f"samples of shapes {a.shape} and {b.shape}; expected as many rows, of at least 2 values each."
-        )
-    overlap = np.full(len(a), np.nan)
-    pairs = np.flatnonzero(np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1))
-    for i in range(0, len(pairs), 1024):
-        part = pairs[i : i + 1024]
-        overlap[part] = _overlap(a[part], b[part], n_points)
-    return overlap
-
-
-def _overlap(a: np.ndarray, b: np.ndarray, n_points: int) -> np.ndarray:
-    widths = [x.std(axis=1, ddof=1) * x.shape[1] ** -0.2 for x in (a, b)]
-    margin = 4 * np.maximum(*widths)
-    low = np.minimum(a.min(axis=1), b.min(axis=1)) - margin
-    step = (np.maximum(a.max(axis=1), b.max(axis=1)) + margin - low) / (n_points - 1)
-    resolved = np.minimum(*widths) > np.maximum(step, 0)
-    step = np.where(resolved, step, 1.0)
-    densities = []
-    for x, width in zip((a, b), widths, strict=True):
-        place = np.where(resolved[:, None], (x - low[:, None]) / step[:, None], 0)
-        left = np.minimum(place.astype(int), n_points - 2)
-        share = place - left
-        flat = left + n_points * np.arange(len(x))[:, None]
-        counts = np.bincount(flat.ravel(), (1 - share).ravel(), minlength=len(x) * n_points)
-        counts += np.bincount(flat.ravel() + 1, share.ravel(), minlength=len(x) * n_points)
-        frequency = 2 * np.pi * np.fft.rfftfreq(n_points)
-        smoothing = np.exp(-0.5 * (frequency * (width / step)[:, None]) ** 2)
-        density = np.fft.irfft(np.fft.rfft(counts.reshape(len(x), n_points)) * smoothing, n_points)
-        densities.append(np.maximum(density, 0) / x.shape[1])
-    return np.where(resolved, np.minimum(*densities).sum(axis=1), np.nan)
+    orders = permutations(train.shape[1], n_shuffles * len(train), seed)
+    rows = np.tile(np.arange(len(train)), n_shuffles)
+    return np.take_along_axis(train[rows], orders, axis=1), np.take_along_axis(test[rows], orders, axis=1)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from murine.domains.catalogue import Places, Source
-from murine.domains.raw_images import Raw
+from murine.domains.catalogue import DataFolders, DomainSource
+from murine.domains.raw_images import RawDomain
 
 N_TRAIN, N_TEST, SIZE = 400, 100, 28
 
 
-def _read(places: Places) -> Raw:
+def _read(folders: DataFolders) -> RawDomain:
     rng = np.random.default_rng(0)
     n = N_TRAIN + N_TEST
     labels = rng.integers(2, size=n)
@@ -19,7 +19,7 @@ def _read(places: Places) -> Raw:
         bar = image if label else image.T
         bar[start : start + 4, 4:-4] += 0.7
     parts = np.repeat(["train", "test"], [N_TRAIN, N_TEST])
-    return Raw(images, labels, parts, np.full(n, ""), ("upright", "lying"), (("murine_example.bars", "0.1.0"),))
+    return RawDomain(images, labels, parts, np.full(n, ""), ("upright", "lying"), (("murine_example.bars", "0.1.0"),))
 
 
-bars = Source(_read, "bright bars, upright or lying", "made", N_TRAIN, N_TEST, "BSD-3-Clause")
+bars = DomainSource(_read, "bright bars, upright or lying", "made", N_TRAIN, N_TEST, "BSD-3-Clause")

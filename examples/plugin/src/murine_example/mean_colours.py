@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from murine.networks.controls import Control
+from murine.networks.control_modules import Control
 
 
 class MeanColours(Control):

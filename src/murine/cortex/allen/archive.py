@@ -20,10 +20,17 @@ from typing import TYPE_CHECKING
 from murine import download
 from murine.cortex.allen.templates import Templates
 from murine.download import Bucket, Remote, Transfer, TransferResult
-from murine.download.disk import beside, existing_folder, has_litter, tidy
+from murine.download.ledger import beside, delete_leftovers, existing_folder, has_leftovers
 from murine.errors import MurineError, some
 from murine.io.files import atomic_write, cache_folder, meaning
-from murine.io.isolation import Crashed, Isolated, could_not_read, reading_memory, reading_seconds, with_warnings
+from murine.io.isolation import (
+    Crashed,
+    Isolated,
+    could_not_read,
+    reading_memory,
+    reading_seconds,
+    with_warnings,
+)
 from murine.progress import AnyProgress, Silent
 
 if TYPE_CHECKING:
@@ -204,8 +211,8 @@ class Archive:
         """
         files = [self.place / key for key in keys]
         for file in files:
-            if has_litter(file):
-                _unless_used(file, partial(tidy, file))
+            if has_leftovers(file):
+                _unless_used(file, partial(delete_leftovers, file))
         missing = [key for key, file in zip(keys, files, strict=True) if not file.exists()]
         if not missing and not refresh:
             return files
@@ -336,7 +343,7 @@ class Archive:
         MurineError
             If there is none.
         """
-        from murine.cortex.recording import Recording  # what fetches needs none of its libraries
+        from murine.cortex.recording import Recording
 
         there = [file for file in files if file.exists()]
         impossible = [file for file in files if not file.exists() and _verdict(file).exists()]

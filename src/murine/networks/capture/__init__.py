@@ -1,8 +1,10 @@
-"""Capture: every module's output from one forward pass, reduced to a kernel as it appears and then dropped.
+"""Run images through a network and reduce the output of every module to a kernel, so that no features are kept.
 
-`capture` is the entry. A capture names the modules (`naming`), puts the network in a known state (`state`), shows a few
-images to find out how outputs belong to images (`probing`, `layout`), then shows all of them, in groups if need be
-(`grouping`), with hooks (`forward`) that reduce what they see (`reducing`)."""
+`capture` does all of it and returns a `CapturedLayer` for each output. It names the modules (`naming`), puts the
+network into a known state (`state`), and shows a few images to find which axis of an output holds the images
+(`probing`, `layout`). Then it shows all images, in groups if memory is short (`grouping`), with hooks (`forward`) that
+reduce each output (`reducing`).
+"""
 
 from murine.networks.capture.grouping import affordable_images, image_groups
 from murine.networks.capture.layers import CapturedLayer, Features, Reducer

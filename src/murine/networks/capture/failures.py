@@ -1,4 +1,4 @@
-"""What is said where a network fails on the images it is given."""
+"""Messages for networks that fail on their images."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from murine.errors import MurineError, reason_of
 from murine.networks.capture.naming import OUTPUT
 
-#: Height and width of images that most networks are made for.
+#: Height and width of images that most networks are built for.
 _USUAL_SIZE = (224, 224)
 
 _OUT_OF_MEMORY = ("can't allocate", "not enough memory", "out of memory", "cannot allocate", "unable to allocate")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory did not suffice, of which PyTorch tells in several ways."""
+    """Return whether an error means that memory did not suffice. PyTorch reports this in several ways."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(words in reason_of(error).lower() for words in _OUT_OF_MEMORY)
@@ -26,14 +26,20 @@ def is_out_of_memory(error: BaseException) -> bool:
 def refusal(
     error: BaseException, module: nn.Module, modules: Mapping[str, nn.Module], images: Tensor, shown_before: int
 ) -> MurineError:
-    """Return the error for users: what the network raised and where, and a remedy where one is certain.
+    """Return the error for users: what the network raised and where, and a remedy if it is certain.
 
     Parameters
     ----------
+    error
+        The exception that the network raised.
+    module
+        The network.
     modules
-        By name.
+        Its modules by name.
+    images
+        The images that it failed on.
     shown_before
-        How many images the network has taken at once before, 0 for none.
+        Number of images that the network processed together before; 0 for none.
     """
     n = len(images)
     if is_out_of_memory(error):
@@ -61,7 +67,7 @@ def _name(dtype: torch.dtype) -> str:
 
 
 def _place(error: BaseException, modules: Mapping[str, nn.Module]) -> str:
-    """The innermost module that was running, by the frames of the error."""
+    """Return the name of the innermost module that was running when the error was raised."""
     names = {id(module): name for name, module in reversed(list(modules.items()))}
     place, trace = "", error.__traceback__
     while trace is not None:
@@ -71,7 +77,7 @@ def _place(error: BaseException, modules: Mapping[str, nn.Module]) -> str:
 
 
 def _size_that_works(module: nn.Module, images: Tensor) -> tuple[int, int] | None:
-    """The size the network is made for, if it takes that and not this one: then the size is the cause."""
+    """Return the size that the network is built for, if it accepts that size: then the size is the cause."""
     if images.dim() != 4:
         return None
     try:
@@ -82,6 +88,6 @@ def _size_that_works(module: nn.Module, images: Tensor) -> tuple[int, int] | Non
             return int(height), int(width)
     except KeyboardInterrupt:
         raise
-    except BaseException:  # whatever it raises: this is no remedy
+    except BaseException:  # the network may raise anything; another size is no remedy then
         return None
     return None

@@ -1,4 +1,4 @@
-"""One forward pass with hooks on the chosen modules."""
+"""A forward pass with hooks on the chosen modules."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from murine.networks.capture.state import SEED, InitialState, start_random_numbe
 
 @dataclass
 class Subject:
-    """A network that is being captured, and what is known of it.
+    """A network that is captured, and what is known about it.
 
     Attributes
     ----------
     direct
-        Modules whose ``forward`` is called as a function, which hooks do not see.
+        Modules whose ``forward`` is called directly, so that hooks do not see the call.
     keeps_state
-        Whether a pass left something in the network that had to be put back.
+        Whether a pass changed the state of the network, which then had to be restored.
     shown
         How many images the network has taken at once, 0 before the first pass.
     """
@@ -44,26 +44,28 @@ class Subject:
 
 
 class ForwardPass(ABC):
-    """Shows images to a network once; `take` gets every tensor that a chosen module returns, before others change it.
+    """Runs images through a network once and calls `take` with every tensor that a chosen module returns.
 
-    The network starts from the state it was given with. Images are handed to it as they are: it may change them."""
+    The call comes before other modules can change the tensor. The network starts from its initial state. It gets the
+    images themselves, not a copy, and may change them.
+    """
 
-    #: Whether to look out for what would be missed: calls that hooks do not see, outputs that cannot be looked into.
+    #: Whether to search for calls that hooks do not see and outputs that cannot be searched.
     explores = False
 
     def __init__(self, subject: Subject) -> None:
         self.subject = subject
         self.n = 0
         self.image_size: tuple[int, ...] = ()
-        #: The name of the module of each output.
+        #: Name of the module of each output.
         self.module_of: dict[str, str] = {}
-        #: Types of outputs that could not be looked into, by the name of their module.
+        #: Types of outputs that could not be searched, by the name of their module.
         self.unknown: dict[str, list[str]] = {}
         self._not_of_the_network: BaseException | None = None
 
     @abstractmethod
     def take(self, key: str, args: tuple[object, ...], tensor: Tensor) -> None:
-        """Do something with the output ``key``; the arguments are those of its module."""
+        """Process the output ``key`` of a module that was called with ``args``."""
 
     def run(self, images: Tensor, seed: int = SEED) -> None:
         self.n, self.image_size = len(images), tuple(images.shape[2:])
@@ -98,7 +100,7 @@ class ForwardPass(ABC):
                 stack.callback(module.register_forward_hook(self._hook).remove)
                 if self.explores or module in self.subject.direct:
                     stack.enter_context(self._watching_direct_calls(module))
-            if scripts:  # they take no hooks of their own
+            if scripts:  # TorchScript modules take no hooks of their own
 
                 def hook(module: nn.Module, args: tuple[object, ...], output: object) -> None:
                     if any(module is script for script in scripts):
@@ -108,7 +110,7 @@ class ForwardPass(ABC):
             yield
 
     def _hook(self, module: nn.Module, args: tuple[object, ...], output: object) -> None:
-        if self.explores:  # what is drawn here (by checks of types, for example) is not drawn by the network
+        if self.explores:  # random numbers drawn here (by type checks, for example) are not the network's
             state = random.getstate()
             self._seen(module, args, output)
             random.setstate(state)
@@ -134,7 +136,7 @@ class ForwardPass(ABC):
 
     @contextmanager
     def _watching_direct_calls(self, module: nn.Module) -> Iterator[None]:
-        """Call the hook also where ``module.forward`` is called instead of the module."""
+        """Call the hook also if ``module.forward`` is called instead of the module."""
         forward: Callable[..., Any] = module.forward
         own = module.__dict__.get("forward")
         called: list[bool] = []

@@ -1,4 +1,4 @@
-"""Images in groups, where memory does not allow all at once: which pass together, and how their kernels are merged."""
+"""Groups of images for networks that do not fit into memory with all images, and the merging of their kernels."""
 
 from __future__ import annotations
 
@@ -17,34 +17,40 @@ from murine.networks.capture.layout import UNCERTAIN
 from murine.networks.layer_kernel import LayerKernel
 from murine.networks.memory import available_memory
 
-#: Part of the available memory that one forward pass may plan with.
+#: Share of the available memory that one forward pass may use.
 MEMORY_SHARE = 0.5
 
-#: Part of the available memory that features gathered from groups of images may take beside a pass.
+#: Share of the available memory that features collected from groups of images may use beside a pass.
 GATHERED_SHARE = 0.25
 
 
 def affordable_images(bytes_per_image: int, n: int, device: torch.device, memory: int | None = None) -> int:
-    """Return how many images may pass at once, with the memory that is available or with this."""
+    """Return how many images may pass together, with the given memory in bytes or all that is available."""
     if memory is None:
         memory = _memory(device)
     return max(2, min(n, int(MEMORY_SHARE * memory / max(bytes_per_image, 1))))
 
 
 def image_groups(n: int, batch_size: int) -> list[np.ndarray]:
-    """Split n images into one group, or into groups of which any two pass together."""
+    """Split n images into one group, or into groups of which any two fit into one batch.
+
+    Examples
+    --------
+    >>> [group.tolist() for group in image_groups(6, 4)]
+    [[0, 1], [2, 3], [4, 5]]
+    """
     if batch_size >= n:
         return [np.arange(n)]
     return np.array_split(np.arange(n), -(-n // (batch_size // 2)))
 
 
 def pairs_of(groups: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Return the passes that show every pair of images together: all images, or any two groups."""
+    """Return passes that show every pair of images together: all images, or every pair of groups."""
     return [np.concatenate(pair) for pair in itertools.combinations(groups, 2)] or list(groups)
 
 
 def covering(groups: list[np.ndarray]) -> list[np.ndarray]:
-    """Return passes that show every image at least once, each of two groups: as many images as pass for the kernels."""
+    """Return passes of two groups that show every image at least once."""
     if len(groups) == 1:
         return groups
     pairs = [groups[i : i + 2] for i in range(0, len(groups) - 1, 2)]
@@ -54,7 +60,7 @@ def covering(groups: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def bundles(bytes_per_image: Mapping[str, int], n: int, device: torch.device) -> list[list[str]]:
-    """Return which outputs are gathered together, in order of execution.
+    """Return which outputs are collected together, in the order of execution.
 
     Raises
     ------
@@ -85,7 +91,7 @@ def _memory(device: torch.device) -> int:
 
 @dataclass
 class GroupedKernels:
-    """One output in one pass: as `CapturedLayer`, without its place.
+    """One output in one pass: like `CapturedLayer`, without its depth.
 
     Attributes
     ----------
@@ -105,7 +111,7 @@ class GroupedKernels:
 
 
 class Merged:
-    """Kernels of all images, put together from passes over pairs of groups."""
+    """Kernels of all images, merged from passes over pairs of groups."""
 
     def __init__(self, n: int, names: list[str]) -> None:
         self.n = n
@@ -113,7 +119,7 @@ class Merged:
         self._found: dict[str, GroupedKernels] = {}
 
     def space(self, n_members: int) -> Mapping[str, np.ndarray]:
-        """Zeros for the covariances of one pass, outside the heap that the features come from and go back to."""
+        """Return zeros for the covariances of one pass, in memory of their own, so that the heap is not fragmented."""
         shape = (len(self._names), n_members, n_members)
         pages = mmap.mmap(-1, 8 * int(np.prod(shape)))
         return dict(zip(self._names, np.frombuffer(pages).reshape(shape), strict=True))
@@ -136,7 +142,7 @@ class Merged:
         return None if part is None else LayerKernel(np.zeros((self.n, self.n)), np.zeros(self.n), part.n_units)
 
     def layers(self) -> list[CapturedLayer]:
-        """Return all layers in order of execution, identical ones marked."""
+        """Return all layers in the order of execution; identical ones are marked."""
         first: dict[str, str] = {}
         layers = []
         last = max(len(self._found) - 1, 1)
@@ -145,7 +151,7 @@ class Merged:
             if kernel is not None:
                 flag = flag or kernel.flag
                 same_as = same_as or first.setdefault(kernel.digest, name)
-                if not (found.is_certain or flag):  # of other images, features differ after all
+                if not (found.is_certain or flag):  # for other images, features differ
                     kernel, same_as, flag, standardised = None, "", UNCERTAIN, None
             same_as = "" if same_as == name else same_as
             layers.append(

@@ -1,4 +1,4 @@
-"""How the rows of an output belong to images, told from what two passes of different images had in common."""
+"""Which rows of an output belong to which image, found by comparing two passes that share some images."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-#: Units of each image that are compared.
+#: Number of units that are compared for each image.
 UNITS = 1024
 
-#: Least units of each row that are compared, where an image has many rows.
+#: Smallest number of units that are compared for each row, if an image has many rows.
 ROW_UNITS = 16
 
-#: Root mean square difference, as a share of that of the features, which rounding does not reach: in units of the last
-#: digit of the coarsest type of numbers so far. Over 60 architectures with float32, rounding reached 40.
+#: Largest difference that rounding may cause: root mean square, relative to the features, in units of the last digit of
+#: the coarsest number type so far. In 60 architectures with float32, rounding reached 40.
 ROUNDING = 4000.0
 
-#: The same for numbers of few digits.
+#: The same limit for number types with few digits.
 MOST_ROUNDING = 0.1
 
-#: How much better the rows must fit in one order than in another to be known to be in it.
+#: Factor by which one order of rows must fit better than any other to count as certain.
 DISTINCT = 10.0
 
 NO_AXIS = "no axis of images"
@@ -38,19 +38,19 @@ _WITHOUT_ROWS = (NO_AXIS, ORDER)
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the images are in an output.
+    """The position of the images in an output.
 
     Attributes
     ----------
     axis
         The axis that holds the images.
     before, after
-        The axis is (before, n_images, after) in C order: (1, n, 1) for an image a row; (1, n, k) where the k windows of
-        an image follow each other; (T, n, 1) where time steps do, each of all images.
+        The axis is (before, n_images, after) in C order: (1, n, 1) for one row per image; (1, n, k) for k windows of
+        each image in a row; (T, n, 1) for time steps, each with all images.
     is_certain
-        Whether other orders were excluded. They are not where the features of all images are the same.
+        Whether other orders are excluded. They are not if the features of all images are equal.
     flag
-        Why the features are no function of the image, or cannot be assigned to images; or ''.
+        Why the features are not a function of the image, or cannot be assigned to images; otherwise ''.
     """
 
     axis: int = 0
@@ -60,12 +60,16 @@ class Layout:
     flag: str = ""
 
     def features(self, tensor: Tensor, n: int, shape: tuple[int, ...]) -> Tensor | None:
-        """Return a view or copy of an output as (n, *features); None where it does not have the shape it had before.
+        """Return an output as (n, *features), a view or a copy; None if its shape is not the one seen before.
 
         Parameters
         ----------
+        tensor
+            The output.
+        n
+            Number of images.
         shape
-            Of the output when the layout was found, with any number of images.
+            Shape of the output when the layout was found, with any number of images.
         """
         if self.flag in _WITHOUT_ROWS:
             return None
@@ -80,10 +84,10 @@ class Layout:
 
 
 def rows_of(tensor: Tensor, axis: int, n: int) -> np.ndarray:
-    """Return some units of every row along an axis, (n_rows, n_units): evenly spaced, about UNITS an image."""
+    """Return evenly spaced units of every row along an axis, (n_rows, n_units), about UNITS for each image."""
     rows = tensor.detach().movedim(axis, 0).flatten(1) if tensor.dim() > 1 else tensor.detach()[:, None]
     wanted = max(UNITS * n // len(rows), ROW_UNITS)
-    # Channels are often the fastest axis: a step without factors 2 and 3 does not keep to a few of them.
+    # Channels are often the fastest axis. A step without factors 2 and 3 does not select only a few of them.
     rows = rows[:, :: rows.shape[1] // wanted // 6 * 6 + 1]
     if rows.is_complex():
         rows = torch.view_as_real(rows.resolve_conj()).flatten(1)
@@ -92,7 +96,7 @@ def rows_of(tensor: Tensor, axis: int, n: int) -> np.ndarray:
 
 
 def axes_of_images(shape: Sequence[int], n: int, other_shape: Sequence[int], other_n: int) -> list[int]:
-    """The axes of an output whose size goes with the number of images."""
+    """Return the axes of an output whose size is proportional to the number of images."""
     if len(shape) != len(other_shape):
         return []
     return [
@@ -110,16 +114,18 @@ def find_layout(
     shared: tuple[list[int], list[int]],
     precision: float,
 ) -> Layout | None:
-    """Return the order of rows in which images that both passes had have the same features; None if there is none.
+    """Return the order of rows in which shared images have the same features in both passes; None if there is none.
 
     Parameters
     ----------
+    axis
+        The axis of the rows.
     first, second
-        `rows_of` the same axis in both passes.
+        The `rows_of` the axis in both passes.
     n_images
-        Of each pass.
+        Number of images in each pass.
     shared
-        Places of the images that both had, in the same order.
+        Positions of the shared images in each pass, in the same order.
     precision
         Distance between 1 and the next number of the coarsest type of numbers on the way.
     """

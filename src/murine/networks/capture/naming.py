@@ -1,4 +1,4 @@
-"""The names of modules: which are asked for, and which one a call goes by where a module has several."""
+"""The names of modules: which were asked for, and which name a call gets if its module has several."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from murine.errors import MurineError, nearest, some
-from murine.networks.surgery.insertion import HOLDER
+from murine.networks.surgery.wrapped_modules import HOLDER
 from murine.networks.wrappers import unwrapped
 
-#: What the network's own output is called; its modules are called as in ``named_modules()``.
+#: Name of the network's own output. Modules have their names in ``named_modules()``.
 OUTPUT = "(output)"
 
 
@@ -25,10 +25,11 @@ def is_compiled(module: nn.Module) -> bool:
 
 
 def named(module: nn.Module) -> dict[str, nn.Module]:
-    """Return all modules that hooks can see by their names, the root as OUTPUT.
+    """Return all modules that hooks can see, by their names; the network itself is OUTPUT.
 
-    A module that is registered twice is there twice. What lies within TorchScript is left out, since it does not run as
-    modules; names are those without `torch.compile`."""
+    A module that is registered twice appears twice. Parts of TorchScript modules are left out, because they do not run
+    as modules. Names do not contain the prefix of `torch.compile`.
+    """
     found: dict[str, nn.Module] = {}
     hidden: list[str] = []
     for name, child in module.named_modules(remove_duplicate=False):
@@ -42,7 +43,7 @@ def named(module: nn.Module) -> dict[str, nn.Module]:
 
 
 def chosen_names(every: Iterable[str], modules: dict[str, nn.Module], layers: str) -> list[str]:
-    """Return the names asked for: ``all``, ``own``, ``blocks`` or patterns, as `capture` takes them."""
+    """Return the names that were asked for with ``all``, ``own``, ``blocks`` or patterns; see `capture`."""
     every = list(every)
     if layers == "all":
         return every
@@ -71,7 +72,7 @@ def chosen_names(every: Iterable[str], modules: dict[str, nn.Module], layers: st
 
 
 def chosen_modules(module: nn.Module, layers: str) -> dict[nn.Module, str]:
-    """Return the modules asked for, each with the first of its names, the root as OUTPUT."""
+    """Return the modules that were asked for, each with the first of its names; the network itself is OUTPUT."""
     modules = named(unwrapped(module))
     chosen: dict[nn.Module, str] = {}
     for name in chosen_names(modules, modules, layers):
@@ -80,22 +81,21 @@ def chosen_modules(module: nn.Module, layers: str) -> dict[nn.Module, str]:
 
 
 class Naming:
-    """Tells which name a call goes by.
+    """Decides the name of every call of a module.
 
-    A module that is registered in two stages goes by the name that belongs to the stage it runs in; where that leaves
-    several names, by the one that was used least, so that the two calls of one activation in a sequence have its two
-    names, in order.
+    A module that is registered in two stages gets the name in the stage that is running. If several names remain, it
+    gets the name that was used least, so that two calls of one activation in a sequence have its two names, in order.
 
     Attributes
     ----------
     modules
         All modules by all their names.
     chosen
-        The names asked for.
+        The names that were asked for.
     is_shared
-        Whether any module asked for has several names: then `enter` and `leave` must be told of every call.
+        Whether any of these modules has several names. If so, `enter` and `leave` must be called for every call.
     aliases
-        Names asked for that a call might have gone by and none did, with the name it went by (`settle`).
+        Names that were asked for but not used, with the name that was used instead (`settle`).
     """
 
     def __init__(self, module: nn.Module, layers: str) -> None:
@@ -112,7 +112,7 @@ class Naming:
         self._tied: dict[str, dict[str, None]] = {}
 
     def watched(self) -> list[nn.Module]:
-        """The modules whose calls matter."""
+        """Return the modules whose calls must be observed."""
         if self.is_shared:
             return list(self._names)
         return list(dict.fromkeys(self.modules[name] for name in self.chosen))
@@ -127,10 +127,10 @@ class Naming:
 
     def leave(self, module: nn.Module) -> None:
         while self._running and self._running.pop() is not module:
-            pass  # a module that raised something, which the network caught
+            pass  # a module that raised an exception, which the network caught
 
     def name_of_call(self, module: nn.Module) -> str | None:
-        """Return the name of a call that ends: ``path`` or ``path:2``; None where nobody asked for it."""
+        """Return the name of a call that ends: ``path``, or ``path:2`` for the second; None if it was not asked for."""
         names = self._names[module]
         name = names[0] if len(names) == 1 else self._best(names)
         self._calls[name] += 1
@@ -139,7 +139,7 @@ class Naming:
         return shown if shown is None or call == 1 else f"{shown}:{call}"
 
     def settle(self) -> bool:
-        """After a pass, find names for what no call went by; return whether calls have other names from now on."""
+        """After a pass, find replacements for unused names. Return whether names of calls change from now on."""
         again = False
         for name in self.chosen:
             used = [other for other in self._tied.get(name, ()) if self._calls[other]]
@@ -149,7 +149,7 @@ class Naming:
             known = [other for other in shown if other in self.chosen]
             if known:
                 self.aliases[name] = known[0]
-            else:  # it goes by a name that nobody asked for
+            else:  # the name used was not asked for
                 self._shown_as[used[0]] = name
                 again = True
         return again
@@ -163,7 +163,7 @@ class Naming:
         return min(tied, key=lambda name: self._calls[name])
 
     def _stage(self, name: str) -> int:
-        """Place of the innermost module that runs and that the name lies in; -1 for the network itself."""
+        """Return the position of the innermost running module that contains the name; -1 for the network itself."""
         parts = name.split(".")
         within = [self.modules.get(".".join(parts[:i])) for i in range(1, len(parts))]
         places = [place for place, module in enumerate(self._running) if any(module is other for other in within)]

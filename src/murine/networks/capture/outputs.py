@@ -1,4 +1,4 @@
-"""The tensors in what a module returns, whatever it returns."""
+"""The tensors in the output of a module: of tuples, mappings, dataclasses and other objects."""
 
 from __future__ import annotations
 
@@ -13,38 +13,44 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-#: What a module may return beside tensors without anybody missing it.
+#: Types in an output that contain no features.
 _PLAIN = (numbers.Number, str, bytes, Enum, torch.dtype, torch.device, type, ModuleType, nn.Module)
 
-#: How deep objects may lie in each other.
+#: Deepest nesting of objects that is searched.
 _MAX_DEPTH = 8
 
 
 def tensors_in(output: object, name: str) -> Iterator[tuple[str, Tensor]]:
-    """Yield the tensors of a module's output with their names: itself, or the members of what it returns.
+    """Yield the tensors in a module's output with their names: the output itself, or its members.
 
-    Members of tuples, lists, mappings, dataclasses and other objects with attributes; each member of a member has a
-    name such as ``name[0][key]``."""
+    Members are those of tuples, lists, mappings, dataclasses and other objects with attributes. A member of a member
+    has a name such as ``name[0][key]``.
+
+    Examples
+    --------
+    >>> [name for name, _ in tensors_in({"a": torch.zeros(1), "b": (torch.ones(1),)}, "head")]
+    ['head[a]', 'head[b][0]']
+    """
     for key, value in _leaves(output, name, ()):
         if isinstance(value, Tensor):
             yield key, value
 
 
 def unknown_in(output: object) -> list[str]:
-    """Return the names of the types in a module's output that may hold features and cannot be looked into."""
+    """Return the names of types in a module's output that may contain features but cannot be searched."""
     leaves = [value for _, value in _leaves(output, "", ()) if not isinstance(value, Tensor)]
     return [type(value).__name__ for value in leaves if value is not None and not isinstance(value, _PLAIN)]
 
 
 def plain(tensor: Tensor) -> Tensor:
-    """Return the numbers of a tensor as an ordinary tensor: dequantised, and dense where it was sparse."""
+    """Return a tensor as an ordinary one: dequantised if it is quantised, dense if it is sparse."""
     if tensor.is_quantized:
         return tensor.dequantize()
     return tensor if tensor.layout == torch.strided else tensor.to_dense()
 
 
 def working_bytes(args: tuple[object, ...], output: Tensor) -> int:
-    """Memory a module needs while it runs: its input and output are alive together, a shortcut may keep one more."""
+    """Return the bytes that a module needs while it runs: input and output, and a copy of each for a shortcut."""
     taken = sum(t.numel() * t.element_size() for _, t in tensors_in(args, ""))
     return 2 * taken + 2 * output.numel() * output.element_size()
 
@@ -59,7 +65,7 @@ def _leaves(value: object, name: str, within: tuple[int, ...]) -> Iterator[tuple
 
 
 def _members(value: object) -> Iterator[tuple[object, Any]] | None:
-    """The members of a container or an object; None for what has none."""
+    """Return the members of a container or an object; None if it has none."""
     if isinstance(value, Mapping):
         return iter(value.items())
     if isinstance(value, (tuple, list, deque)):

@@ -1,7 +1,8 @@
-"""Probe a network with a few images: which axis of each output holds the images, and does each row follow its image?
+"""Show a network a few images to find which axis of each output holds the images, and whether rows follow the images.
 
-Three images pass, then two of them in other places and without the third. Features that are a function of the image are
-the same in both passes. What differs is looked into by further passes, so that the reason can be told."""
+Three images pass, then two of them at other positions and without the third. Features that are a function of the image
+are equal in both passes. For the others, further passes find the reason.
+"""
 
 from __future__ import annotations
 
@@ -33,20 +34,20 @@ from murine.networks.capture.state import SEED, own_random_numbers, random_state
 
 log = logging.getLogger(__name__)
 
-#: How many images the first pass has, and which of them the second has: not its ends, or reversed rows would fit.
+#: Number of images in the first pass, and which of them are in the second: positions where reversed rows do not fit.
 _N, _SECOND = 3, (1, 0)
 
-#: Random numbers differ, too.
+#: The second pass has another seed.
 _SECOND_SEED = SEED + 1
 
-#: Further passes with other random numbers, where a network draws any.
+#: Number of further passes with other seeds, if a network draws random numbers.
 _DRAWS = 32
 
-#: Share by which features differ from themselves in another pass of the same images: no rounding is in it, except on
-#: devices that add up in any order.
+#: Largest relative difference of features in two passes of the same images. There is no rounding in it, except on
+#: devices that add in varying order.
 _REPEATED = 1e-5
 
-#: What is said of layers with a reason.
+#: Explanations of the flags in messages.
 _WORDS = {
     DEPENDS: "depend on the other images of the batch (batch statistics without running ones, for example)",
     RANDOM: "are random, other numbers in every pass (dropout or masking in the forward function, for example)",
@@ -57,14 +58,14 @@ _WORDS = {
 
 @dataclass
 class Probed:
-    """What a probe found.
+    """The result of a probe.
 
     Attributes
     ----------
     layouts, shapes
-        Of each output, in order of execution.
+        Layout and shape of each output, in the order of execution.
     bytes_per_image
-        Memory of each output as features.
+        Bytes of each output for one image.
     working_bytes
         Memory that the largest module needs while it runs, for one image.
     """
@@ -76,12 +77,14 @@ class Probed:
 
 
 def probe(subject: Subject, images: Tensor) -> Probed:
-    """Find out how the outputs of a network belong to images, and say what does not follow them.
+    """Find the layout of each output of a network, and warn about outputs that are not a function of the image.
 
     Parameters
     ----------
+    subject
+        The network.
     images
-        All of them, of which a few that differ are shown.
+        All images; a few different ones are shown.
     """
     few = images[torch.as_tensor(distinct(images, _N))]
     first = _Probe(subject)
@@ -103,7 +106,7 @@ def probe(subject: Subject, images: Tensor) -> Probed:
 
 
 def distinct(images: Tensor, n: int) -> list[int]:
-    """Return the places of n images that differ: each far from those before it."""
+    """Return the positions of n images that differ: each is far from those before it."""
     flat = images.flatten(1)
     flat = torch.nan_to_num(flat[:, :: max(1, flat.shape[1] // 512)].float())
     chosen = [0]
@@ -117,7 +120,8 @@ def distinct(images: Tensor, n: int) -> list[int]:
 class _Probe(ForwardPass):
     """A pass that keeps some units of every output, along every axis that may hold images.
 
-    ``earlier`` is a pass with another number of images, from which it is known which axes do."""
+    ``earlier`` is a pass with another number of images, which shows the axes that hold images.
+    """
 
     def __init__(self, subject: Subject, earlier: _Probe | None = None) -> None:
         super().__init__(subject)
@@ -169,7 +173,7 @@ def _judged(first: _Probe, second: _Probe) -> Probed:
 
 
 def _explain(subject: Subject, few: Tensor, first: _Probe, second: _Probe, found: Probed, draws: bool) -> None:
-    """Show the images of the second pass again, with the same random numbers and with others: tell why rows differ."""
+    """Repeat the second pass with the same seed and with others, and return why rows differ."""
     changing, random = set(), set()
     for seed in range(_SECOND_SEED, _SECOND_SEED + (_DRAWS if draws else 1)):
         again = _Probe(subject, second)
@@ -206,13 +210,13 @@ def _fresh_random_state(device: torch.device) -> tuple[object, ...]:
 
 
 def _tell(subject: Subject, found: Probed, first: _Probe) -> None:
-    """Say once in words what has no scores because of how the network works."""
+    """Warn once about outputs that have no scores because of how the network works."""
     for flag, words in _WORDS.items():
         layers = [key for key, layout in found.layouts.items() if layout.flag == flag]
         if layers:
             log.warning("no scores for outputs that %s: %s.", words, some(layers))
     if subject.keeps_state:
-        log.info("the network keeps a state between passes; it is put back before each.")
+        log.info("the network keeps a state between passes; the state is restored before each pass.")
     if first.unknown:
         texts = [f"{name} ({', '.join(dict.fromkeys(types))})" for name, types in first.unknown.items()]
         log.warning("outputs that cannot be looked into for features have no rows: %s.", some(texts))

@@ -1,4 +1,4 @@
-"""Passes that reduce every output to its kernel, or gather features, in the forward hook."""
+"""Forward passes that reduce every output to its kernel, or collect features, inside the hook."""
 
 from __future__ import annotations
 
@@ -18,16 +18,23 @@ from murine.networks.capture.layout import NO_AXIS, Layout
 from murine.networks.capture.probing import Probed
 from murine.networks.layer_kernel import BLOCK, LayerKernel
 
-#: Numbers of a tensor that are looked at again, to see whether it is still what it was.
+#: Number of values of a tensor that are compared to see whether it is unchanged.
 _SAMPLE = 1024
 
 
 class Reduction(ForwardPass):
-    """A pass that makes the kernel of every output.
+    """A pass that computes the kernel of every output.
 
-    ``space`` holds an array of zeros for each kernel: what lives on after the pass must not be allocated during it,
-    among the large blocks of the features, whose place could then not be used again. ``reducer`` is given where all
-    images pass; ``second`` makes the kernel of standardised features, where that is asked for."""
+    Parameters
+    ----------
+    space
+        Arrays of zeros for the kernels. They are allocated before the pass, because memory between the large blocks of
+        features could not be reused otherwise.
+    reducer
+        As in `capture`; only if all images pass together.
+    second
+        Function that computes the kernel of standardised features, if it was asked for.
+    """
 
     def __init__(
         self,
@@ -71,7 +78,7 @@ class Reduction(ForwardPass):
         return GroupedKernels(shape, kernel, layout.flag, "", reduced, layout.is_certain, standardised)
 
     def _known(self, tensor: Tensor) -> str:
-        """The name of an earlier output with the same numbers at the same place, or ''."""
+        """Return the name of an earlier output that is the same unchanged tensor, or ''."""
         alive = self._alive.get(tensor.data_ptr())
         if alive is None or not _is_dense(tensor) or tensor.is_inference():
             return ""
@@ -79,7 +86,7 @@ class Reduction(ForwardPass):
         return alive.key if same and torch.equal(_sample(tensor), alive.sample) else ""
 
     def _remember(self, tensor: Tensor, key: str) -> None:
-        if _is_dense(tensor) and not tensor.is_inference():  # tensors of inference mode do not count their changes
+        if _is_dense(tensor) and not tensor.is_inference():  # tensors of inference mode do not count changes
             self._alive[tensor.data_ptr()] = _Alive(weakref.ref(tensor), tensor._version, _sample(tensor).clone(), key)
 
     def _reduced(self, key: str, features: Tensor) -> Any:
@@ -87,7 +94,7 @@ class Reduction(ForwardPass):
 
 
 class Gathering(ForwardPass):
-    """A pass over some images that puts the features of some outputs where those of all ``n_all`` are gathered."""
+    """A pass over some images that adds the features of some outputs to the collection for all ``n_all`` images."""
 
     def __init__(
         self,
@@ -115,7 +122,7 @@ class Gathering(ForwardPass):
 
 @dataclass
 class _Alive:
-    """An output that was reduced, as long as somebody keeps it."""
+    """An output that was reduced, with a weak reference to its tensor."""
 
     tensor: weakref.ref[Tensor]
     version: int
@@ -124,19 +131,19 @@ class _Alive:
 
 
 def _is_dense(tensor: Tensor) -> bool:
-    """Whether there are neither gaps nor repeats: as many numbers from the same address are the same numbers."""
+    """Return whether a tensor has neither gaps nor repeats in memory, so that address and size identify its values."""
     steps = zip(tensor.shape, tensor.stride(), strict=True)
     return tensor.numel() > 0 and tensor.numel() == 1 + sum((size - 1) * step for size, step in steps)
 
 
 def _sample(tensor: Tensor) -> Tensor:
-    """Some numbers of a dense tensor, in order of memory: `Tensor.data` changes without counting."""
+    """Return some values of a dense tensor in memory order. They reveal changes through `Tensor.data`."""
     step = max(1, tensor.numel() // _SAMPLE)
     return tensor.as_strided((tensor.numel() // step,), (step,))
 
 
 def _shape_of_features(layout: Layout, tensor: Tensor, n: int) -> tuple[int, ...]:
-    """Of one image, where it is known which axis holds them; of the whole output elsewhere."""
+    """Return the shape of the features of one image; of the whole output if the axis of images is unknown."""
     if tensor.is_nested:
         return ()
     shape = tuple(tensor.shape)
@@ -144,26 +151,26 @@ def _shape_of_features(layout: Layout, tensor: Tensor, n: int) -> tuple[int, ...
 
 
 def floating(features: Tensor) -> Tensor:
-    """Return features that can be multiplied with enough digits: float32 at least."""
+    """Return features as float32 or float64, which have enough digits for products."""
     return features if features.dtype in (torch.float32, torch.float64) else features.float()
 
 
 def flat(features: Tensor) -> Tensor:
-    """View or copy as (n_images, n_units); units may come in any order, the same for all images."""
+    """Return features as (n_images, n_units), a view or a copy. The order of units is the same for all images."""
     if features.dim() == 4 and features.is_contiguous(memory_format=torch.channels_last):
         features = features.permute(0, 2, 3, 1)
     return features.reshape(len(features), -1)
 
 
 def kernel_of(features: Tensor, space: np.ndarray | None) -> LayerKernel:
-    """`LayerKernel.of` on the processor, `device_kernel` elsewhere."""
+    """Return the kernel of features: with `LayerKernel.of` on the CPU, else with `device_kernel`."""
     if features.device.type == "cpu":
         return LayerKernel.of(features.numpy(), space)
     return device_kernel(features)
 
 
 def device_kernel(features: Tensor) -> LayerKernel:
-    """`LayerKernel.of` where the features are: products by blocks in their precision, sums in float64."""
+    """Return the kernel of features on their device: products of blocks in their precision, sums in float64."""
     n_units = features.shape[1]
     centre = features.mean(dim=1, keepdim=True)
     total = torch.zeros(len(features), len(features), dtype=torch.float64, device=features.device)

@@ -1,4 +1,4 @@
-"""Capture: every module's output from one forward pass, reduced to a kernel as it appears and then dropped."""
+"""Run images through a network and reduce the output of every module to a kernel."""
 
 from __future__ import annotations
 
@@ -37,47 +37,60 @@ def capture(
     reducer: Reducer | None = None,
     standardise: bool = False,
 ) -> list[CapturedLayer]:
-    """Pass images through a network and reduce the output of every module to its kernel.
+    """Run images through a network and reduce the output of every module to its kernel.
 
-    A kernel is computed inside the forward hook, before anything can change the features in place, and the features
-    are then dropped: they pile up neither in memory nor on disk. On Linux, `murine.networks.memory.freed_memory_kept`
-    around it saves a quarter of the time.
+    The kernel is computed inside the forward hook, before the network can change the features in place. Then the
+    features are dropped, so they use neither memory nor disk. On Linux, a `murine.networks.memory.freed_memory_kept`
+    block around this call saves a quarter of the time.
 
-    A few images are shown first. Outputs that are no function of the image (batch statistics, random numbers, a state
-    between passes), or whose rows cannot be assigned to images, get a flag, and a warning is logged.
+    A few images are shown first. An output gets a flag, and a warning is logged, if it is not a function of the image
+    (batch statistics, random numbers, a state between passes) or if its rows cannot be assigned to images.
 
     Parameters
     ----------
     module
-        Any network that accepts ``inputs``; put in evaluation mode meanwhile. Of `torch.compile` and
-        `torch.nn.DataParallel`, the network inside. Every pass starts from the state it was given in, and with random
-        numbers of its own.
+        Any network that accepts ``inputs``. It is put into evaluation mode during the capture. If it is wrapped by
+        `torch.compile` or `torch.nn.DataParallel`, the network inside is used. Every pass starts from the same state
+        and random seed.
     inputs
-        (n_stimuli, channels, height, width), on the device of the module; preprocessed. Converted to the type of the
-        network's weights.
+        Preprocessed images (n_stimuli, channels, height, width) on the device of the module. They are converted to the
+        type of the network's weights.
     layers
-        ``all`` modules; ``own``: all but what surgery put in (`murine.networks.surgery.insertion`); ``blocks``:
-        top-level modules and the composite members of sequences (residual blocks, transformer blocks); or names with
-        wildcards, separated by commas.
+        ``all`` modules; ``own``: all modules but inserted layers (`murine.networks.surgery`); ``blocks``: top-level
+        modules and the composite members of sequences (residual blocks, transformer blocks); or names with wildcards,
+        separated by commas.
     batch_size
-        Images that may pass at once, at least 2. By default all, or as many as half the available memory allows. A
-        kernel needs every pair of images together, so with fewer than all, images pass in pairs of groups, several
-        times: slower, the same numbers to float32 rounding.
+        Number of images that pass together, at least 2. By default all, or as many as half of the available memory
+        allows. A kernel needs every pair of images together, so a smaller number makes several passes over pairs of
+        groups: slower, with the same numbers up to float32 rounding.
     reducer
-        For what needs single units: called with the `Features` of every output, of all images, beside the computation
-        of its kernel; its result is ``reduced`` of the layer. Not called again for an output that is the tensor of an
-        earlier one. Where images pass in groups, the features of as many layers as a quarter of the available memory
-        holds are gathered from all groups, then reduced, then the next: one pass over the images for each such bundle,
-        after those for the kernels. What the reducer raises is passed on.
+        A function for analyses of single units. It is called with the `Features` of every output for all images, and
+        its result becomes `CapturedLayer.reduced`. It is not called again for an output that is the tensor of an
+        earlier one. If images pass in groups, the features of as many layers as fit into a quarter of the available
+        memory are collected from all groups, in further passes. Exceptions of the reducer are passed on.
     standardise
-        Also make the kernel of every layer with its units standardised over images (`CapturedLayer.standardised`).
-        Where images pass in groups, one more pass over them finds the means and standard deviations.
+        Whether to compute also the kernel of every layer with its units standardised over images
+        (`CapturedLayer.standardised`). If images pass in groups, this takes one more pass over them.
+
+    Returns
+    -------
+    layers
+        One `CapturedLayer` for each output of each module, in the order of execution.
 
     Raises
     ------
     MurineError
-        If no module matches, the network fails on the images (whatever it raises), or memory does not suffice: for all
-        images, or for the features of one layer where a reducer needs them gathered.
+        If no module matches, the network fails on the images, or memory does not suffice for all images or for the
+        features of one layer.
+
+    Examples
+    --------
+    >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    >>> found = capture(network, torch.rand(5, 3, 8, 8))
+    >>> [(layer.name, layer.shape) for layer in found]
+    [('0', (4, 6, 6)), ('1', (4, 6, 6)), ('(output)', (4, 6, 6))]
+    >>> found[1].kernel.covariance.shape
+    (5, 5)
     """
     if batch_size is not None and batch_size < 2:
         raise MurineError(f"batch size is {batch_size}; at least 2 images must pass together.")
@@ -118,7 +131,7 @@ def _captured(
             second = _second(merged.space(len(members)), moments) if standardise else None
             space = merged.space(len(members))
             reduction = Reduction(subject, probed, bar.advance, space, reducer if whole else None, second)
-            # The network may change what it gets: all images at once are not needed again, some of them are copied.
+            # The network may change its input. All images together are not needed again; a part of them is a copy.
             reduction.run(images if whole else images[torch.as_tensor(members)])
             merged.add(members, reduction.found)
         captured = merged.layers()
@@ -141,7 +154,7 @@ def _second(space: Mapping[str, np.ndarray], moments: Mapping[str, Moments]) -> 
 
 
 def _aliases(layer: CapturedLayer, naming: Naming) -> list[CapturedLayer]:
-    """The layer under the other names that its module was asked for by."""
+    """Return the layer under the other names of its module that were asked for."""
     found = []
     for alias, name in naming.aliases.items():
         if layer.name == name or layer.name.startswith((f"{name}[", f"{name}:")):

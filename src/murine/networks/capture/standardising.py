@@ -1,4 +1,4 @@
-"""Features with every unit standardised over images: mean 0 and standard deviation 1, as neurons may be treated."""
+"""Kernels of features whose units are standardised over images: mean 0, standard deviation 1."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from murine.networks.capture.probing import Probed
 from murine.networks.capture.reducing import flat, floating
 from murine.networks.layer_kernel import BLOCK, LayerKernel
 
-#: A unit whose standard deviation is below this share of its largest value is constant but for the rounding of float32.
+#: A unit counts as constant if its standard deviation is below this share of its largest value (float32 rounding).
 CONSTANT = 1e-6
 
 
 @dataclass
 class Moments:
-    """What is known of every unit of a layer from the images so far.
+    """Mean and variance of every unit of a layer over the images so far.
 
     Attributes
     ----------
@@ -37,8 +37,8 @@ class Moments:
 
     @classmethod
     def of(cls, features: Tensor) -> Moments:
-        """Take the moments of features, (n_images, n_units)."""
-        # Deviations from the first image are exact zeros where a unit is constant.
+        """Return the moments of features (n_images, n_units)."""
+        # The deviations of a constant unit from the first image are exactly zero.
         deviations = features - features[:1]
         shift = deviations.mean(dim=0)
         squares = (deviations - shift).square_().sum(dim=0)
@@ -60,7 +60,7 @@ class Moments:
 
     @property
     def scale(self) -> Tensor:
-        """(n_units,): 1 / standard deviation; 0 for constant units, NaN for those that are not finite."""
+        """The inverse standard deviations (n_units,): 0 for constant units, NaN for units that are not finite."""
         deviation = (self.squares / self.n).sqrt()
         return torch.where(deviation <= CONSTANT * self.largest, 0.0, 1.0 / deviation)
 
@@ -68,7 +68,7 @@ class Moments:
 def standardised_kernel(
     features: Tensor, space: np.ndarray | None = None, moments: Moments | None = None
 ) -> LayerKernel:
-    """Reduce features to the kernel of their standardised units, as `murine.similarity.rdm.zscore` treats neurons.
+    """Return the kernel of features with standardised units (`murine.statistics.zscore` does this for neurons).
 
     Parameters
     ----------

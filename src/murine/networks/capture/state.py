@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from murine.networks.evaluation_mode import evaluation_mode
+
 #: The seed of every pass, so that a capture does not depend on what was drawn before.
 SEED = 0
 
@@ -33,27 +35,24 @@ def prepared(module: nn.Module, inputs: Tensor) -> Iterator[Tensor]:
 
     The copy has the type of the network's weights, and the memory format that is handed on from layer to layer, so that
     the weights need no conversion."""
-    training = {child: child.training for child in module.modules() if hasattr(child, "training")}  # not frozen script
     channels_last = inputs.dim() == 4 and inputs.device.type == "cpu"
     images = inputs.clone(memory_format=torch.channels_last) if channels_last else inputs.clone()
     images = images.to(type_of(module, images.dtype))
     stored: list[tuple[Tensor, Tensor]] = []
-    try:
-        module.eval()
-        if has_lazy_modules(module):
-            with torch.no_grad(), own_random_numbers(inputs.device):
-                start_random_numbers(SEED)
-                module(images[:2].clone())
-        for tensor in (*module.parameters(), *module.buffers()):
-            if channels_last and not is_lazy(tensor) and tensor.dim() == 4 and tensor.layout == torch.strided:
-                stored.append((tensor, tensor.data))
-                tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
-        yield images
-    finally:
-        for tensor, data in stored:
-            tensor.data = data
-        for child, mode in training.items():
-            child.training = mode
+    with evaluation_mode(module):
+        try:
+            if has_lazy_modules(module):
+                with torch.no_grad(), own_random_numbers(inputs.device):
+                    start_random_numbers(SEED)
+                    module(images[:2].clone())
+            for tensor in (*module.parameters(), *module.buffers()):
+                if channels_last and not is_lazy(tensor) and tensor.dim() == 4 and tensor.layout == torch.strided:
+                    stored.append((tensor, tensor.data))
+                    tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+            yield images
+        finally:
+            for tensor, data in stored:
+                tensor.data = data
 
 
 def has_lazy_modules(module: nn.Module) -> bool:

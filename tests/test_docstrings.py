@@ -1,0 +1,78 @@
+"""The public names of each room: documented, and with examples that run."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+
+import pytest
+
+#: Rooms whose public names and examples are checked. Add a room once its ``__init__`` lists its public names.
+ROOMS = ("statistics", "similarity", "encoding", "units", "architecture")
+
+#: Modules that must not be imported by ``import murine.<room>``: each takes a large part of a second.
+SLOW = ("numba", "torch", "scipy", "sklearn", "pandas", "xarray")
+
+OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def modules(room):
+    package = importlib.import_module(f"murine.{room}")
+    return [
+        package.__name__,
+        *(f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)),
+    ]
+
+
+@pytest.mark.parametrize("module", [module for room in ROOMS for module in modules(room)])
+def test_examples_in_docstrings_run(module):
+    result = doctest.testmod(importlib.import_module(module), optionflags=OPTIONS)
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_says_what_it_is_for_in_three_sentences(room):
+    text = " ".join(importlib.import_module(f"murine.{room}").__doc__.split())
+    text = text.replace("et al.", "et al")
+    assert len(re.findall(r"[.?](?= |$)", text)) == 3, text
+    assert text.endswith(".")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_public_names_are_sorted_and_exist(room):
+    package = importlib.import_module(f"murine.{room}")
+    assert list(package.__all__) == sorted(package.__all__)
+    assert set(package.__all__) <= set(dir(package))
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_no_public_name_is_that_of_a_module(room):
+    """Importing the module would replace the public name."""
+    package = importlib.import_module(f"murine.{room}")
+    assert not set(package.__all__) & {module.name for module in pkgutil.iter_modules(package.__path__)}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_public_functions_and_classes_have_an_example(room):
+    package = importlib.import_module(f"murine.{room}")
+    public = [getattr(package, name) for name in package.__all__]
+    without = [
+        thing.__name__
+        for thing in public
+        if (inspect.isfunction(thing) or inspect.isclass(thing)) and ">>>" not in (inspect.getdoc(thing) or "")
+    ]
+    assert without == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_importing_a_room_is_quick(room):
+    code = f"import sys, murine.{room}; print([name for name in {SLOW} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
