@@ -26,9 +26,9 @@ def tool():
     return module
 
 
-def test_the_metric_of_ten_lines_scores(monkeypatch):
+def test_the_metric_of_a_few_lines_scores(monkeypatch):
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.DOTALL)
-    assert len([line for line in code.splitlines() if line]) <= 10
+    assert len([line for line in code.splitlines() if line]) <= 11
     made = {}
     exec(compile(code, "CONTRIBUTING.md", "exec"), made)
     metric = made["kernel_correlation"]

@@ -88,7 +88,7 @@ def test_site_data_and_ceilings_are_those_computed_anew_to_the_last_bit(metric, 
     benchmark = SiteBenchmark(plain, metric, groups=groups, settings=settings)
     for _ in range(2):
         found = make_site_data(recording, n_splits=4, kept=kept)
-        for name in ("rdms", "parts", "kernels"):
+        for name in ("rdms", "half_rdms", "kernels"):
             np.testing.assert_array_equal(getattr(found, name), getattr(plain, name), err_msg=name)
         again = SiteBenchmark(found, metric, groups=groups, settings=settings, kept=kept)
         for group, fixed in benchmark.groups.items():
