@@ -26,7 +26,9 @@ DONE_BY_CONTRIBUTORS = {
 
 
 def make(*arguments):
-    return subprocess.run(["make", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        ["make", "--no-print-directory", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
 
 
 @pytest.fixture(scope="module")
