@@ -78,8 +78,9 @@ $(VENV)/docs: $(VENV)/installed
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	@touch $@
 
-docs: $(VENV)/docs ## write docs/reference/tables.md again and build the pages of the documentation in build/docs
+docs: $(VENV)/docs ## write the generated pages of docs/reference again and build the documentation in build/docs
 	$(RUN)/python tools/write_tables_page.py
+	$(RUN)/python tools/write_python_page.py
 	NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict --site-dir build/docs
 
 wheel: $(VENV)/installed ## build dist/murine-VERSION-py3-none-any.whl

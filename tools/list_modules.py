@@ -36,7 +36,8 @@ def lines(folder: Path, depth: int) -> list[str]:
             continue
         name = "    " * depth + (f"{path.name}/" if is_room else path.name)
         about = first_sentence(path / "__init__.py" if is_room else path)
-        found.append(f"{name:<{NAMES}}{shorten(about, WIDTH - NAMES, placeholder=' ...')}")
+        line = f"{name:<{NAMES}}{shorten(about, WIDTH - NAMES, placeholder=' ...')}"
+        found.append(line.rstrip())  # a room without a docstring
         if is_room:
             found += lines(path, depth + 1)
     return found

@@ -61,6 +61,9 @@ VIEWS_HEAD = """
 `--format csv` and `--format json` print all columns; in a terminal a table shows those that there is room for. A name
 in capitals stands for several columns: `METRIC` for one for each metric, `TREATMENT` for one for each treatment and
 `within GROUP` for one for each group of images.
+
+In Python, `murine.score` and `murine.compare` return `Scores`. Its `table` has the most useful columns of `sites`, and
+its `rows` those of the file `scores`, with the same names.
 """
 
 

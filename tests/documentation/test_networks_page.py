@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -36,7 +37,8 @@ def folder(tmp_path_factory):
 def here(folder, monkeypatch):
     monkeypatch.chdir(folder)
     monkeypatch.syspath_prepend(folder)
-    return folder
+    yield folder
+    sys.modules.pop("net", None)  # the page imports it by this name
 
 
 def arguments_of(line):
@@ -44,8 +46,8 @@ def arguments_of(line):
     return [*arguments, *(QUICK if arguments[0] == "score" else ())]
 
 
-def test_the_page_runs_from_its_first_block_to_its_last(here, murine, monkeypatch):
-    printed = ""
+def test_the_page_runs_from_its_first_block_to_its_last(here, murine):
+    printed, names = "", {"__name__": "__main__"}  # as in one notebook
     for language, block in BLOCKS:
         if language == "sh":
             for line in block.splitlines():
@@ -54,7 +56,7 @@ def test_the_page_runs_from_its_first_block_to_its_last(here, murine, monkeypatc
                 assert ran.out
         elif language == "python" and not re.match(r"# \w+\.py\n", block):
             with redirect_stdout(StringIO()) as told:
-                exec(compile(block, "networks.md", "exec"), {"__name__": "__main__"})
+                exec(compile(block, "networks.md", "exec"), names)
             printed = told.getvalue()
         elif language == "text":
             assert [line.rstrip() for line in printed.splitlines()] == block.splitlines()

@@ -14,16 +14,15 @@ import pytest
 import small_cortex
 import toy_domains
 
-from murine.atlas.agreement import agreement
 from murine.atlas.columns import PARQUET
 from murine.atlas.identity import CortexSettings
-from murine.atlas.leaderboard import across_metrics, described, leaderboards
+from murine.atlas.scores import TABLE_COLUMNS
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import SweepSettings, sweep
-from murine.atlas.tables import DRAWS, TABLES
-from murine.atlas.treatment_differences import trained_minus_random
+from murine.atlas.tables import TABLES
 from murine.atlas.unit_sweep import MapComparison, Matching, NeuronData, UnitsPlan
 from murine.atlas.view_columns import VIEWS
+from murine.atlas.views import read_view
 from murine.cortex.recording import Recording
 from murine.generalization import matrix
 from murine.generalization.protocol import settings
@@ -132,18 +131,7 @@ def atlas(tmp_path_factory):
 def tables(atlas):
     """All tables by name: those of the files, and those that are printed."""
     files = {name: atlas.query(f"SELECT * FROM {name}") for name in TABLES}
-    board = leaderboards(atlas, min_ceiling=0.0)
-    rows = described(atlas, files["scores"].drop(columns=list(DRAWS)))
-    views = {
-        "leaderboard": board,
-        "sites": rows[rows.chosen != ""],
-        "layers": rows,
-        "metrics": across_metrics(board),
-        "agreement": agreement(atlas, n_bootstraps=20, min_ceiling=0.0),
-        "treatments": trained_minus_random(atlas, min_ceiling=0.0),
-        "failures": atlas.failures(),
-    }
-    assert set(views) == set(VIEWS)
+    views = {name: read_view(atlas, name).table for name in VIEWS}
     return files | views
 
 
@@ -269,3 +257,7 @@ def test_the_page_names_the_command_of_every_table():
         assert f"`{command}`" in text
     for view in VIEWS:
         assert f"`murine results --view {view}`" in text or view == "layers"
+
+
+def test_scores_in_python_have_the_same_columns():
+    assert set(TABLE_COLUMNS) <= set(VIEWS["sites"])

@@ -52,7 +52,7 @@ _NETWORK = {
     "task": Column("The identity of the result: a digest of its whole configuration. It is the name of its file."),
     "network": Column("The network's name, as commands take it, with `+LAYER@PLACE` for each layer put in by surgery."),
     "weights": Column(
-        "Where the weights are from: `pretrained:TAG`, `random:SEED`, `file:NAME`, `as built` or `none`."
+        "Where the weights are from: `pretrained:TAG`, `random:SEED`, `file:NAME`, `as built`, `in memory` or `none`."
     ),
     "role": Column("What the network is in a comparison: `trained`, `random`, `as built` or `control`."),
     "network_digest": Column("Digest of the network's name, modules, weights, source file and surgery."),

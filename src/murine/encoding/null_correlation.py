@@ -78,7 +78,7 @@ def rescale_above_null(scores: Float[np.ndarray, "..."], chance: Float[np.ndarra
 
     Parameters
     ----------
-    scores, null
+    scores, chance
         Correlations and null correlations; shapes that broadcast. NaN stays NaN.
 
     Examples
