@@ -38,6 +38,18 @@ CONWELL = Citation(
     "Information Processing Systems 34, 5590–5607.",
     "https://proceedings.neurips.cc/paper/2021/hash/2c29d89cc56cdb191c60db2f0bae796b-Abstract.html",
 )
+QAZI = Citation(
+    "Qazi et al. 2025",
+    "Qazi I, Jalil M, Iqbal A (2025). Mice to machines: neural representations from visual cortex for domain "
+    "generalization. arXiv 2505.06886.",
+    "https://arxiv.org/abs/2505.06886",
+)
+JALIL = Citation(
+    "Jalil et al. 2025",
+    "Jalil M, Qazi I, Iqbal A (2025). NeuRN: neuro-inspired domain generalization for image classification. arXiv "
+    "2505.06881.",
+    "https://arxiv.org/abs/2505.06881",
+)
 KRIEGESKORTE = Citation(
     "Kriegeskorte et al. 2008",
     "Kriegeskorte N, Mur M, Bandettini P (2008). Representational similarity analysis – connecting the "
