@@ -40,7 +40,7 @@ def _data_files(plan: SweepSettings) -> list[Path] | None:
     if name == "simulated":
         return []
     if name in ("allen-neuropixels", "allen-2p"):
-        from murine.cortex.datasets import data_folder
+        from murine.io.data_folder import data_folder
 
         folder = {"allen-neuropixels": "allen_neuropixels_natural_scenes", "allen-2p": "allen_2p_rdms"}[name]
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError, some
 from murine.io.array_cache import ArrayCache
+from murine.io.data_folder import data_folder
 from murine.io.files import cache_folder, read_npz, read_table
 from murine.io.labels import as_labels
 from murine.registry import Registry
@@ -32,20 +32,6 @@ Cortex = tuple[StimulusSet, Recording | NeuralRDMs]
 
 #: Names to functions that load a data set from the folder of data (which built-in simulations ignore).
 datasets: Registry[Callable[[Path | None], Cortex]] = Registry("dataset")
-
-
-def data_folder(root: Path | None = None) -> Path:
-    """Find the folder of data: ``root``, else ``$MURINE_SHARED``, else ``../shared``; itself or its subfolder
-    ``data``.
-    """
-    given = root or Path(os.environ.get("MURINE_SHARED", "../shared"))
-    for folder in (given / "data", given):
-        if (folder / "allen_natural_scenes").is_dir():
-            return folder
-    raise MurineError(
-        f"found no data in {str(given)!r}: expected a folder that holds allen_natural_scenes/. Give it with --data "
-        "FOLDER or the environment variable MURINE_SHARED; `murine demo` and `--against simulated` need none."
-    )
 
 
 def natural_scenes(root: Path | None = None) -> StimulusSet:

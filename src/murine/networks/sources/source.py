@@ -257,6 +257,7 @@ for _name, _place in {
     "torchvision": "torchvision_models:TorchvisionSource",
     "taskonomy": "taskonomy:TaskonomySource",
     "hub": "hub:HubSource",
+    "shared": "shared_networks:SharedSource",
     "control": "control_networks:ControlSource",
     "file": "user_files:UserFileSource",
 }.items():
