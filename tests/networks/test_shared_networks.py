@@ -429,3 +429,18 @@ def test_dilated_layers_are_those_of_the_table(data: Path) -> None:
     network = build_shared("mobilenet_v2_segmentation")
     dilated = [name for name, module in network.named_modules() if getattr(module, "dilation", 1) == (2, 2)]
     assert dilated == ["block_15.depthwise", "block_16.depthwise", "block_17.depthwise"]
+
+
+def test_random_twins_by_pytorchs_rule(data: Path) -> None:
+    """PyTorch draws convolutions uniformly within 1 / sqrt(fan in): a standard deviation of sqrt(1 / (3 fan in))."""
+    name = "shared:mobilenet_v2@random:4"
+    own, torchs, again = (load_network(text).module.state_dict() for text in (name, *[f"{name}:torch"] * 2))
+    key = next(key for key, value in own.items() if value.ndim == 4 and value.numel() > 10_000)
+    fan_in = own[key][0].numel()
+    assert own[key].std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.05)
+    assert torchs[key].std().item() == pytest.approx((1 / (3 * fan_in)) ** 0.5, rel=0.05)
+    assert torchs[key].abs().max().item() <= fan_in**-0.5
+    assert all(torch.equal(torchs[key], again[key]) for key in torchs)
+    assert load_network(f"{name}:torch").weights == "random:4:torch"
+    with pytest.raises(MurineError, match="expected random:SEED, for example random:0, or random:0:torch"):
+        load_network(f"{name}:keras")
