@@ -39,8 +39,8 @@ class NetworkSpec:
     name
         Name of the network, for example ``resnet18`` or ``torchvision:alexnet``.
     weights
-        ``pretrained``, ``random:SEED`` (initialised by the network's own rule), ``random:SEED:torch`` (by PyTorch's rule
-        for each module), ``sha256:HEX`` or a file; '' for the usual weights.
+        ``pretrained``, ``random:SEED`` (initialised by the network's own rule), ``random:SEED:torch`` (by PyTorch's
+        rule for each module), ``sha256:HEX`` or a file; '' for the usual weights.
     variant
         Inserted layers, ``LAYER(OPTIONS)@PLACE`` in canonical form, joined by ``+``; '' if there are none.
 
