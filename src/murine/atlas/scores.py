@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from murine.atlas.contrasts import Contrast, contrast_table
 from murine.atlas.leaderboard import BLANKS, MIN_CEILING, described, paired_differences, ranked
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import NetworkResult
@@ -139,6 +140,20 @@ class Scores:
     def differences(self) -> pd.DataFrame:
         """Return the difference of every two networks that can be compared, with intervals from paired draws."""
         return paired_differences(self._chosen)
+
+    def contrasts(self, contrasts: Iterable[Contrast]) -> pd.DataFrame:
+        """Return the differences between two sides of networks, as `murine.atlas.contrasts.contrast_table` does.
+
+        Examples
+        --------
+        >>> import murine
+        >>> from murine.atlas.contrasts import Contrast, Side
+        >>> scores = murine.compare(["pixels", "gabor"], "simulated", controls=False, n_bootstraps=50)
+        >>> filters = Contrast("filters", "Gabor - pixels", Side(("gabor",)), Side(("pixels",)))
+        >>> scores.contrasts([filters])[["site", "difference"]].round(1).values.tolist()[-1]
+        ['all sites', 0.2]
+        """
+        return contrast_table(self._chosen, contrasts)
 
     def to_frame(self) -> pd.DataFrame:
         """Return every row: all layers, sites and groups of stimuli; without bootstrap draws."""
