@@ -301,5 +301,5 @@ def _labels(axes: Axes, x: pd.Series, y: pd.Series, names: pd.Series) -> None:
 
 def _legend(axes: Axes, wanted: bool) -> None:
     if wanted:
-        place = {"loc": "lower right", "bbox_to_anchor": (1, 1), "ncols": 3}  # above the axes, where nothing is hidden
-        axes.legend(fontsize=_SMALL - 1, frameon=False, borderpad=0.2, handlelength=1.4, **place)
+        above = axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, fontsize=_SMALL - 1, frameon=False)
+        above.set_zorder(5)  # above the axes, where it hides nothing
