@@ -35,7 +35,7 @@ def test_two_networks_differ_as_in_the_leaderboard(scores):
 def test_a_side_of_several_networks_counts_by_its_mean(scores):
     twins = ("resnet10t@random:0", "resnet10t@random:1")
     table = contrast_table(
-        scores._chosen, [_contrast(twins, ("pixels",)), *[_contrast((t,), ("pixels",)) for t in twins]]
+        scores.chosen, [_contrast(twins, ("pixels",)), *[_contrast((t,), ("pixels",)) for t in twins]]
     )
     values = table[table.site == ALL_SITES].difference.tolist()
     assert values[0] == pytest.approx((values[1] + values[2]) / 2, abs=1e-12)
@@ -63,16 +63,16 @@ def test_an_input_size_that_was_not_scored_is_missing(scores):
 
 def test_the_spread_is_the_standard_deviation_of_the_leaderboard(scores):
     twins = Side(("resnet10t@random:0", "resnet10t@random:1"))
-    (row,) = spread(scores._chosen, twins).to_dict("records")
+    (row,) = spread(scores.chosen, twins).to_dict("records")
     board = scores.leaderboard
     values = board[board.network == "resnet10t"].value
     assert row["spread"] == pytest.approx(np.std(values, ddof=1), abs=1e-12)
     assert row["n_networks"] == 2
-    assert np.isnan(spread(scores._chosen, Side(("pixels",))).spread.iloc[0])
+    assert np.isnan(spread(scores.chosen, Side(("pixels",))).spread.iloc[0])
 
 
 def test_sites_without_a_ceiling_have_raw_scores_and_count_only_alone(scores):
-    rows = scores._chosen.copy()
+    rows = scores.chosen.copy()
     without = rows.site == "SIMp"
     rows.loc[without, ["ceiling", "ceiled"]] = np.nan
     table = contrast_table(rows, [_contrast(("gabor",), ("pixels",))]).set_index("site")
@@ -94,4 +94,4 @@ def test_opposite_signs_are_noted_where_one_is_sure():
 
 def test_no_rows_are_refused(scores):
     with pytest.raises(MurineError, match="no scores to contrast"):
-        contrast_table(scores._chosen.iloc[:0], [])
+        contrast_table(scores.chosen.iloc[:0], [])

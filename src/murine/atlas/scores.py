@@ -33,15 +33,20 @@ TABLE_COLUMNS = (
 class Scores:
     """Scores of networks against one data set.
 
-    Parameters
+    Attributes
     ----------
     chosen
         The rows of the table ``scores`` (docs/reference/tables.md) that name a chosen layer, with draws, ``treatment``
         and ``setting``.
-    rows
-        Returns every row. It is called when one of them is asked for.
     results
         What became of each network: computed, done before, or failed.
+
+    Parameters
+    ----------
+    chosen, results
+        As above.
+    rows
+        Returns every row. It is called when one of them is asked for.
 
     Examples
     --------
@@ -56,7 +61,7 @@ class Scores:
     def __init__(
         self, chosen: pd.DataFrame, rows: Callable[[], pd.DataFrame], results: Sequence[NetworkResult] = ()
     ) -> None:
-        self._chosen = chosen.fillna(BLANKS)
+        self.chosen = chosen.fillna(BLANKS)
         self._read_rows = rows
         self.results = tuple(results)
 
@@ -103,8 +108,8 @@ class Scores:
         return {str(result.choice): result.reason for result in self.results if result.state == "failed"}
 
     def __repr__(self) -> str:
-        n_networks = len(self._chosen[["network", "weights", "input_size"]].drop_duplicates())
-        n_sites, metrics = self._chosen.site.nunique(), ", ".join(dict.fromkeys(self._chosen.metric))
+        n_networks = len(self.chosen[["network", "weights", "input_size"]].drop_duplicates())
+        n_sites, metrics = self.chosen.site.nunique(), ", ".join(dict.fromkeys(self.chosen.metric))
         parts = [f"{n_networks} network{'s' * (n_networks != 1)}", f"{n_sites} site{'s' * (n_sites != 1)}", metrics]
         return f"<Scores: {', '.join(parts)}{f', {len(self.failures)} failed' if self.failures else ''}>"
 
@@ -135,11 +140,11 @@ class Scores:
     @cached_property
     def leaderboard(self) -> pd.DataFrame:
         """The ranking of networks, as `murine.atlas.leaderboard.leaderboards` describes it."""
-        return ranked(self._chosen)
+        return ranked(self.chosen)
 
     def differences(self) -> pd.DataFrame:
         """Return the difference of every two networks that can be compared, with intervals from paired draws."""
-        return paired_differences(self._chosen)
+        return paired_differences(self.chosen)
 
     def contrasts(self, contrasts: Iterable[Contrast]) -> pd.DataFrame:
         """Return the differences between two sides of networks, as `murine.atlas.contrasts.contrast_table` does.
@@ -153,7 +158,7 @@ class Scores:
         >>> scores.contrasts([filters])[["site", "difference"]].round(1).values.tolist()[-1]
         ['all sites', 0.2]
         """
-        return contrast_table(self._chosen, contrasts)
+        return contrast_table(self.chosen, contrasts)
 
     def to_frame(self) -> pd.DataFrame:
         """Return every row: all layers, sites and groups of stimuli; without bootstrap draws."""
@@ -173,7 +178,7 @@ class Scores:
 
     def summary(self) -> str:
         """Return the main results in words: a sentence for each network, metric and treatment, and what is missing."""
-        lines = [_sentence(row) for row in self.leaderboard.to_dict("records")] if len(self._chosen) else []
+        lines = [_sentence(row) for row in self.leaderboard.to_dict("records")] if len(self.chosen) else []
         if not lines:
             lines.append(f"No site has a noise ceiling of {MIN_CEILING} or more: networks are not ranked.")
         if flagged := sorted({flag for flag in self.table.site_flag if flag}):
