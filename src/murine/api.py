@@ -5,16 +5,11 @@ the same functions, so both give the same numbers."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from murine.atlas.limits import TIME_LIMIT
-from murine.atlas.sweep import SweepSettings
-from murine.atlas.task_options import cortex_settings, score_settings, sizes_of
 from murine.errors import MurineError
 
 if TYPE_CHECKING:
@@ -31,8 +26,6 @@ if TYPE_CHECKING:
     from murine.networks.spec import NetworkSpec
     from murine.progress import Progress
     from murine.stimuli import StimulusSet
-
-log = logging.getLogger(__name__)
 
 
 def load_data(
@@ -101,25 +94,9 @@ def load_network(
     >>> load_network("resnet18@random:0", input_size=64)
     <Network resnet18 (random:0): 11,689,512 parameters, images of 64 x 64 px>
     """
-    from murine.networks import zoo
-    from murine.networks.in_memory import network_from_module
-    from murine.networks.network import Network
+    from murine.networks.loading import network_from
 
-    device = zoo.available_device(device)
-    if isinstance(network, Network):
-        if about or input_size is not None:
-            raise MurineError(f"{network!r} is loaded already; give options when it is loaded first.")
-        return network
-    if not isinstance(network, str):
-        loaded = network_from_module(network, input_size=input_size, **about)
-        loaded.module.to(device)
-        return loaded
-    if about:
-        raise MurineError(
-            f"{', '.join(about)}: only for a module in memory. {network!r} brings its own preprocessing; a function in "
-            "a file tells it by the module's default_cfg."
-        )
-    return zoo.load(network, input_size=input_size, device=device)  # type: ignore[arg-type]
+    return network_from(network, input_size=input_size, device=device, **about)
 
 
 def score(network: str | nn.Module | Network, data: str | Path | Dataset = "simulated", **options: Any) -> Scores:
@@ -253,15 +230,21 @@ def compare(
     >>> sorted(scores.leaderboard.network)
     ['gabor', 'neurn', 'pixels', 'resnet18']
     """
-    from murine.atlas.scoring_run import failures_in_words, score_networks
+    from murine.atlas.scoring_run import score_networks
     from murine.atlas.store import Atlas
-    from murine.progress import progress_bars
+    from murine.atlas.task_options import sweep_settings
+    from murine.cortex.loading import known_dataset
+    from murine.networks.loading import named_and_in_memory
 
-    given = None if isinstance(data, (str, Path)) else _dataset(data)
+    given = None if isinstance(data, (str, Path)) else known_dataset(data)
     if given is not None and (stimuli is not None or data_folder is not None):
         raise MurineError("stimuli and data_folder are for data that are given by name; give them to load_data.")
-    cortex = cortex_settings(given.name if given else str(data), by, select, min_reliability, dissimilarity, n_splits)
-    metrics, settings, treatments = score_settings(
+    settings = sweep_settings(
+        given.name if given else str(data),
+        by=by,
+        select=select,
+        min_reliability=min_reliability,
+        n_splits=n_splits,
         metric=metric,
         protocol=protocol,
         normalise=normalise,
@@ -272,41 +255,25 @@ def compare(
         n_permutations=n_permutations,
         over=over,
         seed=seed,
+        layers=layers,
+        input_sizes=input_size,
+        data=data_folder,
+        stimuli=stimuli,
+        batch_size=batch_size,
+        device=device,
     )
-    named, objects = _networks(networks, weights, twins, controls)
-    plans = [
-        SweepSettings(
-            cortex,
-            metrics,
-            layers,
-            size,
-            settings,
-            None if data_folder is None else Path(data_folder),
-            None if stimuli is None else Path(stimuli),
-            batch_size,
-            device,
-            treatments,
-        )
-        for size in sizes_of(input_size)
-    ]
-    shown = progress_bars(progress) if isinstance(progress, bool) else nullcontext(progress)
-    kept = nullcontext("") if atlas is not None else TemporaryDirectory(prefix="murine-")
-    with kept as folder, shown as bars:
-        scores = score_networks(
-            named,
-            objects,
-            plans,
-            atlas if isinstance(atlas, Atlas) else Atlas(folder if atlas is None else atlas),
-            given,
-            lasts=atlas is not None,
-            jobs=jobs,
-            isolated=isolated,
-            time_limit=time_limit,
-            progress=bars,
-        )
-    if scores.failures:
-        log.error("%s", failures_in_words(scores.results))
-    return scores
+    named, in_memory = named_and_in_memory(networks, weights, twins, controls)
+    return score_networks(
+        named,
+        in_memory,
+        settings,
+        Atlas(atlas) if isinstance(atlas, (str, Path)) else atlas,
+        given,
+        jobs=jobs,
+        isolated=isolated,
+        time_limit=time_limit,
+        progress=progress,
+    )
 
 
 def capture(
@@ -380,42 +347,3 @@ def report(
 
     store = atlas if isinstance(atlas, Atlas) else Atlas(atlas)
     return write_report(store, file, cortex=cortex, metric=metric)
-
-
-def _networks(
-    given: Iterable[str | NetworkSpec | nn.Module | Network], weights: str, twins: int, with_controls: bool
-) -> tuple[list[NetworkSpec], list[Network]]:
-    """Split networks into those that are named, with random twins and controls, and those in memory."""
-    from murine.networks.spec import NetworkSpec, controls, expand, twin
-
-    if isinstance(given, str):
-        raise MurineError(f"networks is the text {given!r}; expected a list, as [{given!r}].")
-    given = list(given)
-    if not given:
-        raise MurineError("no network was given; expected at least one name or module.")
-    specs: list[NetworkSpec] = []
-    for network in given:
-        if isinstance(network, str):
-            specs += expand([network], weights)
-        elif isinstance(network, NetworkSpec):
-            specs.append(network)
-    with_twins = [*specs, *(twin(spec, seed) for spec in specs for seed in range(twins))]
-    named = [spec for spec in with_twins if spec is not None]
-    if with_controls:
-        named += [NetworkSpec(name) for name in controls]
-    objects = [load_network(network) for network in given if not isinstance(network, (str, NetworkSpec))]
-    if twins and objects:
-        log.warning("random twins are made of networks that are given by name only, not of modules in memory.")
-    return list(dict.fromkeys(named)), objects
-
-
-def _dataset(data: object) -> Dataset:
-    """Refuse what is no data set: responses alone have no images."""
-    from murine.cortex.dataset import Dataset
-
-    if isinstance(data, Dataset):
-        return data
-    raise MurineError(
-        f"the data are a {type(data).__name__}; expected a name, a file or a Dataset. "
-        "murine.load_data(responses, stimuli=...) makes one."
-    )

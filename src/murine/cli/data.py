@@ -756,7 +756,8 @@ def _select(
         return {0: recording}
     if selection != _BY_CLUSTERS:
         return {0: selections[selection](recording, **settings)}
-    from murine.cortex.representative import VECTORS, compared
+    from murine.cortex.neuron_vectors import VECTORS
+    from murine.cortex.representative import compared
     from murine.report.embedding import write_embedding
 
     stimuli = None if settings.get("vectors", VECTORS[0]) == "responses" else images()

@@ -49,6 +49,22 @@ def load_dataset(source: Any, *, stimuli: str | Path | StimulusSet | None = None
     return Dataset(images, responses)
 
 
+def known_dataset(data: object) -> Dataset:
+    """Return a data set as it is.
+
+    Raises
+    ------
+    MurineError
+        If it is something else: responses alone have no images.
+    """
+    if isinstance(data, Dataset):
+        return data
+    raise MurineError(
+        f"the data are a {type(data).__name__}; expected a name, a file or a Dataset. "
+        "murine.load_data(responses, stimuli=...) makes one."
+    )
+
+
 def _responses(source: Any, root: Path | None) -> Recording | NeuralRDMs:
     """Return responses from whatever holds them."""
     if isinstance(source, (Recording, NeuralRDMs)):
