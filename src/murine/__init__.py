@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from murine.atlas.scores import Scores
     from murine.atlas.store import Atlas
     from murine.cortex.dataset import Dataset
-    from murine.cortex.datasets import datasets
+    from murine.cortex.dataset_registry import datasets
     from murine.cortex.rdms import NeuralRDMs
     from murine.cortex.recording import Recording
     from murine.errors import MurineError
@@ -43,7 +43,7 @@ _PLACES = {
     **dict.fromkeys(("NeuRN", "NeuRNTransform", "neurn"), "murine.networks.surgery.neurn"),
     "insert": "murine.networks.surgery.insertion",
     "metrics": "murine.scoring.metric_registry",
-    "datasets": "murine.cortex.datasets",
+    "datasets": "murine.cortex.dataset_registry",
 }
 
 # Rooms that also tell what there is of their kind.

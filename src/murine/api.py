@@ -55,7 +55,7 @@ def load_data(
     Examples
     --------
     >>> load_data("simulated")
-    <Dataset simulated cortex 0: 100 images, 360 neurons in 3 areas>
+    <Dataset simulated cortex 0: 100 images, 360 neurons in 3 areas; licence BSD-3-Clause>
     """
     from murine.cortex.loading import load_dataset
 
@@ -233,10 +233,13 @@ def compare(
     from murine.atlas.scoring_run import score_networks
     from murine.atlas.store import Atlas
     from murine.atlas.task_options import sweep_settings
-    from murine.cortex.loading import known_dataset
     from murine.networks.loading import named_and_in_memory
 
-    given = None if isinstance(data, (str, Path)) else known_dataset(data)
+    given = None
+    if not isinstance(data, (str, Path)):  # a finished sweep by name needs no arrays, so it imports nothing heavy
+        from murine.cortex.loading import known_dataset
+
+        given = known_dataset(data)
     if given is not None and (stimuli is not None or data_folder is not None):
         raise MurineError("stimuli and data_folder are for data that are given by name; give them to load_data.")
     settings = sweep_settings(

@@ -85,6 +85,12 @@ SCHUETT = Citation(
     "geometries. eLife 12, e82566.",
     "https://doi.org/10.7554/eLife.82566",
 )
+NAYEBI = Citation(
+    "Nayebi et al. 2023",
+    "Nayebi A, Kong NCL, Zhuang C, Gardner JL, Norcia AM, Yamins DLK (2023). Mouse visual cortex as a limited "
+    "resource system that self-learns an ecologically-general representation. PLOS Computational Biology 19, e1011506.",
+    "https://doi.org/10.1371/journal.pcbi.1011506",
+)
 OBSERVATORY = Citation(
     "Allen Brain Observatory",
     "Allen Institute for Brain Science. Allen Brain Observatory, Visual Coding.",

@@ -14,7 +14,7 @@ from PIL import Image
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from murine.cortex.datasets import allen_neuropixels
+from murine.cortex.built_in_datasets import allen_neuropixels
 from murine.cortex.neuron_embedding import embed, nearest_to_centres
 from murine.cortex.neuron_vectors import map_vectors, response_vectors
 from murine.cortex.recording import Recording
@@ -345,7 +345,8 @@ def test_embedding_warns_of_nothing_and_separates_far_groups():
 
 
 def test_the_real_recording_passes(shared_data):
-    images, recording = allen_neuropixels(shared_data)
+    data = allen_neuropixels(shared_data)
+    images, recording = data.stimuli, data.responses
     with pytest.raises(MurineError, match=r"'excitatory' or 'inhibitory'; values: unknown. .* by=\"area\""):
         representative(recording, stimuli=images)
     result = representative(recording, stimuli=images, by="area", n_clusters=4, n_per_cluster=25)

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import murine
-from murine.cortex.datasets import load_cortex
 from murine.networks import zoo
 from murine.networks.spec import NetworkSpec
 from murine.stimuli import matched
@@ -64,7 +63,8 @@ def test_the_metric_has_the_score_of_its_definition(run, scored):
     (row,) = scored
     assert (row["network"], row["metric"]) == ("pixels", NAME)
     rows = json.loads(run("-m", "murine", "results", "--view", "layers", "--format", "json"))
-    stimuli, recording = load_cortex("simulated")
+    data = murine.load_data("simulated")
+    stimuli, recording = data.stimuli, data.responses
     order = [recording.stimulus_ids.index(i) for i in sorted(recording.stimulus_ids)]
     network = zoo.load(NetworkSpec("pixels"))
     images = matched(stimuli, sorted(recording.stimulus_ids))
@@ -120,6 +120,20 @@ def test_all_metrics_are_computed_for_the_data_and_the_network_of_the_plug_in(ru
     assert {"rsa-pearson", "pls-25", NAME} <= {row["metric"] for row in rows}
     assert {row["network"] for row in rows} == {"mean-colours"}
     assert all(np.isfinite(row["value"]) for row in rows)
+
+
+@pytest.mark.usefixtures("scored")
+def test_the_words_about_the_data_set_are_listed_and_on_the_page(run):
+    listed = json.loads(run("-m", "murine", "data", "list", "--format", "json"))
+    (row,) = [row for row in listed if row["name"] == "tuned-neurons"]
+    assert row["licence"] == "CC0"
+    assert row["about"].startswith("Simulated neurons that prefer an orientation")
+    run("-m", "murine", "score", "pixels", "--against", "tuned-neurons", "--atlas", "gratings", *FEW)
+    run("-m", "murine", "report", "--atlas", "gratings", "--out", "gratings.html", "-q")
+    page = run("-c", "print(open('gratings.html', encoding='utf-8').read())")
+    assert "Simulated neurons that prefer an orientation, and the gratings" in page
+    assert "a score tells nothing about natural images" in page
+    assert "Licence: CC0." in page
 
 
 def test_the_networks_of_the_source_are_listed_and_load(run):

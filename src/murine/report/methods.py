@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from murine.atlas.leaderboard import MIN_CEILING
-from murine.literature import CONWELL, DE_VRIES, OBSERVATORY, SCHUETT, SIEGLE, Citation
+from murine.cortex.dataset_sources import known_source
+from murine.literature import SCHUETT, Citation
 from murine.report.leaderboard_view import Board
 from murine.scoring.metric import Metric, metric_of, metrics
 
@@ -19,39 +20,6 @@ class Topic:
     heading: str
     paragraphs: tuple[str, ...]
 
-
-_SCENES = (
-    "The images are the 118 natural scenes of the Allen Brain Observatory. Scenes 0–58 are fourfold "
-    "enlargements of photographs of animals, 59–101 have full resolution and mostly show plants, 102–117 "
-    "are enlarged."
-)
-
-#: What is known of the data sets that murine knows by name.
-_DATA = {
-    "allen-2p": (
-        "Two-photon calcium imaging in awake mice (Allen Brain Observatory; de Vries et al. 2020), as the "
-        "21 dissimilarity matrices of area × cortical layer that Conwell et al. (2021) made from reliable "
-        "neurons pooled over mice: 1 minus their correlation matrices, without the blank screen. Single "
-        "trials are not part of these data.",
-        _SCENES,
-    ),
-    "allen-neuropixels": (
-        "Spike rates of single trials from Neuropixels recordings in awake mice (Allen Brain Observatory; "
-        "Siegle et al. 2021): units of six visual areas, pooled over mice. The source had selected them "
-        "for reliable responses.",
-        _SCENES,
-    ),
-    "simulated": (
-        "A simulated cortex whose truth is known: three areas of model neurons (rectified sums of Gabor "
-        "energies, divisively normalised) with noise from trial to trial. Scores here test the method; "
-        "they say nothing about mice.",
-    ),
-}
-_DATA_REFERENCES = {
-    "allen-2p": (OBSERVATORY, CONWELL, DE_VRIES),
-    "allen-neuropixels": (OBSERVATORY, SIEGLE, CONWELL),
-    "simulated": (),
-}
 
 _BIASES = {
     "none": "",
@@ -76,7 +44,12 @@ def methods(board: Board) -> list[Topic]:
 
 def _cortex(board: Board) -> tuple[str, ...]:
     settings = board.settings
-    known = _DATA.get(board.cortex, (f"The user’s own data, {board.cortex}.",))
+    source = known_source(board.cortex)
+    if source is None:
+        known: tuple[str, ...] = (f"The user’s own data, {board.cortex}.",)
+    else:
+        words = (source.about, *source.caveats, " ".join(source.terms()))
+        known = tuple(_typeset(paragraph) for paragraph in words if paragraph)
     if not (board.sites.n_repetitions > 0).any():
         return known
     chosen = [f"{key} {value}" for key, value in settings["select"]]
@@ -256,15 +229,8 @@ def _controls() -> tuple[str, ...]:
 
 def _within(board: Board) -> tuple[str, ...]:
     groups = " and ".join(f"“{group}”" for group in board.groups)
-    scenes = board.cortex in ("allen-2p", "allen-neuropixels")
-    why = (
-        "The natural scenes differ in real resolution, and content goes with it (enlarged animals, sharp "
-        "plants). Any model that tells sharp from blurred images gains from this over all images. "
-        if scenes
-        else ""
-    )
     return (
-        f"{why}The columns “within” give raw scores of the same layers for the images of one group alone: "
+        f"The columns “within” give raw scores of the same layers for the images of one group alone: "
         f"{groups}. A score that is high over all images but low within each group rests on the difference "
         "between the groups.",
     )
@@ -272,7 +238,8 @@ def _within(board: Board) -> tuple[str, ...]:
 
 def references(board: Board) -> list[Citation]:
     """What to cite."""
-    cited = list(_DATA_REFERENCES.get(board.cortex, ()))
+    source = known_source(board.cortex)
+    cited = [] if source is None else list(source.citations)
     known = _known(board.metric)
     cited += [] if known is None else known.citations
     if board.settings["over"] in _OVER:
