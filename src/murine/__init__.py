@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from murine import domains, networks
+    from murine import domains, networks, studies
     from murine.api import capture, compare, load_data, load_network, report, score
     from murine.atlas.scores import Scores
     from murine.atlas.store import Atlas
@@ -47,7 +47,7 @@ _PLACES = {
 }
 
 # Rooms that also tell what there is of their kind.
-_ROOMS = ("domains", "networks")
+_ROOMS = ("domains", "networks", "studies")
 
 __all__ = [
     "Atlas",
@@ -73,6 +73,7 @@ __all__ = [
     "neurn",
     "report",
     "score",
+    "studies",
 ]
 
 

@@ -148,6 +148,40 @@ def test_the_networks_of_the_source_are_listed_and_load(run):
     assert run("-c", code).strip() == f"small:deep+neurn(k=3)@input random:0 {n_parameters}"
 
 
+STUDY = """
+import json, sys
+import murine
+from safetensors.torch import save_model
+print(json.dumps({"described": murine.studies.describe(), "names": murine.studies.names()}))
+study = murine.studies.studies["trained-against-random"]
+trained = murine.load_network("small:shallow@random:7", input_size=32)
+save_model(trained.module, "trained.safetensors")
+few = dict(n_bootstraps=20, n_permutations=0, n_splits=2, input_size=32)
+result = study.run("simulated", ["small:shallow@trained.safetensors"], atlas="studied", folder="figures", **few)
+networks = ["small:shallow@trained.safetensors", "small:shallow@random:0"]
+paired = murine.compare(networks, "simulated", controls=False, **few).differences()
+result.write("figures")
+print(json.dumps([repr(result), result.verdicts().to_dict("records"), paired.to_dict("records")]))
+print(study.describe())
+"""
+
+
+def test_the_study_is_listed_and_runs(run):
+    lines = run("-c", STUDY).splitlines()
+    listed = json.loads(lines[0])
+    assert listed["names"] == ["trained-against-random"]
+    assert listed["described"] == {"trained-against-random": "Do trained networks score above their random twins?"}
+    told, (claim,), (pair,) = json.loads(lines[1])
+    assert told.startswith("<StudyResult trained-against-random: 1 table, 1 figure, 1 claim (1 ")
+    assert lines[2] == "Trained against random weights: Do trained networks score above their random twins?"
+    sign = -1 if pair["weights"].startswith("random") else 1
+    ends = sorted([sign * pair["low"], sign * pair["high"]])
+    assert [claim["estimate"], claim["low"], claim["high"]] == [sign * pair["difference"], *ends]
+    assert claim["verdict"] == ("reproduced" if claim["low"] > 0 else "not reproduced")
+    written = run("-c", "import os; print(*sorted(os.listdir('figures')))")
+    assert written.split() == ["claims.csv", "differences.csv", "ranking.png"]
+
+
 def test_the_domain_is_listed_and_loads(run):
     rows = json.loads(run("-m", "murine", "domains", "list", "--format", "json"))
     (bars,) = [row for row in rows if row["domain"] == "bars"]
@@ -174,4 +208,5 @@ def test_the_metric_is_one_short_file():
         "mean_colours",
         "small_networks",
         "bars",
+        "trained_against_random",
     }
