@@ -19,7 +19,7 @@ import murine.atlas.network_scorer
 from murine.atlas.identity import ScoreTask
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import sweep
-from murine.cortex.datasets import load_cortex
+from murine.cortex.loading import load_dataset
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.networks import zoo
@@ -99,7 +99,8 @@ def files(atlas):
 
 
 def test_rows_are_scores_of_the_network_against_the_cortex(plan, whole):
-    stimuli, recording = load_cortex(plan.cortex.cortex, stimuli=plan.stimuli)
+    data = load_dataset(plan.cortex.cortex, stimuli=plan.stimuli)
+    stimuli, recording = data.stimuli, data.responses
     site_data = make_site_data(recording, n_splits=4)
     images = zoo.load("pixels", input_size=32).preprocessing.apply(stimuli.select(sorted(stimuli.ids)))
     rdm = upper_triangle(pearson_rdm(images.mean(dim=1).flatten(1).double().numpy()))
@@ -259,7 +260,8 @@ def test_a_cortex_that_cannot_be_used_fails_the_sweep(plan, networks, folder, tm
 
 def test_what_does_not_change_a_result_does_not_change_its_name(plan, networks, whole, tmp_path):
     """Other folders, other orders of stimuli and neurons, other file dates: the same tasks."""
-    stimuli, recording = load_cortex(plan.cortex.cortex, stimuli=plan.stimuli)
+    data = load_dataset(plan.cortex.cortex, stimuli=plan.stimuli)
+    stimuli, recording = data.stimuli, data.responses
     rng = np.random.default_rng(0)
     mixed = Recording(
         recording.dataset.isel(

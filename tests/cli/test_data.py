@@ -129,7 +129,7 @@ def test_list_neuropixels_counts_units(murine, at):
 
 def test_list_without_a_name_tells_both_kinds(murine):
     ran = murine("data", "list")
-    assert "Needs no data." in ran.out
+    assert "It needs no data." in ran.out
     assert "`murine data list allen-neuropixels`" in ran.err
 
 

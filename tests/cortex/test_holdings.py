@@ -217,11 +217,12 @@ def test_the_window_of_spikes():
 
 def test_the_shared_recording_and_a_fetched_one_go_through_the_same_code(probes, shared_data):
     """Selection, reliability and scoring take the counts in the folder of data as they take what was fetched."""
-    from murine.cortex.datasets import load_cortex
+    from murine.cortex.loading import load_dataset
     from murine.scoring.site_preparation import make_site_data
     from murine.statistics.bootstrap import bootstrap_counts
 
-    scenes, real = load_cortex("allen-neuropixels", root=shared_data)
+    data = load_dataset("allen-neuropixels", root=shared_data)
+    scenes, real = data.stimuli, data.responses
     assert isinstance(real, Recording)
     fetched = probes.recording(probes.tables().natural_scene_sessions())
     fetched = fetched.select(stimuli=[i for i in fetched.stimulus_ids if i != "blank"])

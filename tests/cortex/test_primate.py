@@ -3,13 +3,20 @@
 import numpy as np
 import pytest
 
-from murine.cortex.primate import primate_92, reliability_of_mean
+import murine
+from murine.cortex.primate import read_primate_matrices, reliability_of_mean
 from murine.errors import MurineError
 
 
 @pytest.fixture(scope="module")
 def primate(shared_data):
-    return primate_92(shared_data)
+    return read_primate_matrices(shared_data)
+
+
+def test_it_is_known_by_name(shared_data):
+    data = murine.load_data("primate-92", data=shared_data)
+    assert repr(data) == "<Dataset primate-92: 92 images, 3 matrices>"
+    assert data.species == "monkey and human"
 
 
 def _upper(matrix):
@@ -55,13 +62,13 @@ def test_files_that_are_cut_off_are_refused(shared_data, tmp_path):
     folder = tmp_path / "primate_92images"
     folder.mkdir()
     with pytest.raises(MurineError, match=r"stimuli_92\.npz"):
-        primate_92(tmp_path)
+        read_primate_matrices(tmp_path)
     stimuli = dict(np.load(shared_data / "primate_92images" / "stimuli_92.npz"))
     rdms = dict(np.load(shared_data / "primate_92images" / "rdms_92.npz"))
     np.savez(folder / "stimuli_92.npz", **stimuli | {"images": stimuli["images"][:90]})
     np.savez(folder / "rdms_92.npz", **rdms | {"human_IT_subject_session": rdms["human_IT_subject_session"][..., :99]})
     with pytest.raises(MurineError, match="should hold 92 images, not 90"):
-        primate_92(tmp_path)
+        read_primate_matrices(tmp_path)
     np.savez(folder / "stimuli_92.npz", **stimuli)
     with pytest.raises(MurineError, match="should hold 4186 dissimilarities for each matrix, not 99"):
-        primate_92(tmp_path)
+        read_primate_matrices(tmp_path)

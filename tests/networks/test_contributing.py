@@ -8,10 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+import murine
+from murine.cortex.dataset_registry import datasets
+from murine.cortex.simulated import simulate
 from murine.domains.catalogue import domains, load_domain
 from murine.networks import zoo
 from murine.networks.sources.source import get_source, network_sources
+from murine.studies.study import studies
 
 PAGE = Path(__file__).resolve().parents[2] / "CONTRIBUTING.md"
 
@@ -48,6 +53,29 @@ def test_a_network_source(registered):
     assert torch.equal(network.module[0].weight, torch.nn.Conv2d(3, 8, 3).weight)
     assert network.name == "tiny:one+neurn(k=3)@input"
     assert get_source("tiny").describe().endswith("Licence: MIT.")
+
+
+def test_a_data_set(registered, tmp_path):
+    cortex = simulate(n_neuroids=6, n_repetitions=2)
+    cortex.stimuli.write(tmp_path / "images.npz")
+    (tmp_path / "images").mkdir()
+    for name, pixels in zip(cortex.stimuli.ids, cortex.stimuli.images, strict=True):
+        Image.fromarray(pixels).save(tmp_path / "images" / f"{name}.png")
+    cortex.recording.write(tmp_path / "mouse.nc")
+    registered(datasets, "my-mouse", block("Add a data set")["my_mouse"])
+    data = murine.datasets["my-mouse"](tmp_path)
+    assert data.responses.digest == cortex.recording.digest
+    assert (data.species, data.licence, data.caveats) == ("mouse", "CC BY 4.0", ("One animal only.",))
+    assert murine.datasets.describe()["my-mouse"] == "Two-photon responses of one mouse to 50 images."
+
+
+def test_a_study(registered):
+    study = block("Add a study")["Ranking"]()
+    registered(studies, "ranking", study)
+    few = {"n_bootstraps": 20, "n_permutations": 0, "n_splits": 2}
+    result = murine.studies.studies["ranking"].run("simulated", ["pixels"], controls=False, **few)
+    assert result.tables["ranking"].network.tolist() == ["pixels"]
+    assert murine.studies.describe()["ranking"] == "Which network is best?"
 
 
 def test_a_domain(registered):

@@ -13,7 +13,7 @@ from murine.atlas.identity import CaptureTask, CortexSettings, ScoreTask
 from murine.atlas.store import Atlas, provenance
 from murine.atlas.sweep import GROUPS, NetworkResult, SweepSettings, UnusableDataError, own_work
 from murine.cortex.dataset import Dataset
-from murine.cortex.datasets import load_cortex
+from murine.cortex.loading import load_dataset
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.io.array_cache import ArrayCache
@@ -46,7 +46,7 @@ def chosen_data(
     Parameters
     ----------
     folder, stimuli
-        As ``root`` and ``stimuli`` of `load_cortex`.
+        As ``root`` and ``stimuli`` of `load_dataset`.
     given
         The data set itself, where it is in memory already.
 
@@ -55,7 +55,7 @@ def chosen_data(
     MurineError
         If there is no such data set, or neurons are chosen or grouped of data that come as matrices.
     """
-    data = given or Dataset(*load_cortex(settings.cortex, root=folder, stimuli=stimuli))
+    data = given or load_dataset(settings.cortex, root=folder, stimuli=stimuli)
     labels: dict[str, list[str]] = {}
     for key, value in settings.select:
         labels.setdefault(key, []).append(value)

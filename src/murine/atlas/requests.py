@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from murine.cortex.file_names import files_read, is_data_file
 from murine.errors import MurineError
+from murine.io.data_folder import data_folder
 from murine.io.files import atomic_write, read_json
 from murine.io.fingerprints import fingerprint, fingerprint_of_all
 from murine.io.software import program_state
@@ -37,18 +38,18 @@ def _data_files(plan: SweepSettings) -> list[Path] | None:
     name = plan.cortex.cortex
     if is_data_file(name):
         return None if plan.stimuli is None else [*files_read(name), plan.stimuli]
-    if name == "simulated":
-        return []
-    if name in ("allen-neuropixels", "allen-2p"):
-        from murine.io.data_folder import data_folder
+    from murine.cortex.dataset_sources import known_source
 
-        folder = {"allen-neuropixels": "allen_neuropixels_natural_scenes", "allen-2p": "allen_2p_rdms"}[name]
-        try:
-            root = data_folder(plan.data)
-        except MurineError:
-            return None  # it is told by whoever loads the data
-        return [root / "allen_natural_scenes", root / folder]
-    return None
+    source = known_source(name)
+    if source is None or source.folders is None:
+        return None
+    if not source.folders:
+        return []
+    try:
+        root = data_folder(plan.data)
+    except MurineError:
+        return None  # it is told by whoever loads the data
+    return [root / folder for folder in source.folders]
 
 
 def request_digest(plan: SweepSettings, choice: NetworkSpec, data: str | None) -> str | None:

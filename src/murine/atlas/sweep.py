@@ -44,7 +44,7 @@ class SweepSettings:
     Attributes
     ----------
     cortex
-        Which neurons, grouped how; ``cortex.cortex`` is what `load_cortex` takes.
+        Which neurons, grouped how; ``cortex.cortex`` is a name or a file that `load_dataset` takes.
     metrics
         Names in `murine.scoring.metric.metrics`, or of `GROUPS`: those of them that can be had of the cortex.
     layers, input_size
@@ -52,7 +52,7 @@ class SweepSettings:
     settings
         Bootstrap samples, permutations, seed; whether neurons or animals are resampled, too.
     data, stimuli
-        Folders, as in `load_cortex`.
+        Folders, as in `load_dataset`.
     batch_size, device
         How the work is done; they cannot change a result.
     treatments

@@ -41,7 +41,7 @@ class NeuronData:
     settings
         Which recording, and which of its neurons.
     data, stimuli
-        As in `murine.cortex.datasets.load_cortex`.
+        As in `murine.cortex.loading.load_dataset`.
     given
         The data set itself, where it is in memory already.
 

@@ -145,12 +145,13 @@ def data_list(
     """
     import pandas as pd
 
-    from murine.cortex.datasets import datasets
+    from murine.cortex.dataset_sources import known_sources
     from murine.progress import progress_bars
 
     if not name:
-        about = [(name, _first_sentences(datasets[name].__doc__ or "")) for name in sorted(datasets)]
-        show(pd.DataFrame(about, columns=["name", "about"]), format)
+        about = [(name, source.species, source.licence, source.about) for name, source in known_sources().items()]
+        table = pd.DataFrame(about, columns=["name", "species", "licence", "about"])
+        show(table[["name", "about"]] if format is Format.table else table, format)
         if format is Format.table:
             print(
                 f"These are for --against. `murine data list {ALLEN}` and `murine data list {NEUROPIXELS}` list what "
@@ -470,13 +471,14 @@ def data_show(
     import numpy as np
     import pandas as pd
 
-    from murine.cortex.datasets import load_cortex
+    from murine.cortex.loading import load_dataset
     from murine.cortex.recording import Recording
     from murine.cortex.reliability import split_half
     from murine.scoring.site_preparation import make_site_data
     from murine.statistics.bootstrap import bootstrap_counts
 
-    _, cortex = load_cortex(name, root=data, stimuli=stimuli)
+    dataset = load_dataset(name, root=data, stimuli=stimuli)
+    cortex = dataset.responses
     if isinstance(cortex, Recording):
         cortex = cortex.usable()[0]
     coordinates = tuple(part.strip() for part in by.split(","))
@@ -499,6 +501,8 @@ def data_show(
         members = cortex.sites(*coordinates).values()
         table["neuron_reliability_median"] = [float(np.nanmedian(reliability[m])) for m in members]
     show(table, format)
+    if format is Format.table:
+        print(dataset.describe(), file=sys.stderr)
 
 
 # ---------------------------------------------------------------------------------------------------- helpers
@@ -688,11 +692,6 @@ def _bytes(n: int) -> str:
     return f"{n / 1e9:.2f} GB" if n >= 1e8 else f"{n / 1e6:.1f} MB"
 
 
-def _first_sentences(docstring: str) -> str:
-    """The first paragraph of a docstring, on one line."""
-    return " ".join(docstring.strip().split("\n\n")[0].split())
-
-
 def _settings(texts: Sequence[str]) -> dict[str, Any]:
     """``["a=0.5", "b=none"]`` -> {"a": 0.5, "b": None}; what is no number, none, true or false stays a text."""
     from murine.networks.option_parser import key_value_pairs
@@ -756,7 +755,8 @@ def _select(
         return {0: recording}
     if selection != _BY_CLUSTERS:
         return {0: selections[selection](recording, **settings)}
-    from murine.cortex.representative import VECTORS, compared
+    from murine.cortex.neuron_vectors import VECTORS
+    from murine.cortex.representative import compared
     from murine.report.embedding import write_embedding
 
     stimuli = None if settings.get("vectors", VECTORS[0]) == "responses" else images()

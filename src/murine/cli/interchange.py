@@ -74,7 +74,7 @@ def data_export(
 
     `murine data export allen-2p --as rsatoolbox --out rdms.h5`
     """
-    from murine.cortex.datasets import load_responses
+    from murine.cortex.loading import load_responses
     from murine.cortex.recording import Recording
     from murine.interchange import assembly, rsatoolbox
     from murine.progress import progress_bars

@@ -37,7 +37,7 @@ def verify(
 
     `murine verify --against allen-neuropixels --format csv`
     """
-    from murine.cortex.datasets import load_responses
+    from murine.cortex.loading import load_responses
     from murine.progress import progress_bars
     from murine.studies.verification import ABSENT, OK, sample_of, simulated_sample
     from murine.studies.verification import verify as run

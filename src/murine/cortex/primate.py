@@ -19,18 +19,17 @@ from murine.stimuli import StimulusSet
 _N_IMAGES = 92
 
 
-def primate_92(root: Path | None = None) -> Dataset:
-    """Dissimilarities of 92 object images in monkey IT (674 neurons), human IT (fMRI) and human judgements.
+def read_primate_matrices(root: Path | None = None) -> Dataset:
+    """Read the dissimilarities of 92 object images in monkey IT, human IT and human judgements.
 
     1 - Pearson correlation of response patterns. Matrices of people are means over 4 (fMRI) and 16 (judgements)
     subjects; their reliability is that of the mean, by Spearman and Brown from the correlations between subjects. The
     reliability of the monkeys' matrix is not known.
 
-    Examples
-    --------
-    >>> data = primate_92()  # doctest: +SKIP
-    >>> [site.name for site in data.responses.sites]  # doctest: +SKIP
-    ['monkey IT', 'human IT', 'human judgements']
+    Raises
+    ------
+    MurineError
+        If the files are missing or incomplete.
     """
     folder = data_folder(root) / "primate_92images"
     shown = read_npz(folder / "stimuli_92.npz")
@@ -50,18 +49,7 @@ def primate_92(root: Path | None = None) -> Dataset:
     reliability, errors = np.array([known.get(name, (np.nan, np.nan)) for name in vectors]).T
     sites = tuple(Site.of({"area": name}) for name in vectors)
     matrices = np.stack([_square(vector) for vector in vectors.values()])
-    return Dataset(
-        stimuli,
-        NeuralRDMs(matrices, sites, stimuli.ids, reliability, errors, "primate-92"),
-        species="monkey and human",
-        citation="Kriegeskorte et al. 2008, Neuron 60, 1126-1141; Mur et al. 2013, Frontiers in Psychology 4, 128",
-        licence="MIT (repository rsagroup/rsatoolbox)",
-        caveats=(
-            "The images are coloured objects on grey, not the natural scenes that mice saw.",
-            "The reliability of the monkeys' matrix is not known, so its scores have no noise ceiling.",
-            "Matrices of people are means over subjects; single trials are not in the files.",
-        ),
-    )
+    return Dataset(stimuli, NeuralRDMs(matrices, sites, stimuli.ids, reliability, errors, "primate-92"))
 
 
 def reliability_of_mean(subjects: Float[np.ndarray, "n_subjects n_pairs"]) -> tuple[float, float]:

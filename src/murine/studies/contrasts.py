@@ -23,7 +23,11 @@ from murine.studies.study import SCALES, Claim, FigureSpec, Study, StudyResult
 #: Seeds of random networks, and the size of images, at each scale.
 SEEDS = {"tiny": 2, "small": 5, "full": 5}
 SIDES = {"tiny": 32, "small": 64, "full": 64}
-METRICS = {"tiny": ("rsa-pearson",), "small": ("rsa-pearson", "ridge"), "full": ("rsa-pearson", "cka-debiased", "ridge")}
+METRICS = {
+    "tiny": ("rsa-pearson",),
+    "small": ("rsa-pearson", "ridge"),
+    "full": ("rsa-pearson", "cka-debiased", "ridge"),
+}
 DATA = {
     "tiny": ("simulated",),
     "small": ("allen-neuropixels", "allen-2p", "primate-92"),
@@ -80,7 +84,10 @@ class Contrasts(Study):
                     names,
                     source,
                     input_size=side,
-                    **{"metric": METRICS[scale], "normalise": "both", "controls": False, "atlas": atlas or folder},
+                    metric=METRICS[scale],
+                    normalise="both",
+                    controls=False,
+                    atlas=atlas or folder,
                     **{"progress": progress, **options},
                 ).chosen
                 for source in data or DATA[scale]
@@ -127,7 +134,10 @@ def _pooled(contrasts: Sequence[Contrast]) -> Iterator[Contrast]:
     for rule, ending in (("", "random"), (":torch", "random (PyTorch's rule)")):
         own = [c for c in contrasts if c.factor == "training" and c.second.networks[0].endswith(rule or "0")]
         if len(own) > 1:
-            sides = [Side(tuple(n for c in own for n in getattr(c, end).networks), own[0].first.input_size) for end in ("first", "second")]
+            sides = [
+                Side(tuple(n for c in own for n in getattr(c, end).networks), own[0].first.input_size)
+                for end in ("first", "second")
+            ]
             yield Contrast("training", f"all: trained - {ending}", *sides)
 
 
@@ -161,8 +171,14 @@ def _claims(table: pd.DataFrame) -> Iterator[Claim]:
     for row in whole.to_dict("records"):
         where = f"{row['cortex']}, {row['metric']}, {row['treatment']}"
         if row["factor"] == "training" and row["contrast"].startswith("all: "):
-            yield Claim.above_zero(f"Trained networks are more like cortex than random ones ({where}).", row, row["contrast"])
+            yield Claim.above_zero(
+                f"Trained networks are more like cortex than random ones ({where}).", row, row["contrast"]
+            )
         elif row["contrast"].startswith("224 px - 64 px"):
-            yield Claim.above_zero(f"Images of 64 px are better than images of 224 px ({where}).", row, row["contrast"], -1)
+            yield Claim.above_zero(
+                f"Images of 64 px are better than images of 224 px ({where}).", row, row["contrast"], -1
+            )
         elif row["contrast"].startswith("neurn(k=3) - none (MobileNet"):
-            yield Claim.above_zero(f"NeuRN at the input makes a network more like cortex ({where}).", row, row["contrast"])
+            yield Claim.above_zero(
+                f"NeuRN at the input makes a network more like cortex ({where}).", row, row["contrast"]
+            )

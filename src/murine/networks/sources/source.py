@@ -265,6 +265,8 @@ for _name, _place in {
 }.items():
     network_sources.refer(_name, f"murine.networks.sources.{_place}")
 
+names, describe = network_sources.names, network_sources.describe
+
 #: Sources whose networks need no prefix, in the order in which a plain name is looked up.
 PLAIN_SOURCES = ("timm", "torchvision")
 
