@@ -21,12 +21,12 @@ from murine.cortex.recording import Recording
 from murine.cortex.shared_arrays import natural_scenes
 from murine.cortex.simulated import simulate
 from murine.errors import MurineError
+from murine.io.data_folder import data_folder
 from murine.networks.preprocessing import Preprocessing
 from murine.scoring.site_preparation import make_site_data
 from murine.similarity.rdm import pearson_rdm
 from murine.similarity.rdm_vectors import upper_triangle
 from murine.statistics.bootstrap import bootstrap_counts
-from murine.io.data_folder import data_folder
 from murine.statistics.standardisation import zscore
 
 # The README of allen_neuropixels_natural_scenes, arrays with n_bins >= 6: units, mice, RDM reliability over

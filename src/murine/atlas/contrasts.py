@@ -60,12 +60,15 @@ class Contrast:
         What is compared, in words.
     first, second
         The difference is the mean of the first minus the mean of the second.
+    note
+        What else differs, in one sentence; '' where nothing does.
     """
 
     factor: str
     name: str
     first: Side
     second: Side
+    note: str = ""
 
 
 def contrast_table(rows: pd.DataFrame, contrasts: Iterable[Contrast], min_ceiling: float = MIN_CEILING) -> pd.DataFrame:
@@ -167,7 +170,7 @@ def sign_changes(table: pd.DataFrame) -> pd.DataFrame:
     noted = table.copy()
     for _, own in table.groupby(key, sort=False):
         if sign_depends(list(own[["difference", "low", "high"]].itertuples(index=False, name=None))):
-            noted.loc[own.index, "note"] = SIGN_DEPENDS
+            noted.loc[own.index, "note"] = [f"{note} {SIGN_DEPENDS}".strip() for note in own.note]
     return noted
 
 
@@ -235,4 +238,4 @@ def _contrast_rows(contrast: Contrast, samples: Mapping[_Key, Mapping[str, Score
         sides = [ScoreSample.mean([samples[key][site] for key in keys]) for keys in (first, second)]
         difference = sides[0] - sides[1]
         low, high = difference.interval()
-        yield {**about, "site": site, "difference": difference.value, "low": low, "high": high, "note": ""}
+        yield {**about, "site": site, "difference": difference.value, "low": low, "high": high, "note": contrast.note}

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -63,7 +64,7 @@ class Contrasts(Study):
     title = "One factor at a time"
     question = "How much does likeness to cortex change when only one thing about a network changes?"
     citation = CONWELL
-    durations = {"tiny": "2 minutes", "small": "an hour", "full": "several hours"}
+    durations = MappingProxyType({"tiny": "2 minutes", "small": "an hour"})
 
     def run(
         self,
@@ -130,15 +131,15 @@ def _networks_by_size(contrasts: Sequence[Contrast]) -> dict[int, list[str]]:
 
 
 def _pooled(contrasts: Sequence[Contrast]) -> Iterator[Contrast]:
-    """All trained networks against all random ones."""
-    for rule, ending in (("", "random"), (":torch", "random (PyTorch's rule)")):
-        own = [c for c in contrasts if c.factor == "training" and c.second.networks[0].endswith(rule or "0")]
+    """All trained networks against all random ones, for each rule of initialisation."""
+    trained = [contrast for contrast in contrasts if contrast.factor == "training"]
+    for by_torch, words in ((False, "random"), (True, "random (PyTorch's rule)")):
+        own = [contrast for contrast in trained if contrast.second.networks[0].endswith(":torch") == by_torch]
         if len(own) > 1:
-            sides = [
-                Side(tuple(n for c in own for n in getattr(c, end).networks), own[0].first.input_size)
-                for end in ("first", "second")
-            ]
-            yield Contrast("training", f"all: trained - {ending}", *sides)
+            size = own[0].first.input_size
+            first = tuple(name for contrast in own for name in contrast.first.networks)
+            second = tuple(name for contrast in own for name in contrast.second.networks)
+            yield Contrast("training", f"all: trained - {words}", Side(first, size), Side(second, size))
 
 
 def _random_networks(contrasts: Sequence[Contrast]) -> Side:
@@ -166,19 +167,17 @@ def _figures(table: pd.DataFrame) -> Iterator[FigureSpec]:
         )
 
 
+#: Contrasts that test a claim: how their name starts, the claim, and the sign that it asks for.
+_CLAIMS = (
+    ("all: trained - ", "Trained networks are more like cortex than random ones", 1),
+    ("224 px - 64 px", "Images of 64 px are better than images of 224 px", -1),
+    ("neurn(k=3) - none (MobileNet", "NeuRN at the input makes a network more like cortex", 1),
+)
+
+
 def _claims(table: pd.DataFrame) -> Iterator[Claim]:
-    whole = table[(table.site == ALL_SITES) & (table.metric == "rsa-pearson") & table.difference.notna()]
-    for row in whole.to_dict("records"):
-        where = f"{row['cortex']}, {row['metric']}, {row['treatment']}"
-        if row["factor"] == "training" and row["contrast"].startswith("all: "):
-            yield Claim.above_zero(
-                f"Trained networks are more like cortex than random ones ({where}).", row, row["contrast"]
-            )
-        elif row["contrast"].startswith("224 px - 64 px"):
-            yield Claim.above_zero(
-                f"Images of 64 px are better than images of 224 px ({where}).", row, row["contrast"], -1
-            )
-        elif row["contrast"].startswith("neurn(k=3) - none (MobileNet"):
-            yield Claim.above_zero(
-                f"NeuRN at the input makes a network more like cortex ({where}).", row, row["contrast"]
-            )
+    whole = table[(table.site == ALL_SITES) & (table.metric == METRICS["tiny"][0])]
+    for start, claim, sign in _CLAIMS:
+        for row in whole[whole.contrast.str.startswith(start)].to_dict("records"):
+            where = f"{row['cortex']}, {row['metric']}, {row['treatment']}"
+            yield Claim.above_zero(f"{claim} ({where}).", row, row["contrast"], sign)

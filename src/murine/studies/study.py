@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pandas as pd
@@ -31,6 +32,9 @@ Verdict = Literal["reproduced", "not reproduced", "not tested"]
 studies: Registry[Study] = Registry("study")
 
 names, describe = studies.names, studies.describe
+
+#: How much of a study is done, least first.
+SCALES = ("tiny", "small", "full")
 
 #: The columns of `StudyResult.verdicts`.
 CLAIM_COLUMNS = {
@@ -95,12 +99,84 @@ class Claim:
         if self.verdict != "not tested" and math.isnan(self.estimate):
             raise MurineError(f"{self.claim!r} is {self.verdict}, but has no estimate; it is not tested then.")
 
+    @classmethod
+    def above_zero(cls, claim: str, row: Mapping[Any, Any], what: str, sign: int = 1) -> Claim:
+        """Return the claim that a difference is above zero (below, for a sign of -1), by its 95 % interval.
+
+        Parameters
+        ----------
+        claim
+            The claim, in one sentence.
+        row
+            The difference: ``difference, low, high, unit``.
+        what
+            What the difference is of, in words.
+
+        Examples
+        --------
+        >>> row = {"difference": 0.2, "low": 0.1, "high": 0.3, "unit": "raw score"}
+        >>> print(Claim.above_zero("Training helps.", row, "trained - random"))
+        Training helps. Published: no number; ours: 0.2 raw score [0.1, 0.3]: reproduced. trained - random: the 95 % \
+interval lies above zero.
+        """
+        value, low, high = (float(row[name]) for name in ("difference", "low", "high"))
+        if math.isnan(value):
+            return cls(claim, "not tested", f"{what}: there is no score.")
+        place = "lies above zero" if low > 0 else "lies below zero" if high < 0 else "contains zero"
+        found = low > 0 if sign > 0 else high < 0
+        verdict: Verdict = "reproduced" if found else "not reproduced"
+        told = f"{what}: the 95 % interval {place}."
+        return cls(claim, verdict, told, None, value, low, high, str(row.get("unit", "")))
+
+    @classmethod
+    def beside(
+        cls, claim: str, published: float, ours: float, tolerance: float, unit: str = "", what: str = ""
+    ) -> Claim:
+        """Return the claim that our value is the published one, within a tolerance that is stated.
+
+        Examples
+        --------
+        >>> print(Claim.beside("The score of VGG16 and VGG19.", 15, 15, 0))
+        The score of VGG16 and VGG19. Published: 15; ours: 15: reproduced. Ours differs by 0, at most 0 is allowed.
+        """
+        if math.isnan(ours):
+            return cls(claim, "not tested", what or "There is no value of ours.", published, unit=unit)
+        gap = abs(ours - published)
+        verdict: Verdict = "reproduced" if gap <= tolerance + 1e-12 else "not reproduced"
+        told = f"{what + ' ' if what else ''}Ours differs by {gap:.3g}, at most {tolerance:.3g} is allowed."
+        return cls(claim, verdict, told, published, ours, unit=unit)
+
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
         published = "no number" if self.published is None else f"{self.published:g}{unit}"
         ours = "none" if math.isnan(self.estimate) else f"{self.estimate:.3g}{unit}"
         interval = "" if math.isnan(self.low) else f" [{self.low:.3g}, {self.high:.3g}]"
         return f"{self.claim} Published: {published}; ours: {ours}{interval}: {self.verdict}. {self.explanation}"
+
+
+@dataclass(frozen=True, eq=False)
+class FigureSpec:
+    """A figure as a study asks for it; `murine.report` draws it.
+
+    Attributes
+    ----------
+    name
+        Name of its files, without an ending.
+    kind
+        What is drawn, a key of `murine.report.study_figures.figure_kinds`: ``intervals``, ``violins``, ``heat`` ...
+    rows
+        What it is drawn of.
+    title
+        One line above it.
+    options
+        Of the kind: the names of columns, units.
+    """
+
+    name: str
+    kind: str
+    rows: pd.DataFrame
+    title: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -117,14 +193,16 @@ class StudyResult:
         The meaning of every column of the tables, with its unit and when it is empty. A column has one meaning in all
         tables.
     figures
-        Files of figures by their labels.
+        What is drawn of the tables.
     claims
         Claims with verdicts.
+    notes
+        Sentences that a reader has to know: what was left out, and why.
 
     Raises
     ------
     MurineError
-        If a column has no meaning, or a figure is no file.
+        If a column has no meaning, or two figures have one name.
 
     Examples
     --------
@@ -142,8 +220,9 @@ class StudyResult:
     study: str
     tables: Mapping[str, pd.DataFrame]
     columns: Mapping[str, str]
-    figures: Mapping[str, Path] = field(default_factory=dict)
+    figures: tuple[FigureSpec, ...] = ()
     claims: tuple[Claim, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for label, table in self.tables.items():
@@ -152,9 +231,9 @@ class StudyResult:
                     f"the table {label!r} of the study {self.study!r} has columns without a meaning: "
                     f"{', '.join(unknown)}. Add them to columns."
                 )
-        for label, file in self.figures.items():
-            if not Path(file).is_file():
-                raise MurineError(f"the figure {label!r} of the study {self.study!r} is no file: {str(file)!r}.")
+        names = [figure.name for figure in self.figures]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise MurineError(f"the study {self.study!r} has several figures named {', '.join(twice)}.")
 
     def __repr__(self) -> str:
         counts = {verdict: sum(c.verdict == verdict for c in self.claims) for verdict in sorted(self._verdicts())}
@@ -199,16 +278,18 @@ class Study(ABC):
         The question in one sentence.
     citation
         The publication that the question or the claims are from; None if there is none.
+    durations
+        How long it takes on two cores at each scale, in words, as it was measured; '' where it was not.
 
     Examples
     --------
     >>> class Counting(Study):
     ...     name, title, question = "counting", "Counting", "How many networks were given?"
     ...
-    ...     def run(self, data, networks, *, atlas=None, folder=None, **options):
+    ...     def run(self, *, networks=(), **options):
     ...         table = pd.DataFrame({"n": [len(networks)]})
     ...         return StudyResult(self.name, {"count": table}, {"n": "Number of networks."})
-    >>> Counting().run("simulated", ["pixels"]).tables["count"].n.item()
+    >>> Counting().run(networks=["pixels"]).tables["count"].n.item()
     1
     >>> print(Counting().describe())
     Counting: How many networks were given?
@@ -218,6 +299,7 @@ class Study(ABC):
     title: ClassVar[str]
     question: ClassVar[str]
     citation: ClassVar[Citation | None] = None
+    durations: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def describe(self) -> str:
         """Return the title with the question, and the publication."""
@@ -227,11 +309,12 @@ class Study(ABC):
     @abstractmethod
     def run(
         self,
-        data: str | Path | Dataset,
-        networks: Sequence[Any],
         *,
+        data: Sequence[str | Path | Dataset] = (),
+        networks: Sequence[Any] = (),
+        scale: str = "small",
         atlas: Atlas | str | Path | None = None,
-        folder: str | Path | None = None,
+        progress: bool = False,
         **options: Any,
     ) -> StudyResult:
         """Answer the question.
@@ -239,13 +322,16 @@ class Study(ABC):
         Parameters
         ----------
         data
-            A name, a file or a `Dataset`.
+            Names, files or `Dataset` objects; by default those of the scale.
         networks
-            Names, modules or `murine.Network` objects.
+            Names, modules or `murine.Network` objects; by default those of the scale.
+        scale
+            One of `SCALES`: ``tiny`` tries everything in minutes, ``small`` takes the data and networks at hand in an
+            hour, ``full`` is the whole of the published work.
         atlas
-            Where scores are kept and found again; None to keep none.
-        folder
-            Where figures are written; None to draw none.
+            Where results are kept and found again, so that a study goes on where it stopped; None to keep none.
+        progress
+            Whether progress is shown on standard error.
         options
             Options of `murine.compare`, as ``n_bootstraps``.
 
