@@ -157,7 +157,7 @@ study = murine.studies.studies["trained-against-random"]
 trained = murine.load_network("small:shallow@random:7", input_size=32)
 save_model(trained.module, "trained.safetensors")
 few = dict(n_bootstraps=20, n_permutations=0, n_splits=2, input_size=32)
-result = study.run("simulated", ["small:shallow@trained.safetensors"], atlas="studied", folder="figures", **few)
+result = study.run(data=["simulated"], networks=["small:shallow@trained.safetensors"], atlas="studied", **few)
 networks = ["small:shallow@trained.safetensors", "small:shallow@random:0"]
 paired = murine.compare(networks, "simulated", controls=False, **few).differences()
 result.write("figures")
@@ -169,8 +169,8 @@ print(study.describe())
 def test_the_study_is_listed_and_runs(run):
     lines = run("-c", STUDY).splitlines()
     listed = json.loads(lines[0])
-    assert listed["names"] == ["trained-against-random"]
-    assert listed["described"] == {"trained-against-random": "Do trained networks score above their random twins?"}
+    assert "trained-against-random" in listed["names"]
+    assert listed["described"]["trained-against-random"] == "Do trained networks score above their random twins?"
     told, (claim,), (pair,) = json.loads(lines[1])
     assert told.startswith("<StudyResult trained-against-random: 1 table, 1 figure, 1 claim (1 ")
     assert lines[2] == "Trained against random weights: Do trained networks score above their random twins?"
@@ -179,7 +179,7 @@ def test_the_study_is_listed_and_runs(run):
     assert [claim["estimate"], claim["low"], claim["high"]] == [sign * pair["difference"], *ends]
     assert claim["verdict"] == ("reproduced" if claim["low"] > 0 else "not reproduced")
     written = run("-c", "import os; print(*sorted(os.listdir('figures')))")
-    assert written.split() == ["claims.csv", "differences.csv", "ranking.png"]
+    assert written.split() == ["claims.csv", "differences.csv"]
 
 
 def test_the_domain_is_listed_and_loads(run):

@@ -73,7 +73,7 @@ def test_a_study(registered):
     study = block("Add a study")["Ranking"]()
     registered(studies, "ranking", study)
     few = {"n_bootstraps": 20, "n_permutations": 0, "n_splits": 2}
-    result = murine.studies.studies["ranking"].run("simulated", ["pixels"], controls=False, **few)
+    result = murine.studies.studies["ranking"].run(data=["simulated"], networks=["pixels"], controls=False, **few)
     assert result.tables["ranking"].network.tolist() == ["pixels"]
     assert murine.studies.describe()["ranking"] == "Which network is best?"
 

@@ -8,11 +8,12 @@ import pytest
 import murine
 from murine.errors import MurineError
 from murine.literature import CONWELL
-from murine.studies import Claim, Study, StudyResult
+from murine.studies import Claim, FigureSpec, Study, StudyResult
 from murine.studies.study import CLAIM_COLUMNS
 
 TABLE = pd.DataFrame({"network": ["a", "b"], "score": [0.5, 0.25]})
 COLUMNS = {"network": "Name of the network.", "score": "Mean score."}
+FIGURE = FigureSpec("scores", "intervals", TABLE, "Scores", {"label": "network", "value": "score"})
 CLAIMS = (
     Claim("Training helps.", "reproduced", "The interval lies above zero.", 0.1, 0.2, 0.125, 0.25),
     Claim("Size helps.", "not reproduced", "The interval holds zero.", None, 0.0, -0.5, 0.5, "points"),
@@ -53,9 +54,7 @@ def test_a_claim_is_told_in_one_sentence():
 
 
 def test_a_result_is_written_and_read_back(tmp_path):
-    figure = tmp_path / "figure.png"
-    figure.write_bytes(b"png")
-    result = StudyResult("mine", {"scores": TABLE}, COLUMNS, {"figure": figure}, CLAIMS)
+    result = StudyResult("mine", {"scores": TABLE}, COLUMNS, (FIGURE,), CLAIMS)
     claims, scores = result.write(tmp_path)
     pd.testing.assert_frame_equal(pd.read_csv(scores), TABLE)
     pd.testing.assert_frame_equal(
@@ -75,7 +74,7 @@ def test_a_result_is_written_and_read_back(tmp_path):
         (lambda: Claim("x.", "reproduced", "y."), "is reproduced, but has no estimate"),
         (lambda: Claim("x.", "not tested", ""), "needs a sentence and an explanation"),
         (lambda: StudyResult("mine", {"t": TABLE}, {"network": "Name."}), "columns without a meaning: score"),
-        (lambda: StudyResult("mine", {}, {}, {"f": "nothing.png"}), "the figure 'f' of the study 'mine' is no file"),
+        (lambda: StudyResult("mine", {}, {}, (FIGURE, FIGURE)), "the study 'mine' has several figures named scores"),
     ],
 )
 def test_what_is_not_complete_is_refused(make, message):
@@ -91,8 +90,34 @@ def test_a_study_without_a_recipe_cannot_be_made_and_one_cites_its_publication()
         Title()
 
     class Whole(Title):
-        def run(self, data, networks, *, atlas=None, folder=None, **options):
+        def run(self, *, data=(), networks=(), scale="small", atlas=None, progress=False, **options):
             return StudyResult(self.name, {}, {})
 
     assert Whole().describe() == f"A title: A question?\n{CONWELL.text} {CONWELL.link}"
-    assert Whole().run("simulated", []).study == "title"
+    assert Whole().run().study == "title"
+
+
+@pytest.mark.parametrize(
+    ("ends", "sign", "verdict", "place"),
+    [
+        ((0.1, 0.3), 1, "reproduced", "lies above zero"),
+        ((0.1, 0.3), -1, "not reproduced", "lies above zero"),
+        ((-0.3, -0.1), -1, "reproduced", "lies below zero"),
+        ((-0.1, 0.3), 1, "not reproduced", "contains zero"),
+    ],
+)
+def test_a_difference_is_judged_by_its_interval(ends, sign, verdict, place):
+    row = {"difference": sum(ends) / 2, "low": ends[0], "high": ends[1]}
+    claim = Claim.above_zero("Training helps.", row, "trained - random", sign)
+    assert (claim.verdict, claim.explanation) == (verdict, f"trained - random: the 95 % interval {place}.")
+
+
+def test_a_missing_value_is_not_tested():
+    nan = float("nan")
+    assert Claim.above_zero("x.", {"difference": nan, "low": nan, "high": nan}, "y").verdict == "not tested"
+    assert Claim.beside("x.", 1.0, nan, 0.1).verdict == "not tested"
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(1.05, "reproduced"), (1.2, "not reproduced")])
+def test_a_value_is_judged_by_its_tolerance(ours, verdict):
+    assert Claim.beside("x.", 1.0, ours, 0.1).verdict == verdict

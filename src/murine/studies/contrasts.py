@@ -16,7 +16,8 @@ from typing import Any
 import pandas as pd
 
 import murine
-from murine.atlas.contrasts import ALL_SITES, Contrast, Side, contrast_table, sign_changes, spread
+from murine.atlas.contrasts import Contrast, Side, contrast_table, sign_changes, spread
+from murine.atlas.treatment_differences import ALL_SITES
 from murine.errors import MurineError
 from murine.literature import CONWELL
 from murine.studies.study import SCALES, Claim, FigureSpec, Study, StudyResult
@@ -113,8 +114,8 @@ def read_contrasts(scale: str) -> Iterator[Contrast]:
     side = f"{SIDES[scale]}x{SIDES[scale]}"
     for row in csv.DictReader((files("murine.studies") / "contrasts.csv").read_text("utf-8").splitlines()):
         if SCALES.index(row["scale"]) <= SCALES.index(scale):
-            sides = [_side(row[end], row[f"{end}_size"] or side, SEEDS[scale]) for end in ("first", "second")]
-            yield Contrast(row["factor"], row["contrast"], *sides, row["note"])
+            first, second = (_side(row[end], row[f"{end}_size"] or side, SEEDS[scale]) for end in ("first", "second"))
+            yield Contrast(row["factor"], row["contrast"], first, second, row["note"])
 
 
 def _side(text: str, size: str, n_seeds: int) -> Side:
@@ -181,3 +182,6 @@ def _claims(table: pd.DataFrame) -> Iterator[Claim]:
         for row in whole[whole.contrast.str.startswith(start)].to_dict("records"):
             where = f"{row['cortex']}, {row['metric']}, {row['treatment']}"
             yield Claim.above_zero(f"{claim} ({where}).", row, row["contrast"], sign)
+
+
+contrasts = Contrasts()

@@ -30,6 +30,8 @@ Verdict = Literal["reproduced", "not reproduced", "not tested"]
 
 #: All studies by name. Other packages add theirs through the entry-point group ``murine.study``.
 studies: Registry[Study] = Registry("study")
+for _name, _place in {"contrasts": "contrasts:contrasts"}.items():
+    studies.refer(_name, f"murine.studies.{_place}")
 
 names, describe = studies.names, studies.describe
 

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 import murine
 from murine.literature import CONWELL
-from murine.studies import Claim, Study, StudyResult
+from murine.studies import Claim, FigureSpec, Study, StudyResult
 
 COLUMNS = {
     "network": "Name of the trained network.",
@@ -29,14 +27,16 @@ class TrainedAgainstRandom(Study):
 
     def run(
         self,
-        data: str | Path | murine.Dataset,
-        networks: Sequence[Any],
         *,
+        data: Sequence[str | Path | murine.Dataset] = ("simulated",),
+        networks: Sequence[Any] = ("shared:resnet20_cifar10",),
+        scale: str = "tiny",
         atlas: murine.Atlas | str | Path | None = None,
-        folder: str | Path | None = None,
+        progress: bool = False,
         **options: Any,
     ) -> StudyResult:
-        scores = murine.compare(networks, data, atlas=atlas, **{"twins": 1, "controls": False, **options})
+        asked = {"twins": 1, "controls": False, "progress": progress, **options}
+        scores = murine.compare(networks, data[0], atlas=atlas, **asked)
         pairs = scores.differences()
         pairs = pairs[(pairs.network == pairs.other) & (pairs.weights != pairs.other_weights)]
         first = ~pairs.weights.str.startswith("random")  # else the random twin has the higher score
@@ -47,15 +47,15 @@ class TrainedAgainstRandom(Study):
             low=pairs.low.where(first, -pairs.high),
             high=pairs.high.where(first, -pairs.low),
         )
-        figures = {}
-        if folder is not None:
-            figures["ranking"] = Path(folder) / "ranking.png"
-            figures["ranking"].parent.mkdir(parents=True, exist_ok=True)
-            figure = Figure(layout="constrained")
-            scores.plot(axes=figure.subplots())
-            figure.savefig(figures["ranking"])
+        shown = FigureSpec(
+            "differences",
+            "intervals",
+            table,
+            "Trained minus random",
+            {"label": "network", "value": "difference", "unit": "difference of scores"},
+        )
         claims = tuple(self._claim(row) for row in table.to_dict("records"))
-        return StudyResult(self.name, {"differences": table}, COLUMNS, figures, claims)
+        return StudyResult(self.name, {"differences": table}, COLUMNS, (shown,), claims)
 
     def _claim(self, row: dict[Any, Any]) -> Claim:
         above = row["low"] > 0
