@@ -145,7 +145,9 @@ def violins(axes: Axes, rows: pd.DataFrame, *, label: str = "label", value: str 
             range(len(order)), published, "_", color=LIGHT["random"], markersize=9, mew=1.6, label="published median"
         )
         _legend(axes, True)
-    axes.set_xticks(range(len(order)), [_short(text) for text in order], fontsize=_SMALL, rotation=60, ha="right")
+    axes.set_xticks(
+        range(len(order)), [_short(text) for text in order], fontsize=_SMALL, rotation=60, ha="right", parse_math=False
+    )
     axes.set_ylabel(unit, fontsize=_SMALL)
     return axes
 
@@ -182,8 +184,15 @@ def heat(axes: Axes, rows: pd.DataFrame, *, row: str, column: str, value: str = 
             text = f"{values[i, j]:.2f}" if bound < 10 else f"{values[i, j]:.0f}"
             axes.text(j, i, text, ha="center", va="center", fontsize=_SMALL - 1, color="white" if dark else _INK)
     size = _SMALL if max(values.shape) <= 25 else _SMALL - 3
-    axes.set_xticks(range(len(columns)), [_short(text) for text in columns], fontsize=size, rotation=60, ha="right")
-    axes.set_yticks(range(len(names)), [_short(text) for text in names], fontsize=size)
+    axes.set_xticks(
+        range(len(columns)),
+        [_short(text) for text in columns],
+        fontsize=size,
+        rotation=60,
+        ha="right",
+        parse_math=False,
+    )
+    axes.set_yticks(range(len(names)), [_short(text) for text in names], fontsize=size, parse_math=False)
     figure = axes.get_figure()
     if figure is not None:
         bar = figure.colorbar(image, ax=axes, shrink=0.8, pad=0.02)
