@@ -149,7 +149,7 @@ def test_processes_change_nothing(plan, networks, whole, tmp_path):
     parallel = Atlas(tmp_path / "parallel")
     announced = []
     outcomes = sweep(networks, plan, parallel, jobs=2, announce=announced.append)
-    assert sorted(str(o.choice) for o in outcomes) == sorted(map(str, networks))
+    assert sorted(str(o.spec) for o in outcomes) == sorted(map(str, networks))
     assert announced == outcomes
     assert {o.state for o in outcomes} == {"computed"}
     assert {f.name for f in files(parallel)} == {f.name for f in files(whole)}
@@ -173,7 +173,7 @@ def test_kernels_serve_every_metric_and_setting(plan, networks, tmp_path, captur
     assert len(captured) == 1
     for other in (
         replace(plan, metrics=("rsa-tau-a",)),
-        replace(plan, settings=replace(plan.settings, seed=1)),
+        replace(plan, scoring=replace(plan.scoring, seed=1)),
         replace(plan, treatments=(Treatment("zscore", "none"),)),
         small_cortex.with_cortex(plan, by=("cell_class",)),
         small_cortex.with_cortex(plan, select=(("area", "SIMp"),)),
@@ -299,9 +299,9 @@ def test_what_changes_a_result_changes_its_name(plan, networks, folder, whole, t
         (NetworkSpec(networks[2].name, str(tmp_path / "w.pth")), plan),
         (networks[2], replace(plan, input_size=40)),
         (networks[2], replace(plan, layers="blocks")),
-        (networks[2], replace(plan, settings=replace(plan.settings, n_bootstraps=21))),
-        (networks[2], replace(plan, settings=replace(plan.settings, n_permutations=8))),
-        (networks[2], replace(plan, settings=replace(plan.settings, seed=1))),
+        (networks[2], replace(plan, scoring=replace(plan.scoring, n_bootstraps=21))),
+        (networks[2], replace(plan, scoring=replace(plan.scoring, n_permutations=8))),
+        (networks[2], replace(plan, scoring=replace(plan.scoring, seed=1))),
         (networks[2], small_cortex.with_cortex(plan, n_splits=5)),
         (networks[2], small_cortex.with_cortex(plan, cortex=str(tmp_path / "mouse.nc"))),
         (networks[2], replace(plan, stimuli=tmp_path / "images.npz")),

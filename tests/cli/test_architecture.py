@@ -89,7 +89,7 @@ def folder(tmp_path_factory) -> Path:
     plan = SweepSettings(
         CortexSettings(cortex=str(place / "mouse.nc"), n_splits=2),
         input_size=32,
-        settings=ScoreSettings(n_bootstraps=4, n_permutations=4, seed=0),
+        scoring=ScoreSettings(n_bootstraps=4, n_permutations=4, seed=0),
         stimuli=place / "images.npz",
     )
     choices = [NetworkSpec.parse(f"{place / 'nets.py'}:{name}@random:0") for name in NAMES]
@@ -250,7 +250,7 @@ def test_of_a_family_one_network_counts_and_of_a_network_not_its_variants(tmp_pa
         CortexSettings(cortex=str(tmp_path / "mouse.nc"), n_splits=2),
         layers="blocks",
         input_size=64,
-        settings=ScoreSettings(n_bootstraps=4, n_permutations=0, seed=0),
+        scoring=ScoreSettings(n_bootstraps=4, n_permutations=0, seed=0),
         stimuli=tmp_path / "images.npz",
     )
     atlas = Atlas(tmp_path / "atlas")

@@ -105,7 +105,7 @@ class Scores:
     @property
     def failures(self) -> dict[str, str]:
         """Networks that could not be scored, and why."""
-        return {str(result.choice): result.reason for result in self.results if result.state == "failed"}
+        return {str(result.spec): result.reason for result in self.results if result.state == "failed"}
 
     def __repr__(self) -> str:
         n_networks = len(self.chosen[["network", "weights", "input_size"]].drop_duplicates())

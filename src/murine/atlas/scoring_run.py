@@ -40,13 +40,13 @@ def failures_in_words(results: Sequence[NetworkResult]) -> str:
     """Return why networks could not be scored: a line for each, and how many they are."""
     failed = [result for result in results if result.state == "failed"]
     several = "" if len(results) == 1 else f"{len(failed)} of {len(results)} networks could not be scored:\n"
-    return several + "\n".join(f"{result.choice}: {result.reason}" for result in failed)
+    return several + "\n".join(f"{result.spec}: {result.reason}" for result in failed)
 
 
 def score_networks(
     named: Sequence[NetworkSpec],
     in_memory: Sequence[Network],
-    plans: Sequence[SweepSettings],
+    settings: Sequence[SweepSettings],
     atlas: Atlas | None,
     data: Dataset | None,
     *,
@@ -55,13 +55,13 @@ def score_networks(
     time_limit: float | None,
     progress: Progress | bool,
 ) -> Scores:
-    """Score networks by every plan, unless that is done, and return the scores. Failures are logged.
+    """Score networks by the settings of every input size, unless that is done. Failures are logged.
 
     Parameters
     ----------
     named, in_memory
-        The networks. Those in memory have their input size, so they are scored by the first plan only.
-    plans
+        The networks. Those in memory have their input size, so they are scored by the first settings only.
+    settings
         One for each input size.
     atlas
         Where results are kept; None to keep none.
@@ -82,8 +82,8 @@ def score_networks(
     with kept as folder, shown as bars:
         store = Atlas(folder) if atlas is None else atlas
         results: list[NetworkResult] = []
-        for number, plan in enumerate(plans):
-            task = ScoringTask(plan, data)
+        for number, of_size in enumerate(settings):
+            task = ScoringTask(of_size, data)
             apart = data is None
             results += each(
                 task,
@@ -112,7 +112,7 @@ def _score_in_memory(task: ScoringTask, network: Network, atlas: Atlas, progress
     from murine.networks.memory import freed_memory_kept
 
     scorer = task.scorer
-    network.module.to(scorer.plan.device)
+    network.module.to(scorer.settings.device)
     try:
         with fixed_threads(), freed_memory_kept():
             return scorer.score(network, atlas, progress)

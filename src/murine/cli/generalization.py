@@ -283,7 +283,7 @@ def _brains(
     outcomes = list(each(bench, list(dict.fromkeys(choices.values())), results.atlas, progress, isolated=isolated()))
     for outcome in outcomes:
         if outcome.state == "failed":
-            print(f"murine: {outcome.choice} has no brain score: {outcome.reason}", file=sys.stderr)
+            print(f"murine: {outcome.spec} has no brain score: {outcome.reason}", file=sys.stderr)
     return shifts(rows, choices, outcomes, results)
 
 

@@ -295,7 +295,7 @@ def _scoring(bench: Any, n_stimuli: int) -> tuple[float, float]:
     from murine.networks.layer_kernel import LayerKernel
     from murine.scoring.layer_scores import score_layers
 
-    metrics = [metric for metric in bench.plan.metrics if metric != "none"]
+    metrics = [metric for metric in bench.settings.metrics if metric != "none"]
     if not metrics:
         return 0.0, 0.0
     random = np.random.default_rng(0)

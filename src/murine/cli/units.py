@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from murine.atlas.sweep import NetworkResult
-    from murine.atlas.unit_sweep import MapComparison, Matching, NeuronData, UnitsPlan
+    from murine.atlas.unit_sweep import MapComparison, Matching, NeuronData, UnitSettings
     from murine.networks.spec import NetworkSpec
 
 #: Cells along a side of a map, as `murine.cortex.response_maps` has it.
@@ -305,13 +305,13 @@ def maps(
 
 def _plans(
     input_size: Sequence[str] | None, layers: str, shuffles: int, seed: int, batch_size: int | None, device: str
-) -> list[UnitsPlan]:
+) -> list[UnitSettings]:
     """One for each size of the images."""
-    from murine.atlas.unit_sweep import UnitsPlan
+    from murine.atlas.unit_sweep import UnitSettings
     from murine.networks.zoo import available_device
 
     there = available_device(device)
-    return [UnitsPlan(layers, size, shuffles, seed, batch_size, there) for size in sizes(input_size)]
+    return [UnitSettings(layers, size, shuffles, seed, batch_size, there) for size in sizes(input_size)]
 
 
 def _neurons(
@@ -420,5 +420,5 @@ class _Work:
                 for runner, outcome in finished:
                     for name, figure in pictures(runner, outcome, self.atlas, self.labels):
                         save(figure, figures, name)
-                    bar.advance(done=str(outcome.choice))
+                    bar.advance(done=str(outcome.spec))
         report_outcomes([outcome for _, outcome in self.done], self.atlas.folder, self.quiet)

@@ -1,9 +1,8 @@
 """Studies: questions about networks and cortex as recipes of several steps, and the registry of them.
 
 A `Study` takes data, networks, an atlas and a folder, and returns a `StudyResult`: tables, figures, and claims with
-their published values beside ours. `names` and `describe` list all studies. The functions of this room are the steps
-that studies are made of: effects of surgery, brain scores beside robustness, architecture, and verification against
-other libraries.
+their published values beside ours. `names` and `describe` list all studies, and the functions of this room are steps
+that studies are made of: effects of surgery, brain scores beside robustness, and verification against other libraries.
 """
 
 from __future__ import annotations
