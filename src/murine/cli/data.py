@@ -25,8 +25,10 @@ from murine.errors import MurineError, nearest
 from murine.limits import COUNT, INPUT_SIZE, SECONDS, Limits
 
 if TYPE_CHECKING:
-    from murine.cortex.allen.archive import Archive, FetchPlan, Report
+    from murine.cortex.allen.archive import Archive
     from murine.cortex.allen.catalogue import Catalogue
+    from murine.cortex.allen.fetch_plan import FetchPlan
+    from murine.cortex.allen.fetch_plan import FetchReport as Report
     from murine.cortex.allen.holdings import Neuropixels, SpikeCounts, TwoPhoton
     from murine.cortex.allen.reduction import Measure
     from murine.cortex.recording import Recording
@@ -608,7 +610,7 @@ def _spike_windows(texts: Sequence[str] | None) -> list[SpikeCounts]:
 
 
 def _session_numbers(tables: Any, area: list[str] | None, wanted: list[int] | None, limit: int | None) -> list[int]:
-    from murine.cortex.allen.neuropixels import VISUAL_AREAS
+    from murine.cortex.allen.neuropixels_tables import VISUAL_AREAS
 
     unknown = [name for name in area or () if name not in VISUAL_AREAS]
     if unknown:
@@ -632,7 +634,7 @@ def _unit_counts(tables: Any, area: list[str] | None, numbers: list[int]) -> Any
     """Sessions, with the number of units in each visual area that pass the usual limits."""
     import pandas as pd
 
-    from murine.cortex.allen.neuropixels import VISUAL_AREAS
+    from murine.cortex.allen.neuropixels_tables import VISUAL_AREAS
 
     units = tables.units
     passing = (units.isi_violations < 0.5) & (units.amplitude_cutoff < 0.1) & (units.presence_ratio > 0.9)
