@@ -9,10 +9,8 @@ import typer
 from murine.cli import (
     architecture,
     data,
-    data_import,
     domains,
     generalization,
-    interchange,
     models,
     neurn,
     results,
@@ -38,8 +36,6 @@ app.add_typer(architecture.app)
 app.add_typer(units.app)
 app.add_typer(generalization.app)
 app.add_typer(verification.app)
-data.app.add_typer(interchange.app)
-data.app.add_typer(data_import.app)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(domains.app, name="domains")

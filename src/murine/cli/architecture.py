@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from murine.cli.common import AtlasOption, FormatOption, QuietOption, SeedOption, limited, quieten
+from murine.cli.common import quieten
+from murine.cli.options import AtlasOption, FormatOption, QuietOption, SeedOption, limited
 from murine.cli.tables import Format, show
 from murine.errors import MurineError
 from murine.limits import BOOTSTRAPS, COUNT, PERMUTATIONS

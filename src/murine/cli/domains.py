@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from murine.cli.common import CacheOption, DataOption, FormatOption, QuietOption, limited, quieten
+from murine.cli.common import quieten
+from murine.cli.options import CacheOption, DataOption, FormatOption, QuietOption, limited
 from murine.cli.tables import Format, show
 from murine.limits import Limits
 

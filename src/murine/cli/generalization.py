@@ -9,18 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from murine.cli.common import (
-    AtlasOption,
-    CacheOption,
-    DataOption,
-    DeviceOption,
-    FormatOption,
-    QuietOption,
-    isolated,
-    limited,
-    quieten,
-)
+from murine.cli.common import isolated, quieten
 from murine.cli.common import names as listed
+from murine.cli.options import AtlasOption, CacheOption, DataOption, DeviceOption, FormatOption, QuietOption, limited
 from murine.cli.tables import Format, show
 from murine.errors import MurineError
 from murine.limits import COUNT, SEED, Limits

@@ -10,6 +10,10 @@ import typer
 from typer.core import TyperGroup
 
 from murine.cli.common import (
+    quieten,
+    sizes,
+)
+from murine.cli.options import (
     BatchSizeOption,
     DataOption,
     FormatOption,
@@ -18,8 +22,6 @@ from murine.cli.common import (
     NetworksArgument,
     QuietOption,
     StimuliOption,
-    quieten,
-    sizes,
 )
 from murine.cli.tables import Format, show
 from murine.errors import MurineError, nearest, some

@@ -12,6 +12,15 @@ import typer
 
 from murine.atlas.limits import TIME_LIMIT
 from murine.cli.common import (
+    asked,
+    isolated,
+    names,
+    pairs,
+    quieten,
+    report_outcomes,
+    sizes,
+)
+from murine.cli.options import (
     AtlasOption,
     BatchSizeOption,
     BootstrapsOption,
@@ -37,14 +46,6 @@ from murine.cli.common import (
     TimeLimitOption,
     TwinsOption,
     WeightsOption,
-    asked,
-    isolated,
-    names,
-    pairs,
-    quieten,
-    report_outcomes,
-    sizes,
-    treatments,
 )
 from murine.cli.tables import Format, show
 from murine.cli.units import Over
@@ -153,6 +154,7 @@ def neurn(
     from murine.atlas.sweep import SweepSettings, sweep
     from murine.progress import progress_bars
     from murine.scoring.settings import ScoreSettings
+    from murine.scoring.treatments import chosen_treatments
     from murine.studies.surgery_effect import effects, in_order, operations
     from murine.studies.surgery_effect import pairs as paired
 
@@ -187,7 +189,7 @@ def neurn(
                 stimuli,
                 batch_size,
                 device,
-                treatments(normalise, normalise_neurons, normalise_features),
+                chosen_treatments(normalise, normalise_neurons, normalise_features),
             )
             swept = sweep(
                 in_order(asked_for),

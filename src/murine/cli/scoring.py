@@ -13,6 +13,14 @@ import typer
 
 from murine.atlas.limits import TIME_LIMIT
 from murine.cli.common import (
+    count_results,
+    isolated,
+    quieten,
+    report_outcomes,
+    selected,
+    sizes,
+)
+from murine.cli.options import (
     AtlasOption,
     BatchSizeOption,
     BootstrapsOption,
@@ -38,12 +46,6 @@ from murine.cli.common import (
     TimeLimitOption,
     TwinsOption,
     WeightsOption,
-    count_results,
-    isolated,
-    quieten,
-    report_outcomes,
-    selected,
-    sizes,
 )
 from murine.cli.registry_help import CommandWithNames
 from murine.cli.results import write_report

@@ -14,6 +14,15 @@ import typer
 
 from murine.atlas.limits import TIME_LIMIT
 from murine.cli.common import (
+    asked,
+    isolated,
+    names,
+    pairs,
+    quieten,
+    report_outcomes,
+    sizes,
+)
+from murine.cli.options import (
     AtlasOption,
     BatchSizeOption,
     DataOption,
@@ -30,14 +39,7 @@ from murine.cli.common import (
     TimeLimitOption,
     TwinsOption,
     WeightsOption,
-    asked,
-    isolated,
     limited,
-    names,
-    pairs,
-    quieten,
-    report_outcomes,
-    sizes,
 )
 from murine.cli.tables import Format, show
 from murine.errors import MurineError

@@ -98,11 +98,17 @@ class FetchReport:
     impossible: dict[Path, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def failure(self) -> str:
+        """Return every session that failed, and why; '' if none did."""
+        if not self.failed:
+            return ""
+        lines = "".join(f"\n  {number}: {reason}" for number, reason in sorted(self.failed.items()))
+        return (
+            f"{len(self.failed)} session{'s'[: len(self.failed) != 1]} could not be had:{lines}\nThe others are "
+            "complete; the same command goes on from there."
+        )
+
     def require_all(self) -> None:
         """Raise a MurineError that names every session that failed, and why."""
-        if self.failed:
-            lines = "".join(f"\n  {number}: {reason}" for number, reason in sorted(self.failed.items()))
-            raise MurineError(
-                f"{len(self.failed)} session{'s'[: len(self.failed) != 1]} could not be had:{lines}\nThe others are "
-                "complete; the same command goes on from there."
-            )
+        if failure := self.failure():
+            raise MurineError(failure)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
-from murine.errors import MurineError, some
+from murine.errors import MurineError, nearest, some
 from murine.io.files import read_table
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,59 @@ class Tables(NamedTuple):
             probes = self.probes.loc[self.probes.index.isin(self.channels["ecephys_probe_id"][within])]
             chosen = chosen[chosen.isin(probes["ecephys_session_id"])]
         return sorted(int(i) for i in chosen)
+
+    def chosen_sessions(
+        self, areas: Collection[str] = (), sessions: Collection[int] = (), limit: int | None = None
+    ) -> list[int]:
+        """Return ids of sessions with natural scenes that meet every condition; an empty condition keeps all.
+
+        Parameters
+        ----------
+        areas
+            Visual areas, of which a session has a channel in at least one.
+        sessions
+            Ids to keep.
+        limit
+            At most so many, in the order of their ids.
+
+        Raises
+        ------
+        MurineError
+            If an area is none of `VISUAL_AREAS`, or a session is none of those with natural scenes in these areas.
+        """
+        unknown = [name for name in areas if name not in VISUAL_AREAS]
+        if unknown:
+            raise MurineError(
+                f"there is no area {', '.join(unknown)}{nearest(unknown[0], VISUAL_AREAS) or '.'} Areas that are read: "
+                f"{', '.join(VISUAL_AREAS)}."
+            )
+        numbers = self.natural_scene_sessions(areas or None)
+        lacking = [number for number in sessions if number not in numbers]
+        if lacking or not numbers:
+            there = ", ".join(map(str, self.natural_scene_sessions())) or "none"
+            raise MurineError(
+                f"no session {', '.join(map(str, lacking)) or 'at all'} with natural scenes"
+                f"{' and channels in ' + ', '.join(areas) if areas else ''}. Sessions with natural scenes: {there}."
+            )
+        return [number for number in numbers if not sessions or number in sessions][:limit]
+
+    def unit_counts(self, sessions: Sequence[int], areas: Collection[str] = ()) -> pd.DataFrame:
+        """Count the units of sessions, in each area, that pass the usual limits of quality.
+
+        Returns
+        -------
+        counts
+            A row for each session: session_id, specimen_id, sex, genotype, and ``units_<area>`` for each area
+            (`VISUAL_AREAS` by default). The limits are those of `murine.cortex.allen.neuropixels.read_session`.
+        """
+        units = self.units
+        passing = (units.isi_violations < 0.5) & (units.amplitude_cutoff < 0.1) & (units.presence_ratio > 0.9)
+        channels = self.channels.reindex(units.ecephys_channel_id[passing])
+        of_units = self.probes.ecephys_session_id.reindex(channels.ecephys_probe_id).to_numpy()
+        counts = pd.crosstab(of_units, channels.ecephys_structure_acronym.to_numpy())
+        counts = counts.reindex(index=sessions, columns=[*(areas or VISUAL_AREAS)], fill_value=0)
+        about = self.sessions.loc[[*sessions], ["specimen_id", "sex", "genotype"]]
+        return about.join(counts.add_prefix("units_")).rename_axis("session_id").reset_index()
 
 
 def read_tables(folder: str | Path) -> Tables:
