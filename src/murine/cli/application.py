@@ -7,15 +7,17 @@ from typing import Annotated
 import typer
 
 from murine.cli import (
-    architecture,
+    align,
     data,
     domains,
+    explain,
     generalization,
     models,
     neurn,
     results,
     scoring,
-    units,
+    unit_maps,
+    unit_match,
     verification,
 )
 from murine.cli.common import quieten
@@ -32,8 +34,10 @@ app = typer.Typer(
 app.add_typer(scoring.app)
 app.add_typer(results.app)
 app.add_typer(neurn.app)
-app.add_typer(architecture.app)
-app.add_typer(units.app)
+app.add_typer(align.app)
+app.add_typer(explain.app)
+app.add_typer(unit_match.app)
+app.add_typer(unit_maps.app)
 app.add_typer(generalization.app)
 app.add_typer(verification.app)
 app.add_typer(data.app, name="data")

@@ -26,7 +26,7 @@ def data_show(
     Example: `murine data show allen-neuropixels --by area,layer`
     """
     from murine.cortex.datasets import load_cortex
-    from murine.scoring.site_summary import summarise_sites
+    from murine.scoring.site_summary import site_reliability_table
 
     _, responses = load_cortex(name, root=data, stimuli=stimuli)
-    show(summarise_sites(responses, names(by)), format)
+    show(site_reliability_table(responses, names(by)), format)

@@ -21,6 +21,7 @@ from murine.cli.common import (
     sizes,
 )
 from murine.cli.options import (
+    AgainstOption,
     AtlasOption,
     BatchSizeOption,
     BootstrapsOption,
@@ -37,6 +38,7 @@ from murine.cli.options import (
     NormaliseFeaturesOption,
     NormaliseNeuronsOption,
     NormaliseOption,
+    OverImagesOption,
     PermutationsOption,
     QuietOption,
     SeedOption,
@@ -47,8 +49,8 @@ from murine.cli.options import (
     TwinsOption,
     WeightsOption,
 )
+from murine.cli.pictures import check_pictures, tell_picture
 from murine.cli.tables import Format, show
-from murine.cli.units import Over
 from murine.errors import MurineError
 
 if TYPE_CHECKING:
@@ -70,9 +72,7 @@ class EffectView(StrEnum):
 @app.command()
 def neurn(
     networks: NetworksArgument,
-    against: Annotated[
-        str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a file of responses.")
-    ] = "simulated",
+    against: AgainstOption = "simulated",
     layer: Annotated[
         list[str] | None,
         typer.Option(
@@ -106,10 +106,7 @@ def neurn(
     data: DataOption = None,
     atlas: AtlasOption = Path("atlas"),
     bootstraps: BootstrapsOption = 1000,
-    over: Annotated[
-        Over | None,
-        typer.Option("--over", help="Intervals not only over new stimuli, but over new neurons, animals or both, too."),
-    ] = None,
+    over: OverImagesOption = None,
     permutations: PermutationsOption = 0,
     splits: SplitsOption = 100,
     seed: SeedOption = 0,
@@ -159,12 +156,9 @@ def neurn(
     from murine.studies.surgery_effect import pairs as paired
 
     quieten(quiet)
-    if figure is not None:
-        from murine.report.architectures import check_ending
-
-        check_ending(figure)
-        if len(sizes(input_size)) > 1:
-            raise MurineError("--figure is of one --input-size; ask for one at a time.")
+    check_pictures(figure)
+    if figure is not None and len(sizes(input_size)) > 1:
+        raise MurineError("--figure is of one --input-size; ask for one at a time.")
     asked_for = operations(asked(networks, weights, twins), layer or ["neurn(k=3)"], at or ["input"])
     if view is EffectView.means and len({operation.before for operation in asked_for}) < 2:
         raise MurineError("--view means needs two networks at least, to have a mean; --view networks shows one.")
@@ -211,8 +205,8 @@ def neurn(
                 write(effects_figure(table), figure)
     if table is not None:
         _show(table, view, format, quiet)
-        if figure is not None and not quiet:
-            print(f"the picture is in {figure}", file=sys.stderr)
+        if figure is not None:
+            tell_picture(figure, quiet)
     report_outcomes(outcomes, store.folder, quiet)
 
 

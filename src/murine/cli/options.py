@@ -80,6 +80,9 @@ TimeLimitOption = Annotated[
         help="Seconds without any progress after which a network is given up. A slow one that goes on is not.",
     ),
 ]
+AgainstOption = Annotated[
+    str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a file of responses.")
+]
 NetworksArgument = Annotated[
     list[str],
     typer.Argument(
@@ -97,6 +100,14 @@ TwinsOption = Annotated[
         "--twins",
         callback=limited("--twins", Limits(0, 1000)),
         help="Add N random twins of every trained network.",
+    ),
+]
+VocabularyOption = Annotated[
+    str,
+    typer.Option(
+        "--vocabulary",
+        help="Which layers get which letter: paper (modules, as published), keras (as Keras lists layers), fine "
+        "(everything), or a .json file.",
     ),
 ]
 InputSizeOption = Annotated[
@@ -170,4 +181,18 @@ BatchSizeOption = Annotated[
         callback=limited("--batch-size", BATCH_SIZE),
         help="Images that pass together (default: all that fit).",
     ),
+]
+
+
+class Over(StrEnum):
+    """What bootstrap samples are drawn of."""
+
+    neurons = "neurons"
+    animals = "animals"
+    both = "both"
+
+
+OverImagesOption = Annotated[
+    Over | None,
+    typer.Option("--over", help="Intervals not only over new stimuli, but over new neurons, animals or both, too."),
 ]

@@ -21,6 +21,7 @@ from murine.cli.common import (
     sizes,
 )
 from murine.cli.options import (
+    AgainstOption,
     AtlasOption,
     BatchSizeOption,
     BootstrapsOption,
@@ -37,6 +38,7 @@ from murine.cli.options import (
     NormaliseFeaturesOption,
     NormaliseNeuronsOption,
     NormaliseOption,
+    OverImagesOption,
     PermutationsOption,
     QuietOption,
     SeedOption,
@@ -50,7 +52,6 @@ from murine.cli.options import (
 from murine.cli.registry_help import CommandWithNames
 from murine.cli.results import write_report
 from murine.cli.tables import Format, show
-from murine.cli.units import Over
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,9 +104,7 @@ def demo(
 @app.command(cls=CommandWithNames)
 def score(
     networks: NetworksArgument,
-    against: Annotated[
-        str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a file of responses.")
-    ] = "simulated",
+    against: AgainstOption = "simulated",
     weights: WeightsOption = "",
     twins: TwinsOption = 0,
     no_controls: Annotated[bool, typer.Option("--no-controls", help="Leave pixels, gabor and neurn out.")] = False,
@@ -113,10 +112,7 @@ def score(
     layers: LayersOption = "own",
     metric: Annotated[
         list[str] | None,
-        typer.Option(
-            "--metric",
-            help="{metrics}, or all; may be given several times.",
-        ),
+        typer.Option("--metric", help="{metrics}, or all; may be given several times."),
     ] = None,
     protocol: Annotated[
         ScoreProtocol,
@@ -140,10 +136,7 @@ def score(
     data: DataOption = None,
     atlas: AtlasOption = Path("atlas"),
     bootstraps: BootstrapsOption = 1000,
-    over: Annotated[
-        Over | None,
-        typer.Option("--over", help="Intervals not only over new stimuli, but over new neurons, animals or both, too."),
-    ] = None,
+    over: OverImagesOption = None,
     permutations: PermutationsOption = 1000,
     splits: SplitsOption = 100,
     seed: SeedOption = 0,

@@ -14,7 +14,7 @@ from murine.scoring.site_preparation import make_site_data
 from murine.statistics.bootstrap import bootstrap_counts
 
 
-def summarise_sites(responses: Recording | NeuralRDMs, by: Sequence[str]) -> pd.DataFrame:
+def site_reliability_table(responses: Recording | NeuralRDMs, by: Sequence[str]) -> pd.DataFrame:
     """Tell of each site how many neurons it has, and its noise ceiling.
 
     Parameters
