@@ -20,10 +20,12 @@ from murine.cli import (
     unit_match,
     verification,
 )
+from murine.cli.command_groups import MurineCommands
 from murine.cli.common import quieten
 
 app = typer.Typer(
     name="murine",
+    cls=MurineCommands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
