@@ -148,12 +148,12 @@ def neurn(
     """
     from murine.atlas.identity import CortexSettings
     from murine.atlas.store import Atlas
-    from murine.atlas.sweep import SweepSettings, sweep
+    from murine.atlas.sweep import SweepSettings
     from murine.progress import progress_bars
     from murine.scoring.settings import ScoreSettings
     from murine.scoring.treatments import chosen_treatments
-    from murine.studies.surgery_effect import effects, in_order, operations
-    from murine.studies.surgery_effect import pairs as paired
+    from murine.studies.surgery_effect import operations
+    from murine.studies.surgery_run import score_operations
 
     quieten(quiet)
     check_pictures(figure)
@@ -169,45 +169,40 @@ def neurn(
         min_reliability=min_reliability,
         n_splits=splits,
     )
+    settings = SweepSettings(
+        cortex,
+        tuple(dict.fromkeys(metric or ["rsa-pearson"])),
+        layers,
+        settings=ScoreSettings(bootstraps, permutations, seed, "" if over is None else over.value),
+        data=data,
+        stimuli=stimuli,
+        batch_size=batch_size,
+        device=device,
+        treatments=chosen_treatments(normalise, normalise_neurons, normalise_features),
+    )
     store = Atlas(atlas)
-    outcomes, found = [], []
     with progress_bars(not quiet) as progress:
-        for size in sizes(input_size):
-            plan = SweepSettings(
-                cortex,
-                tuple(dict.fromkeys(metric or ["rsa-pearson"])),
-                layers,
-                size,
-                ScoreSettings(bootstraps, permutations, seed, "" if over is None else over.value),
-                data,
-                stimuli,
-                batch_size,
-                device,
-                chosen_treatments(normalise, normalise_neurons, normalise_features),
-            )
-            swept = sweep(
-                in_order(asked_for),
-                plan,
-                store,
-                jobs=jobs,
-                isolated=isolated(),
-                time_limit=time_limit,
-                progress=progress,
-            )
-            outcomes += swept
-            found += paired(asked_for, swept)
-        with progress.task("comparing before and after", None):
-            table = effects(store, found) if found else None
-            if table is not None and figure is not None:
-                from murine.report.architectures import write
-                from murine.report.surgery import effects_figure
+        found = score_operations(
+            asked_for,
+            settings,
+            sizes(input_size),
+            store,
+            progress,
+            jobs=jobs,
+            isolated=isolated(),
+            time_limit=time_limit,
+        )
+    table = found.table
+    if table is not None and figure is not None:
+        from murine.report.architectures import write
+        from murine.report.surgery import effects_figure
 
-                write(effects_figure(table), figure)
+        write(effects_figure(table), figure)
     if table is not None:
         _show(table, view, format, quiet)
         if figure is not None:
             tell_picture(figure, quiet)
-    report_outcomes(outcomes, store.folder, quiet)
+    report_outcomes(found.results, store.folder, quiet)
 
 
 def _show(table: pd.DataFrame, view: EffectView, format: Format, quiet: bool) -> None:
