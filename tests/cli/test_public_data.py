@@ -49,7 +49,9 @@ def run(tmp_path_factory):
     about = packages / "three_mice-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: three_mice\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[murine.public_dataset]\nthree-mice = three_mice:three_mice\n")
+    (about / "entry_points.txt").write_text(
+        "[murine.public_dataset]\nthree-mice = three_mice:three_mice\nmice-class = three_mice:ThreeMice\n"
+    )
     paths = [str(packages), str(HELPERS), *([os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else [])]
     surroundings = os.environ | {
         "PYTHONPATH": os.pathsep.join(paths),
@@ -113,6 +115,14 @@ def test_it_is_fetched_and_built(run, server):
     done = run(*fetch, "--yes", "--retries", "0")
     assert done.returncode == 2
     assert "murine: carl.npz: " in done.stderr
+
+
+def test_an_entry_that_is_no_data_set_is_told_and_harms_no_other(run):
+    """A class in place of an object is the mistake that is made."""
+    done = run("data", "fetch", "mice-class", "--yes")
+    assert done.returncode == 2
+    assert "expected an object of a subclass of PublicDataset" in done.stderr
+    assert "mice-class" not in run("data", "list").stderr
 
 
 def test_a_selection_of_neurons_applies_to_it(run, server):

@@ -69,12 +69,12 @@ def data_build(
 
     `murine data build allen-neuropixels --area VISp --window 50:250 --out spikes.nc`
     """
-    from murine.cortex.public_data import DataAccess, public_datasets
+    from murine.cortex.public_data import DataAccess, find_public_dataset
     from murine.cortex.selection_settings import check_selection, choose_neurons
     from murine.progress import progress_bars
 
     quieten(quiet)
-    data_set, access = public_datasets[name], DataAccess(cache)
+    data_set, access = find_public_dataset(name), DataAccess(cache)
     settings, of_selection = settings_of(data_set, "build", ctx, apart=("images",)), _settings(setting or [])
     of_images = data_set.read_options("images", given_options(data_set, "images", ctx))
     _check_files(data_set, out, scenes, with_image_options=bool(given_options(data_set, "images", ctx)))

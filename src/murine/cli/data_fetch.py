@@ -74,11 +74,11 @@ def data_fetch(
 
     `murine data fetch allen-neuropixels --area VISp --limit 2 --window 50:250`
     """
-    from murine.cortex.public_data import DataAccess, public_datasets
+    from murine.cortex.public_data import DataAccess, find_public_dataset
     from murine.progress import progress_bars
 
     quieten(quiet)
-    data_set = public_datasets[name]
+    data_set = find_public_dataset(name)
     access = DataAccess(cache, endpoint, check.value, timeout, retries, workers, refresh, dry_run)
     settings = settings_of(data_set, "plan", ctx)
     with progress_bars(not quiet) as progress:

@@ -38,16 +38,16 @@ def data_list(
 
     `murine data list allen --each --format csv`
     """
-    from murine.cortex.public_data import DataAccess, public_datasets
+    from murine.cortex.public_data import DataAccess, find_public_dataset, usable_datasets
     from murine.progress import progress_bars
 
     if not name:
         if ctx.obj:
             given = ", ".join(f"--{option}" for option in ctx.obj)
-            raise MurineError(f"{given}: of which public data set? Give its name: {', '.join(public_datasets)}.")
+            raise MurineError(f"{given}: of which public data set? Give its name: {', '.join(usable_datasets())}.")
         _list_names(format)
         return
-    data_set = public_datasets[name]
+    data_set = find_public_dataset(name)
     access = DataAccess(cache, endpoint, refresh=refresh)
     settings = settings_of(data_set, "list", ctx)
     with progress_bars(True) as progress:
@@ -63,14 +63,14 @@ def _list_names(format: Format) -> None:
     import pandas as pd
 
     from murine.cortex.datasets import datasets
-    from murine.cortex.public_data import public_datasets
+    from murine.cortex.public_data import usable_datasets
 
     about = [(name, _first_paragraph(datasets[name].__doc__ or "")) for name in sorted(datasets)]
     show(pd.DataFrame(about, columns=["name", "about"]), format)
     if format is Format.table:
         print("These are for --against. Public data sets that can be fetched:", file=sys.stderr)
-        for name in public_datasets:
-            print(f"`murine data list {name}`: {public_datasets[name].about}", file=sys.stderr)
+        for name, data_set in usable_datasets().items():
+            print(f"`murine data list {name}`: {data_set.about}", file=sys.stderr)
 
 
 def _first_paragraph(docstring: str) -> str:

@@ -87,11 +87,11 @@ def given_options(data_set: PublicDataset, use: Use, ctx: typer.Context) -> Mapp
 
 def _union(uses: tuple[Use, ...], taken: set[str]) -> dict[str, list[tuple[str, PublicOption]]]:
     """Options by name, each with the data sets that have it; one that is an option of the command is left out."""
-    from murine.cortex.public_data import public_datasets
+    from murine.cortex.public_data import usable_datasets
 
     found: dict[str, list[tuple[str, PublicOption]]] = {}
-    for name in public_datasets:
-        for option in public_datasets[name].options:
+    for name, data_set in usable_datasets().items():
+        for option in data_set.options:
             if not set(option.uses) & set(uses):
                 continue
             same = found.get(option.name, [(name, option)])[0][1]
@@ -104,11 +104,11 @@ def _union(uses: tuple[Use, ...], taken: set[str]) -> dict[str, list[tuple[str, 
 
 def _parameters(options: Mapping[str, list[tuple[str, PublicOption]]]) -> list[Any]:
     """What Typer makes of options."""
-    from murine.cortex.public_data import public_datasets
+    from murine.cortex.public_data import usable_datasets
 
     if not options:
         return []
-    everyone = len(public_datasets)
+    everyone = len(usable_datasets())
     parameters = []
     for name, owners in options.items():
         option = owners[0][1]

@@ -295,9 +295,44 @@ public_datasets.refer("allen", "murine.cortex.allen.two_photon_data:two_photon")
 public_datasets.refer("allen-neuropixels", "murine.cortex.allen.neuropixels_data:neuropixels")
 
 
+def find_public_dataset(name: str) -> PublicDataset:
+    """Return a public data set by name.
+
+    Raises
+    ------
+    MurineError
+        If there is none of that name, or what a package has registered is no `PublicDataset`.
+
+    Examples
+    --------
+    >>> find_public_dataset("allen").citations[0].key
+    'de Vries et al. 2020'
+    """
+    found: Any = public_datasets[name]
+    if not isinstance(found, PublicDataset):
+        raise MurineError(
+            f"the public data set {name!r} of another package is {found!r:.80}; expected an object of a subclass of "
+            "PublicDataset. Update or uninstall that package."
+        )
+    return found
+
+
+def usable_datasets() -> dict[str, PublicDataset]:
+    """Return all public data sets by name, without what packages have registered that is none.
+
+    Examples
+    --------
+    >>> sorted(usable_datasets())
+    ['allen', 'allen-neuropixels']
+    """
+    return {name: found for name in public_datasets if isinstance(found := public_datasets[name], PublicDataset)}
+
+
 def _owners(options: Sequence[str]) -> str:
     """Which other data sets have all of some options."""
     owners = [
-        name for name in public_datasets if set(options) <= {option.name for option in public_datasets[name].options}
+        name
+        for name, data_set in usable_datasets().items()
+        if set(options) <= {option.name for option in data_set.options}
     ]
     return f", only for {' and '.join(owners)}" if owners else ""
