@@ -205,7 +205,7 @@ def test_wrong_input_to_align(murine, folder, tmp_path, monkeypatch, arguments, 
 
 
 def test_a_picture_of_many_alignments_shows_the_first_and_says_so(murine, tmp_path, monkeypatch):
-    monkeypatch.setattr("murine.cli.architecture._DRAWN", 2)
+    monkeypatch.setattr("murine.cli.align._DRAWN", 2)
     ran = murine("align", "vgg11", "vgg13", "vgg16", "--figure", tmp_path / "f.png", "--format", "csv")
     assert ran.code == 0, ran.err
     assert is_picture(tmp_path / "f.png")

@@ -11,7 +11,8 @@ import pytest
 from allen_bucket import FAILED, GONE, NO_DEMIXED, NO_EVENTS, TAGGED, TWICE, SmallBucket, filled
 
 from murine.cortex.allen.holdings import Neuropixels, SpikeCounts, TwoPhoton
-from murine.cortex.allen.neuropixels import VISUAL_AREAS, read_session, read_tables
+from murine.cortex.allen.neuropixels import read_session
+from murine.cortex.allen.neuropixels_tables import VISUAL_AREAS, read_tables
 from murine.cortex.allen.reduction import Measure, read_recording
 from murine.cortex.allen.responses import WINDOWS
 from murine.cortex.recording import Recording

@@ -22,7 +22,8 @@ from neuropixels_files import (
 )
 
 from murine.cortex.allen import neuropixels
-from murine.cortex.allen.neuropixels import VISUAL_AREAS, read_tables, spike_counts
+from murine.cortex.allen.neuropixels import spike_counts
+from murine.cortex.allen.neuropixels_tables import VISUAL_AREAS, read_tables
 from murine.cortex.built_in_datasets import allen_neuropixels
 from murine.cortex.recording import Recording
 from murine.cortex.reliability import split_half

@@ -196,6 +196,33 @@ def test_the_domain_is_listed_and_loads(run):
     assert run("-c", code).strip() == "1.0 ('upright', 'lying')"
 
 
+def test_the_commands_run_and_know_the_data_set_of_the_plug_in(run):
+    rows = json.loads(run("-m", "murine", "sparseness", "neurons", "tuned-neurons", "--format", "json"))
+    code = "from murine_example.tuned_neurons import tuned_neurons; print(tuned_neurons()[1].mean().tolist())"
+    means = np.array(json.loads(run("-c", code)))
+    n = means.shape[1]
+    expected = [(1 - (sum(r) / n) ** 2 / (sum(r * r) / n)) / (1 - 1 / n) for r in means]
+    assert [row["sparseness"] for row in rows] == pytest.approx(expected)
+    (site,) = json.loads(run("-m", "murine", "sparseness", "sites", "tuned-neurons", "--format", "json"))
+    assert site == {"area": "V1", "neurons": 30, "sparseness": pytest.approx(np.median(expected))}
+    assert "sparseness" in run("-m", "murine", "--help")
+
+
+@pytest.mark.parametrize(("rates", "sparseness"), [([2, 2, 2, 2], 0), ([0, 0, 8, 0], 1), ([4, 4, 0, 0], 2 / 3)])
+def test_sparseness_of_known_cases(run, rates, sparseness):
+    code = (
+        "import numpy as np, murine\n"
+        f"rates = np.array({[rates, rates]}, float)[:, :, None].repeat(2, axis=2)\n"
+        "labels = {'neuroid_id': ['a', 'b'], 'area': ['x', 'x']}\n"
+        "murine.Recording.from_arrays(rates, labels, {'stimulus_id': [*'ijkl']}).write('known.nc')\n"
+        "images = murine.StimulusSet(np.zeros((4, 8, 8), np.uint8), tuple('ijkl'), (), 'four')\n"
+        "images.write('known.npz')\n"
+    )
+    run("-c", code)
+    command = ("sparseness", "neurons", "known.nc", "--stimuli", "known.npz", "--format", "json")
+    assert [row["sparseness"] for row in json.loads(run("-m", "murine", *command))] == pytest.approx([sparseness] * 2)
+
+
 def test_the_metric_is_one_short_file():
     """As much as a stranger has to write."""
     folder = ROOT / "examples" / "plugin" / "src" / "murine_example"
@@ -209,4 +236,5 @@ def test_the_metric_is_one_short_file():
         "small_networks",
         "bars",
         "trained_against_random",
+        "sparseness",
     }

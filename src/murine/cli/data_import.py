@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from murine.cli.common import QuietOption, names, quieten
+from murine.cli.common import names, quieten
+from murine.cli.options import QuietOption
 from murine.errors import MurineError
 
 app = typer.Typer()

@@ -9,14 +9,8 @@ from typing import Annotated
 
 import typer
 
-from murine.cli.common import (
-    DataOption,
-    MinReliabilityOption,
-    QuietOption,
-    SelectOption,
-    pairs,
-    quieten,
-)
+from murine.cli.common import pairs, quieten
+from murine.cli.options import DataOption, MinReliabilityOption, QuietOption, SelectOption
 from murine.errors import MurineError
 
 app = typer.Typer()

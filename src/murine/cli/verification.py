@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from murine.cli.common import DataOption, FormatOption, QuietOption, SeedOption, quieten
+from murine.cli.common import quieten
+from murine.cli.options import DataOption, FormatOption, QuietOption, SeedOption
 from murine.cli.tables import Format, show
 
 app = typer.Typer()

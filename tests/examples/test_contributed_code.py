@@ -8,25 +8,35 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import typer
+from commands import run_here
 from PIL import Image
+from typer.testing import CliRunner
 
 import murine
+from murine.cli.options import DataOption
 from murine.cortex.dataset_registry import datasets
+from murine.cortex.public_data import public_datasets
+from murine.cortex.public_files import PublicFiles
+from murine.cortex.recording import Recording
 from murine.cortex.simulated import simulate
 from murine.domains.catalogue import domains, load_domain
+from murine.download import Remote
+from murine.io.files import read_npz
 from murine.networks import zoo
 from murine.networks.sources.source import get_source, network_sources
+from murine.stimuli import StimulusSet
 from murine.studies.study import studies
 
 PAGE = Path(__file__).resolve().parents[2] / "CONTRIBUTING.md"
 
 
-def block(title: str) -> dict[str, object]:
-    """Run the Python block of a section."""
+def block(title: str, **names: object) -> dict[str, object]:
+    """Run the Python block of a section, with names that its text says where to import."""
     section = PAGE.read_text("utf-8").partition(f"## {title}\n")[2].partition("\n## ")[0]
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    assert len(code.strip().splitlines()) <= 12
-    found: dict[str, object] = {"__name__": "contributed"}
+    assert len([line for line in code.splitlines() if line.strip() and "import " not in line]) <= 12
+    found: dict[str, object] = {"__name__": "contributed", **names}
     exec(code, found)
     return found
 
@@ -85,3 +95,38 @@ def test_a_domain(registered):
     assert domain.part("test").n_images == domains["stripes"].n_test
     assert np.bincount(domain.part("test").labels).tolist() == [4, 4]
     assert load_domain("stripes+noise:3", part="test").n_images == 8
+
+
+def test_a_public_data_set(registered, bucket, tmp_path, monkeypatch, capsys):
+    """It is fetched and built by the commands, from a server on loopback."""
+    random = np.random.default_rng(0)
+    rates = random.gamma(2.0, 1.0, (3, 5, 2))
+    file = tmp_path / "gratings.npz"
+    images = random.integers(0, 256, (5, 16, 16), dtype=np.uint8)
+    np.savez(file, rates=rates, neurons=np.array(["a", "b", "c"]), ids=np.array([*"vwxyz"]), images=images)
+    bucket.put("gratings.npz", file.read_bytes())
+    names = {"PublicFiles": PublicFiles, "Remote": Remote, "Recording": Recording}
+    gratings = block("Add a public data set", **names, read_npz=read_npz, StimulusSet=StimulusSet)["Gratings"]()
+    gratings.files = (Remote(gratings.files[0].url),)  # the size is that of somebody's file
+    registered(public_datasets, "gratings", gratings)
+    monkeypatch.chdir(tmp_path)
+    where = ("--cache", tmp_path / "cache")
+    server = ("--endpoint", f"{bucket.endpoint}/{bucket.name}")
+    assert run_here("data", "build", "gratings", "--out", "g.nc", *where) == 2
+    assert "gratings.npz' is not here; `murine data fetch gratings` fetches it." in capsys.readouterr().err
+    assert run_here("data", "fetch", "gratings", "--yes", *server, *where) == 0
+    told = capsys.readouterr().err
+    assert "0 of 1 files are here, 1 to fetch" in told
+    assert "1 of 1 files fetched now" in told
+    assert run_here("data", "fetch", "gratings", *server, *where) == 0  # nothing to ask about
+    assert run_here("data", "list", "gratings", "--format", "csv", *where) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "gratings.npz,,yes"
+    assert run_here("data", "build", "gratings", "--out", "g.nc", "--scenes", "g.npz", *where) == 0
+    np.testing.assert_allclose(Recording.read(tmp_path / "g.nc").responses, rates, rtol=1e-6)
+    assert np.array_equal(StimulusSet.from_npz(tmp_path / "g.npz").images, images)
+
+
+def test_a_group_of_commands():
+    app = block("Add a group of commands", typer=typer, DataOption=DataOption)["app"]
+    ran = CliRunner().invoke(app, ["simulated"])
+    assert (ran.exit_code, ran.stdout) == (0, "360\n"), ran.output
