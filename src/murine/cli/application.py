@@ -16,6 +16,7 @@ from murine.cli import (
     neurn,
     results,
     scoring,
+    study,
     unit_maps,
     unit_match,
     verification,
@@ -41,6 +42,7 @@ app.add_typer(explain.app)
 app.add_typer(unit_match.app)
 app.add_typer(unit_maps.app)
 app.add_typer(generalization.app)
+app.add_typer(study.app)
 app.add_typer(verification.app)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")

@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 _REGISTRIES = {
     "{metrics}": "murine.scoring.metric_registry:metrics",
     "{public_datasets}": "murine.cortex.public_data:public_datasets",
+    "{studies}": "murine.studies.study:studies",
     "{selections}": "murine.cortex.selection:selections",
 }
 

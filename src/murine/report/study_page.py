@@ -51,14 +51,13 @@ def write_study(study: Study, result: StudyResult, folder: str | Path, *, about:
     pictures = {figure.name: _picture(figure, place / "figures") for figure in result.figures}
     if pictures:
         _write_contact_sheet(list(pictures.values()), place / "contact-sheet.png")
-    counts = Counter(str(claim.verdict) for claim in result.claims)
     page = filled(
         "study.html.j2",
         study.title,
         study=study,
         about=about,
         notes=result.notes,
-        counts=verdict_counts(counts),
+        counts=summary(result),
         claims=[_claim(row) for row in result.verdicts().to_dict("records")],
         figures=[
             {"name": figure.name, "title": figure.title or figure.name, "picture": _data_address(pictures[figure.name])}
@@ -70,16 +69,19 @@ def write_study(study: Study, result: StudyResult, folder: str | Path, *, about:
     return save(page, place / "index.html")
 
 
-def verdict_counts(counts: Mapping[str, int]) -> str:
-    """Say how many claims were reproduced, and the share of those that were tested.
+def summary(result: StudyResult) -> str:
+    """Say how many claims of a study were reproduced, and the share of those that were tested.
 
     Examples
     --------
-    >>> verdict_counts({"reproduced": 3, "not reproduced": 1, "not tested": 2})
-    '3 of 4 tested claims reproduced (75 %); 1 not reproduced, 2 not tested.'
-    >>> verdict_counts({})
+    >>> from murine.studies import Claim
+    >>> claims = (Claim("Training helps.", "reproduced", "It does.", estimate=0.2), Claim("x", "not tested", "y"))
+    >>> summary(StudyResult("mine", {}, {}, claims=claims))
+    '1 of 1 tested claims reproduced (100 %); 0 not reproduced, 1 not tested.'
+    >>> summary(StudyResult("mine", {}, {}))
     'No claims were tested.'
     """
+    counts = Counter(str(claim.verdict) for claim in result.claims)
     good, bad, open_ones = (counts.get(verdict, 0) for verdict in ("reproduced", "not reproduced", "not tested"))
     if not good + bad:
         return f"No claims were tested{f'; {open_ones} could not be' if open_ones else ''}."

@@ -342,3 +342,17 @@ class Study(ABC):
         MurineError
             If the data, the networks or an option cannot be used.
         """
+
+
+def find_study(name: str) -> Study:
+    """Return a study by its name.
+
+    Raises
+    ------
+    MurineError
+        If there is no such study, or a plug-in registers something else.
+    """
+    study: object = studies[name]
+    if not isinstance(study, Study):
+        raise MurineError(f"the study {name!r} is {study!r}; expected an object of a class derived from Study.")
+    return study
