@@ -78,9 +78,7 @@ class Contrasts(Study):
         **options: Any,
     ) -> StudyResult:
         if networks:
-            raise MurineError(
-                "the study of contrasts brings its own networks; leave --network out."
-            )
+            raise MurineError("the study of contrasts brings its own networks; leave --network out.")
         contrasts = list(read_contrasts(scale))
         with TemporaryDirectory(prefix="murine-") as folder:
             scores = [
