@@ -1,4 +1,4 @@
-"""What tells results apart that must not be ranked together, in words."""
+"""Settings that two results must share to be ranked together, and how their differences are told in words."""
 
 from __future__ import annotations
 

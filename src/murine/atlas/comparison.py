@@ -1,4 +1,7 @@
-"""Compare networks that are named or in memory with one data set: what `murine.compare` does."""
+"""Compare networks that are named or in memory with one data set: what `murine.compare` does.
+
+`murine.atlas.paired_differences` computes the difference of two networks with its interval.
+"""
 
 from __future__ import annotations
 

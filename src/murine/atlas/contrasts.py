@@ -11,7 +11,7 @@ import pandas as pd
 
 from murine.atlas.comparability import SETTINGS, TREATMENT
 from murine.atlas.leaderboard import BLANKS, MIN_CEILING, RAW_SCORE, SHARE, treatment_of
-from murine.atlas.treatment_differences import ALL_SITES, SIGN_DEPENDS, sign_depends
+from murine.atlas.trained_against_random import ALL_SITES, SIGN_DEPENDS, sign_depends
 from murine.errors import MurineError
 from murine.networks.sources.source import full_name
 from murine.networks.spec import NetworkSpec

@@ -1,4 +1,8 @@
-"""Tasks: the identity of a result is its configuration."""
+"""Tasks: the identity of a result is its configuration.
+
+`murine.atlas.store.Atlas.done` looks up whether a task has a result; `murine.atlas.finished_work` does so before a
+network is built.
+"""
 
 from __future__ import annotations
 

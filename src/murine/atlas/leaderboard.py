@@ -1,10 +1,12 @@
-"""Leaderboards: networks ranked by their score over sites, with intervals and bands."""
+"""Leaderboards: networks ranked by their score over sites, with intervals and bands.
+
+`murine.atlas.paired_differences` compares every two of them.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -105,49 +107,10 @@ def ranked(rows: pd.DataFrame, min_ceiling: float = MIN_CEILING) -> pd.DataFrame
     """
     if rows.empty:
         raise MurineError("no layer has a score: every one is flagged. `murine results --view layers` tells why.")
-    return pd.concat([_board(rows, min_ceiling) for rows in _comparable(rows)], ignore_index=True)
+    return pd.concat([_board(rows, min_ceiling) for rows in comparable_sets(rows)], ignore_index=True)
 
 
-def paired_differences(rows: pd.DataFrame, min_ceiling: float = MIN_CEILING) -> pd.DataFrame:
-    """Compare every two networks of each set of comparable results, with paired bootstrap draws.
-
-    Parameters
-    ----------
-    rows, min_ceiling
-        As in `ranked`.
-
-    Returns
-    -------
-    table
-        One row per pair, the higher score first: ``cortex, metric, treatment, setting, network, weights, other,
-        other_weights``; ``difference, low, high``: of the mean over sites of what networks are ranked by, with its
-        95 % interval; ``differs``: whether the interval leaves out zero; ``unit`` as in `leaderboards`.
-    """
-    found = []
-    for board in _comparable(rows):
-        entries, samples = _entries(board, min_ceiling)
-        order = sorted(range(len(entries)), key=lambda i: -samples[i].value)
-        for (i, first), (j, second) in combinations([(i, entries[i]) for i in order], 2):
-            difference = samples[i] - samples[j]
-            low, high = difference.interval()
-            shared = {key: first[key] for key in ("cortex", "metric", "treatment", "setting", "network", "weights")}
-            found.append(
-                {
-                    **shared,
-                    "other": second["network"],
-                    "other_weights": second["weights"],
-                    "difference": difference.value,
-                    "low": low,
-                    "high": high,
-                    "differs": bool(low > 0 or high < 0),
-                    "unit": first["unit"],
-                }
-            )
-    columns = [*("cortex", "metric", "treatment", "setting", "network", "weights", "other", "other_weights")]
-    return pd.DataFrame(found, columns=[*columns, "difference", "low", "high", "differs", "unit"])
-
-
-def _comparable(rows: pd.DataFrame) -> list[pd.DataFrame]:
+def comparable_sets(rows: pd.DataFrame) -> list[pd.DataFrame]:
     """Split rows into sets of results that can be ranked together."""
     return [board for _, board in rows.groupby(_BOARD, sort=True)]
 
@@ -210,7 +173,7 @@ def across_metrics(board: pd.DataFrame) -> pd.DataFrame:
     return wide.reset_index()
 
 
-def _entries(rows: pd.DataFrame, min_ceiling: float) -> tuple[list[dict[str, Any]], list[ScoreSample]]:
+def entries_and_samples(rows: pd.DataFrame, min_ceiling: float) -> tuple[list[dict[str, Any]], list[ScoreSample]]:
     """Return the row of each network of one set, without band and rank, and the sample of its mean over sites."""
     selection = "nested" if (rows.chosen == "nested").any() else "naive"
     whole = rows[rows.stimuli == "all"]
@@ -265,7 +228,7 @@ def _entries(rows: pd.DataFrame, min_ceiling: float) -> tuple[list[dict[str, Any
 
 def _board(rows: pd.DataFrame, min_ceiling: float) -> pd.DataFrame:
     """Rank the networks of one set of comparable results."""
-    entries, samples = _entries(rows, min_ceiling)
+    entries, samples = entries_and_samples(rows, min_ceiling)
     board = pd.DataFrame(entries)
     if board.empty:
         return board

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from murine.atlas import requests
+from murine.atlas import finished_work
 from murine.atlas.identity import CaptureTask, CortexSettings, ScoreTask
 from murine.atlas.store import Atlas, provenance
 from murine.atlas.sweep import GROUPS, NetworkResult, SweepSettings, UnusableDataError, own_work
@@ -102,7 +102,7 @@ class NetworkScorer:
             if metric not in GROUPS:
                 metrics[metric]  # an unknown one raises before any work
         self.settings = replace(self.settings, device=zoo.available_device(self.settings.device))
-        self._fingerprint = None if self._given else requests.data_fingerprint(self.settings)
+        self._fingerprint = None if self._given else finished_work.data_fingerprint(self.settings)
         _ = self.digest, self.stimuli
         dissimilarities[self.settings.cortex.dissimilarity]
         responses = self.data.responses
@@ -181,7 +181,7 @@ class NetworkScorer:
     def run(self, spec: NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
         """Build one network and score it by every metric, unless that is done."""
         settings = self.settings
-        request = requests.request_digest(settings, spec, self._fingerprint)
+        request = finished_work.request_digest(settings, spec, self._fingerprint)
         with preserved_state(str(spec)), observation(busy_packages(spec.name)) as seen:
             network = zoo.load(spec, input_size=settings.input_size, device=settings.device)
         result = self.score(network, atlas, progress)

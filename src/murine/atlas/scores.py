@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from murine.atlas.contrasts import Contrast, contrast_table
-from murine.atlas.leaderboard import BLANKS, MIN_CEILING, described, paired_differences, ranked
+from murine.atlas.leaderboard import BLANKS, MIN_CEILING, described, ranked
+from murine.atlas.paired_differences import pairwise_differences
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import NetworkResult
 from murine.atlas.tables import DRAWS
@@ -144,7 +145,7 @@ class Scores:
 
     def differences(self) -> pd.DataFrame:
         """Return the difference of every two networks that can be compared, with intervals from paired draws."""
-        return paired_differences(self.chosen)
+        return pairwise_differences(self.chosen)
 
     def contrasts(self, contrasts: Iterable[Contrast]) -> pd.DataFrame:
         """Return the differences between two sides of networks, as `murine.atlas.contrasts.contrast_table` does.

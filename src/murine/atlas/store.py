@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from murine.atlas import failures, requests
+from murine.atlas import failures, finished_work
 from murine.atlas.checksums import blank_seal, check, defect, seal
 from murine.atlas.identity import CaptureTask, ScoreTask, UnitsTask
 from murine.atlas.queries import answer, opened
@@ -87,7 +87,7 @@ class Atlas:
         return not reason
 
     def _defect(self, file: Path) -> str:
-        """As `seals.defect`, which reads the whole file: once, unless it changes."""
+        """As `murine.atlas.checksums.defect`, which reads the whole file: once, unless it changes."""
         stat = file.stat()
         version = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
         known = self._defects.get(file)
@@ -237,8 +237,8 @@ class Atlas:
         return found
 
     def answered(self, request: str) -> tuple[str, ...] | None:
-        """The digests of the scores that answered a request, if they are all there (`murine.atlas.requests`)."""
-        tasks = requests.find(self.folder / "requests", request)
+        """The digests of the scores that answered a request, if they are all there (`murine.atlas.finished_work`)."""
+        tasks = finished_work.find(self.folder / "requests", request)
         if not tasks or not all(self.is_whole(self.folder / "scores" / f"{task}.parquet") for task in tasks):
             return None
         return tasks
@@ -246,7 +246,7 @@ class Atlas:
     def add_request(self, request: str, seen: Observation, tasks: Sequence[str]) -> None:
         """Note which scores answer a request. That it cannot be noted is no failure."""
         try:
-            requests.add(self.folder / "requests", request, seen, tasks)
+            finished_work.add(self.folder / "requests", request, seen, tasks)
         except MurineError as error:
             log.warning("%s", error)
 

@@ -14,9 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from murine.atlas.finished_work import data_fingerprint, request_digest
 from murine.atlas.identity import CortexSettings
 from murine.atlas.limits import TIME_LIMIT
-from murine.atlas.requests import data_fingerprint, request_digest
 from murine.atlas.store import Atlas
 from murine.errors import MurineError, reason_of
 from murine.networks.spec import NetworkSpec

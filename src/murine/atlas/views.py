@@ -120,7 +120,7 @@ def _metrics(atlas: Atlas, cortex: str | None, metric: str | None) -> View:
 
 
 def _treatments(atlas: Atlas, cortex: str | None, metric: str | None) -> View:
-    from murine.atlas.treatment_differences import trained_minus_random
+    from murine.atlas.trained_against_random import trained_minus_random
 
     table = trained_minus_random(atlas, cortex=cortex, metric=metric)
     return View(table, {c: c.replace("_", " ") for c in table if not c.endswith(("_low", "_high"))})

@@ -1,4 +1,7 @@
-"""The data sets that murine knows by name. They are imported when they are first asked for."""
+"""The data sets that murine knows by name. They are imported when they are first asked for.
+
+docs/extending.md tells how to add one.
+"""
 
 from __future__ import annotations
 

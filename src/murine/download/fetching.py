@@ -1,4 +1,7 @@
-"""Downloads of many files, several at a time, in threads that can be stopped at any moment."""
+"""Downloads of many files, several at a time, in threads that can be stopped at any moment.
+
+`murine.download.transfer` resumes and verifies each file.
+"""
 
 from __future__ import annotations
 

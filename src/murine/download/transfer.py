@@ -1,4 +1,4 @@
-"""The transfer of one file: from attempt to attempt and from server to server, until the file is complete."""
+"""The transfer of one file: resumed after every interruption, until it is complete and has the expected digest."""
 
 from __future__ import annotations
 

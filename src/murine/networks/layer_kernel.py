@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 
+from murine.networks.layer_flags import CONSTANT_WITHIN, NOT_FINITE, ONE_UNIT, SAME_FOR_ALL
+
 #: Units multiplied at once: enough for BLAS to run at full speed, few enough that float32 sums keep their digits.
 BLOCK = 32768
 
@@ -62,18 +64,18 @@ class LayerKernel:
         One of ``not finite`` (NaN or infinite features), ``one unit``, ``constant within images`` (an image whose
         units all have one value) and ``same for all images``."""
         if not (np.isfinite(self.covariance).all() and np.isfinite(self.means).all()):
-            return "not finite"
+            return NOT_FINITE
         if self.n_units < 2:
-            return "one unit"
+            return ONE_UNIT
         power = np.diag(self.covariance)
         # Sums of float32 products: variance below this share of the raw power is rounding.
         noise = 1e-11 * (power + self.n_units * self.means**2)
         if (power <= noise).any():
-            return "constant within images"
+            return CONSTANT_WITHIN
         distances = power[:, None] + power[None] - 2 * self.covariance
         shifts = self.n_units * (self.means[:, None] - self.means[None]) ** 2
         if (distances + shifts <= 1e-11 * (self.gram.max())).all():
-            return "same for all images"
+            return SAME_FOR_ALL
         return ""
 
     def select(self, stimuli: np.ndarray) -> LayerKernel:

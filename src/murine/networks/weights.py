@@ -1,4 +1,8 @@
-"""Weights of networks: their digest, seeded random numbers, and new random weights."""
+"""Weights of networks: their digest, seeded random numbers, and random weights by PyTorch's rule.
+
+Weights such as ``random:3`` are drawn by `murine.networks.sources.source.NetworkSource.build`, which builds the network
+under a seed.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 from murine.atlas.leaderboard import MIN_CEILING
-from murine.atlas.treatment_differences import sign_depends
+from murine.atlas.trained_against_random import sign_depends
 from murine.report.leaderboard_view import Board, Twins
 from murine.report.palette import ROLES
 from murine.scoring.treatments import RAW, ZSCORED, Treatment

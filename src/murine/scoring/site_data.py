@@ -12,7 +12,7 @@ from murine.cortex.recording import Site
 from murine.errors import MurineError
 from murine.scoring.population import PatternScale, Population, single_trial_share
 from murine.similarity.kernel_similarity import u_centre_kernels
-from murine.similarity.noise_ceiling import SplitHalfRDM, cosine_reliability
+from murine.similarity.rdm_ceiling import SplitHalfRDM, cosine_reliability
 from murine.similarity.rdm_vectors import pair_positions, upper_triangle
 from murine.statistics.bootstrap import Counts
 from murine.statistics.noise_ceiling import DISTANCE, SCALES, Ceiling

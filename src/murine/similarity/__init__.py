@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from murine.similarity.kernel_similarity import kernel_metrics as kernel_metrics
     from murine.similarity.kernel_similarity import u_centre_kernels as u_centre_kernels
     from murine.similarity.neural_noise import noise_covariance as noise_covariance
-    from murine.similarity.noise_ceiling import SplitHalfRDM as SplitHalfRDM
-    from murine.similarity.noise_ceiling import cosine_reliability as cosine_reliability
-    from murine.similarity.noise_ceiling import split_half_correlation as split_half_correlation
     from murine.similarity.nonnegative_least_squares import fit_nonnegative as fit_nonnegative
     from murine.similarity.procrustes import Procrustes as Procrustes
     from murine.similarity.procrustes import angular_procrustes_distances as angular_procrustes_distances
@@ -33,6 +30,9 @@ if TYPE_CHECKING:
     from murine.similarity.rdm import euclidean_rdm as euclidean_rdm
     from murine.similarity.rdm import kernel_rdm as kernel_rdm
     from murine.similarity.rdm import pearson_rdm as pearson_rdm
+    from murine.similarity.rdm_ceiling import SplitHalfRDM as SplitHalfRDM
+    from murine.similarity.rdm_ceiling import cosine_reliability as cosine_reliability
+    from murine.similarity.rdm_ceiling import split_half_correlation as split_half_correlation
     from murine.similarity.rdm_vectors import n_stimuli_of_pairs as n_stimuli_of_pairs
     from murine.similarity.rdm_vectors import pair_positions as pair_positions
     from murine.similarity.rdm_vectors import upper_triangle as upper_triangle

@@ -17,7 +17,7 @@ import pandas as pd
 
 import murine
 from murine.atlas.contrasts import Contrast, Side, contrast_table, sign_changes, spread
-from murine.atlas.treatment_differences import ALL_SITES
+from murine.atlas.trained_against_random import ALL_SITES
 from murine.errors import MurineError
 from murine.literature import CONWELL
 from murine.studies.study import SCALES, Claim, FigureSpec, Study, StudyResult

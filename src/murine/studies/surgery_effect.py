@@ -17,7 +17,7 @@ from murine.atlas.comparability import SETTINGS, TREATMENT
 from murine.atlas.leaderboard import BLANKS, MIN_CEILING, treatment_of
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import NetworkResult
-from murine.atlas.treatment_differences import ALL_SITES as ALL_SITES
+from murine.atlas.trained_against_random import ALL_SITES as ALL_SITES
 from murine.errors import MurineError
 from murine.networks.surgery.variant_names import canonical_layer, canonical_place, layer_named
 from murine.networks.surgery.wrapped_modules import HOLDER

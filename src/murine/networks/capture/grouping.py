@@ -13,7 +13,7 @@ import torch
 
 from murine.errors import MurineError
 from murine.networks.capture.layers import CapturedLayer
-from murine.networks.capture.layout import UNCERTAIN
+from murine.networks.layer_flags import UNCERTAIN
 from murine.networks.layer_kernel import LayerKernel
 from murine.networks.memory import available_memory
 

@@ -86,10 +86,7 @@ class CapturedLayer:
     kernel
         None where the output cannot be assigned to images. Not to be used where there is a flag.
     flag
-        Why the layer cannot be compared, or ''. Beside the reasons of `LayerKernel.flag`: ``no axis of images``,
-        ``complex``, and where features are no function of their image: ``depends on the other images of the batch``,
-        ``random``, ``changes from pass to pass``, ``rows are not in the order of the images``, ``order of rows is not
-        known``.
+        Why the layer cannot be compared, or ''; `murine.networks.layer_flags` lists the reasons.
     same_as
         Name of an earlier layer with identical output, or ''.
     reduced

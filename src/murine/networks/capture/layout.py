@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from murine.networks.layer_flags import NO_AXIS, ORDER
+
 #: Number of units that are compared for each image.
 UNITS = 1024
 
@@ -24,13 +26,6 @@ MOST_ROUNDING = 0.1
 
 #: Factor by which one order of rows must fit better than any other to count as certain.
 DISTINCT = 10.0
-
-NO_AXIS = "no axis of images"
-DEPENDS = "depends on the other images of the batch"
-RANDOM = "random"
-CHANGES = "changes from pass to pass"
-ORDER = "rows are not in the order of the images"
-UNCERTAIN = "order of rows is not known"
 
 #: Flags of outputs whose rows cannot be assigned to images at all.
 _WITHOUT_ROWS = (NO_AXIS, ORDER)

@@ -1,4 +1,6 @@
-"""Show a network a few images to find which axis of each output holds the images, and whether rows follow the images.
+"""Flags of outputs that are no function of the image: a network is shown a few images twice to find them.
+
+The same passes find which axis of each output holds the images, and whether its rows follow the images.
 
 Three images pass, then two of them at other positions and without the third. Features that are a function of the image
 are equal in both passes. For the others, further passes find the reason.
@@ -16,11 +18,6 @@ from torch import Tensor
 from murine.errors import some
 from murine.networks.capture.forward import ForwardPass, Subject
 from murine.networks.capture.layout import (
-    CHANGES,
-    DEPENDS,
-    NO_AXIS,
-    ORDER,
-    RANDOM,
     Layout,
     axes_of_images,
     difference,
@@ -31,6 +28,7 @@ from murine.networks.capture.layout import (
 from murine.networks.capture.naming import OUTPUT
 from murine.networks.capture.outputs import working_bytes
 from murine.networks.capture.state import SEED, own_random_numbers, random_state, start_random_numbers
+from murine.networks.layer_flags import CHANGES, DEPENDS, NO_AXIS, ORDER, RANDOM
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,9 @@ from torch import Tensor
 from murine.networks.capture.forward import ForwardPass, Subject
 from murine.networks.capture.grouping import GroupedKernels
 from murine.networks.capture.layers import Features, Reducer
-from murine.networks.capture.layout import NO_AXIS, Layout
+from murine.networks.capture.layout import Layout
 from murine.networks.capture.probing import Probed
+from murine.networks.layer_flags import NO_AXIS
 from murine.networks.layer_kernel import BLOCK, LayerKernel
 
 #: Number of values of a tensor that are compared to see whether it is unchanged.

@@ -13,8 +13,8 @@ import pytest
 import small_cortex
 
 import murine.atlas.network_scorer
+from murine.atlas.finished_work import data_fingerprint, request_digest
 from murine.atlas.identity import CortexSettings
-from murine.atlas.requests import data_fingerprint, request_digest
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import SweepSettings, sweep
 from murine.io.fingerprints import ABSENT, fingerprint
@@ -211,7 +211,7 @@ def test_a_request_is_named_by_all_that_can_change_its_results(plan, folder, mon
         request_digest(plan, pixels, data + "x"),
     ]
     assert request_digest(replace(plan, batch_size=3, device="cuda"), pixels, data) == named
-    monkeypatch.setattr("murine.atlas.requests.program_state", lambda: ["another version"])
+    monkeypatch.setattr("murine.atlas.finished_work.program_state", lambda: ["another version"])
     others.append(request_digest(plan, pixels, data))
     assert len({named, *others}) == 9
     os.utime(folder / "mouse.nc", ns=(1, 1))

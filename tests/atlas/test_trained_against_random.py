@@ -12,7 +12,7 @@ from test_leaderboard import add
 from murine.atlas.leaderboard import leaderboards
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import sweep
-from murine.atlas.treatment_differences import (
+from murine.atlas.trained_against_random import (
     ALL_NETWORKS,
     ALL_SITES,
     SIGN_DEPENDS,

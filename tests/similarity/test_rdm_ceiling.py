@@ -10,14 +10,14 @@ from murine.cortex.recording import Recording
 from murine.networks.layer_kernel import LayerKernel
 from murine.scoring.site_preparation import make_site_data
 from murine.similarity.kernel_similarity import u_centre_kernels
-from murine.similarity.noise_ceiling import (
+from murine.similarity.rdm import dissimilarities
+from murine.similarity.rdm_ceiling import (
     SplitHalfRDM,
     cosine_reliability,
     noise_ratio,
     split_half_correlation,
     whole_reliability,
 )
-from murine.similarity.rdm import dissimilarities
 from murine.similarity.rdm_vectors import upper_triangle
 from murine.statistics.bootstrap import bootstrap_counts
 from murine.statistics.noise_ceiling import Ceiling

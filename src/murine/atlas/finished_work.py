@@ -1,4 +1,4 @@
-"""Requests: what was asked for before, and which results answer it, so that asking again builds no network.
+"""Finished work is recognised before a network is built: what was asked for before, and which results answer it.
 
 ``requests/<digest>.json`` belongs to one network and one sweep. The digest covers everything that the results depend on
 and that is known without building the network: the request itself, the program and its packages, and fingerprints of
