@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from murine.atlas.limits import TIME_LIMIT
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import NetworkResult, each
 from murine.atlas.unit_sweep import MapComparison, Matching, site_table, unscored
+from murine.cortex.response_maps import SIDE
 from murine.errors import MurineError
-from murine.progress import Progress
+from murine.progress import Progress, Silent
 
 if TYPE_CHECKING:
+    from murine.cortex.dataset import Dataset
     from murine.networks.spec import NetworkSpec
 
 
@@ -96,3 +99,63 @@ class UnitComparison:
         """Write all rows into one file, ``.parquet`` or ``.csv``; nothing where there is none."""
         if self.finished:
             self.atlas.export_units(self.table, [task for _, result in self.finished for task in result.tasks], file)
+
+
+def compare_maps(
+    networks: Sequence[str],
+    data: str | Path | Dataset,
+    *,
+    by: Sequence[str] = ("area",),
+    side: int = SIDE,
+    centred: bool = True,
+    input_size: int | tuple[int, int] | None = None,
+    n_shuffles: int = 1,
+    seed: int = 0,
+    atlas: Atlas | str | Path = "atlas",
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Compare the maps of all neurons with those of all units of several networks: what ``murine maps`` does.
+
+    Parameters
+    ----------
+    networks
+        Names as in `murine.networks.spec.expand`.
+    data
+        A name, a file or a `Dataset` with single neurons.
+    by
+        Labels of neurons that make sites; they become columns.
+    side, centred
+        As in `murine.units.layer_maps.map_layers`.
+    input_size
+        Of the networks, in pixels; None for their own.
+    n_shuffles, seed
+        Relabellings of the stimuli for chance, and their seed.
+    atlas
+        Where rows are kept and found again.
+
+    Returns
+    -------
+    rows
+        A row for each network, layer and neuron, with the labels.
+
+    Raises
+    ------
+    MurineError
+        If there are no single neurons, a label is unknown, or no network has maps.
+    """
+    from murine.atlas.identity import CortexSettings
+    from murine.atlas.unit_sweep import NeuronData, UnitSettings, with_labels
+    from murine.cortex.dataset import Dataset
+    from murine.networks.spec import expand
+
+    given = data if isinstance(data, Dataset) else None
+    neurons = NeuronData(CortexSettings(cortex=data.name if isinstance(data, Dataset) else str(data)), given=given)
+    store = atlas if isinstance(atlas, Atlas) else Atlas(atlas)
+    comparison = UnitComparison("maps", neurons.labels(by), store)
+    settings = UnitSettings(input_size=input_size, n_shuffles=n_shuffles, seed=seed)
+    runner = MapComparison(neurons, settings, (side,), centred=centred)
+    comparison.run([runner], expand(networks), progress or Silent(), isolated=False, time_limit=TIME_LIMIT)
+    if failed := [result for result in comparison.results if not result.tasks]:
+        raise MurineError("\n".join(f"{result.spec}: {result.reason}" for result in failed))
+    tasks = [task for result in comparison.results for task in result.tasks]
+    return pd.concat([with_labels(store.read_units("maps", task), comparison.labels) for task in tasks])

@@ -1,0 +1,33 @@
+"""The study of mice-to-machines at its smallest scale, on simulated neurons."""
+
+from __future__ import annotations
+
+import pytest
+
+from murine.networks.zoo import skeleton
+from murine.report.study_page import write_study
+from murine.studies.mice_to_machines import NETWORKS, mice_to_machines
+
+
+@pytest.mark.parametrize("network", NETWORKS["full"])
+def test_the_networks_of_the_paper_can_be_built(network):
+    skeleton(network)
+
+
+def test_a_whole_run(shared_data, monkeypatch, tmp_path):
+    monkeypatch.setenv("MURINE_SHARED", str(shared_data))
+    result = mice_to_machines.run(scale="tiny", atlas=tmp_path / "atlas", n_bootstraps=60)
+    assert {
+        "rmse-area-simulated cortex 0",
+        "neurn-area-simulated cortex 0",
+        "alignments",
+        "heat-map",
+        "domains",
+    } <= set(result.tables)
+    verdicts = {claim.claim: claim.verdict for claim in result.claims}
+    exact = [claim for claim in verdicts if claim.startswith(("Needleman-Wunsch score", "Layers of VGG"))]
+    assert len(exact) == 6
+    assert {verdicts[claim] for claim in exact} == {"reproduced"}
+    assert any("maps by cre_line" in note for note in result.notes)
+    page = write_study(mice_to_machines, result, tmp_path / "page")
+    assert len(list((page.parent / "figures").glob("*.png"))) == len(result.figures) == 6
