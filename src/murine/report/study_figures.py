@@ -7,6 +7,7 @@ of `murine.report.palette`, so that one thing has one colour in all figures.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from murine.report.short_names import shortened
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.2
 
 _SMALL = 7  # font size
+_LETTERS_AN_INCH = 15  # of a title
 _LONGEST = 44  # letters of a label
 _INK, _QUIET, _LINE = GROUND_LIGHT["ink"], GROUND_LIGHT["quiet"], GROUND_LIGHT["line-strong"]
 
@@ -251,7 +253,9 @@ def draw(kind: str, rows: pd.DataFrame, title: str = "", *, width: float = TWO_C
     axes.spines[["top", "right"]].set_visible(False)
     figure_kinds[kind](axes, rows, **options)
     if title:
-        figure.suptitle(title, fontsize=_SMALL + 1, x=0.01, ha="left", parse_math=False)
+        figure.suptitle(
+            fill(title, int(_LETTERS_AN_INCH * width)), fontsize=_SMALL + 1, x=0.01, ha="left", parse_math=False
+        )
     return figure
 
 

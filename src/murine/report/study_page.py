@@ -15,13 +15,13 @@ from PIL import Image
 from murine.io.files import atomic_write
 from murine.report.figures import save as save_figure
 from murine.report.page_shell import filled, save
-from murine.report.study_figures import draw
+from murine.report.study_figures import TWO_COLUMNS, draw
 from murine.studies.study import FigureSpec, Study, StudyResult
 
 #: Rows of a table on the page; the files have all.
 _MAX_ROWS = 200
 
-#: Width of a picture on the contact sheet, and pictures in a row.
+#: Width of a picture of two columns on the contact sheet, in pixels, and pictures in a row.
 _THUMBNAIL, _IN_A_ROW = 900, 2
 
 
@@ -108,9 +108,9 @@ def _write_contact_sheet(pictures: Sequence[Path], file: Path) -> None:
     images = []
     for picture in pictures:
         with Image.open(picture) as image:
-            small = image.convert("RGB")
-            small.thumbnail((_THUMBNAIL, 4 * _THUMBNAIL))
-            images.append(small)
+            factor = _THUMBNAIL / (TWO_COLUMNS * 300)
+            size = (round(factor * image.width), round(factor * image.height))
+            images.append(image.convert("RGB").resize(size))
     rows = [images[start : start + _IN_A_ROW] for start in range(0, len(images), _IN_A_ROW)]
     heights = [max(image.height for image in row) for row in rows]
     sheet = Image.new("RGB", (_IN_A_ROW * _THUMBNAIL, sum(heights)), "white")
