@@ -30,11 +30,9 @@ Verdict = Literal["reproduced", "not reproduced", "not tested"]
 
 #: All studies by name. Other packages add theirs through the entry-point group ``murine.study``.
 studies: Registry[Study] = Registry("study")
-for _name, _place in {
-    "contrasts": "contrasts:contrasts",
-    "mice-to-machines": "mice_to_machines:mice_to_machines",
-}.items():
-    studies.refer(_name, f"murine.studies.{_place}")
+for _name in ("mice-to-machines", "rodent-taskonomy", "contrasts"):
+    _module = _name.replace("-", "_")
+    studies.refer(_name, f"murine.studies.{_module}:{_module}")
 
 names, describe = studies.names, studies.describe
 

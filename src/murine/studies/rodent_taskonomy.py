@@ -1,0 +1,225 @@
+"""The study of Conwell et al. 2021: a zoo of networks against rodent visual cortex, trained and random, by area."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+
+import murine
+from murine.atlas.agreement import agreement
+from murine.atlas.contrasts import Contrast, Side, contrast_table, sign_changes
+from murine.atlas.trained_against_random import ALL_SITES
+from murine.errors import MurineError
+from murine.literature import CONWELL, published_numbers
+from murine.networks.catalogue import entry
+from murine.networks.spec import expand
+from murine.studies.study import Claim, FigureSpec, Study, StudyResult
+
+_SHARED = (
+    *("shared:squeezenet", "shared:mobilenet_v1_025", "shared:mobilenet_v1_05", "shared:mobilenet_v1_075"),
+    *("shared:mobilenet_v2", "shared:mobilenet_v2_birds", "shared:mobilenet_v2_insects"),
+    *("shared:mobilenet_v2_segmentation", "shared:efficientnet_lite0", "shared:resnet20_cifar10"),
+)
+_CONVOLUTION = (
+    *("resnet10t", "resnet18", "resnet26", "mobilenetv2_050", "mobilenetv3_small_050", "efficientnet_b0"),
+    *("regnetx_002", "ghostnet_100", "mixnet_s", "densenet121", "dla34", "repvgg_a0", "convnext_atto"),
+    *("torchvision:squeezenet1_1", "torchvision:shufflenet_v2_x0_5", "torchvision:mnasnet0_5"),
+)
+_TRANSFORMER = ("vit_tiny_patch16_224", "deit_tiny_patch16_224", "pit_ti_224", "xcit_nano_12_p16_224")
+_MIXER = ("mixer_s32_224", "resmlp_12_224", "gmlp_ti16_224")
+
+#: Trained networks with a random twin, and networks with random weights alone, at each scale.
+TRAINED = {
+    "tiny": ("shared:resnet20_cifar10", "shared:resnet8_cifar10"),
+    "small": _SHARED,
+    "full": ("suite:conwell2021",),
+}
+RANDOM = {
+    "tiny": ("resnet10t", "mobilenetv3_small_050"),
+    "small": (*_CONVOLUTION, *_TRANSFORMER, *_MIXER),
+    "full": ("suite:conwell2021",),
+}
+DATA = {"tiny": ("simulated",), "small": ("allen-2p", "allen-neuropixels"), "full": ("allen-2p", "allen-neuropixels")}
+SIDES = {"tiny": 32, "small": 64, "full": None}
+
+COLUMNS = {
+    "cortex": "Name of the data set.",
+    "metric": "Metric.",
+    "treatment": "How neurons and features were treated.",
+    "setting": "What else tells results of one data set apart; empty where nothing does.",
+    "factor": "What differs between the two sides.",
+    "contrast": "What is compared, first - second.",
+    "site": "Site, or all sites for their mean.",
+    "first": "Networks of the first side.",
+    "second": "Networks of the second side.",
+    "difference": "Mean score of the first side minus that of the second; empty where a network has no score.",
+    "low": "Lower end of the 95 % interval.",
+    "high": "Upper end of the 95 % interval.",
+    "n_first": "Number of networks of the first side.",
+    "n_second": "Number of networks of the second side.",
+    "unit": "share of the ceiling, or raw score where there is no ceiling.",
+    "note": "What to keep in mind; empty where there is nothing.",
+    "item": "What a value is of.",
+    "published": "Published value.",
+    "ours": "Our value.",
+    "network": "Name of the network.",
+    "weights": "Its weights.",
+    "value": "Score: mean over sites, as a share of the ceiling where there is one.",
+    "family": "Family of the network in the catalogue; empty where unknown.",
+    "kind": "convolution, transformer or mixer, by its family.",
+    "parameters": "Number of parameters; empty where unknown.",
+    "task": "Task of the training; empty where unknown.",
+    "depth": "Relative depth of the chosen layer: 0 is the first, 1 the last.",
+    "other_metric": "The metric that the first one is correlated with.",
+    "n_networks": "Number of networks.",
+    "r": "Pearson's correlation over networks.",
+    "r_low": "Lower end of its 95 % interval.",
+    "r_high": "Upper end of its 95 % interval.",
+    "rho": "Spearman's correlation over networks.",
+    "rho_low": "Lower end of its 95 % interval.",
+    "rho_high": "Upper end of its 95 % interval.",
+}
+
+
+class RodentTaskonomy(Study):
+    name = "rodent-taskonomy"
+    title = "Neural taskonomy in rodent visual cortex"
+    question = "Which networks are like rodent visual cortex: trained or random, of which kind, and in which layers?"
+    citation = CONWELL
+    durations = MappingProxyType({"tiny": "2 minutes"})
+
+    def run(
+        self,
+        *,
+        data: Sequence[Any] = (),
+        networks: Sequence[Any] = (),
+        scale: str = "small",
+        atlas: murine.Atlas | str | Path | None = None,
+        progress: bool = False,
+        **options: Any,
+    ) -> StudyResult:
+        trained = tuple(map(str, expand(list(map(str, networks)) or TRAINED[scale])))
+        zoo = tuple(map(str, expand(RANDOM[scale])))
+        names = [*trained, *(f"{name}@random:0" for name in (*trained, *zoo))]
+        tables: dict[str, pd.DataFrame] = {}
+        figures: list[FigureSpec] = []
+        claims: list[Claim] = []
+        notes = ["The 24 Taskonomy encoders are left out: their weights are not at hand (--network taskonomy:NAME)."]
+        with TemporaryDirectory(prefix="murine-") as folder:
+            store = atlas if isinstance(atlas, murine.Atlas) else murine.Atlas(atlas or folder)
+            for source in data or DATA[scale]:
+                dataset = murine.load_data(source)
+                asked = {"metric": _metrics(dataset), "normalise": "both", "controls": True, **options}
+                scores = murine.compare(
+                    dict.fromkeys(names), dataset, input_size=SIDES[scale], atlas=store, progress=progress, **asked
+                )
+                notes += [f"{network}: {reason}" for network, reason in scores.failures.items()]
+                own = {
+                    "ceilings": _ceilings(scores),
+                    "trained-random": sign_changes(contrast_table(scores.chosen, _contrasts(trained))),
+                    "networks": _networks(scores.leaderboard),
+                    "depths": scores.table[["network", "weights", "metric", "treatment", "site", "depth"]],
+                }
+                try:
+                    own["agreement"] = agreement(store, cortex=dataset.name)[list(_AGREEMENT)]
+                except MurineError as error:
+                    notes.append(f"Agreement of metrics, {dataset.name}: {error}")
+                tables |= {f"{label}-{dataset.name}": table for label, table in own.items()}
+                figures += list(_figures(own, dataset.name))
+                claims += list(_claims(own, dataset.name))
+        return StudyResult(self.name, tables, COLUMNS, tuple(figures), tuple(claims), tuple(notes))
+
+
+_AGREEMENT = ("treatment", "metric", "other_metric", "n_networks", "r", "r_low", "r_high", "rho", "rho_low", "rho_high")
+
+
+def _metrics(dataset: murine.Dataset) -> list[str]:
+    """Matrices have no single neurons, so they have no regression."""
+    return ["rsa-pearson"] if isinstance(dataset.responses, murine.NeuralRDMs) else ["rsa-pearson", "ridge"]
+
+
+def _contrasts(trained: Sequence[str]) -> Iterator[Contrast]:
+    """Each trained network against its random twin, and all against all."""
+    twins = tuple(f"{name}@random:0" for name in trained)
+    if len(trained) > 1:
+        yield Contrast("training", "all: trained - random", Side(tuple(trained)), Side(twins))
+    for name, twin in zip(trained, twins, strict=True):
+        yield Contrast("training", f"{name.rpartition(':')[2]}: trained - random", Side((name,)), Side((twin,)))
+
+
+def _ceilings(scores: murine.Scores) -> pd.DataFrame:
+    """The noise ceiling of every site beside the published one."""
+    own = scores.table[scores.table.metric == "rsa-pearson"].drop_duplicates("site")
+    numbers = published_numbers(CONWELL.key, "noise ceiling of a site").set_index("item").value
+    items = own.site.str.replace(",", " ").str.replace("  ", " ")
+    return pd.DataFrame({"item": items, "published": items.map(numbers), "ours": own.ceiling})
+
+
+def _networks(board: pd.DataFrame) -> pd.DataFrame:
+    """What is known of the networks beside their scores."""
+    facts = [entry(name.partition("+")[0]) for name in board.network]
+    table = board[["metric", "treatment", "network", "weights", "value"]].copy()
+    for column in ("family", "parameters", "task"):
+        table[column] = [getattr(fact, column) for fact in facts]
+    return table.assign(kind=[_kind(name) for name in board.network])
+
+
+def _kind(network: str) -> str:
+    return "transformer" if network in _TRANSFORMER else "mixer" if network in _MIXER else "convolution"
+
+
+def _figures(own: dict[str, pd.DataFrame], name: str) -> Iterator[FigureSpec]:
+    whole = own["trained-random"]
+    whole = whole[(whole.site == ALL_SITES) & whole.difference.notna()]
+    for metric, rows in whole.groupby("metric", sort=False):
+        yield FigureSpec(
+            f"trained-random-{name}-{metric}",
+            "intervals",
+            rows,
+            f"{name}, {metric}: trained minus random",
+            {"label": "contrast", "value": "difference", "group": "treatment", "unit": rows.unit.iloc[0]},
+        )
+    if own["ceilings"].published.notna().any():
+        yield FigureSpec(f"ceilings-{name}", "beside_published", own["ceilings"], f"{name}: noise ceilings of sites")
+    raw = own["networks"][own["networks"].treatment == "both as they are"]
+    known = raw[raw.parameters.notna() & (raw.metric == "rsa-pearson")].assign(label=raw.network)
+    if len(known):
+        yield FigureSpec(
+            f"size-{name}",
+            "relation",
+            known.assign(parameters=known.parameters.astype(float) / 1e6),
+            f"{name}: size and score of networks",
+            {"x": "parameters", "y": "value", "group": "kind", "x_unit": "million parameters", "y_unit": "score"},
+        )
+    depths = own["depths"][own["depths"].treatment == "both as they are"].rename(columns={"site": "label"})
+    yield FigureSpec(
+        f"depths-{name}",
+        "violins",
+        depths[depths.metric == "rsa-pearson"],
+        f"{name}: relative depth of the best layer by site",
+        {"value": "depth", "unit": "relative depth"},
+    )
+
+
+def _claims(own: dict[str, pd.DataFrame], name: str) -> Iterator[Claim]:
+    for row in own["ceilings"].dropna().to_dict("records"):
+        same = "Both are from the authors' file."
+        yield Claim.beside(f"Noise ceiling of {row['item']}.", row["published"], row["ours"], 0.002, "r", same)
+    whole = own["trained-random"]
+    for row in whole[(whole.site == ALL_SITES) & whole.contrast.str.startswith("all: ")].to_dict("records"):
+        where = f"{name}, {row['metric']}, {row['treatment']}"
+        yield Claim.above_zero(
+            f"Trained networks predict cortex better than random ones ({where}).", row, row["contrast"]
+        )
+    for row in own.get("agreement", pd.DataFrame()).to_dict("records"):
+        gap = {"difference": row["rho"], "low": row["rho_low"], "high": row["rho_high"], "unit": "Spearman"}
+        metrics = f"{row['metric']} and {row['other_metric']}"
+        yield Claim.above_zero(f"{metrics} rank networks alike ({name}, {row['treatment']}).", gap, f"{metrics}, rho")
+
+
+rodent_taskonomy = RodentTaskonomy()
