@@ -60,7 +60,7 @@ class AllenNeuropixels(PublicDataset):
         LIMIT,
         PublicOption(
             "window",
-            "What is counted: milliseconds after onset as 50:250; repeat for more. [default: 0:250]",
+            "Window of spike counts in milliseconds after onset: 50:250; repeat for more. [default: 0:250]",
             ("plan", "build"),
             many=True,
             parse=_window,
