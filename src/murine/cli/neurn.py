@@ -119,7 +119,8 @@ def neurn(
         EffectView,
         typer.Option(
             "--view",
-            help="sites: every network at every site; networks: mean over sites; means: mean over sites and networks.",
+            help="sites: every network at every site; networks: mean over sites; means: mean over sites and networks "
+            "of a role.",
         ),
     ] = EffectView.sites,
     figure: Annotated[

@@ -120,7 +120,8 @@ def score(
             "--protocol",
             help="murine: the options as given; layers are chosen on one set of images and scored on another. "
             "conwell2021: the published protocol of Conwell et al. (2021): no standardisation, rsa-pearson, "
-            "rsa-reweighted, and ridge with the best layer of every neuron; layers are chosen and scored on the same images.",
+            "rsa-reweighted and ridge with the best layer of every neuron; layers are chosen and scored on the same "
+            "images.",
         ),
     ] = ScoreProtocol.murine,
     by: ByOption = "",

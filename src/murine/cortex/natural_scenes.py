@@ -1,4 +1,4 @@
-"""The 118 natural scenes that the Allen Institute showed: what their presentations are called."""
+"""The 118 natural scenes of the Allen Institute: the names of their presentations."""
 
 from __future__ import annotations
 

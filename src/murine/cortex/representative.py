@@ -37,7 +37,7 @@ COMPARED = 3
 
 @dataclass(frozen=True, eq=False)
 class Representatives:
-    """Neurons that stand for many, and the embedding that they were chosen in.
+    """Representative neurons, and the embedding in which they were chosen.
 
     Attributes
     ----------
@@ -214,7 +214,7 @@ def _choices(choose: Callable[[int], Representatives], n_choices: int, seed: int
 def compared(
     recording: Recording, n_choices: int = 1, *, seed: int = 0, **settings: Any
 ) -> tuple[list[Representatives], list[Recording]]:
-    """As `repeated`, and the chosen neurons of each choice with what `stability` says in the attribute ``selection``.
+    """Like `repeated`, with the result of `stability` in the attribute ``selection`` of each selection.
 
     At least `COMPARED` seeds are compared; one beyond those asked for that gives no choice is left out and logged.
     """

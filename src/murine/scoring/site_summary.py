@@ -15,7 +15,7 @@ from murine.statistics.bootstrap import bootstrap_counts
 
 
 def site_reliability_table(responses: Recording | NeuralRDMs, by: Sequence[str]) -> pd.DataFrame:
-    """Tell of each site how many neurons it has, and its noise ceiling.
+    """Return a table of the sites with their numbers of neurons and their noise ceilings.
 
     Parameters
     ----------

@@ -142,7 +142,7 @@ class AllenTwoPhoton(PublicDataset):
         return Listing(table, shown, note)
 
     def plan(self, access: DataAccess, settings: Settings, *, progress: AnyProgress | None = None) -> DownloadPlan:
-        """Tell which experiments are not here yet, and what has to come."""
+        """Return the plan: which experiments are missing, and which files must be fetched."""
         from murine.cortex.allen.fetch_wording import download_plan
         from murine.cortex.allen.reduction import measures_of
 
