@@ -1,4 +1,4 @@
-"""The command that makes one recording of what was fetched."""
+"""The command that makes one recording of the fetched sessions."""
 
 from __future__ import annotations
 

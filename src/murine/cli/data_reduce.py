@@ -1,4 +1,4 @@
-"""The command that makes recordings of two-photon files that somebody has already."""
+"""The command that makes recordings from two-photon files that the user already has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that tell of domains of images, and fetch them."""
+"""Commands that list, show and fetch domains of images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that asks whether architecture explains representation and brain score."""
+"""The command that tests whether architecture explains representation and brain score."""
 
 from __future__ import annotations
 

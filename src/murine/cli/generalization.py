@@ -1,4 +1,4 @@
-"""The command that trains on one domain and asks about others."""
+"""The command that trains networks on one domain and tests them on others."""
 
 from __future__ import annotations
 

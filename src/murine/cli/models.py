@@ -1,4 +1,4 @@
-"""Commands that tell of networks: what there is, and what they would cost."""
+"""Commands that list networks and predict their time and memory."""
 
 from __future__ import annotations
 

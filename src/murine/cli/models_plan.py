@@ -1,4 +1,4 @@
-"""The command that predicts what networks cost."""
+"""The command that predicts time and memory of scoring networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that compares what neurons and units respond to, as pictures."""
+"""The command that compares response-weighted maps of neurons with maps of units."""
 
 from __future__ import annotations
 

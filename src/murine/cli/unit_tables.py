@@ -1,4 +1,4 @@
-"""What `murine match` and `murine maps` share: options, and how their tables are printed."""
+"""Options and printing of tables that `murine match` and `murine maps` share."""
 
 from __future__ import annotations
 
