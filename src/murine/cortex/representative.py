@@ -4,8 +4,8 @@ As in Qazi, Jalil & Iqbal 2025, "Mice to Machines" (arXiv 2505.06886): 10 cluste
 give 500 excitatory and 500 inhibitory neurons. What is not published is in ``docs/reference/sources.md``.
 
 Which neurons are chosen depends much on the seed: of real recordings, choices of two seeds share a third to two thirds
-of their neurons, of small ones hardly more than two lotteries would (`stability`). So a result that rests on a choice
-should be repeated over several (`repeated`).
+of their neurons, of small ones hardly more than two random choices would (`stability`). So a result that rests on a
+choice should be repeated over several (`repeated`).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Stability:
     shared
         Mean over pairs of choices of the neurons that both have, with the ``least`` and ``most``.
     by_lottery
-        How many two random choices share on the average, of as many neurons of each group.
+        How many neurons two random choices share on average, with the same number of neurons in each group.
     """
 
     n_choices: int
@@ -84,7 +84,7 @@ class Stability:
     def __str__(self) -> str:
         return (
             f"choices with {self.n_choices} seeds share {self.shared:.0f} ({self.least} to {self.most}) of "
-            f"{self.n_chosen} neurons, two lotteries {self.by_lottery:.0f}"
+            f"{self.n_chosen} neurons, two random choices {self.by_lottery:.0f}"
         )
 
 
