@@ -50,7 +50,7 @@ _FLAGGED = "in rows with a flag"
 
 _NETWORK = {
     "task": Column("The identity of the result: a digest of its whole configuration. It is the name of its file."),
-    "network": Column("The network's name, as commands take it, with `+LAYER@PLACE` for each layer put in by surgery."),
+    "network": Column("The network's name, as commands take it, with `+LAYER@PLACE` for each inserted layer."),
     "weights": Column(
         "Where the weights are from: `pretrained:TAG`, `random:SEED`, `file:NAME`, `as built`, `in memory` or `none`."
     ),
