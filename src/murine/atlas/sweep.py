@@ -205,7 +205,7 @@ def sweep(
         Whether one job has a process of its own, too, so that a network that crashes or hangs is a failure like any
         other. Without it, networks run in this process: quicker for a few that are trusted.
     time_limit
-        Seconds without any progress after which a network in another process is given up; None for no limit.
+        Seconds without progress after which a network in another process is stopped; None for no limit.
 
     Raises
     ------

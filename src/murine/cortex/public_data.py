@@ -121,7 +121,7 @@ class DataAccess:
     workers
         How many files are fetched at a time.
     refresh
-        Ask for newer tables, and try again what could not be made.
+        Fetch newer tables, and retry recordings that could not be made.
     dry_run
         Only the plan is wanted: nothing that is here may be deleted.
 

@@ -22,7 +22,7 @@ def site_reliability_table(responses: Recording | NeuralRDMs, by: Sequence[str])
     responses
         Neurons with constant or no responses are left out, which the log tells.
     by
-        What makes a site: labels of neurons, as ``("area", "layer")``.
+        Labels of neurons that define a site: ``("area", "layer")``.
 
     Returns
     -------

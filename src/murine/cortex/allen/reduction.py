@@ -80,7 +80,7 @@ def read_recording(
     window
         Frames that are averaged (`responses.window_of` finds one by name): AllenSDK's by default.
     layer_scheme
-        Rule that makes layers of depth and line (`transgenic.layer_schemes`).
+        Rule that derives layers from depth and Cre line (`transgenic.layer_schemes`).
     isolated
         Read in a process of its own, under limits of time and memory, because a damaged file can make the HDF5 library
         crash or never end; costs half a second. None: unless the file is as `murine.download` fetched and verified it.
