@@ -40,8 +40,8 @@ def load_data(
         A name of `murine.datasets`; a file of responses; or responses in memory (`Recording`, `NeuralRDMs`, xarray).
         Files are described in docs/recordings.md.
     stimuli
-        The images, for data that bring none: a folder of image files, an ``.npz`` file, or a `StimulusSet`. Images
-        and responses are matched by id.
+        The images, for data without images: a folder of image files, an ``.npz`` file, or a `StimulusSet`. Images and
+        responses are matched by id.
     data
         The folder of named data sets; by default ``$MURINE_SHARED``, then ``../shared``.
 
@@ -79,7 +79,7 @@ def load_network(
     device
         ``cpu``, ``cuda`` or ``auto``.
     about
-        Of a module in memory: ``mean, std, interpolation, transform, name, weights``
+        For a module in memory: ``mean, std, interpolation, transform, name, weights``
         (`murine.networks.in_memory.network_from_module`).
 
     Raises
@@ -105,7 +105,7 @@ def score(network: str | nn.Module | Network, data: str | Path | Dataset = "simu
     network
         A name, a module or a `Network` of `load_network`.
     data
-        A name, a file that needs no images beside it, or a `Dataset` of `load_data`.
+        A name, a file that includes its images, or a `Dataset` of `load_data`.
     options
         As in `compare`.
 
@@ -132,14 +132,14 @@ def score(network: str | nn.Module | Network, data: str | Path | Dataset = "simu
 def capture(
     network: str | nn.Module | Network, stimuli: StimulusSet, *, layers: str = "all", **options: Any
 ) -> list[CapturedLayer]:
-    """Show images to a network and return the kernel of every layer: the n x n products of its features.
+    """Pass images through a network and return the kernel of every layer: the n x n products of its features.
 
     Parameters
     ----------
     network
         A name, a module or a `Network`.
     stimuli
-        The images, in the order of which kernels have their rows.
+        The images. The rows of kernels are in the order of the images.
     layers
         As in `compare`.
     options
@@ -181,9 +181,9 @@ def report(
     atlas
         An `Atlas` or its folder.
     file
-        The page to write. It appears whole at the end, or not at all.
+        The page to write. It appears when it is complete, or not at all.
     cortex, metric
-        Only results against these data or by this metric.
+        Use only results against these data or by this metric.
 
     Returns
     -------

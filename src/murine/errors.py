@@ -1,4 +1,4 @@
-"""The one kind of error that is meant for users, and words for errors of every other kind."""
+"""The error class that is meant for users, and descriptions of other errors in words."""
 
 from __future__ import annotations
 

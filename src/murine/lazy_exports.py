@@ -1,4 +1,4 @@
-"""Public names of a package that are imported when they are first used.
+"""Public names of a package that are imported at their first use.
 
 ``import murine.units`` must not take the second that torch takes. So the ``__init__`` of a package imports its public
 names for type checkers and editors only, and that block is also the list of what is imported on first use::

@@ -1,4 +1,4 @@
-"""Limits of numbers that people give: what lies beyond them is a slip of the hand, and is told before anything runs."""
+"""Limits of numbers that users give: a number outside is likely a typing error and is refused before anything runs."""
 
 from __future__ import annotations
 

@@ -304,7 +304,7 @@ def test_build_by_clusters_with_a_picture(murine, tmp_path):
     )
     assert ran.code == 0, ran.err
     assert Recording.read(tmp_path / "m.nc").n_neuroids == 8
-    assert re.search(r"choices with 3 seeds share \d \(\d to \d\) of 8 neurons, two lotteries \d; repeat", ran.err)
+    assert re.search(r"choices with 3 seeds share \d \(\d to \d\) of 8 neurons, two random choices \d; repeat", ran.err)
     base = ("data", "build", "allen", "--selection", "mice-to-machines", "--out", "c.nc", "--set", "seed=4")
     several = murine(*base, "--choices", 2, *(part for setting in settings for part in ("--set", setting)))
     assert several.code == 0, several.err

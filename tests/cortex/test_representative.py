@@ -295,7 +295,7 @@ def test_it_is_a_named_selection_and_survives_a_file(tmp_path, found):
     chosen = selections["mice-to-machines"](planted(), **SMALL)
     assert chosen.digest == found.chosen.digest
     assert re.fullmatch(
-        r"mice-to-machines: choices with 3 seeds share \d+ \(\d+ to \d+\) of 48 neurons, two lotteries \d+; repeat .*",
+        r"mice-to-machines: choices with 3 seeds share \d+ \(\d+ to \d+\) of 48 neurons, two random choices \d+; .*",
         chosen.dataset.attrs["selection"],
     )
     found.embedded.write(tmp_path / "embedded.nc")

@@ -1,4 +1,4 @@
-"""Do levels of analysis agree? How scores of networks by one metric go with their scores by another."""
+"""Agreement of metrics: correlations, over networks, between the scores by two metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seals: every file of results tells what it is the result of, and the digest of its own bytes.
+"""Seals: every file of results holds the digest of its configuration and of its own bytes.
 
 A seal is one line of text within the file: in the footer of a Parquet file, in the comment of an npz file. It is
 written last, in place of a blank one of the same length. One flipped bit, a file cut short and a file under the name
@@ -17,7 +17,7 @@ _BLANK = b"0" * 64
 
 
 def blank_seal(file: Path) -> str:
-    """The line to be put into a file before `seal` fills it in."""
+    """Return the empty line of a file that `seal` fills in later."""
     return (_MARK + _name(file) + b" " + _BLANK).decode()
 
 
@@ -41,7 +41,7 @@ def seal(written: Path, file: Path) -> None:
 
 
 def defect(file: Path) -> str:
-    """Why a file cannot be trusted, or '' where its seal is whole.
+    """Return why a file cannot be trusted; '' if its seal is valid.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def defect(file: Path) -> str:
 
 
 def check(file: Path) -> None:
-    """Refuse a file whose seal is not whole.
+    """Refuse a file without a valid seal.
 
     Raises
     ------

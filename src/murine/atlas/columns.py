@@ -50,7 +50,7 @@ _FLAGGED = "in rows with a flag"
 
 _NETWORK = {
     "task": Column("The identity of the result: a digest of its whole configuration. It is the name of its file."),
-    "network": Column("The network's name, as commands take it, with `+LAYER@PLACE` for each layer put in by surgery."),
+    "network": Column("The network's name, as commands take it, with `+LAYER@PLACE` for each inserted layer."),
     "weights": Column(
         "Where the weights are from: `pretrained:TAG`, `random:SEED`, `file:NAME`, `as built`, `in memory` or `none`."
     ),
@@ -98,7 +98,7 @@ _SCORES = {
     "cortex": Column("Name of the data set that the network is compared with."),
     "cortex_digest": Column("Digest of the data: labels, responses and images' ids."),
     "cortex_settings": Column("Digest of how neurons were selected and grouped, and of how RDMs are made."),
-    "layers": Column("The layers that were asked for (`--layers`)."),
+    "layers": Column("The requested layers (`--layers`)."),
     **_SITE,
     "metric": Column("Name of the metric."),
     "normalise_neurons": Column("Treatment of neurons: `none`, or `zscore` (standardised over images)."),
@@ -166,27 +166,27 @@ _SCORES = {
         "as `p_value`, in held-out rows, within groups of images, and for costly metrics",
     ),
     "p_adjusted": Column(
-        "p of a chosen row, adjusted for the number of sites of the network (Benjamini-Hochberg); of `p_best` where "
-        "there is one, else of `p_value`.",
+        "p of a chosen row, adjusted for the number of sites of the network (Benjamini-Hochberg): `p_best` if there "
+        "is one, else `p_value`, is adjusted.",
         P,
         f"{_NOT_CHOSEN}, and if the row has neither p",
     ),
     "optimism": Column(
-        "The naive best layer's score less the held-out score.", SCALE, "except in held-out rows on all images"
+        "The naive best layer's score minus the held-out score.", SCALE, "except in held-out rows on all images"
     ),
     "layer_share": Column(
         "Share of the halves of the images that choose `layer`.", "share, 0 to 1", "except in held-out rows"
     ),
     "chosen": Column(
-        "`naive`: the best layer of its site, chosen and scored on the same images. `nested`: layers chosen or fitted "
-        "on other images than they are scored on.",
+        "`naive`: the best layer of its site, chosen and scored on the same images. `nested`: layers are chosen or "
+        "fitted on one set of images and scored on another.",
         empty="in rows that are not chosen",
     ),
     "n_bootstraps": Column("Bootstrap samples of images.", NUMBER),
     "n_permutations": Column("Relabellings that were asked for. Costly metrics take fewer.", NUMBER),
     "seed": Column("Seed of resampling, relabelling and random halves.", "seed"),
     "over": Column(
-        "What is resampled beside images: `neurons`, `animals` or `both`.", empty="if only images are resampled"
+        "What is resampled in addition to images: `neurons`, `animals` or `both`.", empty="if only images are resampled"
     ),
     "layer_choice": Column(
         "Whether layers are chosen on other images than they are scored on (`held-out`) or on the same (`naive`).",
@@ -215,7 +215,7 @@ _SCORES = {
         _NOT_CHOSEN,
     ),
     "without_one": Column(
-        "The number that `draws` is about, without each of the images in turn.",
+        "The score that `draws` resamples, computed without each image in turn.",
         "list, one number an image",
         f"{_NOT_CHOSEN}, and for metrics that are not over pairs of images",
     ),
@@ -322,7 +322,7 @@ _MAPS = {
     "best_unit": Column("Number of the channel with the nearest map.", "position", "never; -1 if there is none"),
     "side": Column("Cells along a side of the maps.", NUMBER),
     "unit_maps": Column("How maps of channels are made: `activation` or `weighted`."),
-    "normalisation": Column("How maps are brought to one scale: `l2` (unit length) or `min-max` (0 to 1)."),
+    "normalisation": Column("Common scale of the maps: `l2` (unit length) or `min-max` (0 to 1)."),
     "centred": Column("Whether the mean response was subtracted before images were weighted.", "yes or no"),
     "rmse_best": Column("Distance of the neuron's map to the nearest channel's map.", _RMSE, _NO_UNIT),
     "rmse_mean": Column("Mean distance of the neuron's map to the maps of all channels.", _RMSE, _NO_UNIT),
@@ -338,10 +338,10 @@ _GENERALIZATION = {
     "source": Column("The domain whose images the network was trained on."),
     "source_digest": Column("Digest of these images and their labels."),
     "network": Column("Name of the network."),
-    "variant": Column("What was done to the network or to its training images, as it was called."),
-    "layer": Column("The layer that surgery put in.", empty="if the variant puts in no layer"),
-    "place": Column("Where it was put in.", empty="if the variant puts in no layer"),
-    "augmentation": Column("What was done to the training images.", empty="if nothing was done to them"),
+    "variant": Column("The variant: the name of the change of the network or of its training images."),
+    "layer": Column("The inserted layer.", empty="if the variant inserts no layer"),
+    "place": Column("The place of the inserted layer.", empty="if the variant inserts no layer"),
+    "augmentation": Column("The augmentation of the training images.", empty="if there is none"),
     "pretrained": Column("Whether training began from published weights.", "yes or no"),
     "model_seed": Column("Seed of the initial weights and of dropout.", "seed"),
     "data_seed": Column("Seed of the validation split, the order of images and augmentation.", "seed"),
@@ -349,7 +349,7 @@ _GENERALIZATION = {
     "state": Column("`finished`, or `diverged`."),
     "weights_digest": Column("Digest of the trained weights.", empty=_DIVERGED),
     "n_train": Column("Training images.", NUMBER),
-    "n_validation": Column("Images of the source that were held back to choose the epoch.", NUMBER),
+    "n_validation": Column("Held-out images of the source, which choose the epoch.", NUMBER),
     "n_epochs": Column("Epochs that were trained.", NUMBER),
     "best_epoch": Column(
         "The epoch that was kept, from 1.", "epoch", "never; 0 if training diverged in the first epoch"

@@ -30,7 +30,7 @@ _EMPTY = {"by": "default", "over": "stimuli"}
 
 
 def distinctions(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say for each of several settings what tells it from the others: ``by area, seed 1``; '' where nothing does."""
+    """Return how each of several settings differs from the others, in words: ``by area, seed 1``; '' if it does not."""
     keys = dict.fromkeys(key for own in settings for key in own)
     different = [key for key in keys if any(own.get(key) != settings[0].get(key) for own in settings)]
     return [
@@ -42,7 +42,7 @@ def distinctions(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def add_setting(atlas: Atlas, rows: pd.DataFrame) -> pd.DataFrame:
-    """Add a column ``setting`` to rows of scores: what tells results of the same cortex apart, in words.
+    """Add a column ``setting`` to rows of scores: how results for the same cortex were computed, in words.
 
     Groupings of neurons, selections, versions of the data, patterns of layers, numbers of samples and seeds. The
     treatment and the metric have columns of their own."""

@@ -69,40 +69,41 @@ def compare(
     metric
         One or several of `murine.metrics`, or ``all``; by default ``rsa-pearson``.
     by
-        What makes a site: labels of neurons, as ``area`` or ``area,layer``. By default the area.
+        Labels of neurons that define a site: ``area`` or ``area,layer``. By default the area.
     select, min_reliability
-        Which neurons: labels with one value or several (``{"area": ["VISp", "VISl"]}``); the least split-half
+        Which neurons to use: labels with one value or several (``{"area": ["VISp", "VISl"]}``); the smallest split-half
         reliability.
     weights
-        For names without ``@WEIGHTS``: ``pretrained``, ``random:SEED`` or a file.
+        Weights of names without ``@WEIGHTS``: ``pretrained``, ``random:SEED`` or a file.
     twins
-        Adds so many random twins of each trained network: the same architecture with random weights.
+        Number of random twins to add for each trained network: the same architecture with random weights.
     controls
-        Adds pixels, Gabor energy and NeuRN of the pixels, which any network should beat.
+        Whether to add pixels, Gabor energy and NeuRN of the pixels, which any network should beat.
     input_size
-        Of networks that are given by name: pixels, (height, width), None for their own, or a list of several.
+        Image size for networks given by name: pixels, (height, width), None for their own size, or a list of several.
     layers
-        ``own`` (all but those that surgery put in), ``all``, ``blocks``, or names with wildcards.
+        ``own`` (all except inserted layers), ``all``, ``blocks``, or names with wildcards.
     protocol
         ``murine``, or ``conwell2021`` for the published one, which fixes metric and treatment.
     normalise, normalise_neurons, normalise_features
         Treatment of neurons and features: ``none`` or ``zscore``; ``both`` and ``all`` compute several side by side
         (`murine.scoring.treatments.chosen_treatments`). It can change a conclusion: see docs/treatments.md.
     dissimilarity
-        What RDMs are made of: ``pearson``, ``cosine`` or ``euclidean``.
+        Dissimilarity of RDMs: ``pearson``, ``cosine`` or ``euclidean``.
     stimuli, data_folder
-        Of data that are given by name or file: the images, and the folder of named data sets.
+        For data given by name or file: the images, and the folder of named data sets.
     n_bootstraps, n_permutations, n_splits, over, seed
-        Samples for intervals, relabellings for p-values, random halves for noise ceilings; what is resampled beside
-        images (``neurons``, ``animals``, ``both``); the seed of all.
+        Numbers of samples for intervals, of relabellings for p-values, and of random halves for noise ceilings; what is
+        resampled in addition to images (``neurons``, ``animals``, ``both``); the common seed.
     atlas
-        Where results are kept: an `Atlas` or a folder. What is there already is not computed again. By default nothing
-        is kept.
+        Where results are stored: an `Atlas` or a folder. Stored results are not computed again. By default nothing is
+        stored.
     device, batch_size
-        How networks run; they cannot change a result.
+        Where networks run, and how many images pass together. They cannot change a result.
     jobs, isolated, time_limit
-        Number of processes; whether a single one is a process of its own, so that a network that crashes is only a
-        failure; seconds without progress after which a network in another process is given up. Only for names.
+        Number of processes; whether to use a separate process even if ``jobs`` is 1, so that a crash of a network is
+        recorded as a failure; seconds without progress after which a network in another process is stopped. Only for
+        networks given by name.
     progress
         True shows progress on standard error.
 

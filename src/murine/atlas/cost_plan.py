@@ -25,7 +25,7 @@ from murine.scoring.layer_scores import score_layers
 
 @dataclass(frozen=True)
 class NetworkCost:
-    """What a network will cost.
+    """The predicted time and memory of one network.
 
     Attributes
     ----------
@@ -49,13 +49,13 @@ class NetworkCost:
 
     @property
     def seconds(self) -> float:
-        """All seconds together."""
+        """The sum of all seconds."""
         return self.cost.seconds + self.scoring_seconds
 
 
 @dataclass
 class CostPlan:
-    """What networks will cost against one data set.
+    """The predicted time and memory of networks, for one data set.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Failures: networks that could not be scored, and why, until they can.
+"""Failures: networks that could not be scored, with the reason; removed when the network is scored.
 
 ``failures/<digest>.json`` holds one, named by what was asked for. The next run tries again."""
 
@@ -27,7 +27,7 @@ COLUMNS = (
 
 
 def add(folder: Path, asked: dict[str, str], reason: str) -> None:
-    """Note a failure in a folder, in place of an earlier one of the same."""
+    """Record a failure in a folder; it replaces an earlier record of the same network and task."""
     about = {
         **asked,
         "reason": reason,
@@ -40,7 +40,7 @@ def add(folder: Path, asked: dict[str, str], reason: str) -> None:
 
 
 def remove(folder: Path, asked: dict[str, str]) -> None:
-    """Forget a failure, if there is one."""
+    """Delete the record of a failure, if there is one."""
     try:
         _file(folder, asked).unlink(missing_ok=True)
     except OSError as error:

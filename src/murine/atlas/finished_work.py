@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def data_fingerprint(settings: SweepSettings) -> str | None:
-    """A text that changes whenever the data of a sweep may have changed; None where that cannot be told."""
+    """Return a text that changes whenever the data of a sweep may have changed; None if this cannot be known."""
     files = _data_files(settings)
     return None if files is None else fingerprint_of_all(files)
 
@@ -53,7 +53,7 @@ def _data_files(settings: SweepSettings) -> list[Path] | None:
 
 
 def request_digest(settings: SweepSettings, spec: NetworkSpec, data: str | None) -> str | None:
-    """The name of a request; None where what the network is made from cannot be told.
+    """Return the name of a request; None if the files that the network is built from are unknown.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def _file(path: str) -> list[Any]:
 
 
 def find(folder: Path, digest: str) -> tuple[str, ...] | None:
-    """The digests of the results that answered a request; None if there are none, or the network may have changed."""
+    """Return the digests of the results that answered a request; None if there are none or the network changed."""
     from murine.networks.dependencies import Observation
 
     try:
@@ -117,7 +117,7 @@ def find(folder: Path, digest: str) -> tuple[str, ...] | None:
 
 
 def add(folder: Path, digest: str, seen: Observation, tasks: Sequence[str]) -> None:
-    """Note which results answer a request, if all that the network is made from was seen and is still the same."""
+    """Record which results answer a request, if all files that the network is built from are known and unchanged."""
     if not (seen.complete and seen.holds()):
         return
     about = {

@@ -22,7 +22,7 @@ SCORE_METHOD = 3
 
 
 class Identified(BaseModel):
-    """A frozen record whose canonical form names a file. What cannot change a result is no field of it."""
+    """A frozen record whose canonical form names a file. Settings that cannot change a result are not part of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,7 +51,7 @@ class CaptureTask(Identified):
 
 
 class CortexSettings(Identified):
-    """Which neurons, grouped how."""
+    """Settings of a cortex: which neurons are used, and how they are grouped into sites."""
 
     cortex: str
     by: tuple[str, ...] = ()  # an area is a site, or all neurons where no area is named
@@ -97,9 +97,9 @@ UNITS_METHOD = 2
 
 
 class UnitsTask(Identified):
-    """The neurons of one cortex against the units of one network: what its kinds share.
+    """One comparison of the neurons of a cortex with the units of a network: the common fields of its kinds.
 
-    Which neurons were chosen, the digest of the cortex tells; how they are grouped and resampled is asked of the rows.
+    The digest of the cortex covers which neurons were chosen. Grouping and resampling are done later, from the rows.
     """
 
     table: ClassVar[str]

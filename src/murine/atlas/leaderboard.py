@@ -136,7 +136,7 @@ def only(rows: pd.DataFrame, **wanted: str | None) -> pd.DataFrame:
 
 
 def ask(atlas: Atlas, sql: str) -> pd.DataFrame:
-    """Answer a question in SQL as `Atlas.query` does, with one more table: ``leaderboard``.
+    """Run an SQL query as `Atlas.query` does, with one more table: ``leaderboard``.
 
     It holds the rows of `leaderboards`: one for each network in each set of results that can be ranked together.
     ``scores`` mixes metrics, groups of stimuli, naive and held-out rows, so a maximum over it compares what cannot be

@@ -1,4 +1,4 @@
-"""Limits that commands name in their help, before anything else is imported."""
+"""Limits that the help of commands states, in a module that is quick to import."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 def chosen_data(
     settings: CortexSettings, folder: Path | None = None, stimuli: Path | None = None, given: Dataset | None = None
 ) -> Dataset:
-    """Return a data set; of a recording, the neurons that the settings choose.
+    """Return a data set; if it is a recording, only the neurons that the settings select.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ class NetworkScorer:
         self._told = False
 
     def prepare(self) -> None:
-        """Load what can be wrong with the cortex, so that it fails the sweep and not each network.
+        """Load the cortex, so that an error in it stops the sweep once instead of failing each network.
 
         Raises
         ------
@@ -127,7 +127,7 @@ class NetworkScorer:
         return ArrayCache(cache_folder() / "sites", about)
 
     def site_data(self, neurons: str) -> SiteData:
-        """The sites, with neurons as they are (``none``) or standardised (``zscore``)."""
+        """Return the sites, with neurons as they are (``none``) or standardised (``zscore``)."""
         if neurons not in self._site_data:
             self._site_data[neurons] = self._make_site_data(neurons)
         return self._site_data[neurons]
@@ -157,7 +157,7 @@ class NetworkScorer:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Their names; of a group, those that need single neurons only where there are some."""
+        """Return the names of the metrics; a group has metrics of single neurons only if the data have neurons."""
         matrices = not isinstance(self.data.responses, Recording)
         named: dict[str, None] = {}
         for asked in self.settings.metrics:
@@ -179,7 +179,7 @@ class NetworkScorer:
         return self._benchmarks[key]
 
     def run(self, spec: NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
-        """Build one network and score it by every metric, unless that is done."""
+        """Build one network and score it by every metric, unless its scores are stored."""
         settings = self.settings
         request = finished_work.request_digest(settings, spec, self._fingerprint)
         with preserved_state(str(spec)), observation(busy_packages(spec.name)) as seen:
@@ -190,7 +190,7 @@ class NetworkScorer:
         return replace(result, spec=spec)
 
     def score(self, network: Network, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
-        """Score a network that is built by every metric, unless that is done."""
+        """Score a built network by every metric, unless its scores are stored."""
         tasks = self._tasks(network)
         missing = [task for task in tasks if not atlas.done(task)]
         with own_work(progress):
@@ -282,7 +282,7 @@ class NetworkScorer:
 
 
 def ready(settings: SweepSettings, data: Dataset | None = None) -> NetworkScorer:
-    """Return a scorer that is prepared, so that what cannot work is refused before the first network is built."""
+    """Return a prepared scorer, so that wrong settings are refused before the first network is built."""
     scorer = NetworkScorer(settings, data)
     scorer.prepare()
     return scorer

@@ -1,4 +1,4 @@
-"""Questions in SQL about the files of an atlas, which can read these files and nothing else."""
+"""SQL queries over the files of an atlas, which can read these files and nothing else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(files: Mapping[str, Sequence[Path]]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open files for questions, which see these tables and no other file, variable or setting.
+    """Open files for SQL queries, which see only these tables and no other file, variable or setting.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def opened(files: Mapping[str, Sequence[Path]]) -> Iterator[duckdb.DuckDBPyConne
 def answer(
     connection: duckdb.DuckDBPyConnection, sql: str, parameters: Sequence[Any] = (), **tables: pd.DataFrame
 ) -> pd.DataFrame:
-    """Answer a question, which can change nothing.
+    """Run an SQL query, which cannot change anything.
 
     Parameters
     ----------

@@ -40,14 +40,14 @@ class Scores:
         The rows of the table ``scores`` (docs/reference/tables.md) that name a chosen layer, with draws, ``treatment``
         and ``setting``.
     results
-        What became of each network: computed, done before, or failed.
+        The state of each network: computed, done before, or failed.
 
     Parameters
     ----------
     chosen, results
         As above.
     rows
-        Returns every row. It is called when one of them is asked for.
+        Function that returns every row. It is called when a row is needed.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class Scores:
         results
             What became of each network.
         lasts
-            Whether the atlas stays, so that rows of layers that were not chosen can be read later.
+            Whether the atlas persists, so that rows of layers that were not chosen can be read later.
 
         Raises
         ------

@@ -55,7 +55,7 @@ def score_networks(
     time_limit: float | None,
     progress: Progress | bool,
 ) -> Scores:
-    """Score networks by the settings of every input size, unless that is done. Failures are logged.
+    """Score networks by the settings of every input size, unless their scores are stored. Failures are logged.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The atlas: a folder of results that is always whole.
+"""The atlas: a folder of results whose files are always complete.
 
 ``scores/<digest>.parquet`` holds the rows of a task, ``kernels/<digest>.npz`` the kernels of a network,
 ``matches/<digest>.parquet`` and ``maps/<digest>.parquet`` the rows of single units, ``generalization/<digest>.parquet``
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 class Atlas:
-    """A folder of results; made when first written to."""
+    """A folder of results; it is created at the first write."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -76,7 +76,7 @@ class Atlas:
         return self.is_whole(self.scores_file(task))
 
     def is_whole(self, file: Path) -> bool:
-        """Whether a file of results is there and can be trusted; one that cannot is told of once."""
+        """Whether a file of results exists and has a valid seal; a damaged file is reported once."""
         try:
             reason = self._defect(file)
         except FileNotFoundError:
@@ -244,28 +244,28 @@ class Atlas:
         return tasks
 
     def add_request(self, request: str, seen: Observation, tasks: Sequence[str]) -> None:
-        """Note which scores answer a request. That it cannot be noted is no failure."""
+        """Record which scores answer a request. An error in writing the record is ignored."""
         try:
             finished_work.add(self.folder / "requests", request, seen, tasks)
         except MurineError as error:
             log.warning("%s", error)
 
     def add_failure(self, asked: dict[str, str], reason: str) -> None:
-        """Note that something could not be done (`murine.atlas.failures`)."""
+        """Record that a task failed (`murine.atlas.failures`)."""
         failures.add(self.folder / "failures", asked, reason)
 
     def remove_failure(self, asked: dict[str, str]) -> None:
-        """Forget a failure, since it is done now."""
+        """Delete the record of a failure, because the task is done now."""
         failures.remove(self.folder / "failures", asked)
 
     def failures(self) -> pd.DataFrame:
-        """What could not be done and why, the latest first."""
+        """Return the failures with their reasons, the latest first."""
         return failures.read(self.folder / "failures")
 
     def query(
         self, sql: str = "SELECT * FROM scores", parameters: Sequence[Any] = (), **tables: pd.DataFrame
     ) -> pd.DataFrame:
-        """Answer a question in SQL.
+        """Run an SQL query.
 
         The tables are ``scores``, ``matches``, ``maps``, ``generalization`` and those given.
 
@@ -329,7 +329,7 @@ class Atlas:
 
 
 def provenance() -> dict[str, str]:
-    """Versions of what computed a result: told, but no part of its identity."""
+    """Return the versions of the software that computed a result: recorded, but not part of its identity."""
     return {
         **_versions(),
         "python": platform.python_version(),

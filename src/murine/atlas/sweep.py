@@ -1,4 +1,4 @@
-"""Sweeps: many networks against one cortex, of which only what is missing is computed.
+"""Sweeps: many networks against one cortex; only missing results are computed.
 
 Networks are the code of other people. They run in processes of their own, unless they are few and trusted, so that one
 that crashes, hangs or leaves the process takes none of the others with it. Nothing here imports PyTorch: a sweep that
@@ -39,7 +39,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """Everything a sweep needs to know besides the networks.
+    """The settings of a sweep, except the networks.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """What became of one network: ``computed``, ``done`` already, or ``failed`` for a reason."""
+    """The result of one network: ``computed``, ``done`` already, or ``failed`` with a reason."""
 
     spec: NetworkSpec
     state: Literal["computed", "done", "failed"]
@@ -83,42 +83,42 @@ class NetworkResult:
 
 @runtime_checkable
 class NetworkTask(Protocol):
-    """What a sweep does with each network. It must pickle: processes get a copy of it."""
+    """The task that a sweep runs for each network. It must pickle, because processes get a copy."""
 
     def asked(self, spec: NetworkSpec) -> dict[str, str]:
-        """What is asked of a network, in words: what a failure is a failure of."""
+        """The task in words, for records of failures."""
 
     def known(self, spec: NetworkSpec, atlas: Atlas) -> NetworkResult | None:
-        """What is known of a network without building it: that it is done, or nothing."""
+        """Return the result of a network if it is done already, without building the network; else None."""
 
     def prepare(self) -> None:
-        """Load what all networks share; a `MurineError` ends the sweep."""
+        """Load the data that all networks share; a `MurineError` ends the sweep."""
 
     def run(self, spec: NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
-        """Do it, unless it is done. An `UnusableDataError` ends the sweep."""
+        """Run the task, unless it is done. An `UnusableDataError` ends the sweep."""
 
 
 class UnusableDataError(MurineError):
-    """Concerns every network of a sweep."""
+    """An error in the data, which concerns every network of a sweep."""
 
 
 @runtime_checkable
 class WatchedProgress(Progress, Protocol):
-    """Progress of a network that is given up when there is none for too long."""
+    """Progress of a network; the network is stopped if it makes no progress for too long."""
 
     def own_work(self) -> AbstractContextManager[None]:
-        """Time in the block does not count."""
+        """Do not count the time in this block."""
 
 
 def own_work(progress: Progress | None) -> AbstractContextManager[None]:
-    """Mark work of murine's own, which may take long without a network being at fault."""
+    """Mark work of murine itself: it may take long, and the time limit of the network does not apply."""
     return progress.own_work() if isinstance(progress, WatchedProgress) else nullcontext()
 
 
 def asked_of(
     work: str, spec: NetworkSpec, input_size: int | tuple[int, int] | None, layers: str, cortex: CortexSettings
 ) -> dict[str, str]:
-    """What `NetworkTask.asked` of every task tells."""
+    """Return `NetworkTask.asked` of every task."""
     size = (input_size, input_size) if isinstance(input_size, int) else input_size
     return {
         "work": work,
@@ -132,7 +132,7 @@ def asked_of(
 
 
 class ScoringTask:
-    """Scores networks by the settings of a sweep. What it needs is imported where networks run.
+    """Scores networks by the settings of a sweep. It imports its modules only where networks run.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ def sweep(
         Whether one job has a process of its own, too, so that a network that crashes or hangs is a failure like any
         other. Without it, networks run in this process: quicker for a few that are trusted.
     time_limit
-        Seconds without any progress after which a network in another process is given up; None for no limit.
+        Seconds without progress after which a network in another process is stopped; None for no limit.
 
     Raises
     ------
@@ -231,7 +231,7 @@ def each(
     isolated: bool = False,
     time_limit: float | None = TIME_LIMIT,
 ) -> Iterator[NetworkResult]:
-    """Do the same with every network; one that fails does not stop the others. Parameters as in `sweep`."""
+    """Run a task for every network; a network that fails does not stop the others. Parameters as in `sweep`."""
     with (progress or Silent()).task("networks", len(specs)) as bar:
         for result in _results(task, specs, atlas, progress, jobs, isolated, time_limit):
             _record(task.asked(result.spec), result, atlas)

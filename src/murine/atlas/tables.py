@@ -86,7 +86,7 @@ UNITS_TABLES = {"matches": _MATCH_COLUMNS, "maps": _MAP_COLUMNS}
 
 
 def score_schema() -> Any:
-    """The one schema of scores, so that every file can be read with every other."""
+    """Return the common schema of all files of scores, so that they can be read together."""
     import pyarrow as pa
 
     samples = [pa.field(name, pa.list_(pa.float32())) for name in DRAWS]

@@ -1,4 +1,4 @@
-"""From what a person asks for to the settings of a sweep."""
+"""Conversion of a user's options to the settings of a sweep."""
 
 from __future__ import annotations
 

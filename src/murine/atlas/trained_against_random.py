@@ -1,4 +1,4 @@
-"""What a conclusion depends on: trained minus random networks, side by side for every treatment of both sides."""
+"""Differences between trained and random networks for every treatment of neurons and features."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SIGN_DEPENDS = "the sign depends on the treatment"
 def trained_minus_random(
     atlas: Atlas, *, cortex: str | None = None, metric: str | None = None, min_ceiling: float = MIN_CEILING
 ) -> pd.DataFrame:
-    """Return by how much trained networks exceed random networks of the same architecture, under every treatment.
+    """Return the scores of trained minus random networks of the same architecture, for every treatment.
 
     Scores are those of a leaderboard (`murine.atlas.leaderboard.leaderboards`), paired over the same stimuli. With
     several random networks of an architecture, their mean is subtracted.

@@ -49,7 +49,7 @@ class UnitComparison:
 
     @property
     def results(self) -> list[NetworkResult]:
-        """What became of each network."""
+        """The result of each network."""
         return [result for _, result in self.done]
 
     @property
@@ -71,7 +71,7 @@ class UnitComparison:
         isolated: bool,
         time_limit: float,
     ) -> None:
-        """Compute what the atlas does not have; `murine.atlas.sweep.each` explains the options."""
+        """Compute the results that the atlas does not have; `murine.atlas.sweep.each` explains the options."""
         for comparison in comparisons:
             swept = each(comparison, networks, self.atlas, progress, isolated=isolated, time_limit=time_limit)
             self.done += [(comparison, result) for result in swept]

@@ -1,5 +1,4 @@
-"""Sweeps over single units: many networks against the neurons of one recording, of which only what is missing is
-computed."""
+"""Sweeps over single units: many networks against the neurons of one recording; only missing results are computed."""
 
 from __future__ import annotations
 
@@ -79,7 +78,7 @@ class NeuronData:
         }
 
     def labels(self, by: Sequence[str], *, animals: bool = False) -> pd.DataFrame:
-        """Labels that make sites, '' where a neuron has none: one row per neuron, by ``neuroid_id``.
+        """The labels that define sites, '' if a neuron has none: one row per neuron, by ``neuroid_id``.
 
         Parameters
         ----------
@@ -141,7 +140,7 @@ class NeuronData:
 
 @dataclass(frozen=True)
 class UnitSettings:
-    """How networks are shown the images and chance is told.
+    """Settings of the capture and of the chance level.
 
     Attributes
     ----------
@@ -194,7 +193,7 @@ class Matching:
         """The neurons are loaded already."""
 
     def run(self, spec: zoo.NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
-        """Match, unless that is done."""
+        """Match the units of a network, unless the result is stored."""
         settings, neurons = self.settings, self.neurons
         network = settings.load(spec)
         task = MatchTask(
@@ -251,7 +250,7 @@ class MapComparison:
         """The neurons are loaded already."""
 
     def run(self, spec: zoo.NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
-        """Compare, unless that is done."""
+        """Compare the maps of a network, unless the result is stored."""
         settings, neurons = self.settings, self.neurons
         network = settings.load(spec)
         tasks = {
@@ -304,7 +303,7 @@ def site_table(
 
 
 def unscored(rows: pd.DataFrame) -> dict[str, str]:
-    """Neurons without a score in any layer, and why."""
+    """Return the neurons without a score in any layer, with the reason."""
     has_score = rows["r_test" if "r_test" in rows else "rmse_best"].notna()
     never = rows[~has_score.groupby(rows.neuroid_id).transform("any")].drop_duplicates("neuroid_id")
     return dict(zip(never.neuroid_id, never.flag, strict=True))

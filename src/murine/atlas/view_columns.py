@@ -11,7 +11,7 @@ from murine.atlas.tables import DRAWS
 _SCORES = PARQUET["scores"]
 
 _SETTING = Column(
-    "What tells results of this data set apart that may not be ranked together, in words, for example `by area`.",
+    "How results of this data set were computed, for example `by area`. Different settings are not ranked together.",
     empty="if there is only one kind of results",
 )
 _TREATMENT = Column(
@@ -33,7 +33,8 @@ _LEADERBOARD = {
     "treatment": _TREATMENT,
     "setting": _SETTING,
     "value": Column(
-        "What networks are ranked by: the mean over sites of the share of the ceiling, or of the raw score. Sites with "
+        "The number that ranks networks: the mean over sites of the share of the ceiling, or of the raw score. Sites "
+        "with "
         "a ceiling below 0.5 are left out.",
         _OF_VALUE,
     ),
@@ -73,7 +74,7 @@ _LEADERBOARD = {
         "if the layers have no score within the group; no such column without groups of images",
     ),
     "p_max": Column("The largest p over sites.", P, "with no permutations"),
-    "n_sites": Column("Sites that count in the means.", NUMBER),
+    "n_sites": Column("Sites that are used in the means.", NUMBER),
     "n_sites_all": Column("Sites of the data, also those whose ceiling is too low.", NUMBER),
     "selection": Column("How layers were chosen: `nested` (on other images than they are scored on) or `naive`."),
     "top_probability": Column(
@@ -143,11 +144,11 @@ _TREATMENTS = {
 }
 
 _FAILURES = {
-    "work": Column("What was tried: `score`, `match` or `maps`."),
+    "work": Column("The task that failed: `score`, `match` or `maps`."),
     "network": _SCORES["network"],
-    "weights": Column("The weights that were asked for.", empty="if the usual weights were asked for"),
-    "input_size": Column("The size that was asked for, as `HEIGHTxWIDTH`, or `native`.", "pixels"),
-    "cortex": Column("The data set that was asked for."),
+    "weights": Column("The requested weights.", empty="if the default weights were requested"),
+    "input_size": Column("The requested size, as `HEIGHTxWIDTH`, or `native`.", "pixels"),
+    "cortex": Column("The requested data set."),
     "layers": _SCORES["layers"],
     "reason": Column("Why the network could not be scored, in words."),
     "time": Column("When it failed, in UTC.", "date and time, ISO 8601"),

@@ -15,7 +15,7 @@ from murine.errors import MurineError, nearest, some
 
 
 class View(NamedTuple):
-    """A table, and the columns that are shown of it with their headings; None for the usual ones."""
+    """A table with the columns to show and their headings; None for the default columns."""
 
     table: pd.DataFrame
     headings: Mapping[str, str] | None = None

@@ -1,4 +1,4 @@
-"""What is done with one network after the other, in this process or in one of a sweep's own.
+"""The work on one network after the other, in this process or in a worker process of a sweep.
 
 A process of a sweep (`serve`) reads networks from its standard input and answers with events: what was begun, steps
 that were done, signs of life, and results. It ends when its input closes, whatever the network is doing then."""
@@ -38,7 +38,7 @@ _BEAT = 0.5
 def in_this_process(
     task: NetworkTask, specs: Sequence[NetworkSpec], atlas: Atlas, progress: Progress | None = None
 ) -> Iterator[NetworkResult]:
-    """Run one network after the other here; what a network raises is its failure.
+    """Run one network after the other in this process; an error of a network becomes its failure.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def in_this_process(
 
 @contextmanager
 def fixed_threads() -> Iterator[None]:
-    """Compute with the same number of threads however many processes there are."""
+    """Set a number of threads that does not depend on the number of processes."""
     import torch
     from threadpoolctl import threadpool_limits
 

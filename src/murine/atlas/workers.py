@@ -38,7 +38,7 @@ def in_workers(
     time_limit: float | None,
     progress: Progress | None = None,
 ) -> Iterator[NetworkResult]:
-    """Run networks in processes of their own; results come as they are ready.
+    """Run networks in worker processes, and yield results as they finish.
 
     A network that ends its process, in whatever way, or does nothing for ``time_limit`` seconds has failed.
 

@@ -38,7 +38,8 @@ SimilarityOption = Annotated[
     str,
     typer.Option(
         "--similarity",
-        help="For heat map, clusters and short list: index (the paper's), shared (layers in common, 0 to 1) or motifs "
+        help="Similarity for heat map, clusters and short list: index (as in the paper), shared (layers in common, 0 "
+        "to 1) or motifs "
         "(counts of three layers in a row, 0 to 1).",
     ),
 ]
@@ -50,7 +51,8 @@ def align(
         list[str] | None,
         typer.Argument(
             metavar="NETWORK...",
-            help="As for `murine score`; members of suite:neurn44 as published, unless --vocabulary is another.",
+            help="Names as for `murine score`; members of suite:neurn44 have their published sequences, unless "
+            "--vocabulary is given.",
         ),
     ] = None,
     suite: Annotated[
@@ -64,37 +66,36 @@ def align(
     ] = None,
     figure: Annotated[
         Path | None,
-        typer.Option("--figure", help=f"Picture of the matrices with their paths, up to {_DRAWN} pairs (.png, .pdf)."),
+        typer.Option("--figure", help=f"Draw the matrices and alignments, up to {_DRAWN} pairs (.png, .pdf)."),
     ] = None,
     heatmap: Annotated[
-        Path | None, typer.Option("--heatmap", help="Picture of the correlations between networks' similarities.")
+        Path | None, typer.Option("--heatmap", help="Draw the correlations between networks' similarities.")
     ] = None,
     lengths: Annotated[
-        Path | None, typer.Option("--lengths", help="Picture of similarities against the ratio of lengths.")
+        Path | None, typer.Option("--lengths", help="Draw similarities against the ratio of lengths.")
     ] = None,
     published: Annotated[
         Path | None,
-        typer.Option(
-            "--published", help="Picture of the heat map of suite:neurn44 as published, beside ours; no NETWORK needed."
-        ),
+        typer.Option("--published", help="Draw the published heat map of suite:neurn44 beside ours; needs no NETWORK."),
     ] = None,
     shortlist: Annotated[
         int | None,
         typer.Option(
             "--shortlist",
             callback=limited("--shortlist", COUNT),
-            help="Cluster networks and choose the member nearest each centre (13).",
+            help="Make this many clusters of networks and print the member nearest to each centre (the paper: 13).",
         ),
     ] = None,
     seed: SeedOption = 0,
     format: FormatOption = Format.table,
     quiet: QuietOption = False,
 ) -> None:
-    """Align the layer sequences of networks: the alignments, their scores, and how alike the networks are.
+    """Align the layer sequences of networks: print alignments, scores and similarities.
 
-    Needleman and Wunsch, a match counts 1, a mismatch -2, a gap -2, at the ends too. ``index`` is the score over the
-    geometric mean of the lengths (the paper's, dominated by the lengths); ``shared`` twice the number of common layers,
-    in order, over the layers of both; ``motifs`` the cosine of the counts of three layers in a row.
+    The alignment follows Needleman and Wunsch: a match counts 1, a mismatch -2, and a gap -2, also at the ends.
+    ``index`` is the score divided by the geometric mean of the lengths (as in the paper; dominated by the lengths).
+    ``shared`` is twice the number of common layers, in order, divided by the number of layers of both networks.
+    ``motifs`` is the cosine between the counts of three layers in a row.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""What `murine align` prints and draws of networks: their letters, alignments, groups and lengths."""
+"""Output of `murine align`: letters, alignments, groups and lengths of networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What commands share beside options: reading them, notes on standard error, and how results are counted."""
+"""Functions that commands share: parsing of options, notes on standard error, and counts of results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that makes one recording of what was fetched."""
+"""The command that makes one recording of the fetched sessions."""
 
 from __future__ import annotations
 
@@ -29,10 +29,14 @@ def data_build(
     scenes: Annotated[
         Path | None, typer.Option("--scenes", help="Also write the images that were shown (.npz), for --stimuli.")
     ] = None,
-    selection: Annotated[str, typer.Option("--selection", help="Choice of neurons: {selections}; default: all.")] = "",
+    selection: Annotated[
+        str, typer.Option("--selection", help="Selection of neurons: {selections}; default: all.")
+    ] = "",
     setting: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Setting of the selection, as min_reliability=0.6 or run_alpha=none; repeat."),
+        typer.Option(
+            "--set", help="Setting of the selection: min_reliability=0.6, run_alpha=none ...; repeat for more."
+        ),
     ] = None,
     picture: Annotated[
         Path | None, typer.Option("--picture", help="For mice-to-machines: folder for a picture of the embedding.")
@@ -42,20 +46,21 @@ def data_build(
         typer.Option(
             "--choices",
             callback=limited("--choices", Limits(1, 1000)),
-            help="For mice-to-machines: choose so many times, with seeds SEED, SEED + 1 ..., and write OUT-SEED.nc for "
-            "each, so that results can be repeated over choices.",
+            help="For mice-to-machines: make this many selections, with seeds SEED, SEED + 1 ..., and write "
+            "OUT-SEED.nc for each, so that you can repeat results over selections.",
         ),
     ] = 1,
     cache: CacheOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Make one recording of what was fetched: choose sessions and neurons, join cells by id, write a file.
+    """Make one recording of the fetched sessions: select sessions and neurons, join cells by id, write a file.
 
-    No network is needed. The file is what `murine score --against` and `Recording.read` take.
+    This needs no internet connection. `murine score --against` and `Recording.read` read the file.
 
-    Choices of `mice-to-machines` depend much on the seed. The command says how many neurons the choices of several
-    seeds share, beside two lotteries; `--choices 5` writes five, for results to be computed with each. It describes
-    neurons by their maps, as published; `--set vectors=responses` (or `centred-maps`) by something else.
+    The neurons that `mice-to-machines` selects depend much on the seed. The command prints how many neurons the
+    selections of several seeds share, and how many two random selections would share. `--choices 5` writes five
+    selections, so that you can compute results for each. The selection describes neurons by their maps, as published;
+    `--set vectors=responses` (or `centred-maps`) changes this.
 
     Examples:
 

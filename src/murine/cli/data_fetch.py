@@ -36,33 +36,36 @@ def data_fetch(
     ctx: typer.Context,
     name: PublicDatasetArgument,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and stop.")] = False,
     cache: CacheOption = None,
     endpoint: EndpointOption = "",
     workers: Annotated[
-        int, typer.Option("--workers", callback=limited("--workers", Limits(1, 32)), help="Files at a time.")
+        int, typer.Option("--workers", callback=limited("--workers", Limits(1, 32)), help="Number of files at a time.")
     ] = 4,
     timeout: Annotated[
         float,
         typer.Option(
-            "--timeout", callback=limited("--timeout", SECONDS), help="Seconds without a byte before a retry."
+            "--timeout", callback=limited("--timeout", SECONDS), help="Retry after this many seconds without a byte."
         ),
     ] = 30.0,
     retries: Annotated[
         int,
-        typer.Option("--retries", callback=limited("--retries", Limits(0, 1000)), help="Attempts without progress."),
+        typer.Option(
+            "--retries", callback=limited("--retries", Limits(0, 1000)), help="Number of attempts without progress."
+        ),
     ] = 5,
     check: Annotated[
-        Check, typer.Option("--check", help="Compare with the ETag, or only the size where ETags are no digests.")
+        Check, typer.Option("--check", help="Compare the ETag, or only the size if ETags are not digests.")
     ] = Check.etag,
     refresh: RefreshOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Fetch sessions of a public data set and make recordings of them; never a movie file.
 
-    First it tells how many files and bytes will come and how much disk is free. Files come several at a time, are
-    verified, and go on where they stopped after Ctrl-C, a crash or a cut. Each becomes its recordings (a few MB) and
-    is deleted, unless it is to be kept: ask for all signals and windows at once, or keep raw files.
+    The command first prints the number of files and bytes to fetch, and the free disk space. It fetches several files
+    at a time, verifies them, and continues after Ctrl-C, a crash or a lost connection. Each file is reduced to its
+    recordings (a few MB) and then deleted, unless you give `--keep-raw`: so ask for all signals and windows at once, or
+    keep raw files.
 
     Examples:
 

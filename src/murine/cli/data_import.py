@@ -49,7 +49,11 @@ def data_import(
     ] = None,
     neuroid: Annotated[
         str | None,
-        typer.Option("--neuroid", help="The same for the neurons. [default: neuroid; not of a table: neuroid_id]"),
+        typer.Option(
+            "--neuroid",
+            help="Column, coordinate or descriptor with the ids of the neurons. [default: "
+            "neuroid; not of a table: neuroid_id]",
+        ),
     ] = None,
     response: Annotated[
         str | None, typer.Option("--response", help="Column of a table with the responses. [default: response]")
@@ -58,8 +62,8 @@ def data_import(
         str | None,
         typer.Option(
             "--repetition",
-            help="What tells the trials of one stimulus apart. [default: repetition, if there is one; else trials are "
-            "counted in their order]",
+            help="Column that numbers the trials of each stimulus. [default: repetition, if there is one; else "
+            "trials are counted in their order]",
         ),
     ] = None,
     area: Annotated[
@@ -74,20 +78,21 @@ def data_import(
     ] = None,
     signal: Annotated[
         str | None,
-        typer.Option("--signal", help="Of an NWB file with several: units, or the path of a RoiResponseSeries."),
+        typer.Option("--signal", help="Signal of an NWB file: units, or the path of a RoiResponseSeries."),
     ] = None,
     stimulus_table: Annotated[
         str | None,
-        typer.Option("--stimulus-table", help="Table of an NWB file that tells when which stimulus was shown."),
+        typer.Option("--stimulus-table", help="Table of an NWB file with the times of all stimuli."),
     ] = None,
     stimulus_column: Annotated[
-        str | None, typer.Option("--stimulus-column", help="Its column with the ids of the stimuli.")
+        str | None,
+        typer.Option("--stimulus-column", help="Column of the --stimulus-table with the ids of the stimuli."),
     ] = None,
     window: Annotated[
         str | None,
         typer.Option(
             "--window",
-            help="Of an NWB file: seconds after onset as 0.05:0.25, or 0.05: until the stimulus goes. [default: 0:]",
+            help="For an NWB file: seconds after onset: 0.05:0.25, or 0.05: until the stimulus ends. [default: 0:]",
         ),
     ] = None,
     stimulus_ids: Annotated[
@@ -115,11 +120,11 @@ def data_import(
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Read responses from files of any kind, check their labels, and write the one file that `--against` takes.
+    """Read responses from files of any kind, check their labels, and write one file for `--against`.
 
-    `--against` reads such files directly, too, as far as they need no options. Ids, names and shapes are checked first;
-    nothing is filled in. With `--stimuli`, responses to stimuli without an image are refused, those to `blank` left
-    out.
+    `--against` can also read such files directly if they need no options. Ids, names and shapes are checked first;
+    missing values are not filled in. With `--stimuli`, responses to stimuli without an image are refused; responses to
+    `blank` are left out.
 
     Examples:
 

@@ -19,14 +19,17 @@ app = typer.Typer()
 def data_list(
     ctx: typer.Context,
     name: Annotated[
-        str, typer.Argument(help="Nothing: the names --against knows. A public data set: what can be fetched.")
+        str,
+        typer.Argument(
+            help="A public data set, to list what can be fetched. Without a name: the data sets for --against."
+        ),
     ] = "",
     cache: CacheOption = None,
     endpoint: EndpointOption = "",
     refresh: RefreshOption = False,
     format: FormatOption = Format.table,
 ) -> None:
-    """List data sets, or filter and count what a public one holds.
+    """List data sets, or count the sessions of a public data set by labels.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""Commands about public data sets take options from the data sets: one that a package adds brings its own."""
+"""Options that public data sets add to commands, also data sets of other packages."""
 
 from __future__ import annotations
 

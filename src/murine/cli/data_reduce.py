@@ -1,4 +1,4 @@
-"""The command that makes recordings of two-photon files that somebody has already."""
+"""The command that makes recordings from two-photon files that the user already has."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def data_reduce(
     ] = "allensdk",
     quiet: QuietOption = False,
 ) -> None:
-    """Make recordings of two-photon files you have already, as those of an AllenSDK cache.
+    """Make recordings from two-photon files that you already have, for example in an AllenSDK cache.
 
-    Each file is read in a process of its own: a damaged one is reported and the others go on.
+    Each file is read in a separate process: a damaged file is reported, and the other files are still read.
 
     Example: `murine data reduce ophys_experiment_data/*.nwb --out recordings --signal dff`
     """

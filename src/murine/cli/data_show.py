@@ -17,7 +17,7 @@ app = typer.Typer()
 @app.command("show")
 def data_show(
     name: Annotated[str, typer.Argument(help="A name of `murine data list`, or a file.")],
-    by: Annotated[str, typer.Option("--by", help="What makes a site.")] = "area",
+    by: Annotated[str, typer.Option("--by", help="Labels of neurons that define a site.")] = "area",
     stimuli: StimuliOption = None,
     data: DataOption = None,
     format: FormatOption = Format.table,

@@ -1,4 +1,4 @@
-"""Commands that tell of domains of images, and fetch them."""
+"""Commands that list, show and fetch domains of images."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Domains of images for generalisation: what there is, what is in them, fetching.\n\n"
-    "A name is one of `murine domains list` or `folder:PATH`, each with corruptions behind it as `mnist+noise:3`.",
+    help="Domains of images for generalisation: list, show and fetch them.\n\n"
+    "A name is one of `murine domains list` or `folder:PATH`; corruptions follow the name: `mnist+noise:3`.",
 )
 
 
@@ -59,11 +59,11 @@ class Interpolation(StrEnum):
 SizeOption = Annotated[
     int, typer.Option("--size", callback=limited("--size", Limits(8, 1024)), help="Side of prepared images in pixels.")
 ]
-FitOption = Annotated[Fit, typer.Option("--fit", help="stretch, crop, pad, or place (as pad, but never enlarged).")]
+FitOption = Annotated[Fit, typer.Option("--fit", help="stretch, crop, pad, or place (like pad, but never enlarged).")]
 FramingOption = Annotated[
-    Framing, typer.Option("--framing", help="mnist: ink in 20/28 of the side, balanced, as MNIST's authors did.")
+    Framing, typer.Option("--framing", help="mnist: ink in 20/28 of the side, centred by mass, as in MNIST.")
 ]
-PolarityOption = Annotated[Polarity, typer.Option("--polarity", help="Of ink on plain ground.")]
+PolarityOption = Annotated[Polarity, typer.Option("--polarity", help="Polarity of ink on plain ground.")]
 InterpolationOption = Annotated[Interpolation, typer.Option("--interpolation", help="Filter of resizing.")]
 
 
@@ -84,7 +84,7 @@ def list_domains(
     cache: CacheOption = None,
     format: FormatOption = Format.table,
 ) -> None:
-    """List the domains with a name, where they come from, and whether they are here.
+    """List the known domains, where they come from, and whether they are on this machine.
 
     Examples:
 
@@ -114,7 +114,7 @@ def list_domains(
 
 @app.command(name="show")
 def show_domains(
-    names: Annotated[list[str], typer.Argument(metavar="DOMAIN...", help="Names, as usps or mnist+noise:3.")],
+    names: Annotated[list[str], typer.Argument(metavar="DOMAIN...", help="Names of domains: usps, mnist+noise:3 ...")],
     size: SizeOption = 32,
     fit: FitOption = Fit.stretch,
     framing: FramingOption = Framing.as_is,
@@ -124,11 +124,11 @@ def show_domains(
     cache: CacheOption = None,
     format: FormatOption = Format.table,
 ) -> None:
-    """Load domains and tell what is in them; json and csv also name the files with their digests.
+    """Load domains and print what they contain; json and csv also give the files with their digests.
 
-    `light` is the share of images whose outermost pixels are light. Images of one group (a typeface, an MNIST image and
-    what was made of it) must not be trained on in one domain and tested in another; `shared groups` counts those that
-    also occur in another of the domains.
+    `light` is the share of images whose outermost pixels are light. Do not train on images of a group (a typeface, or
+    an MNIST image and the images made from it) in one domain and test on images of the same group in another; `shared
+    groups` counts the groups that also occur in another of the domains.
 
     Examples:
 
@@ -157,17 +157,17 @@ def show_domains(
 
 @app.command()
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="DOMAIN...", help="Domains of the kind fetched.")],
+    names: Annotated[list[str], typer.Argument(metavar="DOMAIN...", help="Names of domains of the kind `fetched`.")],
     cache: CacheOption = None,
     mirror: Annotated[
         list[str] | None,
-        typer.Option("--mirror", help="Folder on a server that is tried first; repeat for more. Digests decide."),
+        typer.Option("--mirror", help="Folder on a server that is tried first; repeat for more. Digests are checked."),
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Fetch domains from their official addresses, and hold every file against its published digest.
+    """Fetch domains from their official addresses, and compare every file with its published digest.
 
-    What was fetched before is not fetched again; after an interruption the same command goes on.
+    Nothing is fetched twice; after an interruption, the same command continues.
 
     Examples:
 

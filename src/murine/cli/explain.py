@@ -1,4 +1,4 @@
-"""The command that asks whether architecture explains representation and brain score."""
+"""The command that tests whether architecture explains representation and brain score."""
 
 from __future__ import annotations
 
@@ -35,21 +35,24 @@ class Method(StrEnum):
 @app.command()
 def explain(
     atlas: AtlasOption = Path("atlas"),
-    cortex: Annotated[str | None, typer.Option("--cortex", help="Results against this cortex.")] = None,
-    metric: Annotated[str | None, typer.Option("--metric", help="Results by this metric.")] = None,
+    cortex: Annotated[str | None, typer.Option("--cortex", help="Use only results against this cortex.")] = None,
+    metric: Annotated[str | None, typer.Option("--metric", help="Use only results by this metric.")] = None,
     role: Annotated[
         Role,
         typer.Option(
-            "--role", help="Networks that are trained, as their functions built them, or with random weights."
+            "--role", help="Use only networks that are trained, as their functions built them, or with random weights."
         ),
     ] = Role.trained,
-    input_size: Annotated[str | None, typer.Option("--input-size", help="Results at this size, as 64x64.")] = None,
+    input_size: Annotated[
+        str | None, typer.Option("--input-size", help="Use only results at this size: 64x64.")
+    ] = None,
     file: Annotated[
         list[Path] | None,
-        typer.Option("--file", help="Python file that networks of the atlas were built by; repeat for several."),
+        typer.Option("--file", help="Python file that built networks of the atlas; repeat for several."),
     ] = None,
     one_per_family: Annotated[
-        bool, typer.Option("--one-per-family", help="Of each family (EfficientNets, VGGs ...) only the first network.")
+        bool,
+        typer.Option("--one-per-family", help="Use only the first network of each family (EfficientNets, VGGs ...)."),
     ] = False,
     vocabulary: VocabularyOption = "fine",
     method: Annotated[Method, typer.Option("--method", help="Correlation over pairs of networks.")] = Method.spearman,
@@ -58,7 +61,7 @@ def explain(
         typer.Option(
             "--permutations",
             callback=limited("--permutations", PERMUTATIONS._replace(least=99)),
-            help="Relabellings of networks.",
+            help="Number of relabellings of networks.",
         ),
     ] = 9999,
     bootstraps: Annotated[
@@ -66,25 +69,26 @@ def explain(
         typer.Option(
             "--bootstraps",
             callback=limited("--bootstraps", BOOTSTRAPS._replace(least=0)),
-            help="Samples of networks for intervals.",
+            help="Number of samples of networks, for intervals.",
         ),
     ] = 1000,
     figure: Annotated[
-        Path | None, typer.Option("--figure", help="Picture of all pairs of networks (.png, .pdf, .svg).")
+        Path | None, typer.Option("--figure", help="Draw all pairs of networks (.png, .pdf, .svg).")
     ] = None,
     seed: SeedOption = 0,
     format: FormatOption = Format.table,
     quiet: QuietOption = False,
 ) -> None:
-    """Ask whether architecture explains representation and brain score, over the networks of an atlas.
+    """Test whether architecture explains representation and brain score, for the networks of an atlas.
 
-    Networks that are alike in architecture: are their layers alike (CKA, RSA, at the same relative depths), and are
-    their brain scores? Mantel tests over pairs of networks, plain and with the lengths of the layer sequences held
-    constant; then whether representation explains brain score. ``score`` is the difference of the means over sites,
-    ``profile`` the difference over sites, one by one. q is p adjusted for the whole table (false discovery rate).
+    Do networks with similar architectures have similar layers (by CKA and RSA, at the same relative depths), and
+    similar brain scores? The command runs Mantel tests over pairs of networks, plain and with the lengths of the layer
+    sequences held constant. It also tests whether representation explains brain score. ``score`` is the difference of
+    the means over sites; ``profile`` is the difference at each site. q is p adjusted for the whole table (false
+    discovery rate).
 
-    p is by relabelling networks. The interval of r is over networks drawn anew, and wide enough never to exclude 0
-    where p is above 0.05. Fewer than 20 networks tell little, which is said.
+    p is computed by relabelling networks. The interval of r is over resampled networks, and wide enough never to
+    exclude 0 if p is above 0.05. The command warns if there are fewer than 20 networks.
 
     Examples:
 

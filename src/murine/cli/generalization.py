@@ -1,4 +1,4 @@
-"""The command that trains on one domain and asks about others."""
+"""The command that trains networks on one domain and tests them on others."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _REFERENCE = "plain"
 def generalize(
     source: Annotated[
         list[str] | None,
-        typer.Option("--source", help="Domain to train on; repeat, or join by commas, for several matrices."),
+        typer.Option("--source", help="Domain to train on; repeat it, or join names by commas, for several matrices."),
     ] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option("--target", help="Domains to meet (default: the six in the shared folder)."),
+        typer.Option("--target", help="Domains to test on (default: the six in the shared folder)."),
     ] = None,
     network: Annotated[
         list[str] | None,
@@ -52,14 +52,14 @@ def generalize(
         ),
     ] = "plain,neurn3",
     reference: Annotated[
-        str, typer.Option("--reference", help="The variant that the others are compared with: sobel, for example.")
+        str, typer.Option("--reference", help="The variant that the others are compared with, for example sobel.")
     ] = "plain",
     seeds: Annotated[
         int,
         typer.Option(
             "--seeds",
             callback=limited("--seeds", Limits(1, 10_000)),
-            help="Networks per cell: seeds 0, 1 ... One seed supports no conclusion.",
+            help="Number of networks per cell, with seeds 0, 1 ... One seed supports no conclusion.",
         ),
     ] = 3,
     data_seed: Annotated[
@@ -67,32 +67,36 @@ def generalize(
         typer.Option(
             "--data-seed",
             callback=limited("--data-seed", SEED),
-            help="One seed of the data for all (default: the same as the model's).",
+            help="One data seed for all networks (default: equal to the model seed).",
         ),
     ] = None,
     protocol: Annotated[
-        str, typer.Option("--protocol", help="full, mnist10k (the literature's), or leave-one-out (sources in turn).")
+        str,
+        typer.Option(
+            "--protocol", help="full, mnist10k (as in the literature), or leave-one-out (each domain in turn)."
+        ),
     ] = "full",
     recipe: Annotated[str, typer.Option("--recipe", help="quick, paper, long or fine-tune.")] = "quick",
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Another value in the recipe, KEY=VALUE, as epochs=20 or learning_rate=0.01."),
+        typer.Option("--set", help="Change a value of the recipe, KEY=VALUE: epochs=20 or learning_rate=0.01."),
     ] = None,
     prepare: Annotated[
         list[str] | None,
         typer.Option(
-            "--prepare", help="What is done to images, KEY=VALUE: polarity=white-on-black, framing=mnist, size=64 ..."
+            "--prepare", help="Preparation of images, KEY=VALUE: polarity=white-on-black, framing=mnist, size=64 ..."
         ),
     ] = None,
     corruptions: Annotated[
-        str, typer.Option("--corruptions", help="Corruptions of the source to meet too, at five strengths; or all.")
+        str,
+        typer.Option("--corruptions", help="Also test on these corruptions of the source, at five strengths; or all."),
     ] = "",
     test_images: Annotated[
         int | None,
         typer.Option(
             "--test-images",
             callback=limited("--test-images", COUNT._replace(least=2)),
-            help="At most so many of every domain, drawn once (default: all).",
+            help="Maximal number of test images of every domain, drawn once (default: all).",
         ),
     ] = None,
     search: Annotated[
@@ -100,21 +104,24 @@ def generalize(
         typer.Option(
             "--search",
             callback=limited("--search", Limits(0, 100_000)),
-            help="Search N small networks without NeuRN and N with it, by the source alone, and compare the best; "
-            "instead of --network and --variants.",
+            help="Search N small networks without NeuRN and N with it, using only the source, and compare the best "
+            "two; instead of --network and --variants.",
         ),
     ] = 0,
     against: Annotated[
         str,
         typer.Option(
             "--against",
-            help="Score every network against this cortex, too (a name of `murine data list`, or a file of responses), "
-            "and hold the change in brain score beside that in accuracy.",
+            help="Also score every network against this cortex (a name of `murine data list`, or a file of "
+            "responses), and compare the changes in brain score and in accuracy.",
         ),
     ] = "",
-    metric: Annotated[str, typer.Option("--metric", help="For --against, as for `murine score`.")] = "rsa-pearson",
+    metric: Annotated[
+        str, typer.Option("--metric", help="Metric for --against, as for `murine score`.")
+    ] = "rsa-pearson",
     pretrained: Annotated[
-        bool, typer.Option("--pretrained", help="Start from the zoo's weights: any network that `murine score` takes.")
+        bool,
+        typer.Option("--pretrained", help="Start from pretrained weights of any network that `murine score` accepts."),
     ] = False,
     atlas: AtlasOption = Path("atlas"),
     data: DataOption = None,
@@ -124,16 +131,15 @@ def generalize(
     format: FormatOption = Format.table,
     quiet: QuietOption = False,
 ) -> None:
-    """Train on one domain, meet the others: accuracy on domains never seen, with and without NeuRN.
+    """Train on one domain and test on the others: accuracy on unseen domains, with and without NeuRN.
 
-    Nothing but the source is seen in training: the epoch is chosen by held-back images of the source. Every cell has a
-    95 % interval over seeds and images together; differences to the plain network (or to `--reference`) are paired by
-    seed and image, their p adjusted by Holm's method. Finished networks are kept in the atlas: the same command goes on
-    where it was stopped.
+    Training uses only the source; held-out images of the source choose the epoch. Every cell has a 95 % interval over
+    seeds and images together. Differences to the plain network (or to `--reference`) are paired by seed and image, and
+    their p is adjusted by Holm's method. Finished networks are stored in the atlas: the same command continues where it
+    was interrupted.
 
-    With one seed, intervals are over images only, and nothing is concluded. Networks that are not above chance on their
-    own source are marked, and nothing is concluded from them either: such differences have no p (the column `no_claim`
-    says why).
+    With one seed, intervals are over images only and support no conclusion. Networks that are not above chance on their
+    own source are marked; differences that involve them have no p (the column `no_claim` gives the reason).
 
     Examples:
 

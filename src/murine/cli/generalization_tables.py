@@ -1,4 +1,4 @@
-"""How `murine generalize` prints its matrix: accuracy, differences, and brain scores beside them."""
+"""Tables of `murine generalize`: accuracy, differences and brain scores."""
 
 from __future__ import annotations
 

@@ -50,7 +50,9 @@ def data_export(
     drop: Annotated[
         Drop,
         typer.Option(
-            "--drop", help="Presentations to leave out: of no valid trial, of a missing trial of any neuron, or none."
+            "--drop",
+            help="Presentations to leave out: those without a valid trial, those with a missing trial of "
+            "any neuron, or none.",
         ),
     ] = Drop.empty,
     select: SelectOption = None,

@@ -1,4 +1,4 @@
-"""Commands that tell of networks: what there is, and what they would cost."""
+"""Commands that list networks and predict their time and memory."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _ListByDefault(TyperGroup):
 
 app = typer.Typer(
     cls=_ListByDefault,
-    help="List the networks that can be named, with what is known of them; `plan`: what they would cost.\n\n"
+    help="List the known networks with their properties; `plan` predicts their time and memory.\n\n"
     "Examples: `murine models 'resnet1*' --pretrained`, `murine models --suite neurn44`, `murine models plan resnet50`",
 )
 
@@ -52,11 +52,12 @@ def list_networks(
     pattern: Annotated[
         str,
         typer.Argument(
-            help="Name with wildcards, as 'resnet*' or 'torchvision:*'; a plain one looks in timm, then in torchvision."
+            help="Name with wildcards: 'resnet*' or 'torchvision:*'; without a prefix, timm is searched before "
+            "torchvision."
         ),
     ] = "*",
     pretrained: Annotated[
-        bool, typer.Option("--pretrained", help="A row for every tag of pretrained weights.")
+        bool, typer.Option("--pretrained", help="Print a row for every tag of pretrained weights.")
     ] = False,
     family: Annotated[str | None, typer.Option("--family", help="Only this family, wildcards allowed.")] = None,
     task: Annotated[
@@ -67,14 +68,14 @@ def list_networks(
         typer.Option("--suite", help="Only the members of a published list: conwell2021, conwell2021-tasks, neurn44."),
     ] = None,
     max_parameters: Annotated[
-        str | None, typer.Option("--max-parameters", help="At most so many: 5M, 1.2B or a number.")
+        str | None, typer.Option("--max-parameters", help="Maximal number of parameters: 5M, 1.2B or a number.")
     ] = None,
     format: FormatOption = Format.table,
 ) -> None:
-    """List networks and their properties; csv and json also tell where each property is from.
+    """List networks and their properties; csv and json also give the source of each property.
 
-    Parameters count the last layers, too; depth is that of the longest way, in layers with weights. Task, data and
-    top-1 are those of the default weights, or with `--pretrained` of each. What is not known is empty.
+    Parameters include the last layers. Depth is the number of layers with weights on the longest path. Task, data and
+    top-1 are those of the default weights, or with `--pretrained` those of each row. Unknown values are empty.
 
     Examples:
 

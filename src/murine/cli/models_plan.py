@@ -1,4 +1,4 @@
-"""The command that predicts what networks cost."""
+"""The command that predicts time and memory of scoring networks."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ def plan(
     input_size: InputSizeOption = None,
     layers: LayersOption = "own",
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", help="As for `murine score`; none: captures alone.")
+        list[str] | None, typer.Option("--metric", help="As for `murine score`; none: only captures.")
     ] = None,
     stimuli: StimuliOption = None,
     data: DataOption = None,
     memory: Annotated[
-        str | None, typer.Option("--memory", help="Memory to plan for, as 8G (default: what is available now).")
+        str | None, typer.Option("--memory", help="Memory to plan for: 8G (default: the memory available now).")
     ] = None,
     batch_size: BatchSizeOption = None,
     format: FormatOption = Format.table,
     quiet: QuietOption = False,
 ) -> None:
-    """Predict memory and time of `murine score` from shapes, before anything runs; weights are neither made nor got.
+    """Predict memory and time of `murine score` from shapes alone, without running networks or fetching weights.
 
-    Operations and tensors are counted on networks without numbers; a measurement of a few seconds on this machine turns
-    them into time. Fails where a network would not fit.
+    Operations and tensors are counted on networks without data; a measurement of a few seconds converts the counts into
+    time on this machine. The command fails if a network would not fit into memory.
 
     Examples:
 

@@ -77,15 +77,16 @@ def neurn(
         list[str] | None,
         typer.Option(
             "--layer",
-            help="What is put in: neurn(k=3), or to compare with instance-norm, local-contrast, sobel, divisive, lrn; "
-            "repeat for several. [default: neurn(k=3)]",
+            help="Layer to insert: neurn(k=3), or for comparison instance-norm, local-contrast, sobel, divisive, "
+            "lrn; repeat for several. [default: neurn(k=3)]",
         ),
     ] = None,
     at: Annotated[
         list[str] | None,
         typer.Option(
             "--at",
-            help="Where: input, image (before pixels are normalised), after:PATTERN, before:PATTERN, replace:PATTERN; "
+            help="Place of the layer: input, image (before pixels are normalised), after:PATTERN, before:PATTERN, "
+            "replace:PATTERN; "
             "repeat for several. [default: input]",
         ),
     ] = None,
@@ -118,23 +119,25 @@ def neurn(
         EffectView,
         typer.Option(
             "--view",
-            help="sites: every network at every site; networks: in the mean over sites; means: over networks only.",
+            help="sites: every network at every site; networks: mean over sites; means: mean over sites and networks "
+            "of a role.",
         ),
     ] = EffectView.sites,
     figure: Annotated[
-        Path | None, typer.Option("--figure", help="Picture of after against before (.png, .pdf, .svg).")
+        Path | None,
+        typer.Option("--figure", help="Draw scores with the layer against scores without it (.png, .pdf, .svg)."),
     ] = None,
     format: FormatOption = Format.table,
     quiet: QuietOption = False,
 ) -> None:
-    """Score networks before and after NeuRN is put into them: paired differences, by site, with intervals.
+    """Score networks with and without an inserted NeuRN: paired differences by site, with intervals.
 
-    Every network is scored as it is and with the layer, by `murine score`'s rules: best layer of each site, chosen on
-    one half of the images and scored on the other, as a share of the noise ceiling. Both see the same resampled
-    images, so the interval of the difference is that of a pair. What was put in is no layer to choose, unless by
-    `--layers all`: NeuRN of the pixels may well be more like cortex than any layer of the network. Weights stay as
-    they are: those of a trained network were not trained with the layer. Results go into the atlas; what is there
-    already is not computed again.
+    Every network is scored with and without the inserted layer, as in `murine score`: the best layer of each site,
+    chosen on one half of the images and scored on the other, as a share of the noise ceiling. Both versions see the
+    same resampled images, so the differences are paired. The inserted layer cannot be chosen as the best layer, unless
+    you give `--layers all`: NeuRN of the pixels may be more like cortex than any layer of the network. Weights do not
+    change, so trained weights were trained without the layer. Results are stored in the atlas; stored results are not
+    computed again.
 
     Examples:
 

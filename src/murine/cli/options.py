@@ -34,7 +34,7 @@ def limited(name: str, limits: Limits) -> Callable[[Any], Any]:
     return check
 
 
-AtlasOption = Annotated[Path, typer.Option("--atlas", help="Folder of results; made if missing.")]
+AtlasOption = Annotated[Path, typer.Option("--atlas", help="Folder of results; created if missing.")]
 CacheOption = Annotated[
     Path | None, typer.Option("--cache", help="Folder of fetched data (default: $MURINE_CACHE, then the system's).")
 ]
@@ -43,41 +43,51 @@ DataOption = Annotated[
 ]
 PublicDatasetArgument = Annotated[str, typer.Argument(help="A public data set: {public_datasets}.")]
 EndpointOption = Annotated[
-    str, typer.Option("--endpoint", help="Another server with the files, as http://localhost:9000.")
+    str, typer.Option("--endpoint", help="Another server with the files, for example http://localhost:9000.")
 ]
 RefreshOption = Annotated[
-    bool, typer.Option("--refresh", help="Ask for newer tables, and try again what could not be made.")
+    bool, typer.Option("--refresh", help="Fetch newer tables, and retry recordings that could not be made.")
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print the result.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes: results and errors only.")]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print only results and errors, without progress and notes.")
+]
 JobsOption = Annotated[
     int,
-    typer.Option("--jobs", "-j", callback=limited("--jobs", JOBS), help="Processes; networks are shared among them."),
+    typer.Option("--jobs", "-j", callback=limited("--jobs", JOBS), help="Number of processes that share the networks."),
 ]
 SeedOption = Annotated[
     int,
-    typer.Option("--seed", callback=limited("--seed", SEED), help="Of resampling, permutations and random halves."),
+    typer.Option(
+        "--seed", callback=limited("--seed", SEED), help="Seed of resampling, permutations and random halves."
+    ),
 ]
 BootstrapsOption = Annotated[
     int,
     typer.Option(
-        "--bootstraps", callback=limited("--bootstraps", BOOTSTRAPS), help="Samples of stimuli for intervals."
+        "--bootstraps",
+        callback=limited("--bootstraps", BOOTSTRAPS),
+        help="Number of bootstrap samples of stimuli, for intervals.",
     ),
 ]
 PermutationsOption = Annotated[
     int,
-    typer.Option("--permutations", callback=limited("--permutations", PERMUTATIONS), help="Relabellings for p-values."),
+    typer.Option(
+        "--permutations", callback=limited("--permutations", PERMUTATIONS), help="Number of relabellings, for p-values."
+    ),
 ]
 SplitsOption = Annotated[
     int,
-    typer.Option("--splits", callback=limited("--splits", SPLITS), help="Random halves of repetitions for ceilings."),
+    typer.Option(
+        "--splits", callback=limited("--splits", SPLITS), help="Number of random halves of repetitions, for ceilings."
+    ),
 ]
 TimeLimitOption = Annotated[
     float,
     typer.Option(
         "--time-limit",
         callback=limited("--time-limit", SECONDS),
-        help="Seconds without any progress after which a network is given up. A slow one that goes on is not.",
+        help="Stop a network after this many seconds without progress. A slow network that makes progress goes on.",
     ),
 ]
 AgainstOption = Annotated[
@@ -92,7 +102,7 @@ NetworksArgument = Annotated[
     ),
 ]
 WeightsOption = Annotated[
-    str, typer.Option("--weights", help="For networks without @WEIGHTS: pretrained, random:SEED or a file.")
+    str, typer.Option("--weights", help="Weights of networks without @WEIGHTS: pretrained, random:SEED or a file.")
 ]
 TwinsOption = Annotated[
     int,
@@ -112,11 +122,11 @@ VocabularyOption = Annotated[
 ]
 InputSizeOption = Annotated[
     list[str] | None,
-    typer.Option("--input-size", help="Pixels (64), HEIGHTxWIDTH or native; may be given several times."),
+    typer.Option("--input-size", help="Image size: pixels (64), HEIGHTxWIDTH or native; may be given several times."),
 ]
 LayersOption = Annotated[
     str,
-    typer.Option("--layers", help="own (all but what surgery put in), all, blocks, or names with wildcards."),
+    typer.Option("--layers", help="own (all except inserted layers), all, blocks, or names with wildcards."),
 ]
 
 
@@ -140,34 +150,35 @@ NormaliseOption = Annotated[
     NormaliseChoice,
     typer.Option(
         "--normalise",
-        help="Neurons and features alike: none, as they are (Conwell et al. 2021); zscore, each standardised over "
-        "images; both: these two side by side; all: also those that treat one side only.",
+        help="Treatment of neurons and features. none: as they are (Conwell et al. 2021); zscore: each standardised "
+        "over images; both: none and zscore; all: also the treatments that standardise only one side.",
     ),
 ]
 NormaliseNeuronsOption = Annotated[
-    OneSide | None, typer.Option("--normalise-neurons", help="The same for neurons alone.")
+    OneSide | None, typer.Option("--normalise-neurons", help="Treatment of neurons only.")
 ]
 NormaliseFeaturesOption = Annotated[
-    OneSide | None, typer.Option("--normalise-features", help="The same for the features of networks alone.")
+    OneSide | None, typer.Option("--normalise-features", help="Treatment of the features of networks only.")
 ]
 ByOption = Annotated[
     str,
     typer.Option(
         "--by",
-        help="What makes a site: coordinates of neurons with commas, as area,layer (default: area; a recording that "
-        "names no area is one site).",
+        help="Labels of neurons that define a site, joined by commas: area,layer (default: area; a recording without "
+        "areas is one site).",
         show_default=False,
     ),
 ]
 SelectOption = Annotated[
-    list[str] | None, typer.Option("--select", help="Neurons with KEY=VALUE (area=VISp); repeat for more values.")
+    list[str] | None,
+    typer.Option("--select", help="Use only neurons with KEY=VALUE (area=VISp); repeat for more values."),
 ]
 MinReliabilityOption = Annotated[
     float | None,
     typer.Option(
         "--min-reliability",
         callback=limited("--min-reliability", RELIABILITY),
-        help="Neurons with at least this split-half reliability.",
+        help="Use only neurons with at least this split-half reliability.",
     ),
 ]
 StimuliOption = Annotated[
@@ -179,7 +190,7 @@ BatchSizeOption = Annotated[
     typer.Option(
         "--batch-size",
         callback=limited("--batch-size", BATCH_SIZE),
-        help="Images that pass together (default: all that fit).",
+        help="Number of images that pass together (default: all that fit).",
     ),
 ]
 
@@ -194,5 +205,5 @@ class Over(StrEnum):
 
 OverImagesOption = Annotated[
     Over | None,
-    typer.Option("--over", help="Intervals not only over new stimuli, but over new neurons, animals or both, too."),
+    typer.Option("--over", help="Compute intervals over new neurons, animals or both, in addition to new stimuli."),
 ]

@@ -1,4 +1,4 @@
-"""Pictures that commands write: names that cannot be written are refused first."""
+"""Pictures that commands write: file names that cannot be written are refused before any work."""
 
 from __future__ import annotations
 

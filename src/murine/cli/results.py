@@ -41,21 +41,21 @@ def results(
         ),
     ] = ResultView.leaderboard,
     atlas: AtlasOption = Path("atlas"),
-    network: Annotated[str | None, typer.Option("--network", help="Name, wildcards allowed.")] = None,
+    network: Annotated[str | None, typer.Option("--network", help="Only this network, wildcards allowed.")] = None,
     cortex: Annotated[str | None, typer.Option("--cortex", help="Only this cortex.")] = None,
     metric: Annotated[str | None, typer.Option("--metric", help="Only this metric.")] = None,
     site: Annotated[str | None, typer.Option("--site", help="Only this site, wildcards allowed.")] = None,
     layer: Annotated[str | None, typer.Option("--layer", help="Only these layers, wildcards allowed.")] = None,
-    sort: Annotated[str | None, typer.Option("--sort", help="Column; -COLUMN for descending order.")] = None,
+    sort: Annotated[str | None, typer.Option("--sort", help="Column to sort by; -COLUMN for descending order.")] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", callback=limited("--limit", COUNT), help="At most so many rows.")
+        int | None, typer.Option("--limit", callback=limited("--limit", COUNT), help="Maximal number of rows.")
     ] = None,
     sql: Annotated[
         str | None,
         typer.Option(
             "--sql",
-            help="DuckDB over the tables leaderboard (one row a network, ranked only with what it can be compared "
-            "with), scores (every layer, naive and held-out rows, groups of images), matches and maps.",
+            help="DuckDB query over the tables leaderboard (one row a network, ranked only among comparable "
+            "results), scores (every layer, naive and held-out rows, groups of images), matches and maps.",
         ),
     ] = None,
     format: FormatOption = Format.table,

@@ -75,7 +75,7 @@ def demo(
     seed: SeedOption = 0,
     quiet: QuietOption = False,
 ) -> None:
-    """Score a few networks against a simulated cortex and write a report: no network, no data, a minute.
+    """Score a few networks against a simulated cortex and write a report: takes a minute, needs no download.
 
     The simulated cortex has three areas whose true responses are known. The network that generates them should reach
     its noise ceiling; random networks and the controls should not.
@@ -107,7 +107,7 @@ def score(
     against: AgainstOption = "simulated",
     weights: WeightsOption = "",
     twins: TwinsOption = 0,
-    no_controls: Annotated[bool, typer.Option("--no-controls", help="Leave pixels, gabor and neurn out.")] = False,
+    no_controls: Annotated[bool, typer.Option("--no-controls", help="Leave out pixels, gabor and neurn.")] = False,
     input_size: InputSizeOption = None,
     layers: LayersOption = "own",
     metric: Annotated[
@@ -118,9 +118,10 @@ def score(
         ScoreProtocol,
         typer.Option(
             "--protocol",
-            help="murine: the options as given, layers chosen on other images than they are scored on. conwell2021: "
-            "the published protocol of Conwell et al. (2021): everything as it is, rsa-pearson, rsa-reweighted, and "
-            "ridge with the best layer of every neuron; layers chosen and scored on the same images.",
+            help="murine: the options as given; layers are chosen on one set of images and scored on another. "
+            "conwell2021: the published protocol of Conwell et al. (2021): no standardisation, rsa-pearson, "
+            "rsa-reweighted and ridge with the best layer of every neuron; layers are chosen and scored on the same "
+            "images.",
         ),
     ] = ScoreProtocol.murine,
     by: ByOption = "",
@@ -130,7 +131,7 @@ def score(
     normalise_neurons: NormaliseNeuronsOption = None,
     normalise_features: NormaliseFeaturesOption = None,
     dissimilarity: Annotated[
-        str, typer.Option("--dissimilarity", help="What RDMs are made of: pearson, cosine or euclidean.")
+        str, typer.Option("--dissimilarity", help="Dissimilarity of RDMs: pearson, cosine or euclidean.")
     ] = "pearson",
     stimuli: StimuliOption = None,
     data: DataOption = None,
@@ -149,8 +150,8 @@ def score(
 ) -> None:
     """Score networks against cortex: every layer, every site, with ceilings and intervals.
 
-    Results go into the atlas; what is there already is not computed again. The controls (pixels, Gabor energy, NeuRN
-    of the pixels) are added unless told otherwise.
+    Results are stored in the atlas; stored results are not computed again. The controls (pixels, Gabor energy, NeuRN of
+    the pixels) are added unless you give `--no-controls`.
 
     Examples:
 

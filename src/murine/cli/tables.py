@@ -1,4 +1,4 @@
-"""How commands print tables: for a terminal, for a page, for other programs."""
+"""Printing of tables for a terminal, for a page, or for other programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that compares what neurons and units respond to, as pictures."""
+"""The command that compares response-weighted maps of neurons with maps of units."""
 
 from __future__ import annotations
 
@@ -89,31 +89,32 @@ def maps(
         typer.Option(
             "--side",
             callback=limited("--side", Limits(2, 1024)),
-            help="Cells along a side of a map, as 11, 14, 28; repeat for more. [default: 11]",
+            help="Number of cells along a side of a map: 11, 14 or 28; repeat for more. [default: 11]",
         ),
     ] = None,
     unit_maps: Annotated[
         UnitMaps,
         typer.Option(
             "--unit-maps",
-            help="activation: a channel's mean activation at each place; weighted: the stimuli weighted by a channel's "
-            "mean activation, as a neuron's map by its responses.",
+            help="activation: a channel's mean activation at each place; weighted: the sum of the stimuli weighted "
+            "by a channel's mean activation, like a neuron's map.",
         ),
     ] = UnitMaps.activation,
     normalisation: Annotated[
         Normalisation,
         typer.Option(
             "--normalisation",
-            help="What gives neurons and units one scale. l2: unit length, the published scale; min-max: 0 to 1.",
+            help="Common scale of the maps of neurons and units. l2: unit length, the published scale; min-max: 0 to "
+            "1.",
         ),
     ] = Normalisation.l2,
     centred: Annotated[
         bool,
         typer.Option(
             "--centred/--plain",
-            help="centred takes each neuron's (channel's) mean response off first. plain does not, as the published "
-            "method reads. Rates are not negative, so plain maps are all but the mean stimulus, and those of shuffled "
-            "responses come as near to units as the neurons' own, or nearer.",
+            help="centred first subtracts the mean response of each neuron (channel). plain does not, following the "
+            "text of the published method. Rates are not negative, so plain maps are nearly the mean stimulus, and "
+            "maps of shuffled responses are as near to units as maps of true responses, or nearer.",
         ),
     ] = True,
     by: SitesOption = "area",
@@ -134,17 +135,17 @@ def maps(
     format: FormatOption = Format.table,
     quiet: QuietOption = False,
 ) -> None:
-    """Compare what each neuron responds to, as a picture, with the maps of all units: Mice-to-Machines maps.
+    """Compare the response-weighted map of each neuron with the maps of all units (Mice-to-Machines).
 
     A neuron's map is the sum of the stimuli, each reduced to a few cells and weighted by the neuron's mean response.
-    The RMSE to the map of every channel of a layer is told for the nearest and on the average; of all layers the
-    nearest is taken for each site. The same for responses with shuffled stimuli stands beside: only what is nearer
-    than that has to do with what the neuron prefers.
+    The table gives the RMSE between this map and the map of the nearest channel of a layer, and the mean RMSE over all
+    channels, for the nearest layer of each site. It also gives both for responses with shuffled stimuli: only a smaller
+    RMSE than that shows what the neuron prefers.
 
     RMSE of maps of unit length shrinks as one over the side of the map. The table shows it times side / 11, so that
     sizes can be compared; 11 is the published size. The rows (`--rows`) hold the plain RMSE.
 
-    Results go into the atlas; what is there already is not computed again.
+    Results are stored in the atlas; stored results are not computed again.
 
     Examples:
 

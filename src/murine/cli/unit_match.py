@@ -77,8 +77,8 @@ def match(
         typer.Option(
             "--candidates",
             callback=limited("--candidates", COUNT._replace(least=0)),
-            help="Also give each neuron a unit of its own, of so many of its best (one to one; assigned_... in the "
-            "rows), beside the same assignment for shuffled stimuli.",
+            help="Also assign units to neurons one to one, from this many best units of each neuron (assigned_... in "
+            "the rows), and do the same for shuffled stimuli.",
         ),
     ] = 0,
     stimuli: StimuliOption = None,
@@ -96,15 +96,14 @@ def match(
     format: FormatOption = Format.table,
     quiet: QuietOption = False,
 ) -> None:
-    """Find the best unit of every neuron, in every layer, and tell how well it does by site.
+    """Find the best unit of every neuron in every layer, and print mean scores by site.
 
-    The unit, and of all layers the best, are chosen on odd repetitions (r odd) and scored on even ones (r even):
-    Pearson's r over stimuli. So the pair that is called best is best on odd repetitions; on even ones another may look
-    better. Pictures show even repetitions. Both halves saw the same stimuli, and of many units one fits by chance; so
-    the same search is done for each neuron with its stimuli shuffled, and stands beside. Only what is above it is not
-    chance.
+    The unit and its layer are chosen on odd repetitions (r odd) and scored on even repetitions (r even), by Pearson's r
+    over stimuli. So the best pair is the best on odd repetitions; pictures show even repetitions, where another pair
+    may look better. Both halves have the same stimuli, and one of many units always fits by chance. So the same search
+    runs for each neuron with shuffled stimuli (r shuffled). Only the difference to r shuffled is more than chance.
 
-    Results go into the atlas; what is there already is not computed again.
+    Results are stored in the atlas; stored results are not computed again.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""What `murine match` and `murine maps` share: options, and how their tables are printed."""
+"""Options and printing of tables that `murine match` and `murine maps` share."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ NeuronsOption = Annotated[
 ]
 SitesOption = Annotated[
     str,
-    typer.Option("--by", help="What makes a site: labels of neurons with commas, as area,cell_class or cre_line."),
+    typer.Option("--by", help="Labels of neurons that define a site, joined by commas: area,cell_class or cre_line."),
 ]
-OverOption = Annotated[Over, typer.Option("--over", help="What intervals generalise to: other neurons, animals, both.")]
+OverOption = Annotated[Over, typer.Option("--over", help="Intervals are for other neurons, animals or both.")]
 NeuronBootstrapsOption = Annotated[
     int,
     typer.Option(
-        "--bootstraps", callback=limited("--bootstraps", BOOTSTRAPS), help="Samples of neurons (animals) for intervals."
+        "--bootstraps", callback=limited("--bootstraps", BOOTSTRAPS), help="Number of samples of neurons (animals)."
     ),
 ]
 ShufflesOption = Annotated[
@@ -43,7 +43,7 @@ ShufflesOption = Annotated[
     typer.Option(
         "--shuffles",
         callback=limited("--shuffles", SHUFFLES),
-        help="Relabellings of each neuron's stimuli: what chance gives, to stand beside.",
+        help="Number of relabellings of each neuron's stimuli, for the chance level.",
     ),
 ]
 RowsOption = Annotated[

@@ -19,7 +19,7 @@ def verify(
     against: Annotated[
         str,
         typer.Option(
-            "--against", help="Also on these responses: a name of `murine data list`, or a file of responses."
+            "--against", help="Also check on these responses: a name of `murine data list`, or a file of responses."
         ),
     ] = "",
     seed: SeedOption = 0,
@@ -29,8 +29,9 @@ def verify(
 ) -> None:
     """Check every metric on this machine against scikit-learn, SciPy, rsatoolbox and himalaya.
 
-    Each is computed twice on the same numbers, here and there; the table tells the largest difference. rsatoolbox and
-    himalaya are optional: what is not installed is not checked. The exit code is 1 if anything does not agree.
+    Each metric is computed twice on the same numbers, by murine and by the other library; the table gives the largest
+    difference. rsatoolbox and himalaya are optional: libraries that are not installed are skipped. The exit code is 1
+    if any result does not agree.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""The data sets of murine itself, with the words about them: Allen Brain Observatory, and a simulated cortex.
+"""The data sets of murine itself, with their descriptions: Allen Brain Observatory, and a simulated cortex.
 
 What reads the data is imported when they are loaded, so that the words alone are at hand at once."""
 

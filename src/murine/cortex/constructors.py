@@ -1,4 +1,4 @@
-"""The ways to make a `Recording` of what a user has: arrays, tables, labelled arrays, NWB files."""
+"""Constructors of `Recording` from a user's data: arrays, tables, labelled arrays, NWB files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of responses: what kind a file is, by its content and its ending, and how each kind is read."""
+"""Files of responses: how the kind of a file is recognised by its content and ending, and how each kind is read."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def _renamed(files: Sequence[Path], recordings: Sequence[Recording]) -> list[Rec
 
 
 def kind_of(path: Path) -> FileKind:
-    """Tell what kind of file with responses a file is.
+    """Return which kind of file with responses a file is.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A data set: the images that were shown, the responses to them, and where both are from."""
+"""A data set: the images that were shown, the responses to them, and the source of both."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHORT = 50
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Images, the responses to them, and what a reader has to know of both.
+    """Images, the responses to them, and facts about both: species, citation, licence, caveats.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class Dataset:
         return f"<Dataset {'; '.join([f'{self.name}: {self._sizes()}', *known])}>"
 
     def describe(self) -> str:
-        """Return what is known of the data: sizes, species, licence, what to cite, and caveats, a line for each."""
+        """Return a description of the data: sizes, species, licence, citation and caveats, one line each."""
         known = [f"{name}: {text}" for name, text in self._words()]
         return "\n".join([f"{self.name}: {self._sizes()}", *known])
 
@@ -82,7 +82,7 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """What the data are called in tables: the name of the responses."""
+        """The name of the data in tables: the name of the responses."""
         return self.responses.name
 
     @property

@@ -1,4 +1,4 @@
-"""Sources of data sets: the function that loads a data set, and what is known of it before it is loaded."""
+"""Sources of data sets: the function that loads a data set, and its description."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)  # not frozen: it takes over the name and the docstring of the function
 class DatasetSource:
-    """A function that loads a data set, with the words about it.
+    """A function that loads a data set, with its description.
 
     `dataset_source` makes one of a function. Calling it loads the data and puts the words into the `Dataset`. Pages
     about stored results read the words from here, so they load no data.
@@ -62,7 +62,7 @@ class DatasetSource:
         )
 
     def describe(self) -> str:
-        """Return everything that is known of the data set: a line for each kind of words."""
+        """Return the description of the data set, one line for each kind of information."""
         cited = [f"Cite: {citation.text} {citation.link}" for citation in self.citations]
         return "\n".join([self.about, *self.terms(), *cited, *(f"Caveat: {caveat}" for caveat in self.caveats)])
 
@@ -112,7 +112,7 @@ def dataset_source(
 
 
 def known_source(name: str) -> DatasetSource | None:
-    """Return what is known of a data set before it is loaded; None if no data set is called so.
+    """Return the description of a data set without loading it; None if no data set has this name.
 
     Of a plain function, that is the first paragraph of its docstring.
 
@@ -130,7 +130,7 @@ def known_source(name: str) -> DatasetSource | None:
 
 
 def known_sources() -> dict[str, DatasetSource]:
-    """Return what is known of every data set that has a name, in the order of the names."""
+    """Return the description of every registered data set, in the order of the names."""
     found = {name: known_source(name) for name in sorted(datasets)}
     return {name: source for name, source in found.items() if source is not None}
 

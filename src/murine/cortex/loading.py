@@ -126,7 +126,7 @@ def read_stimuli(path: Path) -> StimulusSet:
 
 
 def matched_to(images: StimulusSet, responses: Recording | NeuralRDMs) -> Recording | NeuralRDMs:
-    """Leave out of a recording the blank screen, where it has no image, and stimuli without a single valid trial.
+    """Return a recording without the blank screen, if it has no image, and without stimuli that have no valid trial.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def matched_to(images: StimulusSet, responses: Recording | NeuralRDMs) -> Record
 
 
 def without_blank(images: StimulusSet, recording: Recording) -> Recording:
-    """Leave the blank screen out of the responses where there is no image of it: no network sees it."""
+    """Return the responses without the blank screen, if there is no image of it that networks could see."""
     if BLANK in recording.stimulus_ids and BLANK not in images.ids:
         recording = recording.select(stimuli=[i for i in recording.stimulus_ids if i != BLANK])
     missing = sorted(set(recording.stimulus_ids) - set(images.ids))

@@ -1,4 +1,4 @@
-"""The 118 natural scenes that the Allen Institute showed: what their presentations are called."""
+"""The 118 natural scenes of the Allen Institute: the names of their presentations."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ _GROUPS = ((0, "enlarged fourfold"), (59, "full resolution"), (102, "enlarged"))
 
 
 def scene_groups() -> tuple[str, ...]:
-    """The group of real resolution of each scene, in order."""
+    """Return the group of each scene, by its real resolution, in order."""
     starts = [start for start, _ in _GROUPS]
     return tuple(_GROUPS[group - 1][1] for group in np.searchsorted(starts, np.arange(N_SCENES), side="right"))

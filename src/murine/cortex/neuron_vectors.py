@@ -42,7 +42,7 @@ def describe_neurons(
 def map_vectors(
     recording: Recording, stimuli: StimulusSet, *, side: int = SIDE, centred: bool = False
 ) -> Float[np.ndarray, "n_neuroids n_cells"]:
-    """Response-weighted map of each neuron, flattened and scaled to unit length; the blank screen has no part in it.
+    """Return the response-weighted map of each neuron, flattened and scaled to unit length, without the blank screen.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def map_vectors(
 
 
 def response_vectors(recording: Recording, *, blank: bool = False) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
-    """Mean response of each neuron to each stimulus, scaled to unit length; stimuli in the order of their ids.
+    """Return the mean responses of each neuron, scaled to unit length, with stimuli in the order of their ids.
 
     Parameters
     ----------

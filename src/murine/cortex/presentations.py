@@ -1,4 +1,4 @@
-"""Presentations: single trials as rows, which is how other tools hold responses."""
+"""Presentations: single trials as rows, as other tools store responses."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Presentations:
 
     @classmethod
     def of(cls, recording: Recording, drop: str = "empty") -> Presentations:
-        """Take a recording apart, stimulus by stimulus and repetition by repetition; infinite trials become NaN.
+        """Split a recording into presentations, by stimulus and then by repetition; infinite trials become NaN.
 
         Parameters
         ----------
@@ -87,7 +87,7 @@ class Presentations:
         neuroid_id: str,
         name: str,
     ) -> Presentations:
-        """Check foreign rows and columns, and give their ids the names they have here.
+        """Check rows and columns of other tools, and rename their ids to murine's names.
 
         Parameters
         ----------
@@ -130,7 +130,7 @@ class Presentations:
         return cls(array, {**rows, "stimulus_id": ids, **counted}, {"neuroid_id": neuroids, **columns})
 
     def recording(self, name: str = "recording") -> Recording:
-        """Put a recording together, stimuli in the order in which they first occur.
+        """Make a recording of the presentations, with stimuli in the order in which they first occur.
 
         Repetitions are put in the order of their numbers; where they have no numbers, in that in which they occur.
         Labels that differ between presentations of a stimulus have no place in a recording: they are left out and
@@ -172,7 +172,7 @@ class Presentations:
 
 
 def column(values: ArrayLike, what: str) -> np.ndarray:
-    """Labels as an array, which keeps its mask; what is no plain list of them is refused."""
+    """Return labels as an array, which keeps its mask; refuse anything but a plain list of labels."""
     try:
         return np.asanyarray(values) if np.ma.isMaskedArray(values) else np.asarray(values)
     except ValueError as error:
@@ -180,7 +180,7 @@ def column(values: ArrayLike, what: str) -> np.ndarray:
 
 
 def required(labels: Mapping[str, np.ndarray], key: str, what: str, option: str) -> np.ndarray:
-    """A label that must be there; names what there is instead."""
+    """Return a required label; the error names the labels that exist."""
     if key not in labels:
         raise MurineError(
             f"{what} have no {key!r}{nearest(key, labels) or '.'} They have {', '.join(labels) or 'no labels'}; say "

@@ -1,4 +1,4 @@
-"""Public data sets: what they hold, what a fetch would bring, fetching, and one recording of what is here.
+"""Public data sets: list their content, plan a fetch, fetch, and make one recording of the fetched files.
 
 A public data set is one object. The commands of `murine data` print what it returns, and take their options from it.
 """
@@ -80,13 +80,13 @@ class PublicOption:
 
     @property
     def default_value(self) -> Any:
-        """The value where the option is not given."""
+        """The value if the option is not given."""
         if self.many:
             return ()
         return False if self.kind is bool and self.default is None and not self.negative else self.default
 
     def checked(self, value: Any) -> Any:
-        """Return a given value, or refuse it in words."""
+        """Return a given value, or raise an error that says what is wrong."""
         many = self.many and isinstance(value, Sequence) and not isinstance(value, str)
         values = tuple(value) if many else (value,)
         for each in values:
@@ -106,7 +106,7 @@ _KINDS: dict[type, str] = {str: "a text", int: "a whole number", bool: "true or 
 
 @dataclass(frozen=True)
 class DataAccess:
-    """Where files of a public data set are and come from, and how patiently they are fetched.
+    """Access to the files of a public data set: folder, server, time limits and retries.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class DataAccess:
     workers
         How many files are fetched at a time.
     refresh
-        Ask for newer tables, and try again what could not be made.
+        Fetch newer tables, and retry recordings that could not be made.
     dry_run
         Only the plan is wanted: nothing that is here may be deleted.
 
@@ -152,7 +152,7 @@ class DataAccess:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a data set holds.
+    """The content of a data set as a table.
 
     Attributes
     ----------
@@ -171,7 +171,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class DownloadPlan:
-    """What a fetch would do.
+    """The plan of a fetch.
 
     Attributes
     ----------
@@ -193,7 +193,7 @@ class DownloadPlan:
 
 @dataclass(frozen=True)
 class DownloadResult:
-    """What a fetch did.
+    """The report of a fetch.
 
     Attributes
     ----------
@@ -271,23 +271,23 @@ class PublicDataset(ABC):
 
     @abstractmethod
     def list(self, access: DataAccess, settings: Settings, *, progress: AnyProgress | None = None) -> Listing:
-        """Tell what the data set holds, whether it is here or not."""
+        """List the content of the data set, fetched or not."""
 
     @abstractmethod
     def plan(self, access: DataAccess, settings: Settings, *, progress: AnyProgress | None = None) -> DownloadPlan:
-        """Tell what a fetch would do; nothing large is fetched."""
+        """Return the plan of a fetch; nothing large is fetched."""
 
     @abstractmethod
     def fetch(self, plan: DownloadPlan, *, progress: AnyProgress | None = None) -> DownloadResult:
-        """Carry out a plan. What is there is not fetched again, and an interrupted fetch goes on where it was."""
+        """Carry out a plan. Existing files are not fetched again; an interrupted fetch continues where it stopped."""
 
     @abstractmethod
     def build(self, access: DataAccess, settings: Settings, *, progress: AnyProgress | None = None) -> Recording:
-        """Return one recording of what was fetched, without a network connection."""
+        """Return one recording of the fetched files, without a network connection."""
 
     @abstractmethod
     def images(self, access: DataAccess, settings: Settings) -> StimulusSet:
-        """Return the images that were shown, from what was fetched."""
+        """Return the images that were shown, from the fetched files."""
 
 
 public_datasets: Registry[PublicDataset] = Registry("public_dataset")
@@ -318,7 +318,7 @@ def find_public_dataset(name: str) -> PublicDataset:
 
 
 def usable_datasets() -> dict[str, PublicDataset]:
-    """Return all public data sets by name, without what packages have registered that is none.
+    """Return all public data sets by name; registered objects of other types are left out.
 
     Examples
     --------

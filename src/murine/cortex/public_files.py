@@ -59,7 +59,7 @@ class PublicFiles(PublicDataset):
         return path
 
     def list(self, access: DataAccess, settings: Settings, *, progress: AnyProgress | None = None) -> Listing:
-        """List the files, with their sizes in bytes (empty where unknown), and whether they are here."""
+        """List the files, with their sizes in bytes (empty if unknown), and whether they are on this machine."""
         rows = [
             {
                 "file": _name(remote),
@@ -71,7 +71,7 @@ class PublicFiles(PublicDataset):
         return Listing(pd.DataFrame(rows, columns=["file", "size", "here"]), note=self.about)
 
     def plan(self, access: DataAccess, settings: Settings, *, progress: AnyProgress | None = None) -> DownloadPlan:
-        """Tell which files are not here."""
+        """Return the plan: which files are missing."""
         transfers = [Transfer(self._at(remote, access), self.folder(access) / _name(remote)) for remote in self.files]
         plan = download.plan(transfers, check=access.check)
         n_missing = len(plan.missing)
@@ -84,7 +84,7 @@ class PublicFiles(PublicDataset):
         return DownloadPlan(tuple(lines), bool(n_missing), access, transfers)
 
     def fetch(self, plan: DownloadPlan, *, progress: AnyProgress | None = None) -> DownloadResult:
-        """Fetch the files that are not here, and compare each with its digest."""
+        """Fetch the missing files, and compare each with its digest."""
         access = plan.access
         results = download.fetch(
             plan.work,

@@ -41,7 +41,7 @@ Halves = tuple[Float[np.ndarray, "n_neuroids n_stimuli"], Float[np.ndarray, "n_n
 
 @dataclass(frozen=True)
 class Site:
-    """A named group of neurons: what a network is compared with.
+    """A named group of neurons that a network is compared with.
 
     Attributes
     ----------
@@ -322,7 +322,7 @@ class Recording(Constructors):
         return tuple(i for i, known in zip(self.stimulus_ids, seen, strict=True) if not known)
 
     def usable(self) -> tuple[Recording, dict[str, tuple[str, ...]]]:
-        """Leave out neurons that cannot be compared, and say which and why.
+        """Return the recording without neurons that cannot be compared, and the left-out neurons with the reasons.
 
         A neuron goes if some stimulus has no valid trial for it (NaN or infinite), or if its mean response is the
         same to every stimulus. Returns the rest and the ids of the others by reason."""

@@ -43,7 +43,7 @@ def split_half(
     *,
     neuroids: Int[np.ndarray, " n_wanted"] | None = None,
 ) -> Float[np.ndarray, " n_wanted"]:
-    """Split-half reliability of every neuron, corrected by Spearman-Brown.
+    """Return the split-half reliability of every neuron, corrected by Spearman-Brown.
 
     For each of ``n_splits`` random halvings of the repetitions, the two half means over trials are correlated over
     stimuli (Pearson r), corrected as 2r / (1 + r) and averaged over splits (Conwell et al. 2021, ``specs`` 3.1).

@@ -4,8 +4,8 @@ As in Qazi, Jalil & Iqbal 2025, "Mice to Machines" (arXiv 2505.06886): 10 cluste
 give 500 excitatory and 500 inhibitory neurons. What is not published is in ``docs/reference/sources.md``.
 
 Which neurons are chosen depends much on the seed: of real recordings, choices of two seeds share a third to two thirds
-of their neurons, of small ones hardly more than two lotteries would (`stability`). So a result that rests on a choice
-should be repeated over several (`repeated`).
+of their neurons, of small ones hardly more than two random choices would (`stability`). So a result that rests on a
+choice should be repeated over several (`repeated`).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COMPARED = 3
 
 @dataclass(frozen=True, eq=False)
 class Representatives:
-    """Neurons that stand for many, and the embedding that they were chosen in.
+    """Representative neurons, and the embedding in which they were chosen.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Stability:
     shared
         Mean over pairs of choices of the neurons that both have, with the ``least`` and ``most``.
     by_lottery
-        How many two random choices share on the average, of as many neurons of each group.
+        How many neurons two random choices share on average, with the same number of neurons in each group.
     """
 
     n_choices: int
@@ -84,7 +84,7 @@ class Stability:
     def __str__(self) -> str:
         return (
             f"choices with {self.n_choices} seeds share {self.shared:.0f} ({self.least} to {self.most}) of "
-            f"{self.n_chosen} neurons, two lotteries {self.by_lottery:.0f}"
+            f"{self.n_chosen} neurons, two random choices {self.by_lottery:.0f}"
         )
 
 
@@ -214,7 +214,7 @@ def _choices(choose: Callable[[int], Representatives], n_choices: int, seed: int
 def compared(
     recording: Recording, n_choices: int = 1, *, seed: int = 0, **settings: Any
 ) -> tuple[list[Representatives], list[Recording]]:
-    """As `repeated`, and the chosen neurons of each choice with what `stability` says in the attribute ``selection``.
+    """Like `repeated`, with the result of `stability` in the attribute ``selection`` of each selection.
 
     At least `COMPARED` seeds are compared; one beyond those asked for that gives no choice is left out and logged.
     """

@@ -22,7 +22,8 @@ SIDE = 11
 
 
 def stimulus_maps(stimuli: StimulusSet, side: int = SIDE) -> Float[np.ndarray, "n_stimuli n_cells"]:
-    """F: the images, grey (mean of the colours), 0 black to 1 white, resized to ``side`` x ``side`` and flattened.
+    """Return F: the images in grey (mean of the colours, 0 black to 1 white), resized to ``side`` x ``side`` and
+    flattened.
 
     Bilinear, averaging over what a cell covers; the shape changes where images are not square."""
     import torch
@@ -40,7 +41,7 @@ def response_weighted(
     *,
     centred: bool = False,
 ) -> Float[np.ndarray, "n_neuroids n_cells"]:
-    """N = T' F: for each neuron the sum of the stimuli, weighted by its responses (means over repetitions).
+    """Return N = T' F: for each neuron, the sum of the stimuli weighted by its responses (means over repetitions).
 
     Not divided by anything, so in the unit of the responses.
 
@@ -66,7 +67,7 @@ def response_weighted(
 
 
 def resized(maps: Tensor, side: int) -> Float[np.ndarray, "n_maps n_cells"]:
-    """(n_maps, 1, rows, columns) to flat maps; where cells cover several places they average."""
+    """Resize maps (n_maps, 1, rows, columns) and flatten them; a cell that covers several places is their average."""
     from torch.nn.functional import interpolate
 
     small = interpolate(maps, (side, side), mode="bilinear", antialias=True, align_corners=False)

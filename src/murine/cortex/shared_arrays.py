@@ -19,7 +19,7 @@ from murine.stimuli import StimulusSet
 
 
 def natural_scenes(root: Path | None = None) -> StimulusSet:
-    """The 118 natural scenes of the Allen Brain Observatory, 231 x 295, with the group of real resolution as
+    """Return the 118 natural scenes of the Allen Brain Observatory, 231 x 295, with their real resolution as
     ``groups``.
 
     Scenes 0-58 are fourfold enlargements of animal photographs, 59-101 have full resolution (mostly plants), 102-117
@@ -33,7 +33,7 @@ def natural_scenes(root: Path | None = None) -> StimulusSet:
 
 
 def read_neuropixels(root: Path | None = None, min_bins: int = 6) -> Dataset:
-    """Spike rates (spikes/s) of single trials: Allen Neuropixels Visual Coding, 118 scenes, about 50 repetitions.
+    """Read spike rates (spikes/s) of single trials: Allen Neuropixels Visual Coding, 118 scenes, about 50 repetitions.
 
     Units of six areas that the source selected for reliability. Arrays whose analysis window is shorter than
     ``min_bins`` bins of 10 ms are left out. Repetitions a mouse did not see are NaN. Coordinates of the neurons:

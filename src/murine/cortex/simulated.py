@@ -23,7 +23,7 @@ SEMISATURATION = 0.03  # of the normalisation, as an amplitude of contrast where
 
 @dataclass(frozen=True)
 class AreaPlan:
-    """What tells one area from another; lengths are shares of the shorter side of the image."""
+    """The parameters in which areas differ; lengths are shares of the shorter side of the image."""
 
     wavelengths: tuple[float, float]
     pooling: float  # standard deviation of the window over which energies are pooled

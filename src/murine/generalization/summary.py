@@ -137,12 +137,12 @@ _SEEDS = ["model_seed", "data_seed"]
 
 
 def of_matrix(table: pd.DataFrame, key: Sequence[Any]) -> pd.DataFrame:
-    """Rows of one matrix, by its values of `MATRIX`, of a table that may have those of several."""
+    """Return the rows of one matrix, given its values of `MATRIX`, from a table with rows of several matrices."""
     return table[(table[MATRIX] == list(key)).all(axis=1)] if len(table) else table
 
 
 def source_tests(rows: pd.DataFrame) -> pd.DataFrame:
-    """Test of every run against chance, on the test images of its own source.
+    """Test every run against chance, on the test images of its own source.
 
     Chance is the share of the most frequent class among these images: a network that always names this class reaches
     it. It is at least one over the number of classes. The test is one-sided and binomial. Where images come in groups,
@@ -184,7 +184,7 @@ def _above_p(right: Float[np.ndarray, " n_images"], groups: Int[np.ndarray, " n_
 
 
 def over_text(n_seeds: Iterable[int]) -> str:
-    """What intervals of cells of so many seeds are over: "3 seeds and images", "images only (1 seed)"."""
+    """Return what the intervals of cells are over, in words: "3 seeds and images", "images only (1 seed)"."""
     known = sorted({int(n) for n in n_seeds} - {0}) or [0]
     if known == [1]:
         return "images only (1 seed)"
@@ -193,7 +193,7 @@ def over_text(n_seeds: Iterable[int]) -> str:
 
 
 def cells(rows: pd.DataFrame) -> pd.DataFrame:
-    """The matrix: accuracy and calibration of every network and variant on every target, over seeds.
+    """Return the matrix: accuracy and calibration of every network and variant on every target, over seeds.
 
     Parameters
     ----------
@@ -254,7 +254,7 @@ def cells(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def differences(rows: pd.DataFrame, reference: str = PLAIN) -> pd.DataFrame:
-    """Accuracy of every variant minus that of one of them, the same seeds and images on both sides.
+    """Return the accuracy of every variant minus that of a reference variant, paired by seed and image.
 
     Parameters
     ----------
@@ -311,7 +311,7 @@ def differences(rows: pd.DataFrame, reference: str = PLAIN) -> pd.DataFrame:
 
 
 def over_unseen(table: pd.DataFrame) -> pd.DataFrame:
-    """Of `cells` or `differences` the rows that speak for all unseen domains: their mean, or the only one there is."""
+    """Return the rows of `cells` or `differences` for unseen domains: their mean, or the only unseen domain."""
     mean = table[table.target == UNSEEN]
     if len(mean):
         return mean
@@ -319,14 +319,14 @@ def over_unseen(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def at_chance_text(cells: pd.DataFrame) -> str:
-    """Which runs of `cells` are not above chance on their own source: "3 of 3 of plain"; '' if none."""
+    """Return in words which runs of `cells` are not above chance on their source: "3 of 3 of plain"; '' if none."""
     first = cells[cells.at_chance > 0].drop_duplicates("variant")
     n_runs = cells.groupby("variant").n_seeds.max()
     return ", ".join(f"{row.at_chance} of {n_runs[row.variant]} of {row.variant}" for row in first.itertuples())
 
 
 def confusion(rows: pd.DataFrame, n_classes: int) -> NDArray[np.int64]:
-    """Counts (true class, given class) of all rows together."""
+    """Return the counts (true class, predicted class) of all rows together."""
     total = np.zeros((n_classes, n_classes), dtype=np.int64)
     for row in rows[rows.state != "diverged"].itertuples():
         np.add.at(total, (np.asarray(row.labels, dtype=int), np.asarray(row.predicted, dtype=int)), 1)

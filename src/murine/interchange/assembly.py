@@ -42,7 +42,7 @@ def to_assembly(recording: Recording, *, drop: str = "empty", multi_index: bool 
 
 
 def write(recording: Recording, file: str | Path, *, drop: str = "empty") -> None:
-    """Write what `to_assembly` gives to a NetCDF-4 file (compressed), which appears whole or not at all.
+    """Write the result of `to_assembly` to a compressed NetCDF-4 file, completely or not at all.
 
     ``xarray.open_dataarray`` opens it."""
     assembly = to_assembly(recording, drop=drop)

@@ -183,7 +183,7 @@ def layer_rdms(
 
 
 def from_rdms(rdms: Any, *, stimulus: str = "stimulus", site: str = "site", name: str = "") -> NeuralRDMs:
-    """Make matrices of sites of ``rsatoolbox.rdm.RDMs``.
+    """Make `NeuralRDMs`, the matrices of sites, from ``rsatoolbox.rdm.RDMs``.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def from_rdms(rdms: Any, *, stimulus: str = "stimulus", site: str = "site", name
 
 
 def matched(*rdms: Any, stimulus: str = "stimulus") -> tuple[Any, ...]:
-    """Return copies of RDMs with their patterns in the order of the ids, so that rsatoolbox compares like with like.
+    """Return copies of RDMs with their patterns in the order of the ids, so that rsatoolbox compares equal patterns.
 
     Raises
     ------
@@ -232,7 +232,7 @@ def matched(*rdms: Any, stimulus: str = "stimulus") -> tuple[Any, ...]:
 
 
 def write(data: Recording | NeuralRDMs, file: str | Path, *, drop: str = "empty") -> None:
-    """Write what `to_dataset` or `to_rdms` give to an HDF5 file of rsatoolbox, which appears whole or not at all."""
+    """Write the result of `to_dataset` or `to_rdms` to an HDF5 file of rsatoolbox, completely or not at all."""
     made = to_dataset(data, drop=drop) if isinstance(data, Recording) else to_rdms(data)
     with atomic_write(Path(file)) as partial:
         try:

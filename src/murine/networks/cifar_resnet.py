@@ -11,7 +11,8 @@ from murine.networks.layer_tables import Add
 
 
 class OptionA(nn.Module):
-    """The shortcut without weights: every second pixel, and zeros on both sides for the missing channels."""
+    """The shortcut without weights: it takes every second pixel, and fills the missing channels with zeros on both
+    sides."""
 
     def forward(self, input: Tensor) -> Tensor:
         half = input.shape[1] // 2

@@ -224,7 +224,7 @@ def predict(work: Work, machine: Machine, *, memory: int | None = None, batch_si
 
 
 def calibrate(n_stimuli: int, clock: Callable[[], float] = time.perf_counter) -> Machine:
-    """Measure the speeds of this machine with a few typical operations and torch's threads: a second or two."""
+    """Measure the speeds of this machine with a few typical operations and torch's threads; takes a second or two."""
     flops = {}
     for kind, (function, shape, count) in _TYPICAL.items():
         inputs = torch.randn(16, *shape)

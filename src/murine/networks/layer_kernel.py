@@ -59,7 +59,7 @@ class LayerKernel:
 
     @cached_property
     def flag(self) -> str:
-        """Why the layer has no correlation between images, or '' where it has.
+        """Why the layer has no correlation between images; '' if it has one.
 
         One of ``not finite`` (NaN or infinite features), ``one unit``, ``constant within images`` (an image whose
         units all have one value) and ``same for all images``."""

@@ -23,7 +23,7 @@ Row = dict[str, str]  # one line of a layer table, by column
 
 
 def with_flatten(rows: Sequence[Row]) -> Iterator[Row]:
-    """Add what some tables leave out: flattening between the global average and a linear layer or the end."""
+    """Add the flattening that some tables leave out, between the global average and a linear layer or the end."""
     for row, after in zip_longest(rows, rows[1:]):
         yield row
         if row["op"] == "avgpool_global" and (after is None or after["op"] == "linear"):
@@ -31,7 +31,7 @@ def with_flatten(rows: Sequence[Row]) -> Iterator[Row]:
 
 
 def dequantised(weight: Tensor, row: Row) -> Tensor:
-    """Return the real weight: (stored - zero point) * scale where the table gives them, else as stored."""
+    """Return the real weight: (stored - zero point) * scale if the table gives them, else the stored weight."""
     return (weight.float() - float(row.get("weight_zero_point") or 0)) * float(row.get("weight_scale") or 1)
 
 
@@ -63,7 +63,8 @@ def names_from_operations(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def names_from_weights(rows: Sequence[Row]) -> Iterator[str]:
-    """Name layers by their weights; one without any by what it follows (``fire2.concat``, ``pool4``)."""
+    """Name layers by their weights; name a layer without weights by the layer before it (``fire2.concat``,
+    ``pool4``)."""
     block = ""
     for row in rows:
         pool = "pool" + re.sub(r"\D", "", block)
@@ -81,7 +82,7 @@ class Add(nn.Module):
 
 
 class Concat(nn.Module):
-    """Channels of the branches side by side, as a module so that hooks see it."""
+    """Concatenation of the channels of branches, as a module so that hooks see it."""
 
     def forward(self, *branches: Tensor) -> Tensor:
         return torch.cat(branches, dim=1)
@@ -102,7 +103,8 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
 
 
 class StridedSame(nn.Conv2d):
-    """Convolution with TensorFlow's padding "same", which torch knows for stride 1 alone: the odd pixel goes last."""
+    """Convolution with TensorFlow's padding "same", which torch has only for stride 1: an odd pixel is added at the
+    end."""
 
     def forward(self, input: Tensor) -> Tensor:
         padding: list[int] = []
@@ -163,7 +165,7 @@ def randomise(network: nn.Module) -> None:
 
 
 def from_table(table: Path, weights: Path, pretrained: bool, n_rows: int | None = None) -> nn.Module:
-    """Build a network from a table of its layers and its arrays, which alone tell kernel sizes and channels.
+    """Build a network from a table of its layers and its arrays of weights, which give kernel sizes and channels.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Pictures of architectures: alignments with their matrices, heat maps, and what lengths do to similarities."""
+"""Pictures of architectures: alignments with their matrices, heat maps, and similarities against lengths."""
 
 from __future__ import annotations
 

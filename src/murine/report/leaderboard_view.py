@@ -1,4 +1,4 @@
-"""What a report tells, read from an atlas: one board for every cortex, metric and way to compute scores."""
+"""The data of a report, read from an atlas: one leaderboard for every cortex, metric and setting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of a report on how its numbers came about: data, metric, ceiling, layers, uncertainty, controls."""
+"""The methods section of a report, in words: data, metric, ceiling, layers, uncertainty, controls."""
 
 # ruff: noqa: RUF001 (dashes, minus signs and apostrophes are meant)
 

@@ -1,4 +1,4 @@
-"""The report: one HTML file that holds all of its data, loads nothing and can be sent to a colleague."""
+"""The report: one HTML file that holds all of its data, needs no other file, and can be sent to a colleague."""
 
 # ruff: noqa: RUF001 (dashes and signs are meant)
 

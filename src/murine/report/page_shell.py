@@ -1,4 +1,4 @@
-"""What all pages share: one HTML file with its own scripts, style and colours, which loads nothing."""
+"""The common frame of all pages: one HTML file with its own scripts, style and colours, which loads nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names in pictures: users' files have long ones, and a picture has little room."""
+"""Shorten network names to fit a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture of what surgery does: brain scores after against before, with the diagonal."""
+"""The picture of the effect of surgery: brain scores after surgery against scores before, with the diagonal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of a report on what was found: findings, treatments, counts, and numbers as text."""
+"""The findings of a report in words: findings, treatments, counts, and numbers as text."""
 
 # ruff: noqa: RUF001 (dashes, minus signs and apostrophes are meant)
 

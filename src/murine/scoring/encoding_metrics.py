@@ -51,7 +51,7 @@ class SiteNeurons:
 
     @property
     def defined(self) -> Bool[np.ndarray, " n_sites"]:
-        """Sites of which every neuron varies over the stimuli: of others, a mean over neurons has no score."""
+        """Sites in which every neuron varies over the stimuli; the mean over neurons of other sites has no score."""
         varies = ~np.isnan(unit_length(self.responses)).any(axis=1)
         return np.array([varies[members].all() for members in self.members], bool)
 
@@ -106,13 +106,13 @@ class EncodingMetric(Metric):
 
     @abstractmethod
     def plain(self, layers: Stack, sites: SiteNeurons) -> Scores:
-        """Return Pearson's r of responses and predictions as they are, mean over a site's neurons.
+        """Return Pearson's r between responses and uncorrected predictions, mean over a site's neurons.
 
         Scores are made of predictions less the mean of the responses that each was fitted to."""
 
     @abstractmethod
     def chance(self, layers: Stack, sites: SiteNeurons, relabellings: Relabellings) -> Scores:
-        """Return the mean of `plain` scores where layers and sites share nothing; NaN where it is not known."""
+        """Return the mean of `plain` scores if layers and sites share nothing; NaN if it is unknown."""
 
     def ceiling(self, site_data: SiteData, counts: Counts, seed: int) -> Ceiling:
         own, groups = self.neuron_ceiling(site_data, counts), _population(site_data).members

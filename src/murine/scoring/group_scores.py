@@ -30,7 +30,7 @@ class GroupScores:
         self.scores = np.where(self.defined[:, None], metric.score(self.layers, benchmark.sites), np.nan)
 
     def choose(self) -> Choices | None:
-        """Choose layers on halves of the stimuli; None where there are too few stimuli, or no layer."""
+        """Choose layers on halves of the stimuli; return None if there are too few stimuli or no layers."""
         if self.benchmark.splits is None or not len(self.layers):
             return None
         return choose(self.metric, self.kernels, self.layers, self.defined, self.scores, self.benchmark.splits)
@@ -38,7 +38,7 @@ class GroupScores:
     def over_subjects(
         self, best: Int[np.ndarray, " n_sites"], choices: Choices | None
     ) -> tuple[SubjectDraws | None, SubjectDraws | None]:
-        """Return draws of the scores of chosen layers under resampled subjects, where these are asked for."""
+        """Return draws of the scores of chosen layers under resampled subjects, if they are requested."""
         subjects = self.benchmark.subjects
         return (None, None) if subjects is None else subjects.run(self.layers, best, choices)
 
@@ -49,12 +49,12 @@ class GroupScores:
 
     @cached_property
     def null(self) -> np.ndarray:
-        """Scores of every layer with the stimuli of the sites relabelled. Not asked for where that is costly."""
+        """Scores of every layer with the stimuli of the sites relabelled. Costly metrics do not use this."""
         return self.permuted(np.arange(len(self.layers)))
 
     @cached_property
     def plain(self) -> np.ndarray:
-        """Scores of every layer as they are, without a correction for chance; NaN for metrics without one."""
+        """Scores of every layer without the correction for chance; NaN for metrics that have no such correction."""
         found = np.full(self.scores.shape, np.nan)
         if isinstance(self.metric, EncodingMetric) and self.defined.any():
             found[self.defined] = self.metric.plain(self.layers[self.defined], self.benchmark.sites)
@@ -69,7 +69,7 @@ class GroupScores:
         return found
 
     def held_out_null(self, choices: Choices) -> np.ndarray:
-        """Return scores of the chosen layers with the stimuli relabelled; where that is costly, of one layer a site."""
+        """Return scores of the chosen layers with the stimuli relabelled; for costly metrics, of one layer per site."""
         if not self.metric.costly_permutations:
             return choices.averaged(self.null)
         (first, _), _ = choices.ranked

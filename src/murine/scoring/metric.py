@@ -48,7 +48,7 @@ Bias = Literal["none", "higher with few stimuli", "lower with few stimuli", "dep
 
 @dataclass(frozen=True)
 class MetricDescription:
-    """What a reader has to know of a metric; the attributes are those of `Metric`."""
+    """The description of a metric for readers; the attributes are those of `Metric`."""
 
     name: str
     summary: str
@@ -166,7 +166,7 @@ class Metric(ABC):
         return bool(self.ceiling_words)
 
     def describe(self) -> MetricDescription:
-        """Return what a reader has to know of the metric.
+        """Return the description of the metric for readers.
 
         Examples
         --------
@@ -194,18 +194,19 @@ class Metric(ABC):
 
     @abstractmethod
     def of_layers(self, layers: Sequence[LayerKernel], site_data: SiteData) -> Stack:
-        """Make an array of every layer; NaN in a layer that the metric is not defined for."""
+        """Return an array for every layer; it is NaN for a layer for which the metric is undefined."""
 
     @abstractmethod
     def of_sites(self, site_data: SiteData) -> Any:
-        """Make what layers are compared with: an array, or an object whose ``sites[[s]]`` are some of the sites."""
+        """Return the data that layers are compared with: an array, or an object whose ``sites[[s]]`` are some of the
+        sites."""
 
     @abstractmethod
     def score(self, layers: Stack, sites: Any) -> Scores:
         """Compare every layer with every site."""
 
     def select(self, compared: Any, stimuli: Stimuli) -> Any:
-        """Return what layers or sites are for some of the stimuli, or for all of them in another order.
+        """Return layers or sites restricted to some of the stimuli, or with all stimuli in another order.
 
         The default holds for arrays whose last two axes are stimuli. The defaults of `permute` and `leave_one_out` use
         it.
@@ -223,7 +224,7 @@ class Metric(ABC):
         return compared[..., stimuli[:, None], stimuli]
 
     def placeholder(self, stack: Stack) -> np.ndarray:
-        """Return a layer that stands where one is not defined; its scores become NaN.
+        """Return a placeholder with the shape of one layer, used if a layer is undefined; its scores become NaN.
 
         The default is the first layer that is defined, or random features where none is.
         """

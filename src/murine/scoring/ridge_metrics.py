@@ -40,7 +40,7 @@ class RidgeMetric(EncodingMetric):
     """
 
     name = "ridge"
-    summary = "Neural regression: Pearson's r of responses and leave-one-out ridge predictions, counted from chance."
+    summary = "Neural regression: Pearson's r of responses and leave-one-out ridge predictions, relative to chance."
     formula = (
         REGRESSION
         + _RIDGE
@@ -107,13 +107,13 @@ class RidgeMetric(EncodingMetric):
 
 
 class PublishedRidgeMetric(RidgeMetric):
-    """Ridge as Conwell et al. (2021) score it: r of predictions as they are.
+    """Ridge as Conwell et al. (2021) score it: r of uncorrected predictions.
 
     What a layer has by chance is then anywhere from -0.2 to 0.05.
     """
 
     name = "ridge-conwell2021"
-    summary = "Neural regression by ridge with the published score: Pearson's r of predictions as they are."
+    summary = "Neural regression by ridge with the published score: Pearson's r of uncorrected predictions."
     formula = (
         REGRESSION
         + _RIDGE

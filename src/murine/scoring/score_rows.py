@@ -95,7 +95,7 @@ class ScoreRows:
 
     @staticmethod
     def without_held_out(frame: pd.DataFrame, held_out: pd.DataFrame) -> pd.DataFrame:
-        """Flag the sites that have scores, but none of layers chosen on other stimuli."""
+        """Flag the sites that have scores but no held-out score."""
         lost = frame.score.notna() & ~frame.site.isin(held_out.site)
         note = "no held-out score: not defined on half of the stimuli"
         flags = [

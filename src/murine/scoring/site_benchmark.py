@@ -30,7 +30,7 @@ MAX_GROUPS = 2
 
 @dataclass(frozen=True, eq=False)
 class GroupBenchmark:
-    """What scores of one group of stimuli need and all networks share.
+    """The data that scores of one group of stimuli need, shared by all networks.
 
     Attributes
     ----------

@@ -15,14 +15,14 @@ from murine.statistics.bootstrap import bootstrap_counts
 
 
 def site_reliability_table(responses: Recording | NeuralRDMs, by: Sequence[str]) -> pd.DataFrame:
-    """Tell of each site how many neurons it has, and its noise ceiling.
+    """Return a table of the sites with their numbers of neurons and their noise ceilings.
 
     Parameters
     ----------
     responses
         Neurons with constant or no responses are left out, which the log tells.
     by
-        What makes a site: labels of neurons, as ``("area", "layer")``.
+        Labels of neurons that define a site: ``("area", "layer")``.
 
     Returns
     -------

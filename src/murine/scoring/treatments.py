@@ -45,7 +45,7 @@ CHOICES: dict[str, tuple[Treatment, ...]] = {
 def chosen_treatments(
     normalise: str = "none", neurons: str | None = None, features: str | None = None
 ) -> tuple[Treatment, ...]:
-    """Return the treatments that are asked for.
+    """Return the requested treatments.
 
     Parameters
     ----------

@@ -317,7 +317,7 @@ class _BestUnits:
 def shuffle_stimuli(
     train: Responses, test: Responses, n_shuffles: int = 1, seed: int = 0
 ) -> tuple[Float[np.ndarray, "n_rows n_stimuli"], Float[np.ndarray, "n_rows n_stimuli"]]:
-    """Relabel the stimuli of each neuron in its own way, in both halves alike.
+    """Shuffle the stimuli of each neuron separately, in the same way in both halves.
 
     Both halves of a neuron get the same labels, so it is as reliable as before, and only its relation to the images is
     lost. Each neuron needs its own relabelling: one for all would leave chance in their mean, because similar neurons

@@ -72,7 +72,7 @@ def capture_rows(
 
 
 def neuron_labels(recording: Recording) -> pd.DataFrame:
-    """Return the labels of the neurons of a recording (`NEURON_COLUMNS`), '' where it has none."""
+    """Return the labels of the neurons of a recording (`NEURON_COLUMNS`), '' if it has none."""
     known = recording.dataset.coords
     n = recording.n_neuroids
     columns = {

@@ -1,4 +1,4 @@
-"""A folder that holds a part of the public bucket, and the recordings that were made of it.
+"""A folder with a part of the public bucket, and the recordings made from it.
 
 A *session* is what is measured at once: a few raw files, of which one or more recordings are made. Raw files are large;
 unless they are to be kept, each is deleted when its recordings are there, so that a data set of half a terabyte passes
@@ -95,7 +95,7 @@ class Archive:
         return Templates(self.place)
 
     def recordings(self, measure: str) -> Path:
-        """The folder of the recordings by a measure; the number is that of the method that makes them."""
+        """Return the folder of the recordings by a measure; its number is the version of the method that makes them."""
         return self.place / "recordings" / f"{measure}.v1"
 
     def ensure(self, keys: Sequence[str], *, refresh: bool = False, progress: AnyProgress | None = None) -> list[Path]:
@@ -135,7 +135,7 @@ class Archive:
         return files
 
     def plan(self, sessions: Sequence[Session], *, keep_raw: bool | None = None) -> FetchPlan:
-        """Tell what a fetch of sessions will do; asks the bucket only if raw files have to come.
+        """Return the plan of a fetch of sessions; this asks the bucket only if raw files must be fetched.
 
         Raises
         ------
@@ -175,7 +175,7 @@ class Archive:
         workers: int = 4,
         progress: AnyProgress | None = None,
     ) -> FetchReport:
-        """Carry a plan out: fetch raw files, make the recordings of each session when its files are there.
+        """Carry out a plan: fetch raw files, and make the recordings of each session when its files are complete.
 
         One session that fails does not stop the others; its raw files stay. After Ctrl-C or a crash the same plan goes
         on where it was.
@@ -238,7 +238,7 @@ class Archive:
         return report
 
     def read(self, files: Sequence[Path], progress: AnyProgress | None = None) -> list[Recording]:
-        """Open the recordings that are there, of those asked for; they are read when needed.
+        """Open those of the requested recordings that exist; they are read when needed.
 
         Those that are not are told in the log.
 
@@ -270,7 +270,7 @@ class Archive:
         return opened
 
     def forget_verdicts(self, sessions: Sequence[Session]) -> None:
-        """Let the next fetch try again what could not be made of the raw files of some sessions.
+        """Let the next fetch retry recordings that could not be made from the raw files of some sessions.
 
         Raises
         ------

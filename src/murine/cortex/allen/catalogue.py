@@ -1,4 +1,4 @@
-"""What there is in the Allen Brain Observatory: experiments, containers and cells, from the bucket's JSON files.
+"""The catalogue of the Allen Brain Observatory: experiments, containers and cells, from the bucket's JSON files.
 
 Formats: ``docs/reference/sources.md``, *File formats*. A *container* is one mouse, area, depth and line, normally
 seen in three experiments (sessions A, B, C); only session B shows the natural scenes.
@@ -38,7 +38,7 @@ _NEEDED = ("id", "experiment_container_id", "stimulus_name", "targeted_structure
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Tables of what can be had.
+    """Tables of the experiments, containers and cells that can be fetched.
 
     Attributes
     ----------

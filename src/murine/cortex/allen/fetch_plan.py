@@ -1,4 +1,4 @@
-"""What a fetch of sessions will do, and what it did."""
+"""The plan of a fetch of sessions, and its report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from murine.errors import MurineError
 
 @dataclass(frozen=True)
 class Session:
-    """What is measured at once.
+    """One session, with its raw files and its recordings.
 
     Attributes
     ----------
@@ -34,13 +34,13 @@ class Session:
 
     @property
     def missing(self) -> tuple[Path, ...]:
-        """Recordings that are neither there nor known to be impossible."""
+        """Recordings that do not exist yet and are not known to be impossible."""
         return tuple(file for file in self.recordings if not (file.exists() or verdict_of(file).exists()))
 
 
 @dataclass(frozen=True)
 class FetchPlan:
-    """What a fetch will do.
+    """The plan of a fetch.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class FetchPlan:
 
 @dataclass
 class FetchReport:
-    """What a fetch did.
+    """The report of a fetch.
 
     Attributes
     ----------

@@ -13,7 +13,7 @@ from murine.cortex.public_data import DataAccess, DownloadPlan, DownloadResult
 
 @dataclass(frozen=True)
 class ArchiveWork:
-    """What a fetch needs to know: the plan, the measures to make recordings of, and what becomes of raw files."""
+    """The work of a fetch: the plan, the measures of the recordings, and whether raw files are kept."""
 
     plan: FetchPlan
     measures: Sequence[Any]

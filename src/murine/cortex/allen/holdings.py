@@ -48,7 +48,7 @@ class TwoPhoton(Archive):
         refresh: bool = False,
         progress: AnyProgress | None = None,
     ) -> Catalogue:
-        """Read the catalogue, fetching its files first if they are not here."""
+        """Read the catalogue; fetch its files first if they are missing."""
         files = [CONTAINERS_FILE, EXPERIMENTS_FILE, *([CELLS_FILE] if cells else [])]
         self.ensure(files, refresh=refresh, progress=progress)
         return Catalogue.read(self.place, layer_scheme=layer_scheme, cells=cells)
@@ -126,7 +126,7 @@ class SpikeCounts:
 
     @property
     def name(self) -> str:
-        """Fit for the name of a folder."""
+        """The window as the name of a folder."""
         return f"counts-{1000 * self.start:g}to{1000 * self.stop:g}ms"
 
 
@@ -139,7 +139,7 @@ class Neuropixels(Archive):
     prefix = "visual-coding-neuropixels/ecephys-cache"
 
     def tables(self, *, refresh: bool = False, progress: AnyProgress | None = None) -> Tables:
-        """Read the tables of sessions, probes, channels and units, fetching them first if they are not here."""
+        """Read the tables of sessions, probes, channels and units; fetch them first if they are missing."""
         self.ensure([f"{name}.csv" for name in Tables._fields], refresh=refresh, progress=progress)
         return read_tables(self.place)
 

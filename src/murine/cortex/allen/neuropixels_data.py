@@ -48,7 +48,7 @@ def _window(text: str) -> SpikeCounts:
 
 
 class AllenNeuropixels(PublicDataset):
-    """Spikes of single units in six visual areas, in answer to 118 natural scenes."""
+    """Spikes of single units in six visual areas in response to 118 natural scenes."""
 
     name = "allen-neuropixels"
     about = "Allen Brain Observatory, Neuropixels: spikes of single units to 118 natural scenes."
@@ -60,7 +60,7 @@ class AllenNeuropixels(PublicDataset):
         LIMIT,
         PublicOption(
             "window",
-            "What is counted: milliseconds after onset as 50:250; repeat for more. [default: 0:250]",
+            "Window of spike counts in milliseconds after onset: 50:250; repeat for more. [default: 0:250]",
             ("plan", "build"),
             many=True,
             parse=_window,
@@ -76,7 +76,7 @@ class AllenNeuropixels(PublicDataset):
         return Listing(tables.unit_counts(tables.chosen_sessions(areas, settings["sessions"]), areas))
 
     def plan(self, access: DataAccess, settings: Settings, *, progress: AnyProgress | None = None) -> DownloadPlan:
-        """Tell which sessions are not here yet, and what has to come."""
+        """Return the plan: which sessions are missing, and which files must be fetched."""
         from murine.cortex.allen.fetch_wording import download_plan
 
         archive = self._archive(access)

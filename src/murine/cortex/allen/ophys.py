@@ -103,7 +103,7 @@ class Experiment:
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
-        """What the file says of the session, by AllenSDK's names; what it does not say is absent.
+        """The metadata of the session in the file, with AllenSDK's names; missing values are left out.
 
         ``cre_line`` is the first part of the genotype in the catalogue's spelling, without ``/wt``. Take it and the
         class from the catalogue where there is one: genotypes in the files are spelled in several ways.
@@ -123,7 +123,7 @@ class Experiment:
 
     @property
     def experiment_id(self) -> int:
-        """Of the metadata; the number the file's name begins with where those say nothing."""
+        """The experiment id in the metadata; if it is missing, the number at the start of the file's name."""
         found = self.metadata.get("ophys_experiment_id")
         if found is None:
             number = re.match(r"\d{1,18}(?!\d)", self.tree.file.name)
@@ -139,7 +139,7 @@ class Experiment:
 
     @cached_property
     def roi_ids(self) -> list[str]:
-        """Identities of the cells in this experiment alone; their position where the file does not tell."""
+        """Ids of the cells in this experiment only; their positions if the file has no ids."""
         path = f"{SEGMENTATION}/roi_ids"
         if path not in self.tree:
             return [str(i) for i in range(self.n_cells)]
@@ -156,7 +156,7 @@ class Experiment:
 
     @cached_property
     def timestamps(self) -> Float[np.ndarray, " n_frames"]:
-        """Seconds at which frames were taken: the clock of the session. A few may repeat, which the log tells."""
+        """Times of the frames in seconds, by the clock of the session. If some repeat, the log says so."""
         path = f"{FLUORESCENCE}/imaging_plane_1/timestamps"
         times = self.tree.array(path, (None,), "f").astype(np.float64)
         steps = np.diff(times)
@@ -238,7 +238,7 @@ class Experiment:
         return traces
 
     def frames_together(self, signal: str = "corrected") -> int:
-        """How many frames are stored in one piece: leaving out fewer saves no reading."""
+        """The number of frames stored in one chunk: skipping fewer frames does not save reading."""
         if signal == "events":
             return 1
         return max(dataset.chunks[1] if dataset.chunks else 1 for _, dataset in self._datasets(signal))

@@ -1,4 +1,4 @@
-"""What the file of a two-photon experiment says of its session: mouse, imaging plane, time, version of the pipeline."""
+"""Metadata in the file of a two-photon experiment: mouse, imaging plane, time, version of the pipeline."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _NUMBERS = ("ophys_experiment_id", "experiment_container_id", "age_days", "imagi
 
 
 def session_metadata(tree: Tree) -> dict[str, Any]:
-    """Read what the file says of the session, by AllenSDK's names; what it does not say is absent.
+    """Read the metadata of the session, with AllenSDK's names; missing values are left out.
 
     Raises
     ------

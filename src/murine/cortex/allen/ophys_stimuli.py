@@ -16,13 +16,13 @@ _MOST_LOST = 0.01
 
 
 def presentations(tree: Tree, stimulus: str) -> list[str]:
-    """Return the names that a stimulus has in the file: none where it was not shown."""
+    """Return the names that a stimulus has in the file; none if it was not shown."""
     names = tree.names("stimulus/presentation")
     return [name for name in (stimulus, f"{stimulus}_stimulus") if name in names]
 
 
 def stimulus_table(tree: Tree, stimulus: str, n_frames: int) -> pd.DataFrame:
-    """Read when which image was shown, as `murine.cortex.allen.ophys.Experiment.stimulus_table` returns it."""
+    """Read the times of all images, as `murine.cortex.allen.ophys.Experiment.stimulus_table` returns it."""
     found = presentations(tree, stimulus)
     if len(found) != 1:
         shown = ", ".join(tree.names("stimulus/presentation")) or "nothing"

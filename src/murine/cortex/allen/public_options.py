@@ -43,18 +43,19 @@ SESSIONS = PublicOption(
     many=True,
     other_name="experiments",
 )
-LIMIT = PublicOption("limit", "At most so many sessions.", ("plan", "build"), int, limits=COUNT)
+LIMIT = PublicOption("limit", "Maximal number of sessions.", ("plan", "build"), int, limits=COUNT)
 KEEP_RAW = PublicOption(
     "keep-raw",
-    "Keep raw files, or delete each when its recordings are made, also those that were kept before. [default: delete "
+    "Keep raw files, or delete each file when its recordings are made, also files that were kept before. [default: "
+    "delete "
     "those that this command fetches]",
     ("plan",),
     bool,
     negative="reduce",
 )
 IMAGES = (
-    PublicOption("warp", "Images as the screen showed them: warped for its angle.", ("images",), bool),
-    PublicOption("mask", "Images with grey where the screen ended.", ("images",), bool),
+    PublicOption("warp", "Images as the screen showed them: warped for the angle of the screen.", ("images",), bool),
+    PublicOption("mask", "Images with grey outside the screen.", ("images",), bool),
     PublicOption(
         "scene-size",
         "Reduce images to HEIGHTxWIDTH, as 231x295; default: as stored.",

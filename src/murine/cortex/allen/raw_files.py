@@ -1,4 +1,4 @@
-"""Files beside raw ones: marks of those that are only fetched to be reduced, and reasons why a recording is missing."""
+"""Small files beside raw files: marks of raw files to delete after reduction, and reasons for missing recordings."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ log = logging.getLogger(__name__)
 
 
 def verdict_of(recording: Path) -> Path:
-    """Where the reason lies why a recording cannot be made."""
+    """Return the path of the file that says why a recording cannot be made."""
     return recording.with_suffix(".impossible.txt")
 
 
 def passing_mark(raw: Path) -> Path:
-    """The mark of a raw file that is only fetched to be reduced: nobody misses it afterwards."""
+    """Return the path of the mark of a raw file that is fetched only to be reduced and may then be deleted."""
     return beside(raw, "passing")
 
 
@@ -30,7 +30,7 @@ def mark_as_passing(raw: Path) -> None:
 
 
 def let_go(raw: Path, keep: bool | None) -> None:
-    """Delete a raw file that is not to be kept, or stays for nobody."""
+    """Delete a raw file that the user does not want to keep, or that is marked for deletion."""
     marked = passing_mark(raw).exists()
     try:
         if keep is False or (keep is None and marked):
@@ -42,7 +42,7 @@ def let_go(raw: Path, keep: bool | None) -> None:
 
 
 def unless_used(file: Path, act: Callable[[], None]) -> None:
-    """Do something with a file, except while another process works on it; then that one decides."""
+    """Do something with a file, unless another process works on it; then leave the file to that process."""
     from filelock import FileLock, Timeout
 
     try:

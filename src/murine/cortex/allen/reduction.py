@@ -1,4 +1,4 @@
-"""From the gigabyte of an experiment's file to its Recording of natural scenes."""
+"""Reduction of an experiment's file (a gigabyte) to a Recording of its responses to natural scenes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Measure:
-    """What is taken as a response: a signal, averaged over a window.
+    """The measure of a response: a signal, averaged over a window.
 
     ``corrected`` fluorescence is told in percent of a local baseline, ``dff`` and ``events`` as they are stored.
     """
@@ -37,7 +37,7 @@ class Measure:
 
     @property
     def name(self) -> str:
-        """Fit for the name of a folder."""
+        """The measure as the name of a folder."""
         return f"{self.signal}-{self.window.name.replace(':', 'to')}"
 
 
@@ -80,7 +80,7 @@ def read_recording(
     window
         Frames that are averaged (`responses.window_of` finds one by name): AllenSDK's by default.
     layer_scheme
-        Rule that makes layers of depth and line (`transgenic.layer_schemes`).
+        Rule that derives layers from depth and Cre line (`transgenic.layer_schemes`).
     isolated
         Read in a process of its own, under limits of time and memory, because a damaged file can make the HDF5 library
         crash or never end; costs half a second. None: unless the file is as `murine.download` fetched and verified it.

@@ -1,4 +1,4 @@
-"""From traces to responses: what is averaged over which frames of every sweep.
+"""Responses from traces: the signal of every sweep, averaged over a window of frames.
 
 A *sweep* is one presentation of one image. Definitions: AllenSDK 2.16.2
 (``docs/reference/sources.md``, *Natural-scene metrics*).
@@ -28,7 +28,7 @@ _NEARBY = 256
 
 @dataclass(frozen=True)
 class Window:
-    """Frames of a sweep, counted from its onset, that make its response: ``first`` up to, not including, ``stop``.
+    """The frames of a sweep that are averaged, counted from its onset: from ``first`` up to, not including, ``stop``.
 
     ``stop`` None means two lengths of a sweep, AllenSDK's choice: 14 frames, about 0.47 s, into the next image.
     """

@@ -235,7 +235,7 @@ class NaturalScenes:
 
 
 class Conditions:
-    """Which sweeps showed what. Condition 0 is the blank screen, condition k + 1 scene k.
+    """Which sweeps showed which image. Condition 0 is the blank screen, condition k + 1 is scene k.
 
     Parameters
     ----------

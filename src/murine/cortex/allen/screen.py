@@ -1,4 +1,4 @@
-"""The screen of the Allen Brain Observatory: what of a template reached the mouse's eye, and where.
+"""The screen of the Allen Brain Observatory: which part of a template the mouse saw, and where.
 
 The screen is flat and close, so pictures were bent before they were shown: seen from the eye, equal distances in the
 picture are equal angles. A point of the screen at the distance r from its centre is seen at the angle atan(r / d) from
@@ -30,7 +30,7 @@ MASK_CM = (32.5, 51.0)
 
 
 def shown_from(face_cm: tuple[float, float] = WARP_CM) -> Float64[np.ndarray, "2 1200 1920"]:
-    """Where on the flat picture each pixel of the screen comes from.
+    """Return the position on the flat picture that each pixel of the screen shows.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def on_canvas(template: UInt8[np.ndarray, "918 1174"]) -> UInt8[np.ndarray, "120
 def warped(
     template: UInt8[np.ndarray, "918 1174"], origins: Float64[np.ndarray, "2 1200 1920"]
 ) -> UInt8[np.ndarray, "1200 1920"]:
-    """What the screen showed of a template: bent as a sphere around the eye, its corners cut off.
+    """Return a template as the screen showed it: warped to a sphere around the eye, with its corners cut off.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def warped(
 
 
 def visible() -> Bool[np.ndarray, "918 1174"]:
-    """Which pixels of a template reached the screen: AllenSDK's mask, 86 % of them.
+    """Return which pixels of a template the screen showed: AllenSDK's mask, 86 % of the pixels.
 
     A pixel counts as seen if some pixel of the screen comes from it, coordinates being cut off towards the centre. The
     mask takes the screen to be 51 x 32.5 cm, slightly less wide than the warp does.

@@ -1,4 +1,4 @@
-"""The natural scenes as they are stored beside the recordings: checked, kept once, compared, made a StimulusSet.
+"""The natural scenes stored beside the recordings: checked, kept once, compared, and returned as a StimulusSet.
 
 Two-photon files hold them as whole numbers in float32 (specification, sections 3.3 and 13), every file its own copy of
 the same pictures; the Neuropixels sessions share one TIFF file per scene (section 16).
@@ -29,7 +29,7 @@ _BLOCK_BYTES = 64 << 20
 
 @runtime_checkable
 class Stack(Protocol):
-    """What an array and an open ``h5py.Dataset`` have in common."""
+    """The common interface of an array and an open ``h5py.Dataset``."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -135,11 +135,11 @@ class Templates:
         return False
 
     def images(self) -> UInt8[np.ndarray, "118 height width"]:
-        """The scenes that are kept; a MurineError where there are none."""
+        """The stored scenes; raises a MurineError if there are none."""
         return self._read()[0]
 
     def stimuli(self, *, warp: bool = False, mask: bool = False, size: tuple[int, int] | None = None) -> StimulusSet:
-        """The scenes that are kept, as `natural_scenes` gives them."""
+        """The stored scenes, as `natural_scenes` returns them."""
         return natural_scenes(self.images(), warp=warp, mask=mask, size=size)
 
     def _read(self) -> tuple[np.ndarray, str]:

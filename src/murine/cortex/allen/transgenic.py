@@ -1,4 +1,4 @@
-"""What a mouse line tells of its neurons: their class, indicator and, with the depth, their layer.
+"""Properties of neurons from the mouse line: class, indicator and, with the depth, cortical layer.
 
 Source of the table and of both schemes: Allen white paper *Transgenic Characterization*, v4; code of de Vries et al.
 2020 (``docs/reference/sources.md``, *Mouse lines and cortical layers*).

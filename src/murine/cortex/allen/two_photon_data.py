@@ -84,24 +84,26 @@ class AllenTwoPhoton(PublicDataset):
         LIMIT,
         PublicOption(
             "no-tagged",
-            "Leave out containers with a tag, as Epileptiform Events.",
+            "Leave out containers with a tag, such as Epileptiform Events.",
             ("list", "plan", "build"),
             bool,
         ),
-        PublicOption("failed", "With containers that failed quality control.", ("list", "plan", "build"), bool),
+        PublicOption("failed", "Include containers that failed quality control.", ("list", "plan", "build"), bool),
         PublicOption(
             "layer-scheme",
-            "Rule that makes layers of depth and line.",
+            "Rule that derives the layer from depth and Cre line.",
             ("list", "plan", "build"),
             default="allen-cnn",
             choices=layer_schemes,
         ),
-        PublicOption("by", "What to count by; columns with commas.", ("list",), default="area,cre_line,cell_class"),
+        PublicOption("by", "Columns to count by, joined by commas.", ("list",), default="area,cre_line,cell_class"),
         PublicOption("each", "List every session instead of counts.", ("list",), bool),
         PublicOption(
-            "cells", "Count cells too, of all sessions of a container (reads a large table).", ("list",), bool
+            "cells", "Also count the cells of all sessions of a container (reads a large table).", ("list",), bool
         ),
-        PublicOption("events", "Fetch events too, and make recordings of them (as --signal events).", ("plan",), bool),
+        PublicOption(
+            "events", "Also fetch events and make recordings of them (like --signal events).", ("plan",), bool
+        ),
         PublicOption(
             "signal",
             "corrected (fluorescence), dff or events; repeat for more. [default: corrected]",
@@ -110,7 +112,7 @@ class AllenTwoPhoton(PublicDataset):
         ),
         PublicOption(
             "window",
-            "What is averaged after onset: allensdk, de-vries2020, 0-250ms, or frames as 2:12; repeat for more. "
+            "Window after onset to average: allensdk, de-vries2020, 0-250ms, or frames: 2:12; repeat for more. "
             "[default: allensdk]",
             ("plan", "build"),
             many=True,
@@ -140,7 +142,7 @@ class AllenTwoPhoton(PublicDataset):
         return Listing(table, shown, note)
 
     def plan(self, access: DataAccess, settings: Settings, *, progress: AnyProgress | None = None) -> DownloadPlan:
-        """Tell which experiments are not here yet, and what has to come."""
+        """Return the plan: which experiments are missing, and which files must be fetched."""
         from murine.cortex.allen.fetch_wording import download_plan
         from murine.cortex.allen.reduction import measures_of
 

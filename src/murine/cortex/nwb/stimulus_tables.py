@@ -1,4 +1,4 @@
-"""Which stimulus was shown when: the table of presentations in an NWB 2 file."""
+"""The times of all stimuli: the table of presentations in an NWB 2 file."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def read_presentations(
     id_column: str | None,
     window: tuple[float, float | None],
 ) -> ShownStimuli:
-    """Read a table of presentations; what is chosen and refused `Recording.from_nwb` documents.
+    """Read a table of presentations; `Recording.from_nwb` documents which tables are chosen and refused.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def _described(tree: Tree, table: str) -> str:
 
 
 def is_named(path: str, asked: str) -> bool:
-    """Whether a path inside a file is what a user calls by the whole path or its last parts."""
+    """Return whether a user's name, a whole path or its last parts, means this path inside a file."""
     return f"/{path.strip('/')}".endswith(f"/{asked.strip('/')}")
 
 

@@ -15,7 +15,7 @@ from murine.networks.layer_kernel import LayerKernel
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What a reducer sees of one output of one module: the features themselves, for as long as it runs.
+    """The input of a reducer: the features of one output of one module, available only while the reducer runs.
 
     Attributes
     ----------

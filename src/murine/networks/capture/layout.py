@@ -149,7 +149,7 @@ def tolerance(precision: float) -> float:
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> float:
-    """Root mean square difference as a share of the root mean square; infinite where one alone is not finite."""
+    """Return the root mean square difference as a share of the root mean square; infinite if only one is not finite."""
     with np.errstate(invalid="ignore", over="ignore"):
         same = (first == second) | (np.isnan(first) & np.isnan(second))
         apart = np.where(same, 0.0, first - second)
@@ -162,7 +162,7 @@ def difference(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def same_rows_elsewhere(first: np.ndarray, second: np.ndarray, precision: float) -> bool:
-    """Whether every row of the second pass is a row of the first of its own, wherever it stands."""
+    """Return whether each row of the second pass equals a row of the first pass, at any position, each used once."""
     if first.shape[1] != second.shape[1] or first.shape[0] * second.shape[0] > 10_000:
         return False
     left = list(first)

@@ -31,7 +31,7 @@ _MAX_DEPTH = 2
 
 @contextmanager
 def prepared(module: nn.Module, inputs: Tensor) -> Iterator[Tensor]:
-    """Evaluation mode, undone at the end, and a copy of the images that convolutions are fastest with.
+    """Set evaluation mode, undo it at the end, and return a copy of the images that is fastest for convolutions.
 
     The copy has the type of the network's weights, and the memory format that is handed on from layer to layer, so that
     the weights need no conversion."""
@@ -56,18 +56,18 @@ def prepared(module: nn.Module, inputs: Tensor) -> Iterator[Tensor]:
 
 
 def has_lazy_modules(module: nn.Module) -> bool:
-    """Whether the network has weights without shapes, which the first images give them."""
+    """Return whether the network has lazy weights, whose shapes come from the first images."""
     return any(is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers()))
 
 
 def type_of(module: nn.Module, usual: torch.dtype) -> torch.dtype:
-    """The type of a network's first weights that are no whole numbers, or the usual one where it has none."""
+    """Return the type of a network's first floating-point weights, or the default type if it has none."""
     return next((weights.dtype for weights in module.parameters() if weights.is_floating_point()), usual)
 
 
 @contextmanager
 def undisturbed(device: torch.device) -> Iterator[None]:
-    """Run without gradients, inference mode and compilation, whatever is set around, with random numbers of our own.
+    """Run without gradients, inference mode and compilation, whatever the caller has set, with own random numbers.
 
     Tensors made in inference mode do not count their changes, and hooks do not run in compiled code."""
     with ExitStack() as stack:
@@ -82,7 +82,7 @@ def undisturbed(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def own_random_numbers(device: torch.device) -> Iterator[None]:
-    """Put the random numbers of PyTorch, NumPy and Python back to where they were."""
+    """Restore the random states of PyTorch, NumPy and Python at the end of this block."""
     of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 # networks may use it
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         try:
@@ -102,7 +102,7 @@ def start_random_numbers(seed: int) -> None:
 
 
 def random_state(device: torch.device) -> tuple[Any, ...]:
-    """What changes when somebody draws a random number."""
+    """Return a value that changes when a random number is drawn."""
     of_device = torch.cuda.get_rng_state(device).numpy().tobytes() if device.type == "cuda" else b""
     numbers: Any = np.random.get_state()  # noqa: NPY002
     return (
@@ -115,7 +115,7 @@ def random_state(device: torch.device) -> tuple[Any, ...]:
 
 
 class InitialState:
-    """What a network keeps in itself beside its parameters: buffers and attributes, to be put back after a pass.
+    """The state of a network besides its parameters: buffers and attributes, restored after a pass.
 
     A hidden state, a counter or a running mean that one pass leaves would otherwise enter the next. Containers and
     tensors are put back with what they held; what other objects hold is not known."""
@@ -133,7 +133,7 @@ class InitialState:
                 self._remember(value)
 
     def restore(self) -> bool:
-        """Put everything back; return whether anything had changed."""
+        """Restore the state; return whether anything had changed."""
         changed = False
         for current, known in self._attributes:
             for name in [name for name in current if name not in known and name not in _BUILT_IN]:

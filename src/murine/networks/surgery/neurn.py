@@ -102,7 +102,7 @@ class NeuRN(nn.Module):
 
 
 class NeuRNTransform:
-    """NeuRN of a picture, in the manner of torchvision's transforms.
+    """NeuRN as a transform of a picture, like torchvision's transforms.
 
     Takes a PIL image, a numpy array (height, width) or (height, width, channels), or a tensor (..., channels, height,
     width), of integers or floating point; returns a tensor (..., channels, height, width), float32 where the picture is
@@ -312,7 +312,7 @@ def _shifted(x: Tensor, by: int) -> Tensor:
 
 
 def or_one(x: Tensor) -> Tensor:
-    """What to divide by where 0 divided by 0 is to be 0."""
+    """Return the divisor with zeros replaced by one, so that 0 / 0 gives 0."""
     return torch.where(x == 0, 1, x)
 
 
