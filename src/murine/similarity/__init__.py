@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from murine.similarity.noise_ceiling import cosine_reliability as cosine_reliability
     from murine.similarity.noise_ceiling import split_half_correlation as split_half_correlation
     from murine.similarity.nonnegative_least_squares import fit_nonnegative as fit_nonnegative
+    from murine.similarity.population_kernels import PopulationKernel as PopulationKernel
+    from murine.similarity.population_kernels import distinct_units as distinct_units
+    from murine.similarity.population_kernels import noiseless_kernel as noiseless_kernel
+    from murine.similarity.population_kernels import noisy_kernel as noisy_kernel
+    from murine.similarity.population_kernels import unbiased_cka as unbiased_cka
+    from murine.similarity.population_kernels import unbiased_cka_matrix as unbiased_cka_matrix
     from murine.similarity.procrustes import Procrustes as Procrustes
     from murine.similarity.procrustes import angular_procrustes_distances as angular_procrustes_distances
     from murine.similarity.procrustes import procrustes_distances as procrustes_distances
