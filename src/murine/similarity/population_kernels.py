@@ -28,6 +28,8 @@ from murine.statistics.standardisation import zscore
 #: Patterns as a metric of populations sees them.
 Patterns = Float[np.ndarray, "n_units n_stimuli"]
 
+Kernel = Float[np.ndarray, "n_stimuli n_stimuli"]
+
 #: Fewer stimuli have no U-centred product.
 MIN_STIMULI = 4
 
@@ -125,10 +127,10 @@ def noisy_kernel(
     keys = np.random.default_rng(seed).random((n_splits, 1, trials.shape[2]), np.float32)
     for first, second in half_means(trials[varies], np.broadcast_to(keys, (n_splits, *trials.shape[1:]))):
         one, two = ((half - half.mean(axis=1, keepdims=True)) / scale for half in (first, second))
-        norms.append(_norm(one, two))
+        norms.append(_norm(_u_kernel(one), _u_kernel(two), one, two))
     norm = float(np.mean(norms))
     scatter = float(np.std(norms) / norm) if norm > 0 else float("nan")
-    return PopulationKernel(_mean_kernel(zscore(means)), norm, scatter, len(means))
+    return PopulationKernel(_u_kernel(zscore(means)) / len(means), norm, scatter, len(means))
 
 
 def noiseless_kernel(patterns: Patterns) -> PopulationKernel:
@@ -159,7 +161,8 @@ def noiseless_kernel(patterns: Patterns) -> PopulationKernel:
     units = distinct_units(patterns)
     if len(units) < 2:
         raise MurineError(f"{len(units)} of {len(patterns)} units respond to stimuli in different ways; CKA* needs 2.")
-    return PopulationKernel(_mean_kernel(units), _norm(units, units), 0.0, len(units))
+    kernel = _u_kernel(units)
+    return PopulationKernel(kernel / len(units), _norm(kernel, kernel, units, units), 0.0, len(units))
 
 
 def distinct_units(patterns: Patterns) -> Float[np.ndarray, "n_distinct n_stimuli"]:
@@ -238,16 +241,16 @@ def _varies(patterns: Patterns) -> Bool[np.ndarray, " n_units"]:
         return np.ptp(patterns, axis=1) > _SAME * np.abs(patterns).max(axis=1)
 
 
-def _mean_kernel(units: Patterns) -> Float[np.ndarray, "n_stimuli n_stimuli"]:
-    kernel: Any = u_centre_kernels((units.T @ units / len(units))[None])[0]
+def _u_kernel(units: Patterns) -> Kernel:
+    """Return the U-centred products of stimuli, summed over units."""
+    kernel: Any = u_centre_kernels((units.T @ units)[None])[0]
     return kernel
 
 
-def _norm(one: Patterns, two: Patterns) -> float:
+def _norm(kernel: Kernel, other: Kernel, one: Patterns, two: Patterns) -> float:
     """Return the mean product of the kernels of two different units, one in the first half, one in the second."""
     n = len(one)
-    kernels = u_centre_kernels(np.stack([one.T @ one, two.T @ two]))
-    return (u_product(kernels[0], kernels[1]) - _self_products(one, two).sum()) / (n * (n - 1))
+    return (u_product(kernel, other) - _self_products(one, two).sum()) / (n * (n - 1))
 
 
 def _self_products(one: Patterns, two: Patterns) -> Float[np.ndarray, " n_units"]:

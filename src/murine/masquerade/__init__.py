@@ -1,0 +1,18 @@
+"""Is it a mouse? A network is placed among the animals of each area, as if it were another animal's recording.
+
+This room compares the layers of networks, and windows of their maps, with every animal, next to controls and to the
+animals themselves, and gives verdicts.
+The similarity is in `murine.similarity.population_kernels`, the tests are in `murine.statistics`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from murine.lazy_exports import lazy_exports
+
+if TYPE_CHECKING:
+    from murine.masquerade.animals import AnimalArrays as AnimalArrays
+    from murine.masquerade.animals import load_animals as load_animals
+
+__getattr__, __dir__, __all__ = lazy_exports(__name__)
