@@ -13,6 +13,7 @@ from murine.cli import (
     domains,
     generalization,
     interchange,
+    masquerade,
     models,
     neurn,
     results,
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(scoring.app)
 app.add_typer(results.app)
+app.add_typer(masquerade.app)
 app.add_typer(neurn.app)
 app.add_typer(architecture.app)
 app.add_typer(units.app)

@@ -141,6 +141,7 @@ def load_animals(
     about = {"data": recording.digest, "label": label, "units": min_units, "splits": n_splits, "seed": seed}
     found = _restored((kept or ArrayCache()).arrays(about, compute))
     left_out = {f"{a} {m}": x for (a, m), x in zip(names, found, strict=True) if isinstance(x, str)}
+    _refuse_shared_trials(recording, areas, animals, list(names))
     whole = {name: x for name, x in zip(names, found, strict=True) if not isinstance(x, str)}
     ids = tuple(recording.stimulus_ids[i] for i in order)
     parts = tuple(tuple(kernels[part] for kernels in whole.values()) for part in range(len(PARTS)))
@@ -159,6 +160,29 @@ def _animals_of(recording: Recording) -> tuple[str, np.ndarray]:
         f"no neuron of {recording.name!r} tells its animal; a label {' or '.join(map(repr, ANIMAL_LABELS))} is needed, "
         "because an animal is what a network is compared with (Recording.labelled adds one)."
     )
+
+
+def _refuse_shared_trials(
+    recording: Recording, areas: np.ndarray, animals: np.ndarray, names: Sequence[tuple[str, str]]
+) -> None:
+    """Refuse units of two animals with the same trials: one animal would be there twice.
+
+    Silent units, and those that fire alike in a few trials, may be equal by chance: more than a tenth must be.
+    """
+    seen: dict[bytes, str] = {}
+    shared: dict[tuple[str, str], int] = {}
+    for area, animal in names:
+        for trials in recording.responses[(areas == area) & (animals == animal)]:
+            if np.nanmax(trials, initial=0.0) > np.nanmin(trials, initial=np.inf):
+                other = seen.setdefault(trials.tobytes(), animal)
+                if other != animal:
+                    shared[other, animal] = shared.get((other, animal), 0) + 1
+    for (one, other), n in shared.items():
+        if n > 0.1 * (animals == other).sum():
+            raise MurineError(
+                f"{n} units of {one!r} and {other!r} have the same trials: one animal is there twice. Give both the "
+                "same animal label, or leave one out."
+            )
 
 
 def _usable(trials: np.ndarray, min_units: int, n_splits: int, seed: int) -> Kernels | str:
@@ -201,7 +225,9 @@ def _restored_array(arrays: Arrays, i: int) -> Kernels:
     found = []
     for part in range(len(PARTS)):
         norm, scatter, n_units = arrays[f"numbers{part}"][i]
-        found.append(PopulationKernel(np.asarray(arrays[f"kernels{part}"][i]), float(norm), float(scatter), int(n_units)))
+        found.append(
+            PopulationKernel(np.asarray(arrays[f"kernels{part}"][i]), float(norm), float(scatter), int(n_units))
+        )
     return found
 
 
@@ -220,6 +246,6 @@ def _tell(name: str, arrays: AnimalArrays) -> None:
         return
     counts = [f"{area}: {len(arrays.members(area))}" for area in sorted(set(arrays.areas))]
     raise MurineError(
-        f"no area of {name!r} has {MIN_ANIMALS} animals with enough units and trials ({some(counts) or 'none at all'}). "
-        f"The unit of the test is the animal: at least {MIN_ANIMALS} are needed in an area."
+        f"no area of {name!r} has {MIN_ANIMALS} animals of enough units and trials ({some(counts) or 'none at all'}); "
+        f"{MIN_ANIMALS} are needed in an area, because the unit of the test is the animal."
     )

@@ -1,4 +1,4 @@
-"""The animals of each area as a yardstick: their similarities, the null distribution of t, and animals of other areas."""
+"""The animals of each area as a yardstick: similarities, the null distribution of t, and animals of other areas."""
 
 from __future__ import annotations
 

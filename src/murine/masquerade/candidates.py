@@ -1,11 +1,11 @@
-"""Candidates of a network: its layers, and windows of their maps, each compared with every animal in the forward hook."""
+"""Candidates of a network: its layers and windows of their maps, compared with every animal in the forward hook."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
 from zlib import crc32
 
 import numpy as np
@@ -67,8 +67,13 @@ class Candidates:
     def only(self, windows: Windows) -> Candidates:
         """Return the candidates without windows, or all of them."""
         keep = [i for i, window in enumerate(self.windows) if windows == "thirds" or not window]
-        names = [tuple(np.array(x, dtype=object)[keep].tolist()) for x in (self.layers, self.windows, self.n_units)]
-        return Candidates(*names, self.similarities[:, keep], self.shuffled[keep])
+        return Candidates(
+            tuple(self.layers[i] for i in keep),
+            tuple(self.windows[i] for i in keep),
+            tuple(self.n_units[i] for i in keep),
+            self.similarities[:, keep],
+            self.shuffled[keep],
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +87,8 @@ class AnimalReducer:
     windows
         Whether windows are candidates, too.
     seed
-        Draws the units of layers that have many, the same for equal names and shapes; and the order of shuffled stimuli.
+        Draws the units of layers that have many, the same for equal names and shapes, and the order of shuffled
+        stimuli.
     """
 
     animals: AnimalArrays
@@ -129,8 +135,8 @@ def _of_window(maps: Tensor, window: MapWindow, drawn: Drawn, layer: str) -> Flo
     which = drawn(int(np.prod(shape)), layer, window.name)
     channel, row, column = np.unravel_index(which, shape)
     places = (channel, row + window.rows[0], column + window.columns[0])
-    index = tuple(torch.as_tensor(place, device=maps.device) for place in places)
-    return maps[(slice(None), *index)].double().cpu().numpy().T
+    index: Any = (slice(None), *(torch.as_tensor(place, device=maps.device) for place in places))
+    return maps[index].double().cpu().numpy().T
 
 
 def _part_kernels(
@@ -179,8 +185,8 @@ def candidates_of(
     images
         In the order of ``animals.stimulus_ids``.
     windows, layers
-        Candidates: windows of maps or not; which layers (`murine.networks.capture.capture`). Layers whose output is that
-        of an earlier one, and layers that are no function of the image, are no candidates.
+        Candidates: windows of maps or not; which layers (`murine.networks.capture.capture`). Layers whose output is
+        that of an earlier one, and layers that are no function of the image, are no candidates.
     seed, batch_size, progress
         As in `AnimalReducer` and `capture`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,9 @@ def place_network(yardsticks: Yardsticks, candidates: Candidates, *, shuffled: b
     """
     values = candidates.shuffled if shuffled else candidates.similarities[0]
     yardstick = yardsticks.whole
-    rows, nested, t_nested = [], {}, {}
+    rows: list[dict[str, Any]] = []
+    nested: dict[str, Float[np.ndarray, " n_animals"]] = {}
+    t_nested: dict[str, float] = {}
     for area in yardstick.areas.values():
         row = _row(yardstick, area, candidates, values)
         if np.isfinite(row["t"]):
@@ -76,15 +79,15 @@ def place_network(yardsticks: Yardsticks, candidates: Candidates, *, shuffled: b
             if not shuffled:
                 row |= _other_stimuli(yardsticks, area.area, candidates)
         rows.append(row)
-    t, p = yardstick.p_over_areas({row["area"]: row["t"] for row in rows})
-    together = {"t": t, "p": p, "p_nested": yardstick.p_over_areas(t_nested)[1], "n_candidates": len(values)}
+    t, p_areas = yardstick.p_over_areas({row["area"]: row["t"] for row in rows})
+    together = {"t": t, "p": p_areas, "p_nested": yardstick.p_over_areas(t_nested)[1], "n_candidates": len(values)}
     rows.append({"area": ALL_AREAS, "n_animals": len(yardstick.of_animals()), **together})
     return Placed(pd.DataFrame(rows), nested)
 
 
-def _row(yardstick: Yardstick, area: AreaAnimals, candidates: Candidates, values: ToArrays) -> dict[str, object]:
+def _row(yardstick: Yardstick, area: AreaAnimals, candidates: Candidates, values: ToArrays) -> dict[str, Any]:
     test, pooled, p = yardstick.place(area, values)
-    row: dict[str, object] = {"area": area.area, "n_animals": len(area.names), "n_candidates": len(values), "t": np.nan}
+    row: dict[str, Any] = {"area": area.area, "n_animals": len(area.names), "n_candidates": len(values), "t": np.nan}
     if not np.isfinite(test.t).any():
         return row
     best = int(np.nanargmax(test.t))

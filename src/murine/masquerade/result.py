@@ -1,4 +1,4 @@
-"""The answer to *is it a mouse?*: verdicts of a network in each area, with everything that a reader needs to doubt them."""
+"""The answer to *is it a mouse?*: verdicts of a network in each area, with what a reader needs to doubt them."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ class MasqueradeResult:
             if row.area != ALL_AREAS and np.isfinite(row.ratio):
                 place = f"{row.layer}, {row.window} of its map" if row.window else row.layer
                 line += (
-                    f" {place} is {row.ratio:.2f} +- {row.ratio_error:.2f} as typical as the mice (mean {row.mean:.2f});"
-                    f" of networks at {row.power_ratio:.2f}, 80 % would be told apart."
+                    f" {place} is {row.ratio:.2f} +- {row.ratio_error:.2f} as typical as the mice (mean"
+                    f" {row.mean:.2f}); of networks at {row.power_ratio:.2f}, 80 % would be told apart."
                 )
                 if row.wrong_areas:
                     line += f" Mice of other areas that are told apart here: {row.wrong_areas}."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +29,8 @@ from murine.networks.spec import NetworkSpec, twin
 from murine.progress import Progress
 from murine.statistics.animal_verdicts import PIXELS, TWIN
 from murine.stimuli import StimulusSet, matched
+
+log = logging.getLogger(__name__)
 
 #: Random twins of each network.
 N_TWINS = 3
@@ -127,6 +131,15 @@ def masquerade(
             )
     if windows not in ("none", "thirds"):
         raise MurineError(f"windows is {windows!r}; expected 'none' or 'thirds'.")
+    n_null = len(data.yardsticks.whole.null())
+    if alpha * (1 + n_null) < 1:
+        log.warning(
+            "%s has %d animals in its areas; at level %g at least %d are needed for anything to be rejected.",
+            data.cortex,
+            n_null,
+            alpha,
+            math.ceil(1 / alpha) - 1,
+        )
     options: Any = {"windows": windows, "layers": layers, "seed": seed, "batch_size": batch_size, "progress": progress}
 
     def shown(of: Network) -> Candidates:
@@ -140,9 +153,7 @@ def masquerade(
         entrants.append(Entrant(TWIN, other.name, other.weights, shown(other)))
     pixels = pixel_candidates(data.images, data.animals, network.preprocessing.input_size, windows, seed)
     entrants.append(Entrant(PIXELS, "pixels", "none", pixels))
-    table = verdict_table(
-        data.yardsticks, _controls(entrants), windows=windows, areas=areas, alpha=alpha, seed=seed
-    )
+    table = verdict_table(data.yardsticks, _controls(entrants), windows=windows, areas=areas, alpha=alpha, seed=seed)
     whole = data.yardsticks.whole
     return MasqueradeResult(
         table,

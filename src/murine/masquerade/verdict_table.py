@@ -12,7 +12,7 @@ from murine.masquerade.areas import Yardstick, area_table
 from murine.masquerade.candidates import Candidates, Windows
 from murine.masquerade.placing import ALL_AREAS, Placed, Yardsticks, place_network
 from murine.statistics.animal_test import paired_contrast
-from murine.statistics.animal_verdicts import PIXELS, SHUFFLED, TWIN, VerdictWord, judge
+from murine.statistics.animal_verdicts import SHUFFLED, TWIN, VerdictWord, judge
 
 #: Roles of rows that are no network.
 NETWORK, ANIMALS, OTHER_AREA, POOLED = "network", "mice left out", "mice of", "pooled mice"

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
 
 from murine.networks.code_identity import module_digest
 from murine.networks.network import Network

@@ -109,7 +109,7 @@ def check_animals(between: Between, names: Sequence[str]) -> None:
         raise MurineError(
             f"the similarity of {names[rows[i]]!r} and {names[columns[i]]!r} is {values[i]:.2f}. More than "
             f"{MOST_SIMILAR} means that they share units or trials: one animal is there twice. Give both recordings "
-            "the same animal label, or leave one out."
+            "the same animal label, or leave one out. Very few units can do it, too: then ask for more units."
         )
 
 
