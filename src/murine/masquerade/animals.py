@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,13 @@ MIN_UNITS = 20
 #: A norm whose splits scatter by more than this share is told of.
 MOST_SCATTER = 0.25
 
+#: Recordings whose units vary together more than this (`shared_noise`) share trials. In the Allen recording, arrays of
+#: one animal have 0.14 to 0.72, arrays of two animals at most 0.05.
+MOST_SHARED_NOISE = 0.1
+
+#: Standard errors above zero from which on shared noise is no chance, where there are few trials.
+_CERTAIN = 6.0
+
 #: Labels of neurons that name the animal; the first that the recording has is used.
 ANIMAL_LABELS = ("animal", "donor")
 
@@ -33,6 +41,8 @@ PARTS = ("all", "first half", "second half")
 
 #: The kernels of one array, one for each part of the stimuli.
 Kernels = list[PopulationKernel]
+
+Trials = Float[np.ndarray, "n_units n_stimuli n_repetitions"]
 
 Matrix = Float[np.ndarray, "n_arrays n_arrays"]
 
@@ -112,7 +122,8 @@ def load_animals(
     Raises
     ------
     MurineError
-        If no label names the animals, there are single repetitions only, or no area has five animals.
+        If no label names the animals, there are single repetitions only, two animals share trials, or no area has five
+        animals.
 
     Examples
     --------
@@ -135,19 +146,21 @@ def load_animals(
     names = [(a, m) for a, m in sorted(set(zip(areas.tolist(), animals.tolist(), strict=True))) if a and m]
 
     def compute() -> Arrays:
-        units = [np.flatnonzero((areas == area) & (animals == animal)) for area, animal in names]
-        return _stored([_usable(recording.responses[rows][:, order], min_units, n_splits, seed) for rows in units])
+        trials = [recording.responses[(areas == area) & (animals == animal)][:, order] for area, animal in names]
+        found = _stored([_usable(array, min_units, n_splits, seed) for array in trials])
+        return {**found, "noise": shared_noise(trials)}
 
     about = {"data": recording.digest, "label": label, "units": min_units, "splits": n_splits, "seed": seed}
-    found = _restored((kept or ArrayCache()).arrays(about, compute))
+    arrays = (kept or ArrayCache()).arrays(about, compute)
+    _refuse_shared_trials(np.asarray(arrays["noise"]), recording.n_stimuli * recording.n_repetitions, names)
+    found = _restored(arrays)
     left_out = {f"{a} {m}": x for (a, m), x in zip(names, found, strict=True) if isinstance(x, str)}
-    _refuse_shared_trials(recording, areas, animals, list(names))
     whole = {name: x for name, x in zip(names, found, strict=True) if not isinstance(x, str)}
     ids = tuple(recording.stimulus_ids[i] for i in order)
     parts = tuple(tuple(kernels[part] for kernels in whole.values()) for part in range(len(PARTS)))
-    arrays = AnimalArrays(tuple(a for a, _ in whole), tuple(m for _, m in whole), parts, ids, left_out, label)
-    _tell(recording.name, arrays)
-    return arrays
+    loaded = AnimalArrays(tuple(a for a, _ in whole), tuple(m for _, m in whole), parts, ids, left_out, label)
+    _tell(recording.name, loaded)
+    return loaded
 
 
 def _animals_of(recording: Recording) -> tuple[str, np.ndarray]:
@@ -162,30 +175,49 @@ def _animals_of(recording: Recording) -> tuple[str, np.ndarray]:
     )
 
 
-def _refuse_shared_trials(
-    recording: Recording, areas: np.ndarray, animals: np.ndarray, names: Sequence[tuple[str, str]]
-) -> None:
-    """Refuse units of two animals with the same trials: one animal would be there twice.
+def shared_noise(trials: Sequence[np.ndarray]) -> Float[np.ndarray, "n_arrays n_arrays"]:
+    """Return how much arrays of units vary together from trial to trial, above what stimuli do.
 
-    Silent units, and those that fire alike in a few trials, may be equal by chance: more than a tenth must be.
+    It is the correlation of the mean of the units' deviations from their mean response, each unit scaled, over trials
+    that both arrays have. Recordings of different animals have none but sampling noise; those of one animal do, also of
+    different units.
+
+    Parameters
+    ----------
+    trials
+        (n_units, n_stimuli, n_repetitions) for each array, with the same stimuli and repetitions; missing ones are NaN.
     """
-    seen: dict[bytes, str] = {}
-    shared: dict[tuple[str, str], int] = {}
-    for area, animal in names:
-        for trials in recording.responses[(areas == area) & (animals == animal)]:
-            if np.nanmax(trials, initial=0.0) > np.nanmin(trials, initial=np.inf):
-                other = seen.setdefault(trials.tobytes(), animal)
-                if other != animal:
-                    shared[other, animal] = shared.get((other, animal), 0) + 1
-    for (one, other), n in shared.items():
-        if n > 0.1 * (animals == other).sum():
-            raise MurineError(
-                f"{n} units of {one!r} and {other!r} have the same trials: one animal is there twice. Give both the "
-                "same animal label, or leave one out."
-            )
+    means = np.stack([_mean_deviation(array) for array in trials])
+    known = np.isfinite(means)
+    filled = np.where(known, means, 0.0)
+    power = filled**2 @ known.T
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return filled @ filled.T / np.sqrt(power * power.T)
 
 
-def _usable(trials: np.ndarray, min_units: int, n_splits: int, seed: int) -> Kernels | str:
+def _mean_deviation(trials: Trials) -> Float[np.ndarray, " n_trials"]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # means of no trial are NaN, as they should
+        deviations = trials - np.nanmean(trials, axis=2, keepdims=True)
+        scale = np.nanstd(deviations, axis=(1, 2), keepdims=True)
+        scaled = deviations / np.where(scale > 0, scale, np.nan)
+        return np.asarray(np.nanmean(scaled, axis=0).ravel(), dtype=np.float64)
+
+
+def _refuse_shared_trials(noise: np.ndarray, n_trials: int, names: Sequence[tuple[str, str]]) -> None:
+    animals = np.array([animal for _, animal in names])
+    noise = np.where(animals[:, None] == animals, 0.0, noise)
+    if not len(noise) or not noise.max() > max(MOST_SHARED_NOISE, _CERTAIN / np.sqrt(n_trials)):
+        return
+    i, j = np.unravel_index(np.nanargmax(noise), noise.shape)
+    raise MurineError(
+        f"{' '.join(names[i])!r} and {' '.join(names[j])!r} vary together from trial to trial (correlation "
+        f"{noise[i, j]:.2f}): they share trials, so one animal is there twice. Give both the same animal label, or "
+        "leave one out."
+    )
+
+
+def _usable(trials: Trials, min_units: int, n_splits: int, seed: int) -> Kernels | str:
     """Return the kernels of an array for each part of the stimuli, or why it cannot be used."""
     if len(trials) < min_units:
         return f"{len(trials)} units, fewer than {min_units}"

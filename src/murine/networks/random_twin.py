@@ -29,8 +29,8 @@ def random_twin(network: Network, seed: int) -> Network | None:
     Returns
     -------
     twin
-        None, with a warning, if some of the parameters belong to modules that cannot draw them anew: they would keep
-        what they have learned.
+        None, with a warning, if some of the parameters belong to modules that cannot draw them anew, which would keep
+        what they have learned, or if there are none.
 
     Examples
     --------
@@ -45,6 +45,8 @@ def random_twin(network: Network, seed: int) -> Network | None:
         for name, module in network.module.named_modules()
         if not hasattr(module, "reset_parameters") and next(module.parameters(recurse=False), None) is not None
     ]
+    if network.n_parameters == 0:
+        learned = ["a network without parameters"]
     if learned:
         log.warning(
             "%s has no random twin: %s cannot draw its weights anew. Give the network by name, or as FILE.py:FUNCTION.",

@@ -36,8 +36,11 @@ MIN_STIMULI = 4
 #: Random halves of the trials that a norm is averaged over.
 N_SPLITS = 10
 
-#: Relative difference of two standardised patterns that counts as rounding.
-_SAME = 1e-6
+#: A unit whose range over stimuli is below this share of its largest value does not vary: that is float32 rounding.
+_CONSTANT = 1e-6
+
+#: Difference of two projections of standardised patterns that counts as rounding.
+_ROUNDING = 1e-4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -175,15 +178,14 @@ def distinct_units(patterns: Patterns) -> Float[np.ndarray, "n_distinct n_stimul
     (1, 3)
     """
     units = zscore(patterns[_varies(patterns)].astype(np.float64))
-    # One random projection tells two different patterns apart, but for an event of the order of the rounding.
-    direction = np.random.default_rng(0).standard_normal(patterns.shape[1])
-    projections = np.abs(units @ direction)
-    order = np.argsort(projections, kind="stable")
-    # A gap as large as rounding begins another group; the first unit of each group stays.
-    starts = np.diff(projections[order], prepend=-np.inf) > _SAME
-    group = np.cumsum(starts) - 1
-    firsts = np.full(group[-1] + 1 if len(group) else 0, len(units))
-    np.minimum.at(firsts, group, order)
+    # Copies have the same projection on any direction, up to sign and rounding. Other units have not, on all of three.
+    directions = np.random.default_rng(0).standard_normal((patterns.shape[1], 3))
+    projections = np.abs(units @ directions)
+    order = np.argsort(projections, axis=0, kind="stable")
+    starts = np.diff(np.take_along_axis(projections, order, axis=0), axis=0, prepend=-np.inf) > _ROUNDING
+    groups = np.empty_like(order)
+    np.put_along_axis(groups, order, starts.cumsum(axis=0), axis=0)
+    _, firsts = np.unique(groups @ (len(units) + 1) ** np.arange(3), return_index=True)
     return units[np.sort(firsts)]
 
 
@@ -238,7 +240,7 @@ def _n_products(n_stimuli: int) -> float:
 def _varies(patterns: Patterns) -> Bool[np.ndarray, " n_units"]:
     """Tell units that differ between stimuli by more than rounding."""
     with np.errstate(invalid="ignore"):
-        return np.ptp(patterns, axis=1) > _SAME * np.abs(patterns).max(axis=1)
+        return np.ptp(patterns, axis=1) > _CONSTANT * np.abs(patterns).max(axis=1)
 
 
 def _u_kernel(units: Patterns) -> Kernel:

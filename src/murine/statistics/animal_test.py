@@ -28,8 +28,11 @@ PerAnimal = Float[np.ndarray, " n_animals"]
 #: With fewer animals, the spread between animals is not known well enough for a test.
 MIN_ANIMALS = 5
 
-#: Largest similarity of two recordings. More can only come from units or trials that both hold.
+#: A larger similarity of two recordings comes from units or trials that both hold, if other pairs are far less similar.
 MOST_SIMILAR = 1.2
+
+#: So many standard deviations above the mean of other pairs are far: animals of one population can pass 1.2 by chance.
+_OUTLYING = 5.0
 
 #: Probability with which a candidate of the power ratio is told apart.
 POWER = 0.8
@@ -104,12 +107,13 @@ def check_animals(between: Between, names: Sequence[str]) -> None:
     values = between[rows, columns]
     if not np.isfinite(values).all():
         raise MurineError("a similarity between two animals is missing; leave out the animals that have none.")
-    if (values > MOST_SIMILAR).any():
-        i = int(values.argmax())
+    i = int(values.argmax())
+    others = np.delete(values, i)
+    if values[i] > max(MOST_SIMILAR, others.mean() + _OUTLYING * others.std()):
         raise MurineError(
-            f"the similarity of {names[rows[i]]!r} and {names[columns[i]]!r} is {values[i]:.2f}. More than "
-            f"{MOST_SIMILAR} means that they share units or trials: one animal is there twice. Give both recordings "
-            "the same animal label, or leave one out. Very few units can do it, too: then ask for more units."
+            f"the similarity of {names[rows[i]]!r} and {names[columns[i]]!r} is {values[i]:.2f}, far above that of "
+            f"other pairs ({others.mean():.2f}). So much more than 1 means that they share units or trials: one animal "
+            "is there twice. Give both recordings the same animal label, or leave one out."
         )
 
 
