@@ -178,9 +178,9 @@ def _animals_of(recording: Recording) -> tuple[str, np.ndarray]:
 def shared_noise(trials: Sequence[np.ndarray]) -> Float[np.ndarray, "n_arrays n_arrays"]:
     """Return how much arrays of units vary together from trial to trial, above what stimuli do.
 
-    It is the correlation of the mean of the units' deviations from their mean response, each unit scaled, over trials
-    that both arrays have. Recordings of different animals have none but sampling noise; those of one animal do, also of
-    different units.
+    It is the correlation of the mean over units of their deviations from the mean response to the stimulus and from
+    that of the repetition, each unit scaled, over trials that both arrays have. Recordings of different animals have
+    none but sampling noise; those of one animal do, also of different units.
 
     Parameters
     ----------
@@ -199,6 +199,8 @@ def _mean_deviation(trials: Trials) -> Float[np.ndarray, " n_trials"]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # means of no trial are NaN, as they should
         deviations = trials - np.nanmean(trials, axis=2, keepdims=True)
+        # Slow changes over a session, the same for all stimuli, can be alike in two animals.
+        deviations = deviations - np.nanmean(deviations, axis=1, keepdims=True)
         scale = np.nanstd(deviations, axis=(1, 2), keepdims=True)
         scaled = deviations / np.where(scale > 0, scale, np.nan)
         return np.asarray(np.nanmean(scaled, axis=0).ravel(), dtype=np.float64)

@@ -105,10 +105,10 @@ class Yardstick:
                 found.setdefault(name, {})[area.area] = float(t)
         return found
 
-    def null(self, without: str = "") -> Float[np.ndarray, " n_null"]:
-        """Return t of every animal left out, all areas together; without one animal where that is itself tested."""
-        values = [(name, t) for area in self.areas.values() for name, t in zip(area.names, area.null, strict=True)]
-        return np.array([t for name, t in values if name != without])
+    def null(self, without: int | None = None) -> Float[np.ndarray, " n_null"]:
+        """Return t of every animal left out, all areas together; without one array where that is itself tested."""
+        values = [(index, t) for area in self.areas.values() for index, t in zip(area.members, area.null, strict=True)]
+        return np.array([t for index, t in values if index != without])
 
     def place(
         self, area: AreaAnimals, to_animals: Float[np.ndarray, "n_candidates n_arrays"]
@@ -144,14 +144,14 @@ class Yardstick:
                         to_rest = self.similarities[[index]][:, [area.members[k] for k in rest]]
                         test = place_candidates(area.between[np.ix_(rest, rest)], to_rest)
                         test_t, n = float(test.t[0]), len(rest)
-                    rows.append((own.area, area.area, name, test_t, *self._p_values(test_t, n, name)))
+                    rows.append((own.area, area.area, name, test_t, *self._p_values(test_t, n, index)))
         return pd.DataFrame(rows, columns=["true_area", "area", "animal", "t", "p_student", "p_pooled", "p"])
 
-    def _p_values(self, t: float, n_animals: int, name: str) -> tuple[float, float, float]:
+    def _p_values(self, t: float, n_animals: int, index: int) -> tuple[float, float, float]:
         from scipy.stats import t as student
 
         p_student = float(student.cdf(t, n_animals - 1))
-        pooled = float(pooled_p_values(np.array([t]), self.null(without=name))[0])
+        pooled = float(pooled_p_values(np.array([t]), self.null(without=index))[0])
         return p_student, pooled, max(p_student, pooled)
 
     def pooled_animals(self, area: AreaAnimals, seed: int = 0) -> float:
