@@ -43,7 +43,7 @@ MASQUERADE = {
         "Ratio of a network that would be rejected in 80 % of cases.", "share of the animals' mean", _LAYER
     ),
     "t": Column(
-        "How far the candidate is from the animals, by the standard error of a new animal; the mean in rows of animals.",
+        "How far the candidate is from the animals, by the error of a new animal; the mean in rows of animals.",
         "standard errors",
         "for animals left out in all areas",
     ),
