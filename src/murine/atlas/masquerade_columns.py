@@ -54,7 +54,7 @@ MASQUERADE = {
     "p_first_half": Column(
         "`p` on the first half of the images (by id) of the candidate that is best on the second half.",
         P,
-        f"{_LAYER}; for shuffled scenes; if animals have no similarity for half of the images",
+        f"{_NETWORK}; for all areas; if animals have no similarity for half of the images",
     ),
     "p_second_half": Column("The reverse.", P, "as `p_first_half`"),
     "share_rejected": Column(

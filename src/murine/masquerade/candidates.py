@@ -49,7 +49,8 @@ class Candidates:
     n_units
         Number of different units that each was compared by.
     similarities
-        (n_parts, n_candidates, n_arrays) for each part of the stimuli (`murine.masquerade.animals.PARTS`).
+        (n_parts, n_candidates, n_arrays) for each part of the stimuli (`murine.masquerade.animals.PARTS`), or for all
+        stimuli alone.
     shuffled
         (n_candidates, n_arrays) the same over all stimuli, with the stimuli of the network in a random order.
     """
@@ -89,17 +90,20 @@ class AnimalReducer:
     seed
         Draws the units of layers that have many, the same for equal names and shapes, and the order of shuffled
         stimuli.
+    n_parts
+        For how many parts of the stimuli (`murine.masquerade.animals.PARTS`); 1 for all stimuli alone.
     """
 
     animals: AnimalArrays
     windows: Windows = "thirds"
     seed: int = 0
+    n_parts: int = len(PARTS)
 
     def __call__(self, features: Features) -> list[tuple[str, int, np.ndarray, np.ndarray]]:
         """Return window, number of units, similarities (parts x arrays) and those of shuffled stimuli."""
         n_stimuli = len(features.tensor)
         order = np.random.default_rng([self.seed, *b"shuffled"]).permutation(n_stimuli)
-        slices = part_slices(n_stimuli)
+        slices = part_slices(n_stimuli)[: self.n_parts]
         found: list[tuple[str, list[PopulationKernel]]] = []
         for window, patterns in self._patterns(features):
             kernels = _part_kernels(patterns, slices)
@@ -109,7 +113,7 @@ class AnimalReducer:
             return []
         similarities = [
             unbiased_cka_matrix([kernels[part] for _, kernels in found], self.animals.kernels[part])
-            for part in range(len(PARTS))
+            for part in range(self.n_parts)
         ]
         shuffled = unbiased_cka_matrix([_shuffled(kernels[0], order) for _, kernels in found], self.animals.kernels[0])
         parts = np.stack(similarities, axis=1)
@@ -173,6 +177,7 @@ def candidates_of(
     windows: Windows = "thirds",
     layers: str = "own",
     seed: int = 0,
+    n_parts: int = len(PARTS),
     batch_size: int | None = None,
     progress: Progress | None = None,
 ) -> Candidates:
@@ -187,7 +192,7 @@ def candidates_of(
     windows, layers
         Candidates: windows of maps or not; which layers (`murine.networks.capture.capture`). Layers whose output is
         that of an earlier one, and layers that are no function of the image, are no candidates.
-    seed, batch_size, progress
+    seed, n_parts, batch_size, progress
         As in `AnimalReducer` and `capture`.
 
     Raises
@@ -200,7 +205,7 @@ def candidates_of(
     device = next(chain(network.module.parameters(), network.module.buffers()), torch.empty(0)).device
     with preserved_state(network.name), freed_memory_kept():
         shown = network.preprocessing.apply(images).to(device)
-        reducer = AnimalReducer(animals, windows, seed)
+        reducer = AnimalReducer(animals, windows, seed, n_parts)
         captured = capture(
             network.module, shown, layers=layers, batch_size=batch_size, progress=progress, reducer=reducer
         )
@@ -227,4 +232,4 @@ def pixel_candidates(
 
     height, width = input_size
     network = zoo.load("pixels", input_size=(height, width))
-    return candidates_of(network, images, animals, windows=windows, seed=seed)
+    return candidates_of(network, images, animals, windows=windows, seed=seed, n_parts=1)

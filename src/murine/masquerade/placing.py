@@ -63,7 +63,8 @@ def place_network(yardsticks: Yardsticks, candidates: Candidates, *, shuffled: b
     candidates
         Of the network.
     shuffled
-        Whether to take the similarities with shuffled stimuli. They have none for halves of the stimuli.
+        Whether to take the similarities with shuffled stimuli. They have none for halves of the stimuli, as controls
+        have none.
     """
     values = candidates.shuffled if shuffled else candidates.similarities[0]
     yardstick = yardsticks.whole
@@ -76,7 +77,7 @@ def place_network(yardsticks: Yardsticks, candidates: Candidates, *, shuffled: b
             similarity, _ = nested_choice(values[:, area.members])
             test, _, p = yardstick.place(area, _spread(similarity, area, values.shape[1]))
             nested[area.area], t_nested[area.area], row["p_nested"] = similarity, float(test.t[0]), float(p[0])
-            if not shuffled:
+            if not shuffled and len(candidates.similarities) > 1:
                 row |= _other_stimuli(yardsticks, area.area, candidates)
         rows.append(row)
     t, p_areas = yardstick.p_over_areas({row["area"]: row["t"] for row in rows})

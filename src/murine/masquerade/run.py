@@ -16,7 +16,7 @@ from murine.errors import MurineError, nearest
 from murine.io.array_cache import ArrayCache
 from murine.io.files import cache_folder
 from murine.limits import SEED, Limits
-from murine.masquerade.animals import AnimalArrays, load_animals
+from murine.masquerade.animals import PARTS, AnimalArrays, load_animals
 from murine.masquerade.areas import animal_table, area_table, pool_table
 from murine.masquerade.candidates import Candidates, Windows, candidates_of, pixel_candidates
 from murine.masquerade.placing import Yardsticks
@@ -142,15 +142,15 @@ def masquerade(
         )
     options: Any = {"windows": windows, "layers": layers, "seed": seed, "batch_size": batch_size, "progress": progress}
 
-    def shown(of: Network) -> Candidates:
-        return candidates_of(of, data.images, data.animals, **options)
+    def shown(of: Network, n_parts: int) -> Candidates:
+        return candidates_of(of, data.images, data.animals, n_parts=n_parts, **options)
 
-    entrants = [Entrant(NETWORK, network.name, network.weights, shown(network))]
+    entrants = [Entrant(NETWORK, network.name, network.weights, shown(network, len(PARTS)))]
     for i in range(n_twins):
         other = _twin(network, spec, i)
         if other is None:
             break
-        entrants.append(Entrant(TWIN, other.name, other.weights, shown(other)))
+        entrants.append(Entrant(TWIN, other.name, other.weights, shown(other, 1)))
     pixels = pixel_candidates(data.images, data.animals, network.preprocessing.input_size, windows, seed)
     entrants.append(Entrant(PIXELS, "pixels", "none", pixels))
     table = verdict_table(data.yardsticks, _controls(entrants), windows=windows, areas=areas, alpha=alpha, seed=seed)
