@@ -77,3 +77,10 @@ def test_one_network_that_fails_does_not_stop_the_others(folder, murine):
     assert ran.code == 1
     assert "A layer of one pixel" in ran.err
     assert "not a mouse" in ran.out
+
+
+def test_regression_is_described_beside_the_mice(folder, murine):
+    ran = murine(*asked(folder, "conv"), "--areas", "SIMl", "--atlas", folder / "atlas2", "--regression", "-q")
+    assert ran.code == 0
+    heading = next(line for line in ran.out.splitlines() if "mice_to_mice" in line)
+    assert "network_to_mice" in heading

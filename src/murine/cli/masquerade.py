@@ -64,6 +64,9 @@ def masquerade(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for a figure and a table of all rows of each network.")
     ] = None,
+    regression: Annotated[
+        bool, typer.Option("--regression", help="Describe also how well each side predicts the other by regression.")
+    ] = False,
     seed: SeedOption = 0,
     device: DeviceOption = "auto",
     batch_size: BatchSizeOption = None,
@@ -84,14 +87,15 @@ def masquerade(
     """
     from murine.cortex.loading import load_dataset
     from murine.errors import MurineError
-    from murine.masquerade.question import is_it_a_mouse
+    from murine.masquerade.description import describe_regression
+    from murine.masquerade.question import is_it_a_mouse, load_for_question
     from murine.masquerade.run import AnimalData
     from murine.progress import progress_bars
 
     quieten(quiet)
     chosen = asked(networks, weights, 0)
     animals = AnimalData.of(load_dataset(against, stimuli=stimuli, root=data), seed=seed)
-    results, failures = [], []
+    results, failures, regressions = [], [], []
     with progress_bars(not quiet) as progress:
         for spec in chosen:
             for size in sizes(input_size):
@@ -111,22 +115,35 @@ def masquerade(
                         batch_size=batch_size,
                         progress=progress,
                     )
+                    if regression:
+                        network, _ = load_for_question(spec, size, device)
+                        described = describe_regression(network, animals, result, layers=layers, seed=seed)
+                        regressions.append(described.assign(network=result.name))
                 except MurineError as error:
                     failures.append(f"{spec}: {error}")
                     continue
                 results.append(result)
                 if out is not None:
-                    stem = result.name.replace("/", "_").replace(":", "_")
+                    stem = f"{result.name}_{size or 'native'}".replace("/", "_").replace(":", "_")
                     result.save_figure(out / f"{stem}.png")
                     result.to_csv(out / f"{stem}.csv")
     if results:
         show(_printed([result.verdicts for result in results]), format)
         if not quiet and format == Format.table:
             print("\n".join(result.summary() for result in results))
+    if regressions:
+        show(_regression_rows(regressions), format)
     for failure in failures:
         print(f"murine: {failure}", file=sys.stderr)
     if failures:
         raise typer.Exit(1 if results else 2)
+
+
+def _regression_rows(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    import pandas as pd
+
+    columns = ["network", "area", "mice_to_mice", "mice_sd", "network_to_mice", "network_matched", "mice_to_network"]
+    return pd.concat(tables, ignore_index=True)[columns]
 
 
 def _printed(verdicts: list[pd.DataFrame]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from murine.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from murine.masquerade.animals import AnimalArrays as AnimalArrays
     from murine.masquerade.animals import load_animals as load_animals
+    from murine.masquerade.description import describe_regression as describe_regression
     from murine.masquerade.question import is_it_a_mouse as is_it_a_mouse
     from murine.masquerade.result import MasqueradeResult as MasqueradeResult
     from murine.masquerade.run import AnimalData as AnimalData

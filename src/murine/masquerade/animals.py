@@ -211,7 +211,7 @@ def _refuse_shared_trials(noise: np.ndarray, n_trials: int, names: Sequence[tupl
     noise = np.where(animals[:, None] == animals, 0.0, noise)
     if not len(noise) or not noise.max() > max(MOST_SHARED_NOISE, _CERTAIN / np.sqrt(n_trials)):
         return
-    i, j = np.unravel_index(np.nanargmax(noise), noise.shape)
+    i, j = divmod(int(np.nanargmax(noise)), len(noise))
     raise MurineError(
         f"{' '.join(names[i])!r} and {' '.join(names[j])!r} vary together from trial to trial (correlation "
         f"{noise[i, j]:.2f}): they share trials, so one animal is there twice. Give both the same animal label, or "

@@ -105,7 +105,7 @@ class AnimalReducer:
         order = np.random.default_rng([self.seed, *b"shuffled"]).permutation(n_stimuli)
         slices = part_slices(n_stimuli)[: self.n_parts]
         found: list[tuple[str, list[PopulationKernel]]] = []
-        for window, patterns in self._patterns(features):
+        for window, patterns in self.patterns(features):
             kernels = _part_kernels(patterns, slices)
             if kernels is not None:
                 found.append((window, kernels))
@@ -119,7 +119,8 @@ class AnimalReducer:
         parts = np.stack(similarities, axis=1)
         return [(window, k[0].n_units, parts[i], shuffled[i]) for i, (window, k) in enumerate(found)]
 
-    def _patterns(self, features: Features) -> Iterator[tuple[str, Float[np.ndarray, "n_units n_stimuli"]]]:
+    def patterns(self, features: Features) -> Iterator[tuple[str, Float[np.ndarray, "n_units n_stimuli"]]]:
+        """Yield each candidate of a layer: its window and its units, drawn where there are many."""
         yield "", features.units(self._drawn(features.n_units, features.name, "")).T
         maps = channel_maps(features) if self.windows == "thirds" else None
         if maps is not None:

@@ -100,7 +100,7 @@ def is_it_a_mouse(
     """
     asked = (areas,) if isinstance(areas, str) else tuple(areas)
     animals = data if isinstance(data, AnimalData) else AnimalData.of(_dataset(data, data_folder), seed=seed)
-    loaded, spec = _network(network, input_size, device)
+    loaded, spec = load_for_question(network, input_size, device)
     task = MasqueradeTask(
         network=loaded.name,
         weights=loaded.weights,
@@ -140,7 +140,7 @@ def _dataset(data: str | Path | Dataset, folder: str | Path | None) -> Dataset:
     return load_dataset(data, root=None if folder is None else Path(folder))
 
 
-def _network(
+def load_for_question(
     network: str | NetworkSpec | nn.Module | Network, input_size: Any, device: str
 ) -> tuple[Network, NetworkSpec | None]:
     """Load a network; return also the name by which its twins are loaded, if it has one."""

@@ -6,7 +6,7 @@ of them, and a probe's units share one place. So no p-value follows from these n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,10 @@ _N_FOLDS = 6
 Units = Float[np.ndarray, "n_units n_stimuli"]
 
 #: Responses to two halves of the trials.
-HalfUnits = tuple[Units, Units]
+HalfUnits = tuple[np.ndarray, np.ndarray]
+
+#: The same of several arrays, each with its own number of units.
+Halves = Sequence[HalfUnits]
 
 
 def predictability(source: HalfUnits, target: HalfUnits, seed: int = 0) -> float:
@@ -60,7 +63,9 @@ def predictability(source: HalfUnits, target: HalfUnits, seed: int = 0) -> float
     return float(np.nanmedian(corrected)) if np.isfinite(corrected).any() else float("nan")
 
 
-def _predict(source: Units, target: Units, seed: int) -> Units:
+def _predict(
+    source: Float[np.ndarray, "n_sources n_stimuli"], target: Units, seed: int
+) -> Float[np.ndarray, "n_units n_stimuli"]:
     """Return predictions of the target for each stimulus, from a map that was fitted without its fold.
 
     They are less the mean that each map was fitted to, which goes against the stimuli that were left out.
@@ -124,7 +129,7 @@ def animal_halves(recording: Recording, animals: AnimalArrays, seed: int = 0) ->
 
 
 def between_animals(
-    halves: Sequence[HalfUnits], animals: AnimalArrays, seed: int = 0, kept: ArrayCache | None = None
+    halves: Halves, animals: AnimalArrays, seed: int = 0, kept: ArrayCache | None = None
 ) -> Float[np.ndarray, "n_arrays n_arrays"]:
     """Return how well each array predicts each other array of its area; NaN elsewhere and between arrays of one animal.
 
@@ -151,8 +156,8 @@ def between_animals(
 
 
 def regression_table(
-    chosen: Mapping[str, Units],
-    halves: Sequence[HalfUnits],
+    chosen: Mapping[str, np.ndarray],
+    halves: Halves,
     animals: AnimalArrays,
     between: Float[np.ndarray, "n_arrays n_arrays"],
     seed: int = 0,
@@ -175,30 +180,28 @@ def regression_table(
     rows = []
     for area, units in chosen.items():
         members = animals.members(area)
+        mice = [halves[i] for i in members]
         rng = np.random.default_rng(seed)
         draws = [_drawn(units, MATCHED, rng) for _ in range(5)]
         target = _drawn(units, PREDICTED, rng)
         of_mice = [np.nanmean(between[members, i]) for i in members]
-        mean = _mean_over(halves, members, seed)
         rows.append(
             {
                 "area": area,
                 "mice_to_mice": float(np.mean(of_mice)),
                 "mice_sd": float(np.std(of_mice, ddof=1)),
-                "network_to_mice": mean(lambda mouse: ((units, units), mouse)),
-                "network_matched": float(np.mean([mean(lambda mouse, u=u: ((u, u), mouse)) for u in draws])),
-                "mice_to_network": mean(lambda mouse: (mouse, (target, target))),
+                "network_to_mice": _mean_predictability([units], mice, seed),
+                "network_matched": _mean_predictability(draws, mice, seed),
+                "mice_to_network": float(np.nanmean([predictability(m, (target, target), seed) for m in mice])),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _mean_over(
-    halves: Sequence[HalfUnits], members: Sequence[int], seed: int
-) -> Callable[[Callable[[HalfUnits], tuple[HalfUnits, HalfUnits]]], float]:
-    return lambda pair: float(np.nanmean([predictability(*pair(halves[i]), seed) for i in members]))
+def _mean_predictability(sources: Sequence[np.ndarray], mice: Halves, seed: int) -> float:
+    return float(np.nanmean([predictability((units, units), mouse, seed) for units in sources for mouse in mice]))
 
 
-def _drawn(units: Units, n: int, rng: np.random.Generator) -> Units:
+def _drawn(units: Units, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n_drawn n_stimuli"]:
     varying = units[units.std(axis=1) > 0]
     return varying[rng.permutation(len(varying))[:n]]

@@ -39,6 +39,11 @@ N_TWINS = 3
 LEVELS = Limits(0.0001, 0.5)
 
 
+def animal_cache() -> ArrayCache:
+    """Return the cache of what depends on the animals alone."""
+    return ArrayCache(cache_folder() / "animals")
+
+
 @dataclass(frozen=True, eq=False)
 class AnimalData:
     """The animals of a data set and the images they saw, prepared once for many networks.
@@ -49,8 +54,8 @@ class AnimalData:
         In the order of their ids.
     animals, yardsticks
         The arrays of animals, and their similarities with each other.
-    cortex, cortex_digest
-        Name and digest of the recording.
+    cortex, cortex_digest, recording
+        Name and digest of the recording, and itself.
     """
 
     images: StimulusSet
@@ -58,6 +63,7 @@ class AnimalData:
     yardsticks: Yardsticks
     cortex: str
     cortex_digest: str
+    recording: Recording
 
     @classmethod
     def of(cls, data: Dataset, *, seed: int = 0) -> AnimalData:
@@ -73,10 +79,11 @@ class AnimalData:
                 f"{data.name!r} comes as matrices of whole sites; single trials of the neurons of several animals are "
                 "needed, as those of allen-neuropixels."
             )
-        kept = ArrayCache(cache_folder() / "animals")
+        kept = animal_cache()
         animals = load_animals(data.responses, seed=seed, kept=kept)
         images = matched(data.stimuli, animals.stimulus_ids)
-        return cls(images, animals, Yardsticks.of(animals), data.name, data.responses.digest)
+        recording = data.responses
+        return cls(images, animals, Yardsticks.of(animals), data.name, recording.digest, recording)
 
 
 def masquerade(
