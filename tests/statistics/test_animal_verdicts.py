@@ -40,6 +40,11 @@ def test_the_level_is_the_one_asked_for():
     assert judge(0.03, 0.03, dict.fromkeys(REQUIRED_CONTROLS, 0.01), alpha=0.01).word == VerdictWord.maybe
 
 
+def test_a_pass_that_one_of_the_two_tests_would_reject_says_so():
+    assert "close: Student's test alone would reject it, p = 0.010" in str(judge(0.07, 0.07, REJECTED, p_student=0.01))
+    assert "close" not in str(judge(0.07, 0.07, REJECTED, p_student=0.06))
+
+
 def test_more_typical_than_an_animal_is_said():
     assert "more typical" in str(judge(0.99, 0.99, REJECTED, t=2.5))
     assert "more typical" not in str(judge(0.9, 0.9, REJECTED, t=1.9))

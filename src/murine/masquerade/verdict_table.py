@@ -114,7 +114,7 @@ def _with_windows(
     for i in rows.index[rows.role == NETWORK]:
         area = str(rows.area[i])
         p = rows[(rows.area == area) & (rows.role != NETWORK)].groupby("role").p.max()
-        verdict = judge(rows.p[i], rows.p_nested[i], p.to_dict(), float(rows.t[i]), alpha)
+        verdict = judge(rows.p[i], rows.p_nested[i], p.to_dict(), float(rows.t[i]), alpha, float(rows.p_student[i]))
         also = _also_passing(animals, area) if verdict.word == VerdictWord.maybe else ""
         found = {"verdict": str(verdict.word), "reason": verdict.reason + also, **contrasts.get(area, {})}
         rows.loc[i, list(found)] = list(found.values())

@@ -44,7 +44,12 @@ class AnimalVerdict:
 
 
 def judge(
-    p: float, p_nested: float, controls: Mapping[str, float], t: float = float("nan"), alpha: float = 0.05
+    p: float,
+    p_nested: float,
+    controls: Mapping[str, float],
+    t: float = float("nan"),
+    alpha: float = 0.05,
+    p_student: float = float("nan"),
 ) -> AnimalVerdict:
     """Return the verdict on a network in one area.
 
@@ -65,6 +70,8 @@ def judge(
         Of the best candidate, to tell whether it is more typical than an animal.
     alpha
         Level.
+    p_student
+        By Student's distribution alone. Where it rejects and ``p`` does not, that is said beside a pass.
 
     Examples
     --------
@@ -87,7 +94,8 @@ def judge(
     if passing:
         return AnimalVerdict(VerdictWord.unknown, f"p = {p:.2f}, but {_listed(passing)} would pass, too")
     more = "; more typical than a mouse, as an average of mice is" if t > MORE_TYPICAL else ""
-    return AnimalVerdict(VerdictWord.maybe, f"p = {p:.2f}; {_listed(REQUIRED_CONTROLS)} are rejected{more}")
+    close = f"; close: Student's test alone would reject it, p = {p_student:.3f}" if p_student <= alpha else ""
+    return AnimalVerdict(VerdictWord.maybe, f"p = {p:.2f}; {_listed(REQUIRED_CONTROLS)} are rejected{more}{close}")
 
 
 def _listed(names: tuple[str, ...] | list[str]) -> str:
