@@ -11,6 +11,7 @@ from murine.errors import MurineError
 from murine.statistics.animal_areas import combined_t, correlation_between_areas, p_over_areas
 from murine.statistics.animal_test import (
     check_animals,
+    critical_t,
     critical_values,
     jackknife_errors,
     left_out,
@@ -88,6 +89,23 @@ def test_critical_values_are_those_of_student():
     z, chi = draws.standard_normal(200_000), np.sqrt(draws.chisquare(8, 200_000) / 8)
     shift = (lower - animals.mean()) / error
     assert np.mean((z + shift) / chi < student.ppf(0.05, 8)) == pytest.approx(0.8, abs=0.005)
+
+
+def test_the_critical_t_is_where_both_tests_reject():
+    """A grid of t: those below it have both p-values at or below the level, the others have not."""
+    for n, n_null, seed in ((8, 63, 0), (15, 63, 1), (10, 19, 2), (9, 200, 3)):
+        null = np.random.default_rng(seed).standard_t(5, n_null)
+        grid = np.linspace(-6, 1, 4001)
+        rejected = np.maximum(student.cdf(grid, n - 1), pooled_p_values(grid, null)) <= 0.05
+        np.testing.assert_array_equal(rejected, grid < critical_t(n, null))
+    assert critical_t(9, np.zeros(18)) == -np.inf
+    assert np.isnan(critical_values(similarities(9), limit=-np.inf)).all()
+
+
+def test_a_stricter_limit_needs_a_lower_typicality():
+    plain, strict = critical_values(similarities(9)), critical_values(similarities(9), limit=-3.0)
+    assert strict[0] < plain[0]
+    assert strict[1] < plain[1]
 
 
 def test_animals_left_out_are_candidates():

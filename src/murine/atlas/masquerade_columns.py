@@ -40,7 +40,9 @@ MASQUERADE = {
     "ratio": Column("`typicality` / `mean`.", "share of the animals' mean", _LAYER),
     "ratio_error": Column("Jackknife standard error of the ratio over animals.", "share of the animals' mean", _LAYER),
     "power_ratio": Column(
-        "Ratio of a network that would be rejected in 80 % of cases.", "share of the animals' mean", _LAYER
+        "Ratio of a network that would be rejected in 80 % of cases.",
+        "share of the animals' mean",
+        f"{_LAYER}; if there are too few animals for a rejection",
     ),
     "t": Column(
         "How far the candidate is from the animals, by the error of a new animal; the mean in rows of animals.",

@@ -16,6 +16,7 @@ from murine.statistics.animal_areas import combined_t, correlation_between_areas
 from murine.statistics.animal_test import (
     AnimalTest,
     check_animals,
+    critical_t,
     critical_values,
     left_out,
     place_candidates,
@@ -193,15 +194,17 @@ def area_table(yardstick: Yardstick, alpha: float = 0.05, seed: int = 0) -> pd.D
 
     Columns: ``area, n_animals, n_units_min, n_units_max, similarity, similarity_sd`` (mean and standard deviation over
     pairs), ``typicality_sd`` (of T over animals), ``rejected_below, found_below``
-    (`murine.statistics.critical_values`), ``power_ratio`` (the latter as a share of the mean), ``rejected_own`` (share
-    of its animals, left out, that are rejected), ``pooled_t`` (`Yardstick.pooled_animals`).
+    (`murine.statistics.critical_values`, by Student's test and the rank among all animals together), ``power_ratio``
+    (the latter as a share of the mean), ``rejected_by_student`` (T below which Student's test alone rejects),
+    ``rejected_own`` (share of its animals, left out, that are rejected), ``pooled_t`` (`Yardstick.pooled_animals`).
     """
     animals = yardstick.real_animals()
     rows = []
     for area in yardstick.areas.values():
         pairs = area.between[np.triu_indices(len(area.names), 1)]
         n_units = [yardstick.animals.kernels[0][i].n_units for i in area.members]
-        below, found = critical_values(area.between, alpha)
+        limit = critical_t(len(area.names), yardstick.null(), alpha)
+        below, found = critical_values(area.between, alpha, limit=limit)
         own = animals[(animals.true_area == area.area) & (animals.area == area.area)]
         rows.append(
             {
@@ -215,6 +218,7 @@ def area_table(yardstick: Yardstick, alpha: float = 0.05, seed: int = 0) -> pd.D
                 "rejected_below": below,
                 "found_below": found,
                 "power_ratio": found / pairs.mean(),
+                "rejected_by_student": critical_values(area.between, alpha)[0],
                 "rejected_own": (own.p <= alpha).mean(),
                 "pooled_t": yardstick.pooled_animals(area, seed),
             }

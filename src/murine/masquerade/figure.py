@@ -35,7 +35,8 @@ def plot_area(
 ) -> Axes:
     """Draw T of the animals of one area as points, and that of the network, its controls and pools of other animals.
 
-    The line is the T below which Student's test rejects; the dotted line is the T that is rejected in 80 % of cases.
+    The red line is the T below which a candidate is rejected, the pale one that of Student's test alone; the dotted
+    line is the T that is rejected in 80 % of cases.
 
     Parameters
     ----------
@@ -72,6 +73,7 @@ def plot_area(
         heights = np.full(len(found), -float(place))
         axes.scatter(found, heights, c=colour, marker=marker, s=36, alpha=0.85, zorder=3, label=name)
     _label_pools(axes, pools)
+    axes.axvline(about.rejected_by_student, color="#e8b4ae", linewidth=1)
     axes.axvline(about.rejected_below, color="#c0392b", linewidth=1)
     axes.axvline(about.found_below, color="#c0392b", linewidth=1, linestyle=":")
     axes.set_yticks([-i for i in range(len(_STYLES))], list(_STYLES))
@@ -120,7 +122,8 @@ def draw_areas(result: MasqueradeResult, windows: str | None = None) -> Figure:
     candidates = "layers and windows of their maps" if shown == "thirds" else "layers"
     figure.suptitle(
         f"{result.name}: the best of its {candidates} among the mice of {result.cortex}\n"
-        f"red: what is to the left is rejected at {result.alpha:g}; dotted: what is there is rejected in 80 % of cases",
+        f"red: what is to the left is rejected at {result.alpha:g} (pale: by Student's test alone); dotted: what is "
+        "there is rejected in 80 % of cases",
         fontsize="medium",
         parse_math=False,
     )

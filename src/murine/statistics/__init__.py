@@ -9,6 +9,7 @@ from murine.statistics.animal_areas import combined_t, correlation_between_areas
 from murine.statistics.animal_test import (
     AnimalTest,
     check_animals,
+    critical_t,
     critical_values,
     jackknife_errors,
     left_out,
@@ -55,6 +56,7 @@ __all__ = [
     "correct_for_pairs",
     "correlation_between_areas",
     "count_trials",
+    "critical_t",
     "critical_values",
     "dual_variance",
     "effective_n_stimuli",

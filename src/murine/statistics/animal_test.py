@@ -186,8 +186,40 @@ def pooled_p_values(t: PerCandidate, null: Float[np.ndarray, " n_null"]) -> PerC
     return np.where(np.isfinite(t), (1 + below) / (1 + len(null)), np.nan)
 
 
-def critical_values(between: Between, alpha: float = 0.05, power: float = POWER) -> tuple[float, float]:
-    """Return the T below which Student's test rejects, and the T that it finds with a given power.
+def critical_t(n_animals: int, null: Float[np.ndarray, " n_null"], alpha: float = 0.05) -> float:
+    """Return the t below which both Student's test and the rank among real animals reject.
+
+    Parameters
+    ----------
+    n_animals
+        Of the area.
+    null
+        t of the animals of all areas (`left_out`).
+    alpha
+        Level.
+
+    Returns
+    -------
+    t
+        Minus infinity if there are too few animals for any rank to reject.
+
+    Examples
+    --------
+    >>> critical_t(10, np.linspace(-2, 2, 41)), critical_t(10, np.zeros(5))
+    (-1.9, -inf)
+    """
+    from scipy.stats import t as student
+
+    n_below = int(np.floor(alpha * (1 + len(null)) * (1 + 1e-12))) - 1  # so many may lie below and it still rejects
+    if n_below < 0:
+        return float("-inf")
+    return float(min(student.ppf(alpha, n_animals - 1), np.sort(null)[n_below]))
+
+
+def critical_values(
+    between: Between, alpha: float = 0.05, power: float = POWER, limit: float | None = None
+) -> tuple[float, float]:
+    """Return the T below which a candidate is rejected, and the T that is rejected with a given power.
 
     T of an animal is a mean over N - 1 others, which vary as it does: this shrinks the spread of T to (N - 2) / (N - 1)
     of that of the animals themselves, where similarities are sums of how typical both are. In `place_candidates` the
@@ -198,13 +230,15 @@ def critical_values(between: Between, alpha: float = 0.05, power: float = POWER)
     between
         (n_animals, n_animals) similarities of the animals.
     alpha, power
-        Level of the test, and the probability with which a candidate of the second T is rejected.
+        Level of Student's test, and the probability with which a candidate of the second T is rejected.
+    limit
+        The t below which candidates are rejected (`critical_t`); by default that of Student's test.
 
     Returns
     -------
     rejected_below, found_below
-        In units of T. As a share of the mean of the animals, the second is the power ratio: candidates above it would
-        often pass, whatever they are.
+        In units of T; NaN if nothing can be rejected. As a share of the mean of the animals, the second is the power
+        ratio: candidates above it would often pass, whatever they are.
 
     Examples
     --------
@@ -221,8 +255,10 @@ def critical_values(between: Between, alpha: float = 0.05, power: float = POWER)
     n = len(between)
     animals = _off_diagonal(between).sum(axis=1) / (n - 1)
     error = animals.std(ddof=1) * (n - 1) / (n - 2) * np.sqrt(1 + 1 / n)
-    limit = student.ppf(alpha, n - 1)
-    shift = brentq(lambda shift: nct.cdf(limit, n - 1, shift) - power, limit - 20, 0.0)
+    limit = float(student.ppf(alpha, n - 1)) if limit is None else limit
+    if not np.isfinite(limit):
+        return float("nan"), float("nan")
+    shift = brentq(lambda shift: nct.cdf(limit, n - 1, shift) - power, 3 * limit - 20, 0.0)
     return float(animals.mean() + limit * error), float(animals.mean() + shift * error)
 
 
