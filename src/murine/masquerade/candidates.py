@@ -15,7 +15,7 @@ from torch import Tensor
 
 from murine.errors import MurineError
 from murine.masquerade.animals import PARTS, AnimalArrays, part_slices
-from murine.networks.capture import Features, capture
+from murine.networks.capture import Features, capture, channel_maps
 from murine.networks.capture.windows import MapWindow, map_windows
 from murine.networks.memory import freed_memory_kept
 from murine.networks.network import Network
@@ -23,7 +23,6 @@ from murine.networks.process_state import preserved_state
 from murine.progress import Progress
 from murine.similarity.population_kernels import PopulationKernel, noiseless_kernel, unbiased_cka_matrix
 from murine.stimuli import StimulusSet
-from murine.units.maps import channel_maps
 
 #: Windows of maps: none, or a half and a third of the side at 3 x 3 places.
 Windows = Literal["none", "thirds"]
