@@ -15,6 +15,21 @@ import pytest
 #: Rooms whose public names and examples are checked. Add a room once its ``__init__`` lists its public names.
 ROOMS = ("statistics", "similarity", "encoding", "units", "architecture")
 
+#: Rooms whose ``__init__`` lists public names, though not each of these has an example yet.
+LISTED = (
+    *ROOMS,
+    "atlas",
+    "cortex",
+    "domains",
+    "generalization",
+    "interchange",
+    "io",
+    "networks",
+    "report",
+    "scoring",
+    "studies",
+)
+
 #: Modules that must not be imported by ``import murine.<room>``: each takes a large part of a second.
 SLOW = ("numba", "torch", "scipy", "sklearn", "pandas", "xarray")
 
@@ -35,7 +50,7 @@ def test_examples_in_docstrings_run(module):
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", LISTED)
 def test_a_room_says_what_it_is_for_in_three_sentences(room):
     text = " ".join(importlib.import_module(f"murine.{room}").__doc__.split())
     text = text.replace("et al.", "et al")
@@ -43,7 +58,7 @@ def test_a_room_says_what_it_is_for_in_three_sentences(room):
     assert text.endswith(".")
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", LISTED)
 def test_public_names_are_sorted_and_exist(room):
     package = importlib.import_module(f"murine.{room}")
     assert list(package.__all__) == sorted(package.__all__)
@@ -52,7 +67,7 @@ def test_public_names_are_sorted_and_exist(room):
         assert getattr(package, name) is not None
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", LISTED)
 def test_no_public_name_is_that_of_a_module(room):
     """Importing the module would replace the public name."""
     package = importlib.import_module(f"murine.{room}")
@@ -71,7 +86,7 @@ def test_public_functions_and_classes_have_an_example(room):
     assert without == []
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("room", LISTED)
 def test_importing_a_room_is_quick(room):
     code = f"import sys, murine.{room}; print([name for name in {SLOW} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

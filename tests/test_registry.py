@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import murine
-from murine.cortex.datasets import datasets
+from murine.cortex.dataset_registry import datasets
 from murine.errors import MurineError, nearest, some
 from murine.networks.zoo import controls
 from murine.registry import Registry

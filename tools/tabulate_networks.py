@@ -19,9 +19,9 @@ import timm
 import torch
 from timm.models import _registry
 
-from murine.networks import parameter_counts as anatomy
-from murine.networks import zoo
+from murine.networks import parameter_counts, zoo
 from murine.networks.sources.published_weights import published_weights
+from murine.networks.sources.shared_networks import SHARED_NETWORKS
 from murine.networks.sources.source import get_source
 
 TABLE = Path(__file__).resolve().parents[1] / "src/murine/networks/tables/architectures.csv"
@@ -39,6 +39,8 @@ def networks() -> Iterator[tuple[str, str, str]]:
         yield f"torchvision:{name}", module, f"torchvision {version('torchvision')}"
     for row in published_weights().values():
         yield row.name, row.family, "murine"
+    for name, about in SHARED_NETWORKS.items():
+        yield f"shared:{name}", about.family, "murine"
 
 
 def main(pattern: str = "*") -> None:
@@ -53,8 +55,8 @@ def main(pattern: str = "*") -> None:
         try:
             module, preprocessing = zoo.skeleton(name)
             height, width = preprocessing.input_size
-            row |= {"parameters": anatomy.n_parameters(module), "height": height, "width": width}
-            row["depth"] = anatomy.depth(module, torch.empty(2, 3, height, width, device="meta"))
+            row |= {"parameters": parameter_counts.n_parameters(module), "height": height, "width": width}
+            row["depth"] = parameter_counts.depth(module, torch.empty(2, 3, height, width, device="meta"))
         except Exception as error:  # told, and left empty in the table
             print(f"{name}: {type(error).__name__}: {str(error).splitlines()[0][:150]}", file=sys.stderr, flush=True)
         rows.append(row)

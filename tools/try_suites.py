@@ -153,7 +153,7 @@ def main(target: str, *suites: str) -> None:
     timm.list_models()
     get_source("torchvision").architectures()
     with threadpool_limits(1):
-        bench = NetworkScorer(SweepSettings(CortexSettings(cortex="simulated"), settings=ScoreSettings(100, 100, 0)))
+        bench = NetworkScorer(SweepSettings(CortexSettings(cortex="simulated"), scoring=ScoreSettings(100, 100, 0)))
         benchmark = bench.benchmark("rsa-pearson", "none")
         with freed_memory_kept():
             machine = costs.calibrate(bench.stimuli.n_stimuli, time.process_time)

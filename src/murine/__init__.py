@@ -12,12 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from murine import domains, networks
+    from murine import domains, networks, studies
     from murine.api import capture, compare, load_data, load_network, report, score
     from murine.atlas.scores import Scores
     from murine.atlas.store import Atlas
     from murine.cortex.dataset import Dataset
-    from murine.cortex.datasets import datasets
+    from murine.cortex.dataset_registry import datasets
     from murine.cortex.rdms import NeuralRDMs
     from murine.cortex.recording import Recording
     from murine.errors import MurineError
@@ -45,11 +45,11 @@ _PLACES = {
     "insert": "murine.networks.surgery.insertion",
     "is_it_a_mouse": "murine.masquerade.question",
     "metrics": "murine.scoring.metric_registry",
-    "datasets": "murine.cortex.datasets",
+    "datasets": "murine.cortex.dataset_registry",
 }
 
 # Rooms that also tell what there is of their kind.
-_ROOMS = ("domains", "networks")
+_ROOMS = ("domains", "networks", "studies")
 
 __all__ = [
     "Atlas",
@@ -76,6 +76,7 @@ __all__ = [
     "neurn",
     "report",
     "score",
+    "studies",
 ]
 
 

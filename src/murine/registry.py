@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -127,9 +128,26 @@ class Registry(Generic[T]):
         outsiders = (point.name for point, _ in _entry_points(f"murine.{self.kind}"))
         return list(dict.fromkeys([*self._entries, *outsiders]))
 
+    def describe(self) -> dict[str, str]:
+        """Return a sentence or two about each entry, by name.
+
+        Entries say it in an attribute ``about``, ``summary`` or ``question``; of others it is the first paragraph of
+        the docstring, '' if there is none.
+        """
+        return {name: _words(self[name]) for name in self}
+
     def __len__(self) -> int:
         self._load_outsiders()
         return len(self._entries)
+
+
+def _words(entry: object) -> str:
+    """What an entry says of itself."""
+    for attribute in ("about", "summary", "question"):
+        text = getattr(entry, attribute, "")
+        if isinstance(text, str) and text:
+            return text
+    return " ".join((inspect.getdoc(entry) or "").split("\n\n")[0].split())
 
 
 def _entry_points(group: str) -> list[tuple[EntryPoint, str]]:

@@ -35,7 +35,7 @@ def plan(folder):
     made = SweepSettings(
         CortexSettings(cortex=str(folder / "mouse.nc"), n_splits=4), input_size=32, stimuli=folder / "images.npz"
     )
-    return replace(made, settings=replace(made.settings, n_bootstraps=20, n_permutations=9))
+    return replace(made, scoring=replace(made.scoring, n_bootstraps=20, n_permutations=9))
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_a_request_is_named_by_all_that_can_change_its_results(plan, folder, mon
         request_digest(replace(plan, metrics=("cka",)), pixels, data),
         request_digest(replace(plan, layers="blocks"), pixels, data),
         request_digest(replace(plan, input_size=64), pixels, data),
-        request_digest(replace(plan, settings=replace(plan.settings, seed=1)), pixels, data),
+        request_digest(replace(plan, scoring=replace(plan.scoring, seed=1)), pixels, data),
         request_digest(small_cortex.with_cortex(plan, by=("cell_class",)), pixels, data),
         request_digest(plan, pixels, data + "x"),
     ]

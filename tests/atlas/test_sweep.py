@@ -19,7 +19,7 @@ import murine.atlas.network_scorer
 from murine.atlas.identity import ScoreTask
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import sweep
-from murine.cortex.datasets import load_cortex
+from murine.cortex.loading import load_dataset
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.networks import zoo
@@ -99,7 +99,8 @@ def files(atlas):
 
 
 def test_rows_are_scores_of_the_network_against_the_cortex(plan, whole):
-    stimuli, recording = load_cortex(plan.cortex.cortex, stimuli=plan.stimuli)
+    data = load_dataset(plan.cortex.cortex, stimuli=plan.stimuli)
+    stimuli, recording = data.stimuli, data.responses
     site_data = make_site_data(recording, n_splits=4)
     images = zoo.load("pixels", input_size=32).preprocessing.apply(stimuli.select(sorted(stimuli.ids)))
     rdm = upper_triangle(pearson_rdm(images.mean(dim=1).flatten(1).double().numpy()))
@@ -148,7 +149,7 @@ def test_processes_change_nothing(plan, networks, whole, tmp_path):
     parallel = Atlas(tmp_path / "parallel")
     announced = []
     outcomes = sweep(networks, plan, parallel, jobs=2, announce=announced.append)
-    assert sorted(str(o.choice) for o in outcomes) == sorted(map(str, networks))
+    assert sorted(str(o.spec) for o in outcomes) == sorted(map(str, networks))
     assert announced == outcomes
     assert {o.state for o in outcomes} == {"computed"}
     assert {f.name for f in files(parallel)} == {f.name for f in files(whole)}
@@ -172,7 +173,7 @@ def test_kernels_serve_every_metric_and_setting(plan, networks, tmp_path, captur
     assert len(captured) == 1
     for other in (
         replace(plan, metrics=("rsa-tau-a",)),
-        replace(plan, settings=replace(plan.settings, seed=1)),
+        replace(plan, scoring=replace(plan.scoring, seed=1)),
         replace(plan, treatments=(Treatment("zscore", "none"),)),
         small_cortex.with_cortex(plan, by=("cell_class",)),
         small_cortex.with_cortex(plan, select=(("area", "SIMp"),)),
@@ -259,7 +260,8 @@ def test_a_cortex_that_cannot_be_used_fails_the_sweep(plan, networks, folder, tm
 
 def test_what_does_not_change_a_result_does_not_change_its_name(plan, networks, whole, tmp_path):
     """Other folders, other orders of stimuli and neurons, other file dates: the same tasks."""
-    stimuli, recording = load_cortex(plan.cortex.cortex, stimuli=plan.stimuli)
+    data = load_dataset(plan.cortex.cortex, stimuli=plan.stimuli)
+    stimuli, recording = data.stimuli, data.responses
     rng = np.random.default_rng(0)
     mixed = Recording(
         recording.dataset.isel(
@@ -297,9 +299,9 @@ def test_what_changes_a_result_changes_its_name(plan, networks, folder, whole, t
         (NetworkSpec(networks[2].name, str(tmp_path / "w.pth")), plan),
         (networks[2], replace(plan, input_size=40)),
         (networks[2], replace(plan, layers="blocks")),
-        (networks[2], replace(plan, settings=replace(plan.settings, n_bootstraps=21))),
-        (networks[2], replace(plan, settings=replace(plan.settings, n_permutations=8))),
-        (networks[2], replace(plan, settings=replace(plan.settings, seed=1))),
+        (networks[2], replace(plan, scoring=replace(plan.scoring, n_bootstraps=21))),
+        (networks[2], replace(plan, scoring=replace(plan.scoring, n_permutations=8))),
+        (networks[2], replace(plan, scoring=replace(plan.scoring, seed=1))),
         (networks[2], small_cortex.with_cortex(plan, n_splits=5)),
         (networks[2], small_cortex.with_cortex(plan, cortex=str(tmp_path / "mouse.nc"))),
         (networks[2], replace(plan, stimuli=tmp_path / "images.npz")),

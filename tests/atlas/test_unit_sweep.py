@@ -13,7 +13,7 @@ from murine.atlas.unit_sweep import (
     MapComparison,
     Matching,
     NeuronData,
-    UnitsPlan,
+    UnitSettings,
     site_table,
     unscored,
     with_labels,
@@ -71,10 +71,15 @@ def choice(neurons):
 
 def test_identity_is_what_can_change_a_result(neurons, choice, tmp_path):
     atlas = Atlas(tmp_path)
-    base = UnitsPlan()
+    base = UnitSettings()
     (first,) = Matching(neurons, base).run(choice, atlas).tasks
-    assert Matching(neurons, UnitsPlan(batch_size=8)).run(choice, atlas).tasks == (first,)
-    for plan in (UnitsPlan(seed=1), UnitsPlan(n_shuffles=2), UnitsPlan(layers="0*"), UnitsPlan(input_size=32)):
+    assert Matching(neurons, UnitSettings(batch_size=8)).run(choice, atlas).tasks == (first,)
+    for plan in (
+        UnitSettings(seed=1),
+        UnitSettings(n_shuffles=2),
+        UnitSettings(layers="0*"),
+        UnitSettings(input_size=32),
+    ):
         assert Matching(neurons, plan).run(choice, atlas).tasks != (first,)
     assert Matching(neurons, base, n_candidates=2).run(choice, atlas).tasks != (first,)
     variants = (
@@ -92,7 +97,7 @@ def test_identity_is_what_can_change_a_result(neurons, choice, tmp_path):
 
 def test_rows_are_those_of_the_study_and_sites_those_of_the_labels(neurons, choice, tmp_path):
     atlas = Atlas(tmp_path)
-    outcome = Matching(neurons, UnitsPlan()).run(choice, atlas)
+    outcome = Matching(neurons, UnitSettings()).run(choice, atlas)
     rows = atlas.read_units("matches", outcome.tasks[0])
     assert rows.layer.unique().tolist() == ["0.conv", "0.conv:3", "2"]
     labels = neurons.labels(["area", "cell_class"])
@@ -122,7 +127,7 @@ def drawn(monkeypatch, name, *arguments):
 
 def test_curves_are_those_of_the_pairs(neurons, choice, tmp_path, monkeypatch):
     """Also of units that only the third call of a module has."""
-    atlas, matching = Atlas(tmp_path), Matching(neurons, UnitsPlan())
+    atlas, matching = Atlas(tmp_path), Matching(neurons, UnitSettings())
     outcome = matching.run(choice, atlas)
     labels = neurons.labels(["area"])
     (_, columns, role), names = drawn(monkeypatch, "pairs_figure", matching, outcome, atlas, labels)
@@ -156,7 +161,7 @@ def test_curves_are_those_of_the_pairs(neurons, choice, tmp_path, monkeypatch):
 
 
 def test_maps_are_those_of_the_pairs(neurons, choice, tmp_path, monkeypatch):
-    atlas, comparison = Atlas(tmp_path), MapComparison(neurons, UnitsPlan(layers="2"), sides=(9,), centred=True)
+    atlas, comparison = Atlas(tmp_path), MapComparison(neurons, UnitSettings(layers="2"), sides=(9,), centred=True)
     outcome = comparison.run(choice, atlas)
     labels = neurons.labels(["area", "cell_class"])
     (_, sites, headings), names = drawn(monkeypatch, "maps_figure", comparison, outcome, atlas, labels)
@@ -165,7 +170,7 @@ def test_maps_are_those_of_the_pairs(neurons, choice, tmp_path, monkeypatch):
     images = neurons.images
     own = normalise_maps(response_weighted(neurons.recording.mean(), stimulus_maps(images, 9), centred=True))
     place = {name: i for i, name in enumerate(neurons.recording["neuroid_id"])}
-    network = UnitsPlan().load(choice)
+    network = UnitSettings().load(choice)
     with torch.no_grad():
         features = network.module(network.preprocessing.apply(images)).mean(dim=0, keepdim=True)
     resized = torch.nn.functional.interpolate(features, (9, 9), mode="bilinear", antialias=True)[0].double().numpy()

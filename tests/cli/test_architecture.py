@@ -89,7 +89,7 @@ def folder(tmp_path_factory) -> Path:
     plan = SweepSettings(
         CortexSettings(cortex=str(place / "mouse.nc"), n_splits=2),
         input_size=32,
-        settings=ScoreSettings(n_bootstraps=4, n_permutations=4, seed=0),
+        scoring=ScoreSettings(n_bootstraps=4, n_permutations=4, seed=0),
         stimuli=place / "images.npz",
     )
     choices = [NetworkSpec.parse(f"{place / 'nets.py'}:{name}@random:0") for name in NAMES]
@@ -205,7 +205,7 @@ def test_wrong_input_to_align(murine, folder, tmp_path, monkeypatch, arguments, 
 
 
 def test_a_picture_of_many_alignments_shows_the_first_and_says_so(murine, tmp_path, monkeypatch):
-    monkeypatch.setattr("murine.cli.architecture._DRAWN", 2)
+    monkeypatch.setattr("murine.cli.align._DRAWN", 2)
     ran = murine("align", "vgg11", "vgg13", "vgg16", "--figure", tmp_path / "f.png", "--format", "csv")
     assert ran.code == 0, ran.err
     assert is_picture(tmp_path / "f.png")
@@ -250,7 +250,7 @@ def test_of_a_family_one_network_counts_and_of_a_network_not_its_variants(tmp_pa
         CortexSettings(cortex=str(tmp_path / "mouse.nc"), n_splits=2),
         layers="blocks",
         input_size=64,
-        settings=ScoreSettings(n_bootstraps=4, n_permutations=0, seed=0),
+        scoring=ScoreSettings(n_bootstraps=4, n_permutations=0, seed=0),
         stimuli=tmp_path / "images.npz",
     )
     atlas = Atlas(tmp_path / "atlas")

@@ -129,14 +129,17 @@ def test_list_neuropixels_counts_units(murine, at):
 
 def test_list_without_a_name_tells_both_kinds(murine):
     ran = murine("data", "list")
-    assert "Needs no data." in ran.out
+    assert "It needs no data." in ran.out
     assert "`murine data list allen-neuropixels`" in ran.err
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["list", "alen"], "no public data set 'alen'; did you mean allen?"),
+        (["list", "alen"], "unknown public dataset 'alen'; did you mean allen"),
+        (["list", "--area", "VISp"], "--area: of which public data set? Give its name: allen, allen-neuropixels"),
+        (["list", "allen", "--layer-scheme", "alen-cnn"], "--layer-scheme is 'alen-cnn'; did you mean allen-cnn"),
+        (["build", "allen", "--out", "x.nc", "--signal", "dff", "--signal", "events"], "one --signal; it was given 2"),
         (["list", "allen", "--area", "VISP"], "no experiment has area VISP; did you mean VISp"),
         (["list", "allen", "--cre", "foo"], "'foo' names no Cre lines"),
         (["list", "allen", "--depth", "300:200"], "--depth '300:200' is not understood"),
@@ -146,11 +149,14 @@ def test_list_without_a_name_tells_both_kinds(murine):
         (["list", "allen", "--endpoint", "localhost:1"], "'localhost:1' is no address; expected one as http://"),
         (["list", "allen-neuropixels", "--area", "VISx"], "no area VISx; did you mean VISp"),
         (["list", "allen-neuropixels", "--sessions", "5"], "no session 5 with natural scenes. Sessions with natural"),
-        (["list", "allen-neuropixels", "--cre", "sst", "--cells"], "--cre, --cells: only for allen (two-photon)"),
+        (
+            ["list", "allen-neuropixels", "--cre", "sst", "--cells"],
+            "--cre, --cells: not for allen-neuropixels, only for allen. allen-neuropixels takes --area, --sessions.",
+        ),
         (["fetch", "allen", "--signal", "df"], "no signal 'df'; did you mean dff?"),
         (["fetch", "allen", "--window", "12"], "there is no window '12'"),
         (["fetch", "allen-neuropixels", "--window", "allensdk"], "expected milliseconds after onset as 0:250"),
-        (["fetch", "allen-neuropixels", "--events"], "--events: only for allen"),
+        (["fetch", "allen-neuropixels", "--events"], "--events: not for allen-neuropixels, only for allen."),
         (["build", "allen", "--out", "x.npz"], "--out 'x.npz' has to end with .nc"),
         (["build", "allen", "--out", "x.nc", "--mask"], "--warp, --mask and --scene-size are about the images"),
         (["build", "allen", "--out", "x.nc", "--scenes", "s.npz", "--scene-size", "8"], "expected HEIGHTxWIDTH"),

@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 from commands import Ran
 
-from murine.cortex.datasets import load_responses
+from murine.cortex.loading import load_responses
 from murine.cortex.recording import Recording
 from murine.interchange.assembly import to_assembly
 from murine.interchange.rsatoolbox import read

@@ -12,7 +12,7 @@ from murine.atlas.leaderboard import leaderboards
 from murine.atlas.store import Atlas
 from murine.cortex.simulated import simulate
 from murine.report.leaderboard_view import read_boards
-from murine.report.wording import methods
+from murine.report.methods import methods
 from murine.scenes import synthetic_scenes
 from murine.scoring.score_sample import ScoreSample
 

@@ -351,7 +351,7 @@ def test_matrices_have_no_single_neurons(murine, tmp_path):
         (("--layers", "nowhere"), "no module matches 'nowhere'"),
         (("--input-size", "big"), "--input-size 'big' is not understood"),
         (("--device", "abacus"), "unknown device 'abacus'"),
-        (("--against", "mouse.csv"), "unknown dataset 'mouse.csv'"),
+        (("--against", "mouse.csv"), "there is no file 'mouse.csv'"),
         (("--rows", "rows.txt"), "has to end with .parquet or .csv"),
     ],
 )

@@ -19,7 +19,8 @@ import pytest
 from allen_bucket import filled
 from public_bucket import Fault, FaultProxy, PublicBucket
 
-from murine.cortex.allen.archive import Archive, Session, default_folder
+from murine.cortex.allen.archive import Archive, default_folder
+from murine.cortex.allen.fetch_plan import Session
 from murine.cortex.allen.holdings import TwoPhoton
 from murine.cortex.allen.reduction import Measure
 from murine.download import Bucket

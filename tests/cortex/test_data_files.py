@@ -17,9 +17,9 @@ from nwb_files import Spikes, add_presentations, add_units, empty, save, shown
 from murine.cortex import data_files
 from murine.cortex.array_files import read_array
 from murine.cortex.data_files import kind_of, read_responses, read_together
-from murine.cortex.datasets import load_responses
 from murine.cortex.file_names import files_read, is_data_file
 from murine.cortex.joining import join
+from murine.cortex.loading import load_responses
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording
 from murine.errors import MurineError

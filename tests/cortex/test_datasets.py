@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import shutil
 from pathlib import Path
 
@@ -11,17 +12,16 @@ import pytest
 from PIL import Image
 from scipy.stats import spearmanr
 
-from murine.cortex.datasets import (
-    allen_2p,
-    allen_neuropixels,
-    data_folder,
-    datasets,
-    load_cortex,
-    natural_scenes,
-)
+from murine.cortex.built_in_datasets import allen_2p, allen_neuropixels
+from murine.cortex.dataset import Dataset
+from murine.cortex.dataset_registry import datasets
+from murine.cortex.dataset_sources import DatasetSource, dataset_source, known_source, known_sources
+from murine.cortex.loading import load_dataset
 from murine.cortex.recording import Recording
+from murine.cortex.shared_arrays import natural_scenes
 from murine.cortex.simulated import simulate
 from murine.errors import MurineError
+from murine.io.data_folder import data_folder
 from murine.networks.preprocessing import Preprocessing
 from murine.scoring.site_preparation import make_site_data
 from murine.similarity.rdm import pearson_rdm
@@ -48,12 +48,12 @@ def scenes(shared_data):
 
 @pytest.fixture(scope="module")
 def neuropixels(shared_data):
-    return allen_neuropixels(shared_data)[1]
+    return allen_neuropixels(shared_data).responses
 
 
 @pytest.fixture(scope="module")
 def two_photon(shared_data):
-    return allen_2p(shared_data)[1]
+    return allen_2p(shared_data).responses
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_numbers_of_units_and_mice(neuropixels):
 
 
 def test_short_windows_can_be_had(shared_data, neuropixels):
-    everything = allen_neuropixels(shared_data, min_bins=1)[1]
+    everything = allen_neuropixels(shared_data, min_bins=1).responses
     assert everything.n_neuroids == 4697
     again = everything.select(neuroid_id=neuropixels["neuroid_id"])
     assert again.digest == neuropixels.digest
@@ -290,13 +290,14 @@ def test_a_recording_of_ones_own(tmp_path):
     cortex = simulate(n_neuroids=6, n_repetitions=4)
     cortex.recording.write(tmp_path / "mine.nc")
     np.savez(tmp_path / "images.npz", images=cortex.stimuli.images, ids=cortex.stimuli.ids)
-    stimuli, recording = load_cortex(str(tmp_path / "mine.nc"), stimuli=tmp_path / "images.npz")
+    data = load_dataset(str(tmp_path / "mine.nc"), stimuli=tmp_path / "images.npz")
+    stimuli, recording = data.stimuli, data.responses
     assert (stimuli.digest, recording.digest) == (cortex.stimuli.digest, cortex.recording.digest)
     assert isinstance(recording, Recording)
     with pytest.raises(MurineError, match="came without images; give them with --stimuli"):
-        load_cortex(str(tmp_path / "mine.nc"))
+        load_dataset(str(tmp_path / "mine.nc"))
     with pytest.raises(MurineError, match="unknown dataset 'mine'"):
-        load_cortex("mine")
+        load_dataset("mine")
 
 
 @pytest.fixture
@@ -309,14 +310,14 @@ def own(tmp_path):
         neuroid = {"neuroid_id": range(4), "area": ["V1"] * 4}
         Recording.from_arrays(responses, neuroid, {"stimulus_id": ids}).write(tmp_path / "mine.nc")
         np.savez(tmp_path / "images.npz", images=rng.integers(0, 256, (6, 8, 8), dtype=np.uint8), ids=np.arange(6))
-        return load_cortex(str(tmp_path / "mine.nc"), stimuli=tmp_path / "images.npz")
+        return load_dataset(str(tmp_path / "mine.nc"), stimuli=tmp_path / "images.npz")
 
     return load
 
 
 def test_the_blank_screen_of_ones_own(own, caplog):
     """Left out under the name that murine knows; under another name, the message says what to call it."""
-    _, recording = own(["blank", *range(6)])
+    recording = own(["blank", *range(6)]).responses
     assert recording.stimulus_ids == tuple("012345")
     for blank in (-1, "Blank", "grey screen", 118):
         with pytest.raises(MurineError, match=rf"have no image in 'images': {blank}\..*blank screen, call it 'blank'"):
@@ -332,12 +333,13 @@ def test_a_scene_without_a_trial_is_left_out_and_named(own, caplog):
         responses[0, 4] = np.nan
         return responses
 
-    images, recording = own(range(6), never_shown)
+    data = own(range(6), never_shown)
+    recording = data.responses
+    assert data.stimuli.n_stimuli == 6
     assert recording.stimulus_ids == tuple("01345")
-    assert images.n_stimuli == 6
     assert "1 of 6 stimuli are left out, since no neuron has a valid trial of them: 2" in caplog.text
     with pytest.raises(MurineError, match=r"no neuron of 'mine' can be used: 4 with missing responses"):
-        own(range(6), lambda responses: responses * np.nan)[1].usable()
+        own(range(6), lambda responses: responses * np.nan).responses.usable()
 
 
 def test_matrices_of_ones_own(tmp_path):
@@ -351,17 +353,75 @@ def test_matrices_of_ones_own(tmp_path):
     file = tmp_path / "mine.npz"
     labels = {"sites": ["V1", "LM"], "stimulus_ids": list("edcba")}
     np.savez(file, matrices=matrices, **labels)
-    stimuli, rdms = load_cortex(str(file), stimuli=images)
+    data = load_dataset(str(file), stimuli=images)
+    stimuli, rdms = data.stimuli, data.responses
     assert stimuli.ids == tuple("abcde")
     np.testing.assert_array_equal(rdms.matrices, matrices)
     assert ([s.name for s in rdms.sites], rdms.stimulus_ids) == (["V1", "LM"], tuple("edcba"))
     assert np.isnan(rdms.reliability).all()
     np.savez(file, matrices=matrices, **labels, reliability=[0.9, 0.8], reliability_sem=[0.1, 0.2])
-    rdms = load_cortex(str(file), stimuli=images)[1]
+    rdms = load_dataset(str(file), stimuli=images).responses
     assert (rdms.reliability.tolist(), rdms.reliability_sem.tolist()) == ([0.9, 0.8], [0.1, 0.2])
     np.savez(file, matrices=matrices, sites=["V1", "LM"])
     with pytest.raises(MurineError, match="has no array stimulus_ids; it has matrices, sites"):
-        load_cortex(str(file), stimuli=images)
+        load_dataset(str(file), stimuli=images)
     np.savez(file, matrices=1 - matrices, **labels)
     with pytest.raises(MurineError, match="no dissimilarity matrix"):
-        load_cortex(str(file), stimuli=images)
+        load_dataset(str(file), stimuli=images)
+
+
+# --------------------------------------------------------------------------- words about data sets
+
+
+def test_every_built_in_data_set_tells_what_it_is_before_it_is_loaded():
+    sources = known_sources()
+    assert {"allen", "allen-2p", "allen-neuropixels", "simulated"} <= set(sources)
+    for name in ("allen", "allen-2p", "allen-neuropixels"):
+        source = sources[name]
+        assert source.species == "mouse"
+        assert source.citations
+        assert "Allen Institute" in source.licence
+        assert len(source.caveats) >= 2
+    assert any("split-half reliability" in caveat for caveat in sources["allen-2p"].caveats)
+    assert any("Single trials" in caveat for caveat in sources["allen-2p"].caveats)
+
+
+def test_a_loaded_data_set_has_the_words_and_its_identity_has_not(two_photon, scenes, shared_data):
+    data, source = allen_2p(shared_data), known_source("allen-2p")
+    assert (data.species, data.licence, data.caveats) == (source.species, source.licence, source.caveats)
+    assert len(data.citation.splitlines()) == len(source.citations)
+    assert data.digest == Dataset(scenes, two_photon).digest
+    assert "licence Allen Institute terms of use" in repr(data)
+    assert "cite Conwell C" in repr(data)
+    assert "\n" not in repr(data)
+    page = data._repr_html_()
+    for words in (data.licence, *data.citation.splitlines(), *data.caveats):
+        assert html.escape(words) in page
+        assert words in data.describe()
+
+
+def test_a_function_may_state_words_of_its_own_and_a_plain_one_is_a_data_set():
+    cortex = simulate(n_neuroids=6, n_repetitions=2)
+
+    @dataset_source(species="mouse", licence="CC0", caveats=("One animal.",))
+    def tiny(root=None):
+        """Responses of a few neurons.
+
+        More about them.
+        """
+        return Dataset(cortex.stimuli, cortex.recording, licence="CC BY 4.0")
+
+    def plain(root=None):
+        """Responses without words."""
+        return Dataset(cortex.stimuli, cortex.recording)
+
+    data = tiny()
+    assert (data.species, data.licence, data.caveats, data.citation) == ("mouse", "CC BY 4.0", ("One animal.",), "")
+    assert tiny.about == "Responses of a few neurons."
+    assert isinstance(tiny, DatasetSource)
+    datasets.register("test-plain")(plain)
+    try:
+        assert known_source("test-plain").about == "Responses without words."
+        assert load_dataset("test-plain").digest == data.digest
+    finally:
+        datasets._entries.pop("test-plain")

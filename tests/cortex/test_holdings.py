@@ -11,7 +11,8 @@ import pytest
 from allen_bucket import FAILED, GONE, NO_DEMIXED, NO_EVENTS, TAGGED, TWICE, SmallBucket, filled
 
 from murine.cortex.allen.holdings import Neuropixels, SpikeCounts, TwoPhoton
-from murine.cortex.allen.neuropixels import VISUAL_AREAS, read_session, read_tables
+from murine.cortex.allen.neuropixels import read_session
+from murine.cortex.allen.neuropixels_tables import VISUAL_AREAS, read_tables
 from murine.cortex.allen.reduction import Measure, read_recording
 from murine.cortex.allen.responses import WINDOWS
 from murine.cortex.recording import Recording
@@ -217,11 +218,12 @@ def test_the_window_of_spikes():
 
 def test_the_shared_recording_and_a_fetched_one_go_through_the_same_code(probes, shared_data):
     """Selection, reliability and scoring take the counts in the folder of data as they take what was fetched."""
-    from murine.cortex.datasets import load_cortex
+    from murine.cortex.loading import load_dataset
     from murine.scoring.site_preparation import make_site_data
     from murine.statistics.bootstrap import bootstrap_counts
 
-    scenes, real = load_cortex("allen-neuropixels", root=shared_data)
+    data = load_dataset("allen-neuropixels", root=shared_data)
+    scenes, real = data.stimuli, data.responses
     assert isinstance(real, Recording)
     fetched = probes.recording(probes.tables().natural_scene_sessions())
     fetched = fetched.select(stimuli=[i for i in fetched.stimulus_ids if i != "blank"])

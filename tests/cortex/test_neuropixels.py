@@ -22,8 +22,9 @@ from neuropixels_files import (
 )
 
 from murine.cortex.allen import neuropixels
-from murine.cortex.allen.neuropixels import VISUAL_AREAS, read_tables, spike_counts
-from murine.cortex.datasets import allen_neuropixels
+from murine.cortex.allen.neuropixels import spike_counts
+from murine.cortex.allen.neuropixels_tables import VISUAL_AREAS, read_tables
+from murine.cortex.built_in_datasets import allen_neuropixels
 from murine.cortex.recording import Recording
 from murine.cortex.reliability import split_half
 from murine.errors import MurineError
@@ -382,7 +383,7 @@ def test_same_selection_reliability_and_scoring(source, tmp_path, request):
         long = small_session(3, n_repetitions=12)
         recording = read_session(write_session(tmp_path / "long.nwb", long))
     else:
-        recording = allen_neuropixels(request.getfixturevalue("shared_data"))[1].select(donor=["738651054"])
+        recording = allen_neuropixels(request.getfixturevalue("shared_data")).responses.select(donor=["738651054"])
     scenes = list(IDS[:-1])
     chosen = recording.select(area=["VISp", "VISam"], stimuli=scenes, min_reliability=0.3)
     assert set(chosen["area"]) == {"VISp", "VISam"}
@@ -402,7 +403,7 @@ def test_same_selection_reliability_and_scoring(source, tmp_path, request):
 
 
 def test_layout_is_that_of_the_shared_recording(recording, shared_data):
-    shared = allen_neuropixels(shared_data)[1]
+    shared = allen_neuropixels(shared_data).responses
     about = ("neuroid_id", "area", "layer", "depth", "cre_line", "cell_class", "session_id", "donor", "sex")
     for name in about:
         mine, other = recording.dataset[name], shared.dataset[name]
@@ -419,7 +420,7 @@ def test_layout_is_that_of_the_shared_recording(recording, shared_data):
 
 
 def test_the_shared_recording_and_tables_name_the_same_mice(shared_data, tables, file):
-    shared = allen_neuropixels(shared_data)[1].select(session_id="715093703")
+    shared = allen_neuropixels(shared_data).responses.select(session_id="715093703")
     assert set(shared["donor"]) == set(read_session(file, tables=tables)["donor"])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from murine.cortex.datasets import load_responses
+from murine.cortex.loading import load_responses
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Site
 from murine.errors import MurineError

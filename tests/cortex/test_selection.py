@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_reliability import by_loops
 
-from murine.cortex.datasets import allen_neuropixels
+from murine.cortex.built_in_datasets import allen_neuropixels
 from murine.cortex.recording import Recording
 from murine.cortex.reliability import split_half
 from murine.cortex.selection import conwell2021, selections
@@ -156,7 +156,7 @@ def test_wrong_input_is_explained():
 
 
 def test_real_recordings_pass(shared_data):
-    _, recording = allen_neuropixels(shared_data)
+    recording = allen_neuropixels(shared_data).responses
     with pytest.raises(MurineError, match="no coordinate 'p_run_mod_ns'"):
         conwell2021(recording)
     chosen = conwell2021(recording, run_alpha=None)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from murine.cortex import datasets
+from murine.cortex import shared_arrays
 from murine.cortex.allen import screen
 from murine.cortex.allen.templates import (
     SCENE_IDS,
@@ -234,7 +234,7 @@ def test_a_damaged_store_is_refused(tmp_path):
 
 
 def test_ids_and_groups_are_those_of_the_shared_scenes(shared_data):
-    known = datasets.natural_scenes(shared_data)
+    known = shared_arrays.natural_scenes(shared_data)
     scenes = natural_scenes(known.images)
     assert (scenes.ids, scenes.groups, scenes.digest) == (known.ids, known.groups, known.digest)
 
@@ -255,7 +255,7 @@ def test_sizes_are_means_of_areas():
 
 def test_reduced_scenes_are_close_to_the_native_pixels(shared_data):
     """Scenes 0-58 are enlargements of known pixels: 3.97 times, so that areas and pixels do not quite coincide."""
-    native = datasets.natural_scenes(shared_data).images
+    native = shared_arrays.natural_scenes(shared_data).images
     index = np.load(shared_data / "allen_natural_scenes" / "fullres_index_scenes_0_58.npz")
     shown = native[:, index["rows"]][:, :, index["cols"]]
     reduced = natural_scenes(shown, size=native.shape[1:]).images

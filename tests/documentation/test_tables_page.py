@@ -22,7 +22,7 @@ from murine.atlas.scores import TABLE_COLUMNS
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import SweepSettings, sweep
 from murine.atlas.tables import TABLES
-from murine.atlas.unit_sweep import MapComparison, Matching, NeuronData, UnitsPlan
+from murine.atlas.unit_sweep import MapComparison, Matching, NeuronData, UnitSettings
 from murine.atlas.view_columns import VIEWS
 from murine.atlas.views import read_view
 from murine.cortex.recording import Recording
@@ -98,7 +98,7 @@ def atlas(tmp_path_factory):
             cortex,
             ("rsa-pearson", "rsa-cosine"),
             input_size=32,
-            settings=ScoreSettings(20, 9, 0, "neurons", 10),
+            scoring=ScoreSettings(20, 9, 0, "neurons", 10),
             stimuli=folder / "images.npz",
             treatments=(Treatment(), Treatment("zscore", "zscore")),
         )
@@ -108,7 +108,7 @@ def atlas(tmp_path_factory):
             few,
             cortex=by_animal,
             metrics=("rsa-pearson", "ridge"),
-            settings=ScoreSettings(20, 0, 0, layer_choice="naive"),
+            scoring=ScoreSettings(20, 0, 0, layer_choice="naive"),
         )
         for asked, own in ((plan, networks), (few, networks[1:2]), (bare, networks[1:2])):
             assert {outcome.state for outcome in sweep(own, asked, atlas)} == {"computed"}
@@ -116,7 +116,7 @@ def atlas(tmp_path_factory):
         assert failed.state == "failed"
         neurons = NeuronData(cortex, stimuli=folder / "images.npz")
         for n_shuffles in (0, 2):
-            units = UnitsPlan(n_shuffles=n_shuffles, input_size=32)
+            units = UnitSettings(n_shuffles=n_shuffles, input_size=32)
             for runner in (Matching(neurons, units), Matching(neurons, units, 2), MapComparison(neurons, units)):
                 runner.run(networks[2], atlas)
         found = settings("full", ["dark"], ["grey"], toy_domains.load)

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import murine
-from murine.cortex.datasets import load_cortex
 from murine.networks import zoo
 from murine.networks.spec import NetworkSpec
 from murine.stimuli import matched
@@ -64,7 +63,8 @@ def test_the_metric_has_the_score_of_its_definition(run, scored):
     (row,) = scored
     assert (row["network"], row["metric"]) == ("pixels", NAME)
     rows = json.loads(run("-m", "murine", "results", "--view", "layers", "--format", "json"))
-    stimuli, recording = load_cortex("simulated")
+    data = murine.load_data("simulated")
+    stimuli, recording = data.stimuli, data.responses
     order = [recording.stimulus_ids.index(i) for i in sorted(recording.stimulus_ids)]
     network = zoo.load(NetworkSpec("pixels"))
     images = matched(stimuli, sorted(recording.stimulus_ids))
@@ -122,6 +122,20 @@ def test_all_metrics_are_computed_for_the_data_and_the_network_of_the_plug_in(ru
     assert all(np.isfinite(row["value"]) for row in rows)
 
 
+@pytest.mark.usefixtures("scored")
+def test_the_words_about_the_data_set_are_listed_and_on_the_page(run):
+    listed = json.loads(run("-m", "murine", "data", "list", "--format", "json"))
+    (row,) = [row for row in listed if row["name"] == "tuned-neurons"]
+    assert row["licence"] == "CC0"
+    assert row["about"].startswith("Simulated neurons that prefer an orientation")
+    run("-m", "murine", "score", "pixels", "--against", "tuned-neurons", "--atlas", "gratings", *FEW)
+    run("-m", "murine", "report", "--atlas", "gratings", "--out", "gratings.html", "-q")
+    page = run("-c", "print(open('gratings.html', encoding='utf-8').read())")
+    assert "Simulated neurons that prefer an orientation, and the gratings" in page
+    assert "a score tells nothing about natural images" in page
+    assert "Licence: CC0." in page
+
+
 def test_the_networks_of_the_source_are_listed_and_load(run):
     listed = json.loads(run("-m", "murine", "models", "small:*", "--format", "json"))
     assert [row["network"] for row in listed] == ["small:shallow", "small:deep"]
@@ -132,6 +146,40 @@ def test_the_networks_of_the_source_are_listed_and_load(run):
     )
     n_parameters = (3 * 9 + 1) * 8 + 2 * (8 * 9 + 1) * 8
     assert run("-c", code).strip() == f"small:deep+neurn(k=3)@input random:0 {n_parameters}"
+
+
+STUDY = """
+import json, sys
+import murine
+from safetensors.torch import save_model
+print(json.dumps({"described": murine.studies.describe(), "names": murine.studies.names()}))
+study = murine.studies.studies["trained-against-random"]
+trained = murine.load_network("small:shallow@random:7", input_size=32)
+save_model(trained.module, "trained.safetensors")
+few = dict(n_bootstraps=20, n_permutations=0, n_splits=2, input_size=32)
+result = study.run(data=["simulated"], networks=["small:shallow@trained.safetensors"], atlas="studied", **few)
+networks = ["small:shallow@trained.safetensors", "small:shallow@random:0"]
+paired = murine.compare(networks, "simulated", controls=False, **few).differences()
+result.write("figures")
+print(json.dumps([repr(result), result.verdicts().to_dict("records"), paired.to_dict("records")]))
+print(study.describe())
+"""
+
+
+def test_the_study_is_listed_and_runs(run):
+    lines = run("-c", STUDY).splitlines()
+    listed = json.loads(lines[0])
+    assert "trained-against-random" in listed["names"]
+    assert listed["described"]["trained-against-random"] == "Do trained networks score above their random twins?"
+    told, (claim,), (pair,) = json.loads(lines[1])
+    assert told.startswith("<StudyResult trained-against-random: 1 table, 1 figure, 1 claim (1 ")
+    assert lines[2] == "Trained against random weights: Do trained networks score above their random twins?"
+    sign = -1 if pair["weights"].startswith("random") else 1
+    ends = sorted([sign * pair["low"], sign * pair["high"]])
+    assert [claim["estimate"], claim["low"], claim["high"]] == [sign * pair["difference"], *ends]
+    assert claim["verdict"] == ("reproduced" if claim["low"] > 0 else "not reproduced")
+    written = run("-c", "import os; print(*sorted(os.listdir('figures')))")
+    assert written.split() == ["claims.csv", "differences.csv"]
 
 
 def test_the_domain_is_listed_and_loads(run):
@@ -148,6 +196,33 @@ def test_the_domain_is_listed_and_loads(run):
     assert run("-c", code).strip() == "1.0 ('upright', 'lying')"
 
 
+def test_the_commands_run_and_know_the_data_set_of_the_plug_in(run):
+    rows = json.loads(run("-m", "murine", "sparseness", "neurons", "tuned-neurons", "--format", "json"))
+    code = "from murine_example.tuned_neurons import tuned_neurons; print(tuned_neurons()[1].mean().tolist())"
+    means = np.array(json.loads(run("-c", code)))
+    n = means.shape[1]
+    expected = [(1 - (sum(r) / n) ** 2 / (sum(r * r) / n)) / (1 - 1 / n) for r in means]
+    assert [row["sparseness"] for row in rows] == pytest.approx(expected)
+    (site,) = json.loads(run("-m", "murine", "sparseness", "sites", "tuned-neurons", "--format", "json"))
+    assert site == {"area": "V1", "neurons": 30, "sparseness": pytest.approx(np.median(expected))}
+    assert "sparseness" in run("-m", "murine", "--help")
+
+
+@pytest.mark.parametrize(("rates", "sparseness"), [([2, 2, 2, 2], 0), ([0, 0, 8, 0], 1), ([4, 4, 0, 0], 2 / 3)])
+def test_sparseness_of_known_cases(run, rates, sparseness):
+    code = (
+        "import numpy as np, murine\n"
+        f"rates = np.array({[rates, rates]}, float)[:, :, None].repeat(2, axis=2)\n"
+        "labels = {'neuroid_id': ['a', 'b'], 'area': ['x', 'x']}\n"
+        "murine.Recording.from_arrays(rates, labels, {'stimulus_id': [*'ijkl']}).write('known.nc')\n"
+        "images = murine.StimulusSet(np.zeros((4, 8, 8), np.uint8), tuple('ijkl'), (), 'four')\n"
+        "images.write('known.npz')\n"
+    )
+    run("-c", code)
+    command = ("sparseness", "neurons", "known.nc", "--stimuli", "known.npz", "--format", "json")
+    assert [row["sparseness"] for row in json.loads(run("-m", "murine", *command))] == pytest.approx([sparseness] * 2)
+
+
 def test_the_metric_is_one_short_file():
     """As much as a stranger has to write."""
     folder = ROOT / "examples" / "plugin" / "src" / "murine_example"
@@ -160,4 +235,6 @@ def test_the_metric_is_one_short_file():
         "mean_colours",
         "small_networks",
         "bars",
+        "trained_against_random",
+        "sparseness",
     }

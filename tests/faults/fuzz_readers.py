@@ -89,7 +89,7 @@ def read_catalogue(path: Path) -> None:
 
 
 def read_csv(path: Path) -> None:
-    from murine.cortex.allen.neuropixels import read_tables
+    from murine.cortex.allen.neuropixels_tables import read_tables
 
     read_tables(path.parent).natural_scene_sessions(["VISp"])
 

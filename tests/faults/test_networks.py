@@ -15,6 +15,7 @@ import small_cortex
 
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import each, sweep
+from murine.networks.spec import NetworkSpec
 
 BAD = """
 import ctypes, os, sys, threading, time
@@ -125,7 +126,7 @@ def plan(folder):
 
 
 def bad(folder, *names):
-    return [small_cortex.Choice.parse(f"{folder / 'bad.py'}:{name}") for name in names]
+    return [NetworkSpec.parse(f"{folder / 'bad.py'}:{name}") for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +226,7 @@ def each_in_time(folder, plan, atlas, names, time_limit):
 def test_a_failure_is_forgotten_with_the_next_success(folder, plan, tmp_path):
     atlas = Atlas(tmp_path / "atlas")
     file = tmp_path / "mine.py"
-    chosen = [small_cortex.Choice.parse(f"{file}:build")]
+    chosen = [NetworkSpec.parse(f"{file}:build")]
     for text, state in ((None, "failed"), ("def build(:", "failed"), (small_cortex.NETWORKS, "computed")):
         if text is not None:
             file.write_text(text.replace("def conv", "def build"))

@@ -24,14 +24,14 @@ sys.path.insert(0, sys.argv[1])
 import small_cortex
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import each
-from murine.atlas.unit_sweep import MapComparison, Matching, NeuronData, UnitsPlan
+from murine.atlas.unit_sweep import MapComparison, Matching, NeuronData, UnitSettings
 
 torch.set_num_threads(1)
 folder = Path(sys.argv[2])
 plan = small_cortex.write(folder)
 choices = small_cortex.choices(folder, "pixels", "conv@random:0", "conv@random:1", "pool", "square")
 neurons = NeuronData(plan.cortex, stimuli=plan.stimuli)
-shown = UnitsPlan(input_size=16)
+shown = UnitSettings(input_size=16)
 runners = [Matching(neurons, shown), MapComparison(neurons, shown, sides=(4, 5), centred=True)]
 write_table, sync = pyarrow.parquet.write_table, os.fsync
 

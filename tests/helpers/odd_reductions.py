@@ -8,7 +8,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from murine.cortex.allen.archive import Session
+from murine.cortex.allen.fetch_plan import Session
 from murine.errors import MurineError
 
 

@@ -66,7 +66,7 @@ def write(folder: Path) -> SweepSettings:
     return SweepSettings(
         CortexSettings(cortex=str(folder / "mouse.nc"), n_splits=4),
         input_size=32,
-        settings=ScoreSettings(n_bootstraps=20, n_permutations=9, seed=0),
+        scoring=ScoreSettings(n_bootstraps=20, n_permutations=9, seed=0),
         stimuli=folder / "images.npz",
     )
 

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from murine.cortex.datasets import load_responses
+from murine.cortex.loading import load_responses
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.cortex.simulated import simulate

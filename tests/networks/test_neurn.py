@@ -171,7 +171,7 @@ def test_blocks_and_memory_formats_change_nothing(monkeypatch):
     wide = noise(7, 3, 21, 24)
     wide[:, :, 1::2, ::2] = images
     for block in (1, 3000, 1 << 20):
-        monkeypatch.setattr("murine.networks.surgery.neurn.CPU_BLOCK", block)
+        monkeypatch.setattr(sys.modules["murine.networks.surgery.neurn"], "CPU_BLOCK", block)
         for same in (
             images,
             images.contiguous(memory_format=torch.channels_last),
@@ -209,7 +209,7 @@ FORWARD = pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
     ("k", "maximum"), [(2, "image"), (3, "image"), (3, "channel"), (3, "batch"), (3, "none"), (4, "image")]
 )
 def test_derivatives_are_right(monkeypatch, k, maximum):
-    monkeypatch.setattr("murine.networks.surgery.neurn.CPU_BLOCK", 8 * 32)  # an image a block
+    monkeypatch.setattr(sys.modules["murine.networks.surgery.neurn"], "CPU_BLOCK", 8 * 32)  # an image a block
     images = noise(2, 2, 4, 4, dtype=torch.float64).requires_grad_()
     layer = NeuRN(k, maximum=maximum)
     assert torch.autograd.gradcheck(layer, (images,), check_forward_ad=True, check_batched_grad=True)

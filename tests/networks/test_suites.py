@@ -50,9 +50,7 @@ def _chosen() -> list[str]:
 
 @cache
 def _bench() -> NetworkScorer:
-    return NetworkScorer(
-        SweepSettings(CortexSettings(cortex="simulated", n_splits=5), settings=ScoreSettings(20, 0, 0))
-    )
+    return NetworkScorer(SweepSettings(CortexSettings(cortex="simulated", n_splits=5), scoring=ScoreSettings(20, 0, 0)))
 
 
 def _captured(network: str) -> tuple[torch.nn.Module, torch.Tensor, list[CapturedLayer]]:

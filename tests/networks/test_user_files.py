@@ -425,7 +425,7 @@ def test_of_models_of_images_and_text_the_image_tower_is_taken(write, caplog, tm
     clip = zoo.load(f"{file}:open_clip").preprocessing
     assert (clip.input_size, clip.mean, clip.std) == ((24, 24), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     assert zoo.load(f"{file}:hugging_face").preprocessing.input_size == (18, 18)
-    with pytest.raises(MurineError, match=r"needs more than images: forward\(image, text\)\. .* image tower"):
+    with pytest.raises(MurineError, match=r"needs more than images: forward\(image, text\)\. .* image encoder"):
         zoo.load(f"{file}:two")
     # A file of weights is one of the whole.
     from importlib import util

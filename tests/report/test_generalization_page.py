@@ -14,7 +14,8 @@ from murine.domains.domain import Domain, Identity
 from murine.domains.preparation import Preparation
 from murine.generalization import summary
 from murine.networks.surgery.neurn import NeuRNTransform
-from murine.report.generalization import board, example_grid, write_page
+from murine.report.domain_pictures import example_grid
+from murine.report.generalization import board, write_page
 
 
 def runs(diverged=False):

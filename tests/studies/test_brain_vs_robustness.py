@@ -45,7 +45,7 @@ def told(tmp_path_factory):
     plan = SweepSettings(
         CortexSettings(cortex=str(mouse), n_splits=4),
         layers="own",
-        settings=ScoreSettings(n_bootstraps=60, n_permutations=0, seed=0),
+        scoring=ScoreSettings(n_bootstraps=60, n_permutations=0, seed=0),
         stimuli=seen,
     )
     outcomes = sweep(list(choices.values()), plan, results.atlas)
@@ -64,7 +64,7 @@ def test_neurons_that_see_edges_favour_networks_behind_neurn(told):
 
 def test_brain_scores_are_those_of_the_leaderboard(told):
     runs, _, choices, outcomes, results, table = told
-    tasks = {str(outcome.choice): outcome.tasks[0] for outcome in outcomes}
+    tasks = {str(outcome.spec): outcome.tasks[0] for outcome in outcomes}
     board = leaderboards(results.atlas, tasks=list(tasks.values())).set_index("task")
     score = {(run.variant, run.task.model_seed): board.ceiled[tasks[str(choices[run.task.digest])]] for run in runs}
     for row in table[table.model_seed >= 0].itertuples():

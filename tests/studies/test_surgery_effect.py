@@ -56,7 +56,7 @@ def asked(tmp_path_factory):
         ("rsa-pearson", "ridge"),
         "own",
         input_size=32,
-        settings=ScoreSettings(n_bootstraps=60, n_permutations=0, seed=0),
+        scoring=ScoreSettings(n_bootstraps=60, n_permutations=0, seed=0),
         stimuli=seen,
     )
     choices = [NetworkSpec.parse(f"{folder / 'nets.py'}:{name}@random:0") for name in ("pool", "conv")]

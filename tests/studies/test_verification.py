@@ -10,7 +10,7 @@ import pytest
 from counting import Counting
 
 from murine.cortex import reliability
-from murine.cortex.datasets import load_responses
+from murine.cortex.loading import load_responses
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.encoding import conwell2021 as projection

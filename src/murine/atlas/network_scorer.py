@@ -13,7 +13,7 @@ from murine.atlas.identity import CaptureTask, CortexSettings, ScoreTask
 from murine.atlas.store import Atlas, provenance
 from murine.atlas.sweep import GROUPS, NetworkResult, SweepSettings, UnusableDataError, own_work
 from murine.cortex.dataset import Dataset
-from murine.cortex.datasets import load_cortex
+from murine.cortex.loading import load_dataset
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.io.array_cache import ArrayCache
@@ -46,7 +46,7 @@ def chosen_data(
     Parameters
     ----------
     folder, stimuli
-        As ``root`` and ``stimuli`` of `load_cortex`.
+        As ``root`` and ``stimuli`` of `load_dataset`.
     given
         The data set itself, where it is in memory already.
 
@@ -55,7 +55,7 @@ def chosen_data(
     MurineError
         If there is no such data set, or neurons are chosen or grouped of data that come as matrices.
     """
-    data = given or Dataset(*load_cortex(settings.cortex, root=folder, stimuli=stimuli))
+    data = given or load_dataset(settings.cortex, root=folder, stimuli=stimuli)
     labels: dict[str, list[str]] = {}
     for key, value in settings.select:
         labels.setdefault(key, []).append(value)
@@ -76,14 +76,14 @@ class NetworkScorer:
 
     Parameters
     ----------
-    plan
+    settings
         Which data, metrics, layers and treatments.
     data
-        The data set, where it is in memory already; by default it is loaded by the name in ``plan``.
+        The data set, where it is in memory already; by default it is loaded by the name in ``settings``.
     """
 
-    def __init__(self, plan: SweepSettings, data: Dataset | None = None) -> None:
-        self.plan = plan
+    def __init__(self, settings: SweepSettings, data: Dataset | None = None) -> None:
+        self.settings = settings
         self._given = data
         self._site_data: dict[str, SiteData] = {}
         self._benchmarks: dict[tuple[str, str], SiteBenchmark] = {}
@@ -98,23 +98,23 @@ class NetworkScorer:
         MurineError
             If the cortex itself cannot be used, or a metric or the device is unknown.
         """
-        for metric in self.plan.metrics:
+        for metric in self.settings.metrics:
             if metric not in GROUPS:
                 metrics[metric]  # an unknown one raises before any work
-        self.plan = replace(self.plan, device=zoo.available_device(self.plan.device))
-        self._fingerprint = None if self._given else requests.data_fingerprint(self.plan)
+        self.settings = replace(self.settings, device=zoo.available_device(self.settings.device))
+        self._fingerprint = None if self._given else requests.data_fingerprint(self.settings)
         _ = self.digest, self.stimuli
-        dissimilarities[self.plan.cortex.dissimilarity]
+        dissimilarities[self.settings.cortex.dissimilarity]
         responses = self.data.responses
         if isinstance(responses, Recording):
-            responses.sites(*self.plan.cortex.by, min_neuroids=1)  # refuses labels that the neurons do not have
-        elif any(treatment.neurons == "zscore" for treatment in self.plan.treatments):
+            responses.sites(*self.settings.cortex.by, min_neuroids=1)  # refuses labels that the neurons do not have
+        elif any(treatment.neurons == "zscore" for treatment in self.settings.treatments):
             self.site_data("zscore")  # refuses it
 
     @cached_property
     def data(self) -> Dataset:
         """The images, and the responses of the chosen neurons."""
-        return chosen_data(self.plan.cortex, self.plan.data, self.plan.stimuli, self._given)
+        return chosen_data(self.settings.cortex, self.settings.data, self.settings.stimuli, self._given)
 
     @cached_property
     def digest(self) -> str:
@@ -123,7 +123,7 @@ class NetworkScorer:
 
     def _kept(self, neurons: str) -> ArrayCache:
         """Site data and ceilings of earlier runs, in the cache of this user."""
-        about = {"data": self.digest, "cortex": self.plan.cortex.model_dump(mode="json"), "neurons": neurons}
+        about = {"data": self.digest, "cortex": self.settings.cortex.model_dump(mode="json"), "neurons": neurons}
         return ArrayCache(cache_folder() / "sites", about)
 
     def site_data(self, neurons: str) -> SiteData:
@@ -133,19 +133,19 @@ class NetworkScorer:
         return self._site_data[neurons]
 
     def _make_site_data(self, neurons: str) -> SiteData:
-        settings, over = self.plan.cortex, self.plan.settings.over
+        cortex, over = self.settings.cortex, self.settings.scoring.over
         try:
             site_data = make_site_data(
                 self.data.responses,
-                settings.by,
+                cortex.by,
                 normalise=neurons,
-                dissimilarity=settings.dissimilarity,
-                n_splits=settings.n_splits,
-                seed=self.plan.settings.seed,
+                dissimilarity=cortex.dissimilarity,
+                n_splits=cortex.n_splits,
+                seed=self.settings.scoring.seed,
                 kept=self._kept(neurons),
             )
             if over:
-                draw_subjects(site_data, over, 1, self.plan.settings.seed)  # refuses what cannot be resampled
+                draw_subjects(site_data, over, 1, self.settings.scoring.seed)  # refuses what cannot be resampled
         except MurineError as error:
             raise UnusableDataError(str(error)) from error
         return site_data
@@ -160,7 +160,7 @@ class NetworkScorer:
         """Their names; of a group, those that need single neurons only where there are some."""
         matrices = not isinstance(self.data.responses, Recording)
         named: dict[str, None] = {}
-        for asked in self.plan.metrics:
+        for asked in self.settings.metrics:
             group = GROUPS.get(asked, (asked,)) or tuple(metrics)
             possible = [name for name in group if name == asked or not matrices or not metrics[name].of_neurons]
             named |= dict.fromkeys(possible)
@@ -173,21 +173,21 @@ class NetworkScorer:
                 self.site_data(neurons),
                 metric,
                 groups=self.stimuli.groups,
-                settings=self.plan.settings,
+                settings=self.settings.scoring,
                 kept=self._kept(neurons),
             )
         return self._benchmarks[key]
 
-    def run(self, choice: NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
+    def run(self, spec: NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
         """Build one network and score it by every metric, unless that is done."""
-        plan = self.plan
-        request = requests.request_digest(plan, choice, self._fingerprint)
-        with preserved_state(str(choice)), observation(busy_packages(choice.name)) as seen:
-            network = zoo.load(choice, input_size=plan.input_size, device=plan.device)
+        settings = self.settings
+        request = requests.request_digest(settings, spec, self._fingerprint)
+        with preserved_state(str(spec)), observation(busy_packages(spec.name)) as seen:
+            network = zoo.load(spec, input_size=settings.input_size, device=settings.device)
         result = self.score(network, atlas, progress)
         if request is not None:
             atlas.add_request(request, seen, result.tasks)
-        return replace(result, choice=choice)
+        return replace(result, spec=spec)
 
     def score(self, network: Network, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
         """Score a network that is built by every metric, unless that is done."""
@@ -208,7 +208,7 @@ class NetworkScorer:
 
     def _tasks(self, network: Network) -> list[ScoreTask]:
         """Return the identities of all results of a network."""
-        plan = self.plan
+        settings = self.settings
         capturing = CaptureTask(
             network_digest=network.digest,
             preprocessing=network.preprocessing,
@@ -220,33 +220,33 @@ class NetworkScorer:
                 network=network.name,
                 weights=network.weights,
                 capture=capturing.model_copy(update={"normalise": treatment.features}),
-                cortex=plan.cortex.model_copy(update={"cortex": self.data.name}),
+                cortex=settings.cortex.model_copy(update={"cortex": self.data.name}),
                 cortex_digest=self.digest,
                 groups=self.stimuli.groups_digest,
                 metric=metric,
                 normalise_neurons=treatment.neurons,
-                n_bootstraps=plan.settings.n_bootstraps,
-                n_permutations=plan.settings.n_permutations,
-                seed=plan.settings.seed,
-                over=plan.settings.over,
-                n_subject_draws=plan.settings.subject_draws,
-                layer_choice=plan.settings.layer_choice,
+                n_bootstraps=settings.scoring.n_bootstraps,
+                n_permutations=settings.scoring.n_permutations,
+                seed=settings.scoring.seed,
+                over=settings.scoring.over,
+                n_subject_draws=settings.scoring.subject_draws,
+                layer_choice=settings.scoring.layer_choice,
             )
-            for treatment in plan.treatments
+            for treatment in settings.treatments
             for metric in self.metrics
         ]
 
     def _layers_asked(self, network: Network) -> str:
-        """The layers of the plan; all of a control that has none of these: it has no ReLU, and still is compared."""
+        """The layers that are asked for; all of a control that has none of these (it has no ReLU, say)."""
         if network.role == "control":
             try:
-                chosen_modules(network.module, self.plan.layers)
+                chosen_modules(network.module, self.settings.layers)
             except MurineError:
                 if not self._told:  # once, not for each control
-                    log.warning("controls without a layer %r are scored with all their layers.", self.plan.layers)
+                    log.warning("controls without a layer %r are scored with all their layers.", self.settings.layers)
                 self._told = True
                 return "all"
-        return self.plan.layers
+        return self.settings.layers
 
     def _layers(
         self, network: Network, tasks: Sequence[CaptureTask], atlas: Atlas, progress: Progress | None
@@ -256,13 +256,13 @@ class NetworkScorer:
         missing = [task for task in tasks if task not in found]
         if not missing:
             return found
-        images = network.preprocessing.apply(self.stimuli).to(self.plan.device)
+        images = network.preprocessing.apply(self.stimuli).to(self.settings.device)
         with preserved_state(network.name):
             captured = capture(
                 network.module,
                 images,
                 layers=missing[0].layers,
-                batch_size=self.plan.batch_size,
+                batch_size=self.settings.batch_size,
                 progress=progress,
                 standardise=any(task.normalise == "zscore" for task in missing),
             )
@@ -281,8 +281,8 @@ class NetworkScorer:
             return None
 
 
-def ready(plan: SweepSettings, data: Dataset | None = None) -> NetworkScorer:
+def ready(settings: SweepSettings, data: Dataset | None = None) -> NetworkScorer:
     """Return a scorer that is prepared, so that what cannot work is refused before the first network is built."""
-    scorer = NetworkScorer(plan, data)
+    scorer = NetworkScorer(settings, data)
     scorer.prepare()
     return scorer

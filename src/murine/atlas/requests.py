@@ -1,6 +1,6 @@
 """Requests: what was asked for before, and which results answer it, so that asking again builds no network.
 
-``requests/<digest>.json`` belongs to one network of one plan. The digest covers everything that the results depend on
+``requests/<digest>.json`` belongs to one network and one sweep. The digest covers everything that the results depend on
 and that is known without building the network: the request itself, the program and its packages, and fingerprints of
 the files of the data (`murine.io.fingerprints`). The file holds what the network was seen to be made from, and the
 names of its results. Where anything is in doubt there is no such file, and the network is built."""
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from murine.cortex.file_names import files_read, is_data_file
 from murine.errors import MurineError
+from murine.io.data_folder import data_folder
 from murine.io.files import atomic_write, read_json
 from murine.io.fingerprints import fingerprint, fingerprint_of_all
 from murine.io.software import program_state
@@ -26,32 +27,32 @@ if TYPE_CHECKING:
     from murine.networks.dependencies import Observation
 
 
-def data_fingerprint(plan: SweepSettings) -> str | None:
-    """A text that changes whenever the data of a plan may have changed; None where that cannot be told."""
-    files = _data_files(plan)
+def data_fingerprint(settings: SweepSettings) -> str | None:
+    """A text that changes whenever the data of a sweep may have changed; None where that cannot be told."""
+    files = _data_files(settings)
     return None if files is None else fingerprint_of_all(files)
 
 
-def _data_files(plan: SweepSettings) -> list[Path] | None:
-    """All files that the data of a plan are read from; None where they are not known."""
-    name = plan.cortex.cortex
+def _data_files(settings: SweepSettings) -> list[Path] | None:
+    """All files that the data of a sweep are read from; None where they are not known."""
+    name = settings.cortex.cortex
     if is_data_file(name):
-        return None if plan.stimuli is None else [*files_read(name), plan.stimuli]
-    if name == "simulated":
+        return None if settings.stimuli is None else [*files_read(name), settings.stimuli]
+    from murine.cortex.dataset_sources import known_source
+
+    source = known_source(name)
+    if source is None or source.folders is None:
+        return None
+    if not source.folders:
         return []
-    if name in ("allen-neuropixels", "allen-2p"):
-        from murine.cortex.datasets import data_folder
-
-        folder = {"allen-neuropixels": "allen_neuropixels_natural_scenes", "allen-2p": "allen_2p_rdms"}[name]
-        try:
-            root = data_folder(plan.data)
-        except MurineError:
-            return None  # it is told by whoever loads the data
-        return [root / "allen_natural_scenes", root / folder]
-    return None
+    try:
+        root = data_folder(settings.data)
+    except MurineError:
+        return None  # it is told by whoever loads the data
+    return [root / folder for folder in source.folders]
 
 
-def request_digest(plan: SweepSettings, choice: NetworkSpec, data: str | None) -> str | None:
+def request_digest(settings: SweepSettings, spec: NetworkSpec, data: str | None) -> str | None:
     """The name of a request; None where what the network is made from cannot be told.
 
     Parameters
@@ -59,41 +60,41 @@ def request_digest(plan: SweepSettings, choice: NetworkSpec, data: str | None) -
     data
         As `data_fingerprint`, from before the data were read.
     """
-    network = _network(choice)
+    network = _network(spec)
     if data is None or network is None:
         return None
     content: dict[str, Any] = {
-        "choice": [choice.name, choice.weights, choice.variant],
+        "choice": [spec.name, spec.weights, spec.variant],
         "network": network,
-        "cortex": plan.cortex.model_dump(mode="json"),
-        "metrics": plan.metrics,
-        "treatments": plan.treatments,
-        "layers": plan.layers,
-        "input_size": plan.input_size,
-        "settings": asdict(plan.settings),
+        "cortex": settings.cortex.model_dump(mode="json"),
+        "metrics": settings.metrics,
+        "treatments": settings.treatments,
+        "layers": settings.layers,
+        "input_size": settings.input_size,
+        "settings": asdict(settings.scoring),
         "data": data,
         "program": program_state(),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _network(choice: NetworkSpec) -> list[Any] | None:
+def _network(spec: NetworkSpec) -> list[Any] | None:
     """What is known of a network before it is built; None where that is not enough."""
-    if is_user_file(choice.name):
-        if choice.weights and not choice.weights.startswith("random:") and not Path(choice.weights).is_file():
+    if is_user_file(spec.name):
+        if spec.weights and not spec.weights.startswith("random:") and not Path(spec.weights).is_file():
             return None
         found = [str(Path.cwd())]
-        return found if not Path(choice.weights or "/").is_file() else [*found, *_file(choice.weights)]
-    if choice.name in controls:
+        return found if not Path(spec.weights or "/").is_file() else [*found, *_file(spec.weights)]
+    if spec.name in controls:
         return []
     try:
-        random = seed_of(choice.weights) is not None
+        random = seed_of(spec.weights) is not None
     except MurineError:
         return None
-    if random or choice.weights.startswith("sha256:"):
+    if random or spec.weights.startswith("sha256:"):
         return []
     # Published weights come from a cache that others fill.
-    return _file(choice.weights) or None if Path(choice.weights or "/").is_file() else None
+    return _file(spec.weights) or None if Path(spec.weights or "/").is_file() else None
 
 
 def _file(path: str) -> list[Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from murine.atlas.contrasts import Contrast, contrast_table
 from murine.atlas.leaderboard import BLANKS, MIN_CEILING, described, paired_differences, ranked
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import NetworkResult
@@ -32,15 +33,20 @@ TABLE_COLUMNS = (
 class Scores:
     """Scores of networks against one data set.
 
-    Parameters
+    Attributes
     ----------
     chosen
         The rows of the table ``scores`` (docs/reference/tables.md) that name a chosen layer, with draws, ``treatment``
         and ``setting``.
-    rows
-        Returns every row. It is called when one of them is asked for.
     results
         What became of each network: computed, done before, or failed.
+
+    Parameters
+    ----------
+    chosen, results
+        As above.
+    rows
+        Returns every row. It is called when one of them is asked for.
 
     Examples
     --------
@@ -55,7 +61,7 @@ class Scores:
     def __init__(
         self, chosen: pd.DataFrame, rows: Callable[[], pd.DataFrame], results: Sequence[NetworkResult] = ()
     ) -> None:
-        self._chosen = chosen.fillna(BLANKS)
+        self.chosen = chosen.fillna(BLANKS)
         self._read_rows = rows
         self.results = tuple(results)
 
@@ -99,11 +105,11 @@ class Scores:
     @property
     def failures(self) -> dict[str, str]:
         """Networks that could not be scored, and why."""
-        return {str(result.choice): result.reason for result in self.results if result.state == "failed"}
+        return {str(result.spec): result.reason for result in self.results if result.state == "failed"}
 
     def __repr__(self) -> str:
-        n_networks = len(self._chosen[["network", "weights", "input_size"]].drop_duplicates())
-        n_sites, metrics = self._chosen.site.nunique(), ", ".join(dict.fromkeys(self._chosen.metric))
+        n_networks = len(self.chosen[["network", "weights", "input_size"]].drop_duplicates())
+        n_sites, metrics = self.chosen.site.nunique(), ", ".join(dict.fromkeys(self.chosen.metric))
         parts = [f"{n_networks} network{'s' * (n_networks != 1)}", f"{n_sites} site{'s' * (n_sites != 1)}", metrics]
         return f"<Scores: {', '.join(parts)}{f', {len(self.failures)} failed' if self.failures else ''}>"
 
@@ -134,11 +140,25 @@ class Scores:
     @cached_property
     def leaderboard(self) -> pd.DataFrame:
         """The ranking of networks, as `murine.atlas.leaderboard.leaderboards` describes it."""
-        return ranked(self._chosen)
+        return ranked(self.chosen)
 
     def differences(self) -> pd.DataFrame:
         """Return the difference of every two networks that can be compared, with intervals from paired draws."""
-        return paired_differences(self._chosen)
+        return paired_differences(self.chosen)
+
+    def contrasts(self, contrasts: Iterable[Contrast]) -> pd.DataFrame:
+        """Return the differences between two sides of networks, as `murine.atlas.contrasts.contrast_table` does.
+
+        Examples
+        --------
+        >>> import murine
+        >>> from murine.atlas.contrasts import Contrast, Side
+        >>> scores = murine.compare(["pixels", "gabor"], "simulated", controls=False, n_bootstraps=50)
+        >>> filters = Contrast("filters", "Gabor - pixels", Side(("gabor",)), Side(("pixels",)))
+        >>> scores.contrasts([filters])[["site", "difference"]].round(1).values.tolist()[-1]
+        ['all sites', 0.2]
+        """
+        return contrast_table(self.chosen, contrasts)
 
     def to_frame(self) -> pd.DataFrame:
         """Return every row: all layers, sites and groups of stimuli; without bootstrap draws."""
@@ -158,7 +178,7 @@ class Scores:
 
     def summary(self) -> str:
         """Return the main results in words: a sentence for each network, metric and treatment, and what is missing."""
-        lines = [_sentence(row) for row in self.leaderboard.to_dict("records")] if len(self._chosen) else []
+        lines = [_sentence(row) for row in self.leaderboard.to_dict("records")] if len(self.chosen) else []
         if not lines:
             lines.append(f"No site has a noise ceiling of {MIN_CEILING} or more: networks are not ranked.")
         if flagged := sorted({flag for flag in self.table.site_flag if flag}):

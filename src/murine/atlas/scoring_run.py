@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from contextlib import nullcontext
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from murine.atlas.scores import Scores
@@ -10,11 +13,13 @@ from murine.atlas.store import Atlas
 from murine.atlas.sweep import NetworkResult, ScoringTask, SweepSettings, UnusableDataError, each
 from murine.errors import MurineError, reason_of
 from murine.networks.spec import NetworkSpec
-from murine.progress import Progress
+from murine.progress import Progress, progress_bars
 
 if TYPE_CHECKING:
     from murine.cortex.dataset import Dataset
     from murine.networks.network import Network
+
+log = logging.getLogger(__name__)
 
 
 class NothingScoredError(MurineError):
@@ -35,62 +40,70 @@ def failures_in_words(results: Sequence[NetworkResult]) -> str:
     """Return why networks could not be scored: a line for each, and how many they are."""
     failed = [result for result in results if result.state == "failed"]
     several = "" if len(results) == 1 else f"{len(failed)} of {len(results)} networks could not be scored:\n"
-    return several + "\n".join(f"{result.choice}: {result.reason}" for result in failed)
+    return several + "\n".join(f"{result.spec}: {result.reason}" for result in failed)
 
 
 def score_networks(
     named: Sequence[NetworkSpec],
     in_memory: Sequence[Network],
-    plans: Sequence[SweepSettings],
-    atlas: Atlas,
+    settings: Sequence[SweepSettings],
+    atlas: Atlas | None,
     data: Dataset | None,
     *,
-    lasts: bool,
     jobs: int,
     isolated: bool,
     time_limit: float | None,
-    progress: Progress,
+    progress: Progress | bool,
 ) -> Scores:
-    """Score networks by every plan, unless that is done, and return the scores.
+    """Score networks by the settings of every input size, unless that is done. Failures are logged.
 
     Parameters
     ----------
     named, in_memory
-        The networks. Those in memory have their input size, so they are scored by the first plan only.
-    plans
+        The networks. Those in memory have their input size, so they are scored by the first settings only.
+    settings
         One for each input size.
+    atlas
+        Where results are kept; None to keep none.
     data
         The data set, where it is in memory; networks then run in this process.
-    lasts
-        Whether the atlas stays after the call.
     jobs, isolated, time_limit
         As in `murine.atlas.sweep.sweep`.
+    progress
+        True shows progress on standard error.
 
     Raises
     ------
     MurineError
         If the data cannot be used, or no network could be scored.
     """
-    results: list[NetworkResult] = []
-    for number, plan in enumerate(plans):
-        task = ScoringTask(plan, data)
-        apart = data is None
-        results += each(
-            task,
-            named,
-            atlas,
-            progress,
-            jobs=jobs if apart else 1,
-            isolated=isolated and apart,
-            time_limit=time_limit,
-        )
-        if number == 0:
-            results += [_score_in_memory(task, network, atlas, progress) for network in in_memory]
-    tasks = {digest for result in results for digest in result.tasks}
-    if not tasks:
-        raise NothingScoredError(results)
-    with progress.task("reading scores", None):
-        return Scores.from_atlas(atlas, tasks, results, lasts=lasts)
+    kept = TemporaryDirectory(prefix="murine-") if atlas is None else nullcontext("")
+    shown = progress_bars(progress) if isinstance(progress, bool) else nullcontext(progress)
+    with kept as folder, shown as bars:
+        store = Atlas(folder) if atlas is None else atlas
+        results: list[NetworkResult] = []
+        for number, of_size in enumerate(settings):
+            task = ScoringTask(of_size, data)
+            apart = data is None
+            results += each(
+                task,
+                named,
+                store,
+                bars,
+                jobs=jobs if apart else 1,
+                isolated=isolated and apart,
+                time_limit=time_limit,
+            )
+            if number == 0:
+                results += [_score_in_memory(task, network, store, bars) for network in in_memory]
+        tasks = {digest for result in results for digest in result.tasks}
+        if not tasks:
+            raise NothingScoredError(results)
+        with bars.task("reading scores", None):
+            scores = Scores.from_atlas(store, tasks, results, lasts=atlas is not None)
+    if scores.failures:
+        log.error("%s", failures_in_words(results))
+    return scores
 
 
 def _score_in_memory(task: ScoringTask, network: Network, atlas: Atlas, progress: Progress) -> NetworkResult:
@@ -99,7 +112,7 @@ def _score_in_memory(task: ScoringTask, network: Network, atlas: Atlas, progress
     from murine.networks.memory import freed_memory_kept
 
     scorer = task.scorer
-    network.module.to(scorer.plan.device)
+    network.module.to(scorer.settings.device)
     try:
         with fixed_threads(), freed_memory_kept():
             return scorer.score(network, atlas, progress)

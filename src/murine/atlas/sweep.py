@@ -44,15 +44,15 @@ class SweepSettings:
     Attributes
     ----------
     cortex
-        Which neurons, grouped how; ``cortex.cortex`` is what `load_cortex` takes.
+        Which neurons, grouped how; ``cortex.cortex`` is a name or a file that `load_dataset` takes.
     metrics
         Names in `murine.scoring.metric.metrics`, or of `GROUPS`: those of them that can be had of the cortex.
     layers, input_size
         As in `capture` and `zoo.load`.
-    settings
+    scoring
         Bootstrap samples, permutations, seed; whether neurons or animals are resampled, too.
     data, stimuli
-        Folders, as in `load_cortex`.
+        Folders, as in `load_dataset`.
     batch_size, device
         How the work is done; they cannot change a result.
     treatments
@@ -63,7 +63,7 @@ class SweepSettings:
     metrics: tuple[str, ...] = ("rsa-pearson",)
     layers: str = "own"
     input_size: int | tuple[int, int] | None = None
-    settings: ScoreSettings = field(default_factory=ScoreSettings)
+    scoring: ScoreSettings = field(default_factory=ScoreSettings)
     data: Path | None = None
     stimuli: Path | None = None
     batch_size: int | None = None
@@ -75,7 +75,7 @@ class SweepSettings:
 class NetworkResult:
     """What became of one network: ``computed``, ``done`` already, or ``failed`` for a reason."""
 
-    choice: NetworkSpec
+    spec: NetworkSpec
     state: Literal["computed", "done", "failed"]
     tasks: tuple[str, ...] = ()
     reason: str = ""
@@ -85,16 +85,16 @@ class NetworkResult:
 class NetworkTask(Protocol):
     """What a sweep does with each network. It must pickle: processes get a copy of it."""
 
-    def asked(self, choice: NetworkSpec) -> dict[str, str]:
+    def asked(self, spec: NetworkSpec) -> dict[str, str]:
         """What is asked of a network, in words: what a failure is a failure of."""
 
-    def known(self, choice: NetworkSpec, atlas: Atlas) -> NetworkResult | None:
+    def known(self, spec: NetworkSpec, atlas: Atlas) -> NetworkResult | None:
         """What is known of a network without building it: that it is done, or nothing."""
 
     def prepare(self) -> None:
         """Load what all networks share; a `MurineError` ends the sweep."""
 
-    def run(self, choice: NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
+    def run(self, spec: NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
         """Do it, unless it is done. An `UnusableDataError` ends the sweep."""
 
 
@@ -116,14 +116,14 @@ def own_work(progress: Progress | None) -> AbstractContextManager[None]:
 
 
 def asked_of(
-    work: str, choice: NetworkSpec, plan_size: int | tuple[int, int] | None, layers: str, cortex: CortexSettings
+    work: str, spec: NetworkSpec, input_size: int | tuple[int, int] | None, layers: str, cortex: CortexSettings
 ) -> dict[str, str]:
-    """What `NetworkTask.asked` of every runner tells."""
-    size = (plan_size, plan_size) if isinstance(plan_size, int) else plan_size
+    """What `NetworkTask.asked` of every task tells."""
+    size = (input_size, input_size) if isinstance(input_size, int) else input_size
     return {
         "work": work,
-        "network": choice.full_name,
-        "weights": choice.weights,
+        "network": spec.full_name,
+        "weights": spec.weights,
         "input_size": "native" if size is None else f"{size[0]}x{size[1]}",
         "layers": layers,
         "cortex": cortex.cortex,
@@ -132,7 +132,7 @@ def asked_of(
 
 
 class ScoringTask:
-    """Scores networks by a plan. What it needs is imported where networks run.
+    """Scores networks by the settings of a sweep. What it needs is imported where networks run.
 
     Parameters
     ----------
@@ -140,28 +140,28 @@ class ScoringTask:
         The data set, where it is in memory already. Networks then run in this process.
     """
 
-    def __init__(self, plan: SweepSettings, data: Dataset | None = None) -> None:
-        self.plan = plan
+    def __init__(self, settings: SweepSettings, data: Dataset | None = None) -> None:
+        self.settings = settings
         self._given = data
         self._scorer: NetworkScorer | None = None
 
     def __reduce__(self) -> tuple[type[ScoringTask], tuple[SweepSettings]]:
         """A copy in another process loads its own data."""
-        return ScoringTask, (self.plan,)
+        return ScoringTask, (self.settings,)
 
-    def asked(self, choice: NetworkSpec) -> dict[str, str]:
+    def asked(self, spec: NetworkSpec) -> dict[str, str]:
         """As `NetworkTask.asked`."""
-        return asked_of("score", choice, self.plan.input_size, self.plan.layers, self.plan.cortex)
+        return asked_of("score", spec, self.settings.input_size, self.settings.layers, self.settings.cortex)
 
-    def known(self, choice: NetworkSpec, atlas: Atlas) -> NetworkResult | None:
+    def known(self, spec: NetworkSpec, atlas: Atlas) -> NetworkResult | None:
         """As `NetworkTask.known`, from the requests of the atlas."""
-        request = request_digest(self.plan, choice, self._fingerprint)
+        request = request_digest(self.settings, spec, self._fingerprint)
         tasks = None if request is None else atlas.answered(request)
-        return None if tasks is None else NetworkResult(choice, "done", tasks)
+        return None if tasks is None else NetworkResult(spec, "done", tasks)
 
     @cached_property
     def _fingerprint(self) -> str | None:
-        return None if self._given else data_fingerprint(self.plan)
+        return None if self._given else data_fingerprint(self.settings)
 
     @property
     def scorer(self) -> NetworkScorer:
@@ -169,32 +169,32 @@ class ScoringTask:
         if self._scorer is None:
             from murine.atlas.network_scorer import ready
 
-            self._scorer = ready(self.plan, self._given)
+            self._scorer = ready(self.settings, self._given)
         return self._scorer
 
     def prepare(self) -> None:
         """As `murine.atlas.network_scorer.ready`, once."""
         _ = self.scorer
 
-    def run(self, choice: NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
+    def run(self, spec: NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
         """Score one network, unless that is done."""
-        return self.scorer.run(choice, atlas, progress)
+        return self.scorer.run(spec, atlas, progress)
 
 
 def sweep(
-    choices: Sequence[NetworkSpec],
-    plan: SweepSettings,
+    specs: Sequence[NetworkSpec],
+    settings: SweepSettings,
     atlas: Atlas,
     *,
     jobs: int = 1,
     isolated: bool = False,
     time_limit: float | None = TIME_LIMIT,
     progress: Progress | None = None,
-    announce: Callable[[NetworkResult], None] = lambda outcome: None,
+    announce: Callable[[NetworkResult], None] = lambda result: None,
 ) -> list[NetworkResult]:
     """Score networks, one after the other or in ``jobs`` processes.
 
-    A network that cannot be scored is reported in its outcome and among the failures of the atlas; the others go on.
+    A network that cannot be scored is reported in its result and among the failures of the atlas; the others go on.
     What is finished is on disk at once, so a sweep may be stopped at any time and started again.
 
     Parameters
@@ -212,18 +212,18 @@ def sweep(
     MurineError
         If the cortex itself cannot be used, or a metric is unknown.
     """
-    outcomes = []
-    for outcome in each(
-        ScoringTask(plan), choices, atlas, progress, jobs=jobs, isolated=isolated, time_limit=time_limit
+    results = []
+    for result in each(
+        ScoringTask(settings), specs, atlas, progress, jobs=jobs, isolated=isolated, time_limit=time_limit
     ):
-        outcomes.append(outcome)
-        announce(outcome)
-    return outcomes
+        results.append(result)
+        announce(result)
+    return results
 
 
 def each(
-    runner: NetworkTask,
-    choices: Sequence[NetworkSpec],
+    task: NetworkTask,
+    specs: Sequence[NetworkSpec],
     atlas: Atlas,
     progress: Progress | None = None,
     *,
@@ -232,16 +232,16 @@ def each(
     time_limit: float | None = TIME_LIMIT,
 ) -> Iterator[NetworkResult]:
     """Do the same with every network; one that fails does not stop the others. Parameters as in `sweep`."""
-    with (progress or Silent()).task("networks", len(choices)) as bar:
-        for outcome in _outcomes(runner, choices, atlas, progress, jobs, isolated, time_limit):
-            _record(runner.asked(outcome.choice), outcome, atlas)
-            bar.advance(done=f"{outcome.choice}: {outcome.state}")
-            yield outcome
+    with (progress or Silent()).task("networks", len(specs)) as bar:
+        for result in _results(task, specs, atlas, progress, jobs, isolated, time_limit):
+            _record(task.asked(result.spec), result, atlas)
+            bar.advance(done=f"{result.spec}: {result.state}")
+            yield result
 
 
-def _outcomes(
-    runner: NetworkTask,
-    choices: Sequence[NetworkSpec],
+def _results(
+    task: NetworkTask,
+    specs: Sequence[NetworkSpec],
     atlas: Atlas,
     progress: Progress | None,
     jobs: int,
@@ -250,29 +250,29 @@ def _outcomes(
 ) -> Iterator[NetworkResult]:
     """Those that are known first; what runs networks is imported only if there are others."""
     missing = []
-    for choice in choices:
-        if (outcome := runner.known(choice, atlas)) is None:
-            missing.append(choice)
+    for spec in specs:
+        if (result := task.known(spec, atlas)) is None:
+            missing.append(spec)
         else:
-            yield outcome
+            yield result
     if not missing:
         return
     if isolated or jobs > 1:
         from murine.atlas.workers import in_workers
 
-        yield from in_workers(runner, missing, atlas.folder, jobs, time_limit, progress)
+        yield from in_workers(task, missing, atlas.folder, jobs, time_limit, progress)
     else:
         from murine.atlas.worker import in_this_process
 
-        yield from in_this_process(runner, missing, atlas, progress)
+        yield from in_this_process(task, missing, atlas, progress)
 
 
-def _record(asked: dict[str, str], outcome: NetworkResult, atlas: Atlas) -> None:
+def _record(asked: dict[str, str], result: NetworkResult, atlas: Atlas) -> None:
     """Note a failure in the atlas, or that there is none any more."""
     try:
-        if outcome.state == "failed":
-            atlas.add_failure(asked, outcome.reason)
+        if result.state == "failed":
+            atlas.add_failure(asked, result.reason)
         else:
             atlas.remove_failure(asked)
     except MurineError as error:
-        log.warning("the failure of %s is not recorded: %s", outcome.choice, reason_of(error))
+        log.warning("the failure of %s is not recorded: %s", result.spec, reason_of(error))

@@ -41,7 +41,7 @@ class NeuronData:
     settings
         Which recording, and which of its neurons.
     data, stimuli
-        As in `murine.cortex.datasets.load_cortex`.
+        As in `murine.cortex.loading.load_dataset`.
     given
         The data set itself, where it is in memory already.
 
@@ -140,7 +140,7 @@ class NeuronData:
 
 
 @dataclass(frozen=True)
-class UnitsPlan:
+class UnitSettings:
     """How networks are shown the images and chance is told.
 
     Attributes
@@ -160,10 +160,10 @@ class UnitsPlan:
     batch_size: int | None = None
     device: str = "cpu"
 
-    def load(self, choice: zoo.NetworkSpec) -> Network:
+    def load(self, spec: zoo.NetworkSpec) -> Network:
         device = zoo.available_device(self.device)
-        with preserved_state(str(choice)):
-            return zoo.load(choice, input_size=self.input_size, device=device)
+        with preserved_state(str(spec)):
+            return zoo.load(spec, input_size=self.input_size, device=device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,50 +177,50 @@ class Matching:
     """
 
     neurons: NeuronData
-    plan: UnitsPlan
+    settings: UnitSettings
     n_candidates: int = 0
 
     def __post_init__(self) -> None:
         self.neurons.recording.odd_even()  # a recording without halves is refused before any network is loaded
 
-    def asked(self, choice: zoo.NetworkSpec) -> dict[str, str]:
+    def asked(self, spec: zoo.NetworkSpec) -> dict[str, str]:
         """As `murine.atlas.sweep.NetworkTask.asked`."""
-        return asked_of("match", choice, self.plan.input_size, self.plan.layers, self.neurons.settings)
+        return asked_of("match", spec, self.settings.input_size, self.settings.layers, self.neurons.settings)
 
-    def known(self, choice: zoo.NetworkSpec, atlas: Atlas) -> NetworkResult | None:
+    def known(self, spec: zoo.NetworkSpec, atlas: Atlas) -> NetworkResult | None:
         """Nothing is known of a network before it is built."""
 
     def prepare(self) -> None:
         """The neurons are loaded already."""
 
-    def run(self, choice: zoo.NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
+    def run(self, spec: zoo.NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
         """Match, unless that is done."""
-        plan, neurons = self.plan, self.neurons
-        network = plan.load(choice)
+        settings, neurons = self.settings, self.neurons
+        network = settings.load(spec)
         task = MatchTask(
             **neurons.identity(network),
-            layers=plan.layers,
-            n_shuffles=plan.n_shuffles,
-            seed=plan.seed,
+            layers=settings.layers,
+            n_shuffles=settings.n_shuffles,
+            seed=settings.seed,
             n_candidates=self.n_candidates,
         )
         if atlas.is_whole(atlas.units_file(task)):
-            return NetworkResult(choice, "done", (task.digest,))
+            return NetworkResult(spec, "done", (task.digest,))
         with preserved_state(network.name):
             rows = match_layers(
                 network,
                 neurons.images,
                 neurons.recording,
-                layers=plan.layers,
-                batch_size=plan.batch_size,
-                n_shuffles=plan.n_shuffles,
+                layers=settings.layers,
+                batch_size=settings.batch_size,
+                n_shuffles=settings.n_shuffles,
                 n_candidates=self.n_candidates,
                 overlap=True,
-                seed=plan.seed,
+                seed=settings.seed,
                 progress=progress,
             )
         atlas.write_units(task, rows.assign(role=network.role), neurons.provenance())
-        return NetworkResult(choice, "computed", (task.digest,))
+        return NetworkResult(spec, "computed", (task.digest,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,32 +234,32 @@ class MapComparison:
     """
 
     neurons: NeuronData
-    plan: UnitsPlan
+    settings: UnitSettings
     sides: tuple[int, ...] = (SIDE,)
     unit_maps: str = "activation"
     normalisation: str = "l2"
     centred: bool = True
 
-    def asked(self, choice: zoo.NetworkSpec) -> dict[str, str]:
+    def asked(self, spec: zoo.NetworkSpec) -> dict[str, str]:
         """As `murine.atlas.sweep.NetworkTask.asked`."""
-        return asked_of("maps", choice, self.plan.input_size, self.plan.layers, self.neurons.settings)
+        return asked_of("maps", spec, self.settings.input_size, self.settings.layers, self.neurons.settings)
 
-    def known(self, choice: zoo.NetworkSpec, atlas: Atlas) -> NetworkResult | None:
+    def known(self, spec: zoo.NetworkSpec, atlas: Atlas) -> NetworkResult | None:
         """Nothing is known of a network before it is built."""
 
     def prepare(self) -> None:
         """The neurons are loaded already."""
 
-    def run(self, choice: zoo.NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
+    def run(self, spec: zoo.NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
         """Compare, unless that is done."""
-        plan, neurons = self.plan, self.neurons
-        network = plan.load(choice)
+        settings, neurons = self.settings, self.neurons
+        network = settings.load(spec)
         tasks = {
             side: MapTask(
                 **neurons.identity(network),
-                layers=plan.layers,
-                n_shuffles=plan.n_shuffles,
-                seed=plan.seed,
+                layers=settings.layers,
+                n_shuffles=settings.n_shuffles,
+                seed=settings.seed,
                 side=side,
                 unit_maps=self.unit_maps,
                 normalisation=self.normalisation,
@@ -270,7 +270,7 @@ class MapComparison:
         digests = tuple(task.digest for task in tasks.values())
         missing = {side: task for side, task in tasks.items() if not atlas.is_whole(atlas.units_file(task))}
         if not missing:
-            return NetworkResult(choice, "done", digests)
+            return NetworkResult(spec, "done", digests)
         with preserved_state(network.name):
             rows = map_layers(
                 network,
@@ -280,15 +280,15 @@ class MapComparison:
                 unit_maps=self.unit_maps,
                 normalisation=self.normalisation,
                 centred=self.centred,
-                layers=plan.layers,
-                batch_size=plan.batch_size,
-                n_shuffles=plan.n_shuffles,
-                seed=plan.seed,
+                layers=settings.layers,
+                batch_size=settings.batch_size,
+                n_shuffles=settings.n_shuffles,
+                seed=settings.seed,
                 progress=progress,
             ).assign(role=network.role)
         for side, task in missing.items():
             atlas.write_units(task, rows[rows.side == side], neurons.provenance())
-        return NetworkResult(choice, "computed", digests)
+        return NetworkResult(spec, "computed", digests)
 
 
 def site_table(

@@ -1,7 +1,7 @@
 """What is done with one network after the other, in this process or in one of a sweep's own.
 
 A process of a sweep (`serve`) reads networks from its standard input and answers with events: what was begun, steps
-that were done, signs of life, and outcomes. It ends when its input closes, whatever the network is doing then."""
+that were done, signs of life, and results. It ends when its input closes, whatever the network is doing then."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _BEAT = 0.5
 
 
 def in_this_process(
-    runner: NetworkTask, choices: Sequence[NetworkSpec], atlas: Atlas, progress: Progress | None = None
+    task: NetworkTask, specs: Sequence[NetworkSpec], atlas: Atlas, progress: Progress | None = None
 ) -> Iterator[NetworkResult]:
     """Run one network after the other here; what a network raises is its failure.
 
@@ -45,17 +45,17 @@ def in_this_process(
     MurineError
         If what all networks share cannot be used.
     """
-    runner.prepare()
+    task.prepare()
     with fixed_threads(), freed_memory_kept():
-        for choice in choices:
+        for spec in specs:
             try:
-                outcome = runner.run(choice, atlas, progress)
+                result = task.run(spec, atlas, progress)
             except (UnusableDataError, KeyboardInterrupt):
                 raise
             except BaseException as error:  # SystemExit, too: it is somebody else's code
-                outcome = NetworkResult(choice, "failed", reason=_reason(error))
+                result = NetworkResult(spec, "failed", reason=_reason(error))
             release_freed_memory()
-            yield outcome
+            yield result
 
 
 @contextmanager
@@ -104,8 +104,8 @@ def serve() -> None:
     log = logging.getLogger("murine")
     log.handlers, log.propagate = [_Forward(answers)], False
     try:
-        runner: NetworkTask = pickle.loads(copy)
-        runner.prepare()
+        task: NetworkTask = pickle.loads(copy)
+        task.prepare()
     except MurineError as error:
         answers.send("unusable", str(error))
         return
@@ -117,30 +117,30 @@ def serve() -> None:
     progress, atlas = _Reporter(answers), Atlas(folder)
     with fixed_threads(), freed_memory_kept():
         while True:
-            choice = inbox.get()
+            spec = inbox.get()
             answers.send("begin")
-            _answer(choice, runner, atlas, progress, answers)
+            _answer(spec, task, atlas, progress, answers)
             release_freed_memory()
 
 
-def _answer(choice: NetworkSpec, runner: NetworkTask, atlas: Atlas, progress: _Reporter, answers: _Answers) -> None:
+def _answer(spec: NetworkSpec, task: NetworkTask, atlas: Atlas, progress: _Reporter, answers: _Answers) -> None:
     """Run one network. After anything but a clear refusal the process is not to be trusted with another one."""
     clean = True
     try:
-        outcome = runner.run(choice, atlas, progress)
+        result = task.run(spec, atlas, progress)
     except UnusableDataError as error:
         answers.send("unusable", str(error))
         return
     except MurineError as error:
-        outcome = NetworkResult(choice, "failed", reason=str(error))
+        result = NetworkResult(spec, "failed", reason=str(error))
     except BaseException as error:  # KeyboardInterrupt, too: nobody's Ctrl-C reaches this process
         clean = False
         try:
             reason = _reason(error)
         except BaseException as second:
             reason = f"{type(error).__name__} (its text cannot be read: {type(second).__name__})"
-        outcome = NetworkResult(choice, "failed", reason=reason)
-    answers.send("outcome", outcome, clean)
+        result = NetworkResult(spec, "failed", reason=reason)
+    answers.send("result", result, clean)
 
 
 class _Answers:

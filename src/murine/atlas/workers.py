@@ -31,14 +31,14 @@ _POLL = 0.5
 
 
 def in_workers(
-    runner: NetworkTask,
-    choices: Sequence[NetworkSpec],
+    task: NetworkTask,
+    specs: Sequence[NetworkSpec],
     folder: Path,
     jobs: int,
     time_limit: float | None,
     progress: Progress | None = None,
 ) -> Iterator[NetworkResult]:
-    """Run networks in processes of their own; outcomes come as they are ready.
+    """Run networks in processes of their own; results come as they are ready.
 
     A network that ends its process, in whatever way, or does nothing for ``time_limit`` seconds has failed.
 
@@ -47,24 +47,24 @@ def in_workers(
     MurineError
         If what all networks share cannot be used.
     """
-    waiting = deque(choices)
+    waiting = deque(specs)
     events: queue.SimpleQueue[tuple[_Worker, int, Any]] = queue.SimpleQueue()
     told: set[tuple[str, str]] = set()
-    setup = pickle.dumps((pickle.dumps(runner), folder))
-    crew = [_Worker(setup, events, progress or Silent(), told) for _ in range(max(1, min(jobs, len(choices))))]
+    setup = pickle.dumps((pickle.dumps(task), folder))
+    crew = [_Worker(setup, events, progress or Silent(), told) for _ in range(max(1, min(jobs, len(specs))))]
     try:
-        while waiting or any(worker.choice for worker in crew):
+        while waiting or any(worker.spec for worker in crew):
             for worker in crew:
-                if waiting and worker.choice is None:
+                if waiting and worker.spec is None:
                     worker.give(waiting.popleft())
             with suppress(queue.Empty):
                 worker, start, event = events.get(timeout=_POLL)
-                if start == worker.n_starts and (outcome := worker.take(event)):
-                    yield outcome
+                if start == worker.n_starts and (result := worker.take(event)):
+                    yield result
                     continue
             for worker in crew:
-                if outcome := worker.look(time_limit):
-                    yield outcome
+                if result := worker.look(time_limit):
+                    yield result
     finally:
         for worker in crew:
             worker.end()
@@ -81,33 +81,33 @@ class _Worker:
         told: set[tuple[str, str]],
     ) -> None:
         self._setup, self._events, self._progress, self._told = setup, events, progress, told
-        self.choice: NetworkSpec | None = None
+        self.spec: NetworkSpec | None = None
         self.n_starts = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._bars: dict[int, Bar] = {}
         self._ready = self._begun = self._resting = False
         self._last = 0.0
 
-    def give(self, choice: NetworkSpec) -> None:
+    def give(self, spec: NetworkSpec) -> None:
         """Start a network."""
-        self.choice = choice
+        self.spec = spec
         if self._process is None:
             self._start()
         self._last, self._begun, self._resting = time.monotonic(), False, False
-        self._send(pickle.dumps(choice))
+        self._send(pickle.dumps(spec))
 
     def take(self, event: Any) -> NetworkResult | None:
-        """Take note of an event; the outcome, if it is one."""
+        """Take note of an event; the result, if it is one."""
         if event is None:
             return self._ended()
         self._last = time.monotonic()
         kind, *about = event
-        if kind == "outcome":
-            outcome, clean = about
+        if kind == "result":
+            result, clean = about
             self._finish()
             if not clean:
                 self.end()
-            done: NetworkResult = outcome
+            done: NetworkResult = result
             return done
         if kind == "unusable":
             raise MurineError(about[0])
@@ -132,7 +132,7 @@ class _Worker:
 
     def look(self, time_limit: float | None) -> NetworkResult | None:
         """See whether the process has ended without a word, or does nothing any more."""
-        if self.choice is None or self._process is None:
+        if self.spec is None or self._process is None:
             return None
         # A process that a network started may hold the pipe open when the network's own has ended.
         if self._process.poll() is not None and self._events.empty() and time.monotonic() - self._last > _POLL:
@@ -140,11 +140,11 @@ class _Worker:
         idle = time.monotonic() - self._last
         if time_limit is None or not self._ready or self._resting or idle < time_limit:
             return None
-        choice = self.choice
+        spec = self.spec
         self._finish()
         self.end()
         return NetworkResult(
-            choice, "failed", reason=f"it did nothing for {duration(idle)} (--time-limit), and was ended"
+            spec, "failed", reason=f"it did nothing for {duration(idle)} (--time-limit), and was ended"
         )
 
     def end(self) -> None:
@@ -188,10 +188,10 @@ class _Worker:
 
     def _ended(self) -> NetworkResult | None:
         """What a process that is no more leaves of its network."""
-        if self.choice is None or self._process is None:
+        if self.spec is None or self._process is None:
             self.end()
             return None
-        choice, ready, begun = self.choice, self._ready, self._begun
+        spec, ready, begun = self.spec, self._ready, self._begun
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(5)
         reason = _death(self._process.poll())
@@ -202,12 +202,12 @@ class _Worker:
                 "fewer --jobs need less memory."
             )
         if not begun:  # what an earlier network left has ended it
-            self.give(choice)
+            self.give(spec)
             return None
-        return NetworkResult(choice, "failed", reason=reason)
+        return NetworkResult(spec, "failed", reason=reason)
 
     def _finish(self) -> None:
-        self.choice = None
+        self.spec = None
         for bar in self._bars.values():
             bar.close()
         self._bars.clear()

@@ -7,24 +7,27 @@ from typing import Annotated
 import typer
 
 from murine.cli import (
-    architecture,
+    align,
     data,
-    data_import,
     domains,
+    explain,
     generalization,
-    interchange,
     masquerade,
     models,
     neurn,
     results,
     scoring,
-    units,
+    study,
+    unit_maps,
+    unit_match,
     verification,
 )
+from murine.cli.command_groups import MurineCommands
 from murine.cli.common import quieten
 
 app = typer.Typer(
     name="murine",
+    cls=MurineCommands,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -36,12 +39,13 @@ app.add_typer(scoring.app)
 app.add_typer(results.app)
 app.add_typer(masquerade.app)
 app.add_typer(neurn.app)
-app.add_typer(architecture.app)
-app.add_typer(units.app)
+app.add_typer(align.app)
+app.add_typer(explain.app)
+app.add_typer(unit_match.app)
+app.add_typer(unit_maps.app)
 app.add_typer(generalization.app)
+app.add_typer(study.app)
 app.add_typer(verification.app)
-data.app.add_typer(interchange.app)
-data.app.add_typer(data_import.app)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(domains.app, name="domains")

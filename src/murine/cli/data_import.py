@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from murine.cli.common import QuietOption, names, quieten
+from murine.cli.common import names, quieten
+from murine.cli.options import QuietOption
 from murine.errors import MurineError
 
 app = typer.Typer()
@@ -135,8 +136,8 @@ def data_import(
     `murine data import rdms.h5 --site subject --out rdms.npz`
     """
     from murine.cortex.data_files import RECORDING, kind_of, read_responses, read_together
-    from murine.cortex.datasets import matched_to, read_stimuli
     from murine.cortex.file_names import is_data_file
+    from murine.cortex.loading import matched_to, read_stimuli
     from murine.cortex.recording import Recording
     from murine.progress import progress_bars
 

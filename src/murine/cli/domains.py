@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from murine.cli.common import CacheOption, DataOption, FormatOption, QuietOption, limited, quieten
+from murine.cli.common import quieten
+from murine.cli.options import CacheOption, DataOption, FormatOption, QuietOption, limited
 from murine.cli.tables import Format, show
 from murine.limits import Limits
 
 if TYPE_CHECKING:
-    from murine.domains.domain import Domain
     from murine.domains.preparation import Preparation
 
 app = typer.Typer(
@@ -142,23 +142,17 @@ def show_domains(
 
     from murine.domains.catalogue import load_domain, require_name
     from murine.domains.domain import common_classes
+    from murine.domains.summary import summarise_domains
 
     for name in names:
         require_name(name)
     preparation = preparation_of(size, fit, framing, polarity, interpolation)
-    # Told one by one: all images of all domains might not fit into memory.
-    rows, groups, empty = [], [], []
-    for name in names:
-        domain = load_domain(name, preparation=preparation, data=data, cache=cache)
-        rows.append(_row(domain))
-        groups.append(set(domain.groups.tolist()) - {""})
-        empty.append(domain.subset([]))
-    for i, row in enumerate(rows):
-        others = set().union(*(group for j, group in enumerate(groups) if j != i))
-        row["shared groups"] = len(groups[i] & others)
+    rows, emptied = summarise_domains(
+        names, lambda name: load_domain(name, preparation=preparation, data=data, cache=cache)
+    )
     plain = ("domain", "classes", "train", "test", "groups", "shared groups", "mean", "light", "digest")
     show(pd.DataFrame(rows), format, headings={column: column for column in plain}, digits=(2, 2))
-    common_classes(empty)
+    common_classes(emptied)
 
 
 @app.command()
@@ -192,23 +186,3 @@ def fetch(
             files = fetch_domain(name, cache=cache, mirrors=mirror or (), progress=progress)
             if not quiet:
                 print(f"{name}: {len(FILES[name])} files in {files[0].parent}, as published", file=sys.stderr)
-
-
-def _row(domain: Domain) -> dict[str, object]:
-    import numpy as np
-
-    grey = domain.images.mean(axis=3, dtype=np.float32)
-    outermost = np.concatenate([grey[:, 0], grey[:, -1], grey[:, 1:-1, 0], grey[:, 1:-1, -1]], axis=1)
-    return {
-        "domain": domain.name,
-        "classes": domain.n_classes,
-        "train": int((domain.parts == "train").sum()),
-        "test": int((domain.parts == "test").sum()),
-        "groups": len(set(domain.groups.tolist()) - {""}) + int((domain.groups == "").sum()),
-        "mean": float(domain.images.mean()) / 255,
-        "light": float((np.median(outermost, axis=1) > 127.5).mean()),
-        "digest": domain.digest,
-        "class names": " ".join(domain.classes),
-        "preparation": domain.identity.preparation.model_dump_json(),
-        "sources": " ".join(f"{name}={digest}" for name, digest in domain.identity.sources),
-    }

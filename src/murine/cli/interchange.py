@@ -9,14 +9,8 @@ from typing import Annotated
 
 import typer
 
-from murine.cli.common import (
-    DataOption,
-    MinReliabilityOption,
-    QuietOption,
-    SelectOption,
-    pairs,
-    quieten,
-)
+from murine.cli.common import pairs, quieten
+from murine.cli.options import DataOption, MinReliabilityOption, QuietOption, SelectOption
 from murine.errors import MurineError
 
 app = typer.Typer()
@@ -74,7 +68,7 @@ def data_export(
 
     `murine data export allen-2p --as rsatoolbox --out rdms.h5`
     """
-    from murine.cortex.datasets import load_responses
+    from murine.cortex.loading import load_responses
     from murine.cortex.recording import Recording
     from murine.interchange import assembly, rsatoolbox
     from murine.progress import progress_bars

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from murine.cli.common import (
+from murine.cli.common import asked, names, quieten, sizes
+from murine.cli.options import (
     AtlasOption,
     BatchSizeOption,
     DataOption,
@@ -22,10 +23,6 @@ from murine.cli.common import (
     SeedOption,
     StimuliOption,
     WeightsOption,
-    asked,
-    names,
-    quieten,
-    sizes,
 )
 from murine.cli.tables import Format, show
 

@@ -12,6 +12,16 @@ import typer
 
 from murine.atlas.limits import TIME_LIMIT
 from murine.cli.common import (
+    asked,
+    isolated,
+    names,
+    pairs,
+    quieten,
+    report_outcomes,
+    sizes,
+)
+from murine.cli.options import (
+    AgainstOption,
     AtlasOption,
     BatchSizeOption,
     BootstrapsOption,
@@ -28,6 +38,7 @@ from murine.cli.common import (
     NormaliseFeaturesOption,
     NormaliseNeuronsOption,
     NormaliseOption,
+    OverImagesOption,
     PermutationsOption,
     QuietOption,
     SeedOption,
@@ -37,17 +48,9 @@ from murine.cli.common import (
     TimeLimitOption,
     TwinsOption,
     WeightsOption,
-    asked,
-    isolated,
-    names,
-    pairs,
-    quieten,
-    report_outcomes,
-    sizes,
-    treatments,
 )
+from murine.cli.pictures import check_pictures, tell_picture
 from murine.cli.tables import Format, show
-from murine.cli.units import Over
 from murine.errors import MurineError
 
 if TYPE_CHECKING:
@@ -69,9 +72,7 @@ class EffectView(StrEnum):
 @app.command()
 def neurn(
     networks: NetworksArgument,
-    against: Annotated[
-        str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a file of responses.")
-    ] = "simulated",
+    against: AgainstOption = "simulated",
     layer: Annotated[
         list[str] | None,
         typer.Option(
@@ -105,10 +106,7 @@ def neurn(
     data: DataOption = None,
     atlas: AtlasOption = Path("atlas"),
     bootstraps: BootstrapsOption = 1000,
-    over: Annotated[
-        Over | None,
-        typer.Option("--over", help="Intervals not only over new stimuli, but over new neurons, animals or both, too."),
-    ] = None,
+    over: OverImagesOption = None,
     permutations: PermutationsOption = 0,
     splits: SplitsOption = 100,
     seed: SeedOption = 0,
@@ -150,19 +148,17 @@ def neurn(
     """
     from murine.atlas.identity import CortexSettings
     from murine.atlas.store import Atlas
-    from murine.atlas.sweep import SweepSettings, sweep
+    from murine.atlas.sweep import SweepSettings
     from murine.progress import progress_bars
     from murine.scoring.settings import ScoreSettings
-    from murine.studies.surgery_effect import effects, in_order, operations
-    from murine.studies.surgery_effect import pairs as paired
+    from murine.scoring.treatments import chosen_treatments
+    from murine.studies.surgery_effect import operations
+    from murine.studies.surgery_run import score_operations
 
     quieten(quiet)
-    if figure is not None:
-        from murine.report.architectures import check_ending
-
-        check_ending(figure)
-        if len(sizes(input_size)) > 1:
-            raise MurineError("--figure is of one --input-size; ask for one at a time.")
+    check_pictures(figure)
+    if figure is not None and len(sizes(input_size)) > 1:
+        raise MurineError("--figure is of one --input-size; ask for one at a time.")
     asked_for = operations(asked(networks, weights, twins), layer or ["neurn(k=3)"], at or ["input"])
     if view is EffectView.means and len({operation.before for operation in asked_for}) < 2:
         raise MurineError("--view means needs two networks at least, to have a mean; --view networks shows one.")
@@ -173,45 +169,40 @@ def neurn(
         min_reliability=min_reliability,
         n_splits=splits,
     )
+    settings = SweepSettings(
+        cortex,
+        tuple(dict.fromkeys(metric or ["rsa-pearson"])),
+        layers,
+        scoring=ScoreSettings(bootstraps, permutations, seed, "" if over is None else over.value),
+        data=data,
+        stimuli=stimuli,
+        batch_size=batch_size,
+        device=device,
+        treatments=chosen_treatments(normalise, normalise_neurons, normalise_features),
+    )
     store = Atlas(atlas)
-    outcomes, found = [], []
     with progress_bars(not quiet) as progress:
-        for size in sizes(input_size):
-            plan = SweepSettings(
-                cortex,
-                tuple(dict.fromkeys(metric or ["rsa-pearson"])),
-                layers,
-                size,
-                ScoreSettings(bootstraps, permutations, seed, "" if over is None else over.value),
-                data,
-                stimuli,
-                batch_size,
-                device,
-                treatments(normalise, normalise_neurons, normalise_features),
-            )
-            swept = sweep(
-                in_order(asked_for),
-                plan,
-                store,
-                jobs=jobs,
-                isolated=isolated(),
-                time_limit=time_limit,
-                progress=progress,
-            )
-            outcomes += swept
-            found += paired(asked_for, swept)
-        with progress.task("comparing before and after", None):
-            table = effects(store, found) if found else None
-            if table is not None and figure is not None:
-                from murine.report.architectures import write
-                from murine.report.surgery import effects_figure
+        found = score_operations(
+            asked_for,
+            settings,
+            sizes(input_size),
+            store,
+            progress,
+            jobs=jobs,
+            isolated=isolated(),
+            time_limit=time_limit,
+        )
+    table = found.table
+    if table is not None and figure is not None:
+        from murine.report.architectures import write
+        from murine.report.surgery import effects_figure
 
-                write(effects_figure(table), figure)
+        write(effects_figure(table), figure)
     if table is not None:
         _show(table, view, format, quiet)
-        if figure is not None and not quiet:
-            print(f"the picture is in {figure}", file=sys.stderr)
-    report_outcomes(outcomes, store.folder, quiet)
+        if figure is not None:
+            tell_picture(figure, quiet)
+    report_outcomes(found.results, store.folder, quiet)
 
 
 def _show(table: pd.DataFrame, view: EffectView, format: Format, quiet: bool) -> None:

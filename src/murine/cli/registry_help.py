@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import re
+from importlib import import_module
 from typing import Any
 
 from typer.core import TyperCommand
 
-from murine.scoring.metric_registry import metrics
-
 #: What stands in a help text -> the registry whose names are shown instead.
-_REGISTRIES = {"{metrics}": metrics}
+_REGISTRIES = {
+    "{metrics}": "murine.scoring.metric_registry:metrics",
+    "{public_datasets}": "murine.cortex.public_data:public_datasets",
+    "{studies}": "murine.studies.study:studies",
+    "{selections}": "murine.cortex.selection:selections",
+}
 
 
 class CommandWithNames(TyperCommand):
     """A command whose options may say ``{metrics}`` in their help: the names of all metrics are shown there."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help with the names that are registered at the moment."""
         for parameter in self.params:
-            text = getattr(parameter, "help", None) or ""
-            for placeholder, registry in _REGISTRIES.items():
-                if placeholder in text:
-                    text = text.replace(placeholder, ", ".join(registry.names()))
-                    parameter.help = text  # type: ignore[attr-defined]
+            if text := getattr(parameter, "help", None):
+                parameter.help = re.sub(r"{\w+}", _names, text)  # type: ignore[attr-defined]
         super().format_help(ctx, formatter)
+
+
+def _names(placeholder: re.Match[str]) -> str:
+    """Return the names of the registry of a placeholder."""
+    module, _, attribute = _REGISTRIES[placeholder[0]].partition(":")
+    return ", ".join(getattr(import_module(module), attribute).names())

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from murine.cli.common import AtlasOption, FormatOption, QuietOption, limited
+from murine.cli.options import AtlasOption, FormatOption, QuietOption, limited
 from murine.cli.tables import Format, show
 from murine.limits import COUNT
 

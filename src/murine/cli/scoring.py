@@ -13,6 +13,15 @@ import typer
 
 from murine.atlas.limits import TIME_LIMIT
 from murine.cli.common import (
+    count_results,
+    isolated,
+    quieten,
+    report_outcomes,
+    selected,
+    sizes,
+)
+from murine.cli.options import (
+    AgainstOption,
     AtlasOption,
     BatchSizeOption,
     BootstrapsOption,
@@ -29,6 +38,7 @@ from murine.cli.common import (
     NormaliseFeaturesOption,
     NormaliseNeuronsOption,
     NormaliseOption,
+    OverImagesOption,
     PermutationsOption,
     QuietOption,
     SeedOption,
@@ -38,17 +48,10 @@ from murine.cli.common import (
     TimeLimitOption,
     TwinsOption,
     WeightsOption,
-    count_results,
-    isolated,
-    quieten,
-    report_outcomes,
-    selected,
-    sizes,
 )
 from murine.cli.registry_help import CommandWithNames
 from murine.cli.results import write_report
 from murine.cli.tables import Format, show
-from murine.cli.units import Over
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,9 +104,7 @@ def demo(
 @app.command(cls=CommandWithNames)
 def score(
     networks: NetworksArgument,
-    against: Annotated[
-        str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a file of responses.")
-    ] = "simulated",
+    against: AgainstOption = "simulated",
     weights: WeightsOption = "",
     twins: TwinsOption = 0,
     no_controls: Annotated[bool, typer.Option("--no-controls", help="Leave pixels, gabor and neurn out.")] = False,
@@ -111,10 +112,7 @@ def score(
     layers: LayersOption = "own",
     metric: Annotated[
         list[str] | None,
-        typer.Option(
-            "--metric",
-            help="{metrics}, or all; may be given several times.",
-        ),
+        typer.Option("--metric", help="{metrics}, or all; may be given several times."),
     ] = None,
     protocol: Annotated[
         ScoreProtocol,
@@ -138,10 +136,7 @@ def score(
     data: DataOption = None,
     atlas: AtlasOption = Path("atlas"),
     bootstraps: BootstrapsOption = 1000,
-    over: Annotated[
-        Over | None,
-        typer.Option("--over", help="Intervals not only over new stimuli, but over new neurons, animals or both, too."),
-    ] = None,
+    over: OverImagesOption = None,
     permutations: PermutationsOption = 1000,
     splits: SplitsOption = 100,
     seed: SeedOption = 0,

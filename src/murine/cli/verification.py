@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from murine.cli.common import DataOption, FormatOption, QuietOption, SeedOption, quieten
+from murine.cli.common import quieten
+from murine.cli.options import DataOption, FormatOption, QuietOption, SeedOption
 from murine.cli.tables import Format, show
 
 app = typer.Typer()
@@ -37,7 +38,7 @@ def verify(
 
     `murine verify --against allen-neuropixels --format csv`
     """
-    from murine.cortex.datasets import load_responses
+    from murine.cortex.loading import load_responses
     from murine.progress import progress_bars
     from murine.studies.verification import ABSENT, OK, sample_of, simulated_sample
     from murine.studies.verification import verify as run

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from html import escape
+from textwrap import shorten
 from typing import Any
 
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.stimuli import StimulusSet
+
+#: Letters of a licence or a citation in the one line that describes a data set.
+_SHORT = 50
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -24,7 +29,7 @@ class Dataset:
     species
         The animal, as ``mouse``; '' where it is not known.
     citation, licence
-        Whom to cite, and the terms of use; '' where they are not known.
+        What to cite, a line for each publication, and the terms of use; '' where they are not known.
     caveats
         Sentences that a reader of any result has to know.
 
@@ -33,7 +38,7 @@ class Dataset:
     >>> import murine
     >>> data = murine.load_data("simulated")
     >>> data
-    <Dataset simulated cortex 0: 100 images, 360 neurons in 3 areas>
+    <Dataset simulated cortex 0: 100 images, 360 neurons in 3 areas; licence BSD-3-Clause>
     >>> data.select(area="SIMp").responses.n_neuroids
     120
     """
@@ -46,12 +51,34 @@ class Dataset:
     caveats: tuple[str, ...] = field(default=())
 
     def __repr__(self) -> str:
+        first = self.citation.splitlines()[:1]  # the most important publication
+        terms = [("licence", self.licence), *(("cite", text) for text in first)]
+        known = [f"{name} {shorten(text, _SHORT)}" for name, text in terms if text]
+        return f"<Dataset {'; '.join([f'{self.name}: {self._sizes()}', *known])}>"
+
+    def describe(self) -> str:
+        """Return what is known of the data: sizes, species, licence, what to cite, and caveats, a line for each."""
+        known = [f"{name}: {text}" for name, text in self._words()]
+        return "\n".join([f"{self.name}: {self._sizes()}", *known])
+
+    def _repr_html_(self) -> str:
+        lines = "".join(f"<li>{name}: {escape(text)}</li>" for name, text in self._words())
+        return f"<div><b>Dataset {escape(self.name)}</b>: {self._sizes()}<ul>{lines}</ul></div>"
+
+    def _sizes(self) -> str:
         images = f"{self.stimuli.n_stimuli} images"
         if isinstance(self.responses, NeuralRDMs):
-            return f"<Dataset {self.name}: {images}, {len(self.responses.sites)} matrices>"
+            return f"{images}, {len(self.responses.sites)} matrices"
         n_areas = len({area for area in self.responses["area"] if area})
         areas = f" in {n_areas} area{'s' if n_areas > 1 else ''}" if n_areas else ""
-        return f"<Dataset {self.name}: {images}, {self.responses.n_neuroids} neurons{areas}>"
+        return f"{images}, {self.responses.n_neuroids} neurons{areas}"
+
+    def _words(self) -> list[tuple[str, str]]:
+        """What is known of the data, each with its kind."""
+        cited = [("cite", text) for text in self.citation.splitlines()]
+        caveats = [("caveat", text) for text in self.caveats]
+        words = [("species", self.species), ("licence", self.licence), *cited, *caveats]
+        return [(name, text) for name, text in words if text]
 
     @property
     def name(self) -> str:

@@ -121,7 +121,7 @@ class NeuralRDMs:
                     )
 
     def write(self, file: str | Path) -> None:
-        """Write the ``.npz`` file that `murine.cortex.datasets.load_cortex` reads; it appears whole or not at all."""
+        """Write the ``.npz`` file that `murine.cortex.loading.load_dataset` reads; it appears whole or not at all."""
         keys = dict.fromkeys(key for site in self.sites for key in site.labels)
         arrays: dict[str, Any] = {
             "matrices": self.matrices,

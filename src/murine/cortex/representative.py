@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import itertools
 import logging
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 
-from murine.cortex.natural_scenes import BLANK
+from murine.cortex.neuron_embedding import embed, nearest_to_centres
+from murine.cortex.neuron_vectors import describe_neurons
 from murine.cortex.recording import Recording
-from murine.cortex.response_maps import SIDE, response_weighted, stimulus_maps
+from murine.cortex.response_maps import SIDE
 from murine.errors import MurineError, some
 from murine.stimuli import StimulusSet
 
@@ -33,9 +33,6 @@ CLASSES = ("excitatory", "inhibitory")
 
 #: Seeds whose choices are compared at least, to tell how stable a choice is.
 COMPARED = 3
-
-#: What neurons are described by.
-VECTORS = ("maps", "centred-maps", "responses")
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +257,7 @@ def _chooser(
         )
     members = _groups(recording, by, groups)
     needed = max(n_clusters * n_per_cluster, n_neighbors + 1)
-    described = _described(recording, vectors, stimuli, side, blank)
+    described = describe_neurons(recording, vectors, stimuli, side, blank)
     ids = recording["neuroid_id"].astype(str)
     usable = np.isfinite(described).all(axis=1)
     for group, rows in members.items():
@@ -297,143 +294,6 @@ def _chooser(
         return Representatives(Recording(embedded, recording.name), by)
 
     return choose
-
-
-def _described(
-    recording: Recording, vectors: str, stimuli: StimulusSet | None, side: int, blank: bool
-) -> Float[np.ndarray, "n_neuroids n_features"]:
-    """What neurons are embedded by, of unit length; NaN for those that cannot be described."""
-    if vectors not in VECTORS:
-        raise MurineError(f"neurons are described by {vectors!r}; expected one of {', '.join(VECTORS)}.")
-    if vectors == "responses":
-        return response_vectors(recording, blank=blank)
-    if blank:
-        raise MurineError("the blank screen has no image, so no map has it: blank needs vectors=responses.")
-    if stimuli is None:
-        raise MurineError(
-            "maps of neurons need the images that were shown: give stimuli, or vectors=responses to describe neurons "
-            "by their responses alone."
-        )
-    return map_vectors(recording, stimuli, side=side, centred=vectors == "centred-maps")
-
-
-def map_vectors(
-    recording: Recording, stimuli: StimulusSet, *, side: int = SIDE, centred: bool = False
-) -> Float[np.ndarray, "n_neuroids n_cells"]:
-    """Response-weighted map of each neuron, flattened and scaled to unit length; the blank screen has no part in it.
-
-    Returns
-    -------
-    vectors
-        NaN for a neuron that misses all trials of a stimulus, or responds the same to all of them.
-
-    Raises
-    ------
-    MurineError
-        If a stimulus has no image.
-    """
-    shown = sorted(stimulus for stimulus in recording.stimulus_ids if stimulus != BLANK)
-    images = stimulus_maps(stimuli.select(shown), side)
-    place = {stimulus: i for i, stimulus in enumerate(recording.stimulus_ids)}
-    means = recording.mean()[:, [place[stimulus] for stimulus in shown]].astype(np.float64)
-    maps = response_weighted(means, images, centred=centred)
-    length = np.linalg.norm(maps, axis=1, keepdims=True)
-    varying = (np.ptp(means, axis=1, keepdims=True) > 0) & (length > 0)
-    return np.divide(maps, length, out=np.full(maps.shape, np.nan), where=varying)
-
-
-def response_vectors(recording: Recording, *, blank: bool = False) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
-    """Mean response of each neuron to each stimulus, scaled to unit length; stimuli in the order of their ids.
-
-    Parameters
-    ----------
-    blank
-        Whether the stimulus ``blank`` is one of them.
-
-    Returns
-    -------
-    vectors
-        NaN for a neuron that misses all trials of a stimulus, or responds the same to all of them.
-    """
-    stimuli = [i for i in np.argsort(np.array(recording.stimulus_ids)) if blank or recording.stimulus_ids[i] != BLANK]
-    means = recording.mean()[:, stimuli]
-    varying = np.ptp(means, axis=1, keepdims=True) > 0
-    length = np.linalg.norm(means, axis=1, keepdims=True)
-    return np.divide(means, length, out=np.full(means.shape, np.nan), where=varying)
-
-
-def embed(
-    vectors: Float[np.ndarray, "n_neuroids n_features"],
-    *,
-    n_neighbors: int = 15,
-    min_dist: float = 0.1,
-    seed: int = 0,
-) -> Float[np.ndarray, "n_neuroids 2"]:
-    """Embed finite vectors in two dimensions by UMAP (McInnes, Healy & Melville 2018), Euclidean, on one thread.
-
-    The order of the vectors matters, as does everything that rounds.
-    """
-    from threadpoolctl import threadpool_limits
-
-    with warnings.catch_warnings():
-        # It says at its import that TensorFlow is missing, which only its parametric variant needs.
-        warnings.filterwarnings("ignore", message="Tensorflow not installed", category=ImportWarning)
-        import umap
-
-    # One job is what a seed allows; left to its default, it warns of that.
-    reducer = umap.UMAP(
-        n_neighbors=n_neighbors, min_dist=min_dist, n_components=2, metric="euclidean", random_state=seed, n_jobs=1
-    )
-    # Where torch is loaded, the threads that Numba starts for UMAP would set those of torch: so they are put back.
-    with threadpool_limits(1, user_api="openmp"):
-        return np.asarray(reducer.fit_transform(vectors), dtype=np.float64)
-
-
-def nearest_to_centres(
-    points: Float[np.ndarray, "n_points n_dimensions"],
-    n_clusters: int,
-    n_per_cluster: int,
-    *,
-    n_restarts: int = 10,
-    seed: int = 0,
-    what: str = "points",
-) -> tuple[Int[np.ndarray, " n_points"], Bool[np.ndarray, " n_points"]]:
-    """Divide points by k-means, and choose the members of each cluster that are nearest to its centre.
-
-    Parameters
-    ----------
-    what
-        What the points are, for messages.
-
-    Returns
-    -------
-    cluster, chosen
-        Number of each point's cluster, largest cluster first; whether it is one of the ``n_per_cluster`` nearest. Of
-        points at the same distance the first are chosen.
-
-    Raises
-    ------
-    MurineError
-        If a cluster has fewer than ``n_per_cluster`` members.
-    """
-    from sklearn.cluster import KMeans
-
-    means = KMeans(n_clusters, n_init=n_restarts, random_state=seed).fit(points)
-    sizes = np.bincount(means.labels_, minlength=n_clusters)
-    if sizes.min() < n_per_cluster:
-        small = sizes[sizes < n_per_cluster]
-        raise MurineError(
-            f"{len(small)} of the {n_clusters} clusters of {len(points)} {what} have fewer than {n_per_cluster} "
-            f"members: {some(sorted(small))}. Give a smaller n_per_cluster (at most {sizes.min()}) or n_clusters."
-        )
-    distance = np.linalg.norm(points - means.cluster_centers_[means.labels_], axis=1)
-    order = np.argsort(-sizes, kind="stable")
-    cluster = np.argsort(order)[means.labels_]
-    chosen = np.zeros(len(points), dtype=bool)
-    for k in range(n_clusters):
-        members = np.flatnonzero(cluster == k)
-        chosen[members[np.argsort(distance[members], kind="stable")[:n_per_cluster]]] = True
-    return cluster, chosen
 
 
 def _groups(recording: Recording, by: str, groups: Sequence[str] | None) -> dict[str, Int[np.ndarray, " n_members"]]:

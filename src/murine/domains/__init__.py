@@ -1,6 +1,6 @@
 """Domains: labelled images from different sources, with the same classes, for tests of generalisation.
 
-`load_domain` returns a domain by its name, prepared in one published way, and `domains` is the registry of all names.
+`load_domain` returns a domain by its name, prepared in one published way; `names` and `describe` list all of them.
 `corrupted` makes further domains of known cause, and `fetch_domain` fetches the official archives.
 """
 
@@ -13,8 +13,10 @@ from murine.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from murine.domains.archives import fetch_domain as fetch_domain
     from murine.domains.catalogue import DomainSource as DomainSource
+    from murine.domains.catalogue import describe as describe
     from murine.domains.catalogue import domains as domains
     from murine.domains.catalogue import load_domain as load_domain
+    from murine.domains.catalogue import names as names
     from murine.domains.corruptions import corrupted as corrupted
     from murine.domains.domain import Domain as Domain
     from murine.domains.preparation import Preparation as Preparation

@@ -110,6 +110,8 @@ _BUILT_IN = {
 for _name, _source in _BUILT_IN.items():
     domains.register(_name)(_source)
 
+names, describe = domains.names, domains.describe
+
 
 def load_domain(
     name: str,

@@ -1,8 +1,7 @@
 """Networks by name: `load` builds a network with its weights, its preprocessing and a digest that identifies it.
 
-`sources` says where networks come from, `capture` runs images through them and reduces every layer, and `surgery`
-inserts layers.
-`entry` and `suite` say what is known about networks before they are built.
+`names` and `describe` list the sources that networks come from, `capture` runs images through them and reduces every
+layer, and `surgery` inserts layers. `entry` and `suite` say what is known about networks before they are built.
 """
 
 from __future__ import annotations
@@ -21,7 +20,9 @@ if TYPE_CHECKING:
     from murine.networks.network import Network as Network
     from murine.networks.preprocessing import Preprocessing as Preprocessing
     from murine.networks.sources.source import NetworkSource as NetworkSource
+    from murine.networks.sources.source import describe as describe
     from murine.networks.sources.source import get_source as get_source
+    from murine.networks.sources.source import names as names
     from murine.networks.sources.source import network_sources as network_sources
     from murine.networks.spec import NetworkSpec as NetworkSpec
     from murine.networks.spec import controls as controls

@@ -39,7 +39,8 @@ class NetworkSpec:
     name
         Name of the network, for example ``resnet18`` or ``torchvision:alexnet``.
     weights
-        ``pretrained``, ``random:SEED``, ``sha256:HEX`` or a file; '' for the usual weights.
+        ``pretrained``, ``random:SEED`` (initialised by the network's own rule), ``random:SEED:torch`` (by PyTorch's
+        rule for each module), ``sha256:HEX`` or a file; '' for the usual weights.
     variant
         Inserted layers, ``LAYER(OPTIONS)@PLACE`` in canonical form, joined by ``+``; '' if there are none.
 
@@ -175,21 +176,35 @@ def twin(choice: NetworkSpec, seed: int = 0) -> NetworkSpec | None:
 
 
 def seed_of(text: str) -> int | None:
-    """Return the seed in ``random:SEED``; None for other weights.
+    """Return the seed in ``random:SEED`` or ``random:SEED:torch``; None for other weights.
 
     Examples
     --------
-    >>> seed_of("random:3"), seed_of("pretrained")
-    (3, None)
+    >>> seed_of("random:3"), seed_of("random:3:torch"), seed_of("pretrained")
+    (3, 3, None)
     """
     if text.partition(":")[0] != "random":  # a file may be called random_init.pth
         return None
-    match = re.fullmatch("random:([0-9]{1,30})", text)
+    match = re.fullmatch("random:([0-9]{1,30})(?::torch)?", text)
     if not match:
-        raise MurineError(f"the weights {text!r} are not understood; expected random:SEED, for example random:0.")
+        raise MurineError(
+            f"the weights {text!r} are not understood; expected random:SEED, for example random:0, or random:0:torch "
+            "for PyTorch's initialisation instead of the network's own."
+        )
     seed = int(match[1])
     SEED.check(f"the seed of {text!r}", seed)
     return seed
+
+
+def has_torch_initialisation(weights: str) -> bool:
+    """Return whether random weights are drawn by PyTorch's rule for each module, not by the network's own.
+
+    Examples
+    --------
+    >>> has_torch_initialisation("random:3:torch"), has_torch_initialisation("random:3")
+    (True, False)
+    """
+    return seed_of(weights) is not None and weights.endswith(":torch")
 
 
 def _suite(name: str) -> list[str]:

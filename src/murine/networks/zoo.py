@@ -63,8 +63,9 @@ def load(spec: NetworkSpec | str, *, input_size: int | tuple[int, int] | None = 
         module states its preprocessing with timm's keys: input_size, mean, std, interpolation. Options of the function
         stand in brackets: ``factory(width=64)``.
 
-        WEIGHTS is ``pretrained`` (the default, except for a factory), ``random:SEED``, a file (safetensors, or a
-        checkpoint without code), or ``sha256:HEX``: the published weights, if they have this digest.
+        WEIGHTS is ``pretrained`` (the default, except for a factory), ``random:SEED`` (the network's own
+        initialisation), ``random:SEED:torch`` (PyTorch's), a file (safetensors, or a checkpoint without code), or
+        ``sha256:HEX``: the published weights, if they have this digest.
 
         VARIANT names layers that are inserted: ``LAYER(OPTIONS)@PLACE`` (`murine.networks.surgery.insert`), for example
         ``resnet18+neurn(k=3)@input@random:0``.

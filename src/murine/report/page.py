@@ -17,7 +17,7 @@ from markupsafe import Markup
 
 from murine.atlas.leaderboard import MIN_CEILING
 from murine.atlas.store import Atlas
-from murine.report import palette
+from murine.report import methods, palette
 from murine.report import wording as texts
 from murine.report.charts import chart_data, extent
 from murine.report.leaderboard_view import AREAS, Board, read_boards
@@ -138,8 +138,8 @@ def _board(atlas: Atlas, board: Board, identity: str, boards: Sequence[Board]) -
         "above": _above(board),
         "sites": _sites(board),
         "areas": _areas(board),
-        "methods": [asdict(topic) for topic in texts.methods(board)],
-        "references": [asdict(reference) for reference in texts.references(board)],
+        "methods": [asdict(topic) for topic in methods.methods(board)],
+        "references": [asdict(reference) for reference in methods.references(board)],
         "provenance": _provenance(atlas, board),
         "file": "murine-" + re.sub(r"[^A-Za-z0-9]+", "-", board.name).strip("-") + ".csv",
         "data": json_text(chart_data(board)),
@@ -216,7 +216,7 @@ def _leaderboard_text(board: Board) -> str:
     what = "ceiling-normalised score" if board.has_ceiling else "raw score (no site has a ceiling)"
     return (
         f"Mean {what} of the chosen layers over {texts.count(len(board.counted), 'site')}, with 95 % "
-        f"intervals over resampled {texts.resampled(board)}. Networks in one band cannot be told apart from the best "
+        f"intervals over resampled {methods.resampled(board)}. Networks in one band cannot be told apart from the best "
         "one of the band."
     )
 

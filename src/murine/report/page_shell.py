@@ -20,7 +20,11 @@ from murine.report import palette
 
 #: Each page's scripts in ``templates``, in the order in which they are joined.
 SCRIPTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"page.html.j2": ("base.js", "charts.js", "page.js"), "generalization.html.j2": ("generalization.js",)}
+    {
+        "page.html.j2": ("base.js", "charts.js", "page.js"),
+        "generalization.html.j2": ("generalization.js",),
+        "study.html.j2": (),
+    }
 )
 
 
@@ -28,7 +32,7 @@ def filled(template: str, title: str, **content: object) -> str:
     """A page as text.
 
     A content security policy forbids it to load anything and to run any script but its two own ones, known by
-    their digests: whatever a network is called, it stays text.
+    their digests (none where it has no scripts): whatever a network is called, it stays text.
 
     Parameters
     ----------
@@ -43,9 +47,10 @@ def filled(template: str, title: str, **content: object) -> str:
         loader=PackageLoader("murine.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["breakable"] = _breakable
-    script = joined(_text(environment, name) for name in SCRIPTS[template])
-    plotly = get_plotlyjs()
-    hashes = " ".join(f"'sha256-{_sha256(text)}'" for text in (plotly, script))
+    scripts = SCRIPTS[template]
+    script = joined(_text(environment, name) for name in scripts)
+    plotly = get_plotlyjs() if scripts else ""
+    hashes = " ".join(f"'sha256-{_sha256(text)}'" for text in (plotly, script)) if scripts else "'none'"
     return environment.get_template(template).render(
         policy=f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:",
         title=title,

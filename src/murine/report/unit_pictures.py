@@ -56,7 +56,7 @@ def pictures(
         distributions. Where there are more than `SITES_PER_PICTURE` sites, pairs and maps have several pictures:
         ``pairs-...``, ``pairs-...-2`` and so on.
     """
-    network = runner.plan.load(outcome.choice)
+    network = runner.settings.load(outcome.spec)
     table = "matches" if isinstance(runner, Matching) else "maps"
     for task in outcome.tasks:
         rows = with_labels(atlas.read_units(table, task), labels)
@@ -145,7 +145,7 @@ def _r_distributions(sites: dict[str, pd.DataFrame], network: Network, title: st
 def _map_pairs(
     runner: MapComparison, network: Network, sites: dict[str, pd.DataFrame], side: int, title: str
 ) -> Iterator[Figure]:
-    recording, plan = runner.neurons.recording, runner.plan
+    recording, plan = runner.neurons.recording, runner.settings
     responses = recording.mean()
     relabelled, _ = shuffle_stimuli(responses, responses, 1, plan.seed)
     compare = MapSearch(
@@ -230,7 +230,7 @@ def _reduced(
         network.module,
         network.preprocessing.apply(runner.neurons.images).to(device),
         layers=",".join(sorted(map(glob.escape, modules))),
-        batch_size=runner.plan.batch_size,
+        batch_size=runner.settings.batch_size,
         reducer=lambda features: reducer(features) if features.name in wanted else None,
     )
     return {layer.name: layer.reduced for layer in captured if layer.name in wanted}

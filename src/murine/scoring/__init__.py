@@ -7,47 +7,21 @@ their intervals, p-values and held-out layers.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from murine.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
-    from murine.scoring.layer_scores import score_layers
-    from murine.scoring.metric import Metric, MetricDescription, ReferenceScores, metric_of
-    from murine.scoring.metric_registry import metrics
-    from murine.scoring.settings import ScoreSettings
-    from murine.scoring.site_benchmark import SiteBenchmark
-    from murine.scoring.site_data import SiteData
-    from murine.scoring.site_preparation import make_site_data
-    from murine.scoring.treatments import Treatment
+    from murine.scoring.layer_scores import score_layers as score_layers
+    from murine.scoring.metric import Metric as Metric
+    from murine.scoring.metric import MetricDescription as MetricDescription
+    from murine.scoring.metric import ReferenceScores as ReferenceScores
+    from murine.scoring.metric import metric_of as metric_of
+    from murine.scoring.metric_registry import metrics as metrics
+    from murine.scoring.settings import ScoreSettings as ScoreSettings
+    from murine.scoring.site_benchmark import SiteBenchmark as SiteBenchmark
+    from murine.scoring.site_data import SiteData as SiteData
+    from murine.scoring.site_preparation import make_site_data as make_site_data
+    from murine.scoring.treatments import Treatment as Treatment
 
-# Imported when first asked for: help texts need the names of metrics alone.
-_HOMES = {
-    **dict.fromkeys(("Metric", "MetricDescription", "ReferenceScores", "metric_of"), "metric"),
-    "SiteData": "site_data",
-    "make_site_data": "site_preparation",
-    "ScoreSettings": "settings",
-    "SiteBenchmark": "site_benchmark",
-    "Treatment": "treatments",
-    "metrics": "metric_registry",
-    "score_layers": "layer_scores",
-}
-
-__all__ = [
-    "Metric",
-    "MetricDescription",
-    "ReferenceScores",
-    "ScoreSettings",
-    "SiteBenchmark",
-    "SiteData",
-    "Treatment",
-    "make_site_data",
-    "metric_of",
-    "metrics",
-    "score_layers",
-]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__, __all__ = lazy_exports(__name__)

@@ -84,7 +84,7 @@ def in_order(operations: Iterable[Operation]) -> list[NetworkSpec]:
 
 def pairs(operations: Iterable[Operation], outcomes: Iterable[NetworkResult]) -> list[NetworkPair]:
     """What of a sweep can be held side by side; networks that failed have no pair."""
-    tasks = {outcome.choice: outcome.tasks for outcome in outcomes}
+    tasks = {outcome.spec: outcome.tasks for outcome in outcomes}
     return [
         NetworkPair(before, after, operation.variant)
         for operation in operations

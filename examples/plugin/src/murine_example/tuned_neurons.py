@@ -6,13 +6,20 @@ from pathlib import Path
 
 import numpy as np
 
-from murine.cortex.recording import Recording
+from murine.cortex import Dataset, Recording, dataset_source
 from murine.stimuli import StimulusSet
 
 N_IMAGES, N_NEURONS, N_REPETITIONS, SIZE = 36, 30, 10, 32
 
 
-def tuned_neurons(root: Path | None = None) -> tuple[StimulusSet, Recording]:
+@dataset_source(
+    about="Simulated neurons that prefer an orientation, and the gratings that were shown to them.",
+    species="none (simulation)",
+    licence="CC0",
+    caveats=("Gratings differ in orientation only, so a score tells nothing about natural images.",),
+    folders=(),
+)
+def tuned_neurons(root: Path | None = None) -> Dataset:
     """Return the gratings and the responses. ``root`` is the folder of data, which a simulation does not need."""
     rng = np.random.default_rng(0)
     orientations = np.arange(N_IMAGES) * np.pi / N_IMAGES
@@ -25,4 +32,4 @@ def tuned_neurons(root: Path | None = None) -> tuple[StimulusSet, Recording]:
     trials = rng.poisson(rates[:, :, None], (N_NEURONS, N_IMAGES, N_REPETITIONS))
     labels = {"neuroid_id": [f"n{i:02d}" for i in range(N_NEURONS)], "area": ["V1"] * N_NEURONS}
     recording = Recording.from_arrays(trials.astype(float), labels, {"stimulus_id": list(ids)}, name="tuned-neurons")
-    return StimulusSet(images, ids, (), "gratings"), recording
+    return Dataset(StimulusSet(images, ids, (), "gratings"), recording)

@@ -12,15 +12,16 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from murine import download
+from murine.cortex.allen.fetch_plan import FetchPlan, FetchReport, Session
+from murine.cortex.allen.raw_files import let_go, mark_as_passing, passing_mark, unless_used, verdict_of
 from murine.cortex.allen.templates import Templates
 from murine.download import Bucket, Remote, Transfer, TransferResult
-from murine.download.ledger import beside, delete_leftovers, existing_folder, has_leftovers
+from murine.download.ledger import delete_leftovers, existing_folder, has_leftovers
 from murine.errors import MurineError, some
 from murine.io.files import atomic_write, cache_folder, meaning
 from murine.io.isolation import (
@@ -44,103 +45,6 @@ BUCKET = "allen-brain-observatory"
 def default_folder(cache: Path | None = None) -> Path:
     """The bucket's folder in a cache (`murine.io.files.cache_folder`)."""
     return cache_folder(cache) / BUCKET
-
-
-@dataclass(frozen=True)
-class Session:
-    """What is measured at once.
-
-    Attributes
-    ----------
-    id
-        Its number in the data set.
-    keys
-        Keys of its raw files in the bucket, the main one first.
-    optional
-        Those of the keys without which some recordings can still be made.
-    recordings
-        Files that are made of the raw ones.
-    """
-
-    id: int
-    keys: tuple[str, ...]
-    recordings: tuple[Path, ...]
-    optional: tuple[str, ...] = ()
-
-    @property
-    def missing(self) -> tuple[Path, ...]:
-        """Recordings that are neither there nor known to be impossible."""
-        return tuple(file for file in self.recordings if not (file.exists() or _verdict(file).exists()))
-
-
-@dataclass(frozen=True)
-class FetchPlan:
-    """What a fetch will do.
-
-    Attributes
-    ----------
-    sessions
-        Those that are not done, each with what has to come.
-    done
-        How many sessions have all their recordings.
-    leftovers
-        Raw files of these that are still here, or of which a mark is.
-    absent
-        Ids of sessions that the bucket does not have.
-    without
-        Keys of optional files that the bucket does not have.
-    transfers
-        What has to come, and what that means for the disk.
-    free
-        Bytes that the disk has left.
-    """
-
-    sessions: tuple[tuple[Session, tuple[Transfer, ...]], ...]
-    done: int
-    leftovers: tuple[Path, ...]
-    absent: tuple[int, ...]
-    without: tuple[str, ...]
-    transfers: download.TransferPlan
-    free: int
-
-    @property
-    def n_files(self) -> int:
-        return len(self.transfers.missing)
-
-    @property
-    def n_bytes(self) -> int:
-        return self.transfers.n_bytes
-
-
-@dataclass
-class Report:
-    """What a fetch did.
-
-    Attributes
-    ----------
-    made
-        Ids of the sessions that are done now.
-    failed
-        Ids of those that are not, with reasons.
-    impossible
-        Recordings that cannot be made of their raw files, with reasons.
-    notes
-        What else there is to know of the recordings that were made.
-    """
-
-    made: list[int] = field(default_factory=list)
-    failed: dict[int, str] = field(default_factory=dict)
-    impossible: dict[Path, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def require_all(self) -> None:
-        """Raise a MurineError that names every session that failed, and why."""
-        if self.failed:
-            lines = "".join(f"\n  {number}: {reason}" for number, reason in sorted(self.failed.items()))
-            raise MurineError(
-                f"{len(self.failed)} session{'s'[: len(self.failed) != 1]} could not be had:{lines}\nThe others are "
-                "complete; the same command goes on from there."
-            )
 
 
 #: Makes the recordings of a session of its raw files, in another process; returns why single ones cannot be made.
@@ -212,7 +116,7 @@ class Archive:
         files = [self.place / key for key in keys]
         for file in files:
             if has_leftovers(file):
-                _unless_used(file, partial(delete_leftovers, file))
+                unless_used(file, partial(delete_leftovers, file))
         missing = [key for key, file in zip(keys, files, strict=True) if not file.exists()]
         if not missing and not refresh:
             return files
@@ -242,7 +146,7 @@ class Archive:
         ids = {session.id for session in todo}
         done = [session for session in sessions if session.id not in ids]
         raw = [self.place / key for session in done for key in session.keys]
-        leftovers = [file for file in raw if file.exists() or _passing(file).exists()]
+        leftovers = [file for file in raw if file.exists() or passing_mark(file).exists()]
         here = {key: remote for session in todo for key in session.keys if (remote := self._recorded(key))}
         listed: dict[str, Remote] = {}
         wanting = {key for session in todo for key in session.keys if any(k not in here for k in session.keys)}
@@ -270,7 +174,7 @@ class Archive:
         keep_raw: bool | None = None,
         workers: int = 4,
         progress: AnyProgress | None = None,
-    ) -> Report:
+    ) -> FetchReport:
         """Carry a plan out: fetch raw files, make the recordings of each session when its files are there.
 
         One session that fails does not stop the others; its raw files stay. After Ctrl-C or a crash the same plan goes
@@ -291,12 +195,12 @@ class Archive:
         MurineError
             If the disk has too little room.
         """
-        report = Report(failed=dict.fromkeys(plan.absent, "the bucket does not have it"))
+        report = FetchReport(failed=dict.fromkeys(plan.absent, "the bucket does not have it"))
         of = {transfer: (session, needed) for session, needed in plan.sessions for transfer in needed}
         waiting = {session.id: set(needed) for session, needed in plan.sessions}
         failures: dict[int, list[str]] = {}
         for file in plan.leftovers:
-            _unless_used(file, partial(_let_go, file, keep_raw))
+            unless_used(file, partial(let_go, file, keep_raw))
         bar = (progress or Silent()).task("making recordings", len(plan.sessions))
         with Isolated(reading_memory()) as isolated, bar:
 
@@ -319,13 +223,13 @@ class Archive:
                 report.made.append(session.id)
                 bar.advance(done=f"session {session.id}")
                 for transfer in needed:
-                    _let_go(transfer.file, keep_raw)
+                    let_go(transfer.file, keep_raw)
 
             def settled(transfer: Transfer) -> bool:
                 if keep_raw:
                     return False
                 if of[transfer][0].missing and not transfer.file.exists():
-                    _mark_as_passing(transfer.file)
+                    mark_as_passing(transfer.file)
                 return not of[transfer][0].missing
 
             self._fetch(
@@ -346,9 +250,9 @@ class Archive:
         from murine.cortex.recording import Recording
 
         there = [file for file in files if file.exists()]
-        impossible = [file for file in files if not file.exists() and _verdict(file).exists()]
+        impossible = [file for file in files if not file.exists() and verdict_of(file).exists()]
         for file in impossible:
-            log.warning("session %s left out: %s", file.stem, _verdict(file).read_text(errors="replace").strip())
+            log.warning("session %s left out: %s", file.stem, verdict_of(file).read_text(errors="replace").strip())
         if not there:
             made = sorted({file.parent.name.rpartition(".")[0] for file in self.place.glob("recordings/*/*.nc")})
             raise MurineError(
@@ -373,7 +277,7 @@ class Archive:
         MurineError
             If the folder cannot be written to.
         """
-        for verdict in [_verdict(file) for session in sessions for file in session.recordings]:
+        for verdict in [verdict_of(file) for session in sessions for file in session.recordings]:
             try:
                 if verdict.exists():
                     verdict.unlink(missing_ok=True)
@@ -426,12 +330,12 @@ class Archive:
         needed: Sequence[Transfer],
         reduction: Reduction,
         isolated: Isolated,
-        report: Report,
+        report: FetchReport,
     ) -> None:
         """Make the recordings of a session; what cannot be made ever is noted beside where it would be."""
         files = {transfer.file for transfer in needed}
         raw = [self.place / key if self.place / key in files else None for key in session.keys]
-        for file in (name for made in session.recordings for name in (made, _verdict(made))):
+        for file in (name for made in session.recordings for name in (made, verdict_of(made))):
             # What a process that was killed has left; we hold the session's lock.
             for stale in file.parent.glob(f".{file.name}.*.partial"):
                 with suppress(OSError):
@@ -447,7 +351,7 @@ class Archive:
                 f"{str(raw[0])!r} could not be read, by a mistake of murine: {str(error).strip().splitlines()[-1]}"
             ) from error
         for file, reason in impossible.items():
-            with atomic_write(_verdict(file)) as new:
+            with atomic_write(verdict_of(file)) as new:
                 new.write_text(reason + "\n")
         report.impossible |= impossible
         report.notes += [f"session {session.id}: {note}" for note in notes]
@@ -466,43 +370,3 @@ def _with_notes(
         return text
 
     return {file: shorter(reason) for file, reason in impossible.items()}, [shorter(text) for _, text in told]
-
-
-def _verdict(recording: Path) -> Path:
-    """Where the reason lies why a recording cannot be made."""
-    return recording.with_suffix(".impossible.txt")
-
-
-def _passing(raw: Path) -> Path:
-    """The mark of a raw file that is only fetched to be reduced: nobody misses it afterwards."""
-    return beside(raw, "passing")
-
-
-def _mark_as_passing(raw: Path) -> None:
-    with suppress(OSError):  # where nothing can be written, the fetch tells so
-        _passing(raw).touch()
-
-
-def _let_go(raw: Path, keep: bool | None) -> None:
-    """Delete a raw file that is not to be kept, or stays for nobody."""
-    marked = _passing(raw).exists()
-    try:
-        if keep is False or (keep is None and marked):
-            download.remove(raw)
-        if marked:
-            _passing(raw).unlink(missing_ok=True)
-    except OSError as error:
-        log.warning("%s could not be deleted: %s", raw, meaning(error))
-
-
-def _unless_used(file: Path, act: Callable[[], None]) -> None:
-    """Do something with a file, except while another process works on it; then that one decides."""
-    from filelock import FileLock, Timeout
-
-    try:
-        held = FileLock(beside(file, "lock")).acquire(timeout=0)
-    except (Timeout, OSError, NotImplementedError):
-        # Another has it; or the file system is read-only, or has no locks: then who may write there tidies up.
-        return
-    with held:
-        act()

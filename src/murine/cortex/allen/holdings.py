@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from murine.cortex.allen.archive import Archive, FetchPlan, Report, Session
+from murine.cortex.allen.archive import Archive
 from murine.cortex.allen.catalogue import (
     CELLS_FILE,
     CONTAINERS_FILE,
@@ -17,7 +17,9 @@ from murine.cortex.allen.catalogue import (
     EXPERIMENTS_FILE,
     Catalogue,
 )
-from murine.cortex.allen.neuropixels import VISUAL_AREAS, Tables, read_session, read_tables
+from murine.cortex.allen.fetch_plan import FetchPlan, FetchReport, Session
+from murine.cortex.allen.neuropixels import read_session
+from murine.cortex.allen.neuropixels_tables import VISUAL_AREAS, Tables, read_tables
 from murine.cortex.allen.reduction import Measure, reduce_file
 from murine.cortex.allen.templates import tiff_images
 from murine.cortex.joining import join
@@ -75,7 +77,7 @@ class TwoPhoton(Archive):
         keep_raw: bool | None = None,
         workers: int = 4,
         progress: AnyProgress | None = None,
-    ) -> Report:
+    ) -> FetchReport:
         """Carry out a plan for these measures (`Archive.fetch`)."""
         by_folder = {self.recordings(measure.name): measure for measure in measures}
         reduction = partial(_reduce_two_photon, by_folder, self.place)
@@ -168,7 +170,7 @@ class Neuropixels(Archive):
         keep_raw: bool | None = None,
         workers: int = 4,
         progress: AnyProgress | None = None,
-    ) -> Report:
+    ) -> FetchReport:
         """Carry out a plan for these windows (`Archive.fetch`)."""
         by_folder = {self.recordings(window.name): window for window in windows}
         reduction = partial(_reduce_neuropixels, by_folder, self.place)

@@ -1,4 +1,4 @@
-"""Visual Coding Neuropixels: session files (NWB 2), project tables and scene templates, without AllenSDK.
+"""Visual Coding Neuropixels: session files (NWB 2), without AllenSDK.
 
 A session file becomes a `Recording` of spike counts to the natural scenes. Source of the layout: the
 printed contents of DANDI 000021, the mirror of these files (``docs/reference/sources.md``, *Neuropixels files*).
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
+from murine.cortex.allen.neuropixels_tables import VISUAL_AREAS, Tables
 from murine.cortex.allen.responses import by_condition
 from murine.cortex.allen.transgenic import cre_line
 from murine.cortex.natural_scenes import BLANK, N_SCENES, SCENE_IDS, scene_groups
@@ -26,17 +27,10 @@ from murine.cortex.nwb.tables import ragged_bounds
 from murine.cortex.recording import Recording
 from murine.download import untouched
 from murine.errors import MurineError, some
-from murine.io.files import read_table
 from murine.io.hdf5 import Tree
 from murine.io.isolation import read_apart
 
 log = logging.getLogger(__name__)
-
-#: The six visual areas that the project aimed at.
-VISUAL_AREAS = ("VISp", "VISl", "VISrl", "VISal", "VISpm", "VISam")
-
-#: The kind of session in which natural scenes were shown.
-SESSION_TYPE = "brain_observatory_1.1"
 
 # A session has 2,800 units, 2,300 channels and 6,000 presentations; its busiest unit has some 10^6 spikes. Damaged
 # sizes far beyond that are refused before they take memory.
@@ -49,54 +43,6 @@ _FRAMES = ("frame", "Image")
 
 _ELECTRODES = "general/extracellular_ephys/electrodes"
 
-#: Files to their columns beside ``id``: (name, other spelling) and whether it holds numbers.
-_COLUMNS: dict[str, dict[str, tuple[tuple[str, ...], bool]]] = {
-    "sessions": {
-        "session_type": ((), False),
-        "specimen_id": ((), True),
-        "sex": ((), False),
-        "genotype": (("full_genotype",), False),
-    },
-    "probes": {"ecephys_session_id": ((), True), "name": ((), False)},
-    "channels": {"ecephys_probe_id": ((), True), "ecephys_structure_acronym": ((), False)},
-    "units": {
-        "ecephys_channel_id": (("peak_channel_id",), True),
-        "isi_violations": ((), True),
-        "amplitude_cutoff": ((), True),
-        "presence_ratio": ((), True),
-    },
-}
-
-
-class Tables(NamedTuple):
-    """The project's tables, each indexed by id.
-
-    Attributes
-    ----------
-    sessions
-        With ``session_type, specimen_id, sex, genotype``.
-    probes
-        With ``ecephys_session_id, name``.
-    channels
-        With ``ecephys_probe_id, ecephys_structure_acronym`` (NaN outside the brain).
-    units
-        With ``ecephys_channel_id, isi_violations, amplitude_cutoff, presence_ratio``.
-    """
-
-    sessions: pd.DataFrame
-    probes: pd.DataFrame
-    channels: pd.DataFrame
-    units: pd.DataFrame
-
-    def natural_scene_sessions(self, areas: Collection[str] | None = None) -> list[int]:
-        """Ids of the sessions with natural scenes, sorted; with ``areas``, those with a channel in one of them."""
-        chosen = self.sessions.index[self.sessions["session_type"] == SESSION_TYPE]
-        if areas is not None:
-            within = self.channels["ecephys_structure_acronym"].isin(list(areas))
-            probes = self.probes.loc[self.probes.index.isin(self.channels["ecephys_probe_id"][within])]
-            chosen = chosen[chosen.isin(probes["ecephys_session_id"])]
-        return sorted(int(i) for i in chosen)
-
 
 class _Presentations(NamedTuple):
     """Presentations of natural scenes in order of time."""
@@ -105,43 +51,6 @@ class _Presentations(NamedTuple):
     stop: Float[np.ndarray, " n_presentations"]
     frame: Int[np.ndarray, " n_presentations"]
     """The scene; -1 is the blank screen."""
-
-
-def read_tables(folder: str | Path) -> Tables:
-    """Read ``sessions.csv``, ``probes.csv``, ``channels.csv`` and ``units.csv``.
-
-    Rows that refer to an id which no other table has are kept, and told in the log. A missing, truncated or incomplete
-    table, an id that is repeated or no whole number, or text where numbers belong, raises a `MurineError`.
-    """
-    place = Path(folder)
-    tables = Tables(*(_read_csv(place / f"{name}.csv", _COLUMNS[name]) for name in Tables._fields))
-    for table, key, other in (
-        ("probes", "ecephys_session_id", "sessions"),
-        ("channels", "ecephys_probe_id", "probes"),
-        ("units", "ecephys_channel_id", "channels"),
-    ):
-        orphans = int((~getattr(tables, table)[key].isin(getattr(tables, other).index)).sum())
-        if orphans:
-            log.warning("%s: %d rows of %s.csv have an %s that %s.csv lacks.", place, orphans, table, key, other)
-    return tables
-
-
-def _read_csv(file: Path, columns: dict[str, tuple[tuple[str, ...], bool]]) -> pd.DataFrame:
-    table = read_table(file, ("id",))
-    for name, (others, _) in columns.items():
-        found = [other for other in others if other in table and name not in table]
-        table = table.rename(columns=dict.fromkeys(found[:1], name))
-    missing = [name for name in columns if name not in table]
-    if missing:
-        raise MurineError(f"{str(file)!r} has no column {', '.join(missing)}; it has {some(table.columns, 30)}.")
-    for name, numbers in (("id", True), *((name, numbers) for name, (_, numbers) in columns.items())):
-        if numbers and table[name].dtype.kind not in "iuf":
-            raise MurineError(f"column {name!r} of {str(file)!r} holds {table[name].dtype}; expected numbers.")
-    ids = table["id"]
-    if ids.dtype.kind not in "iu" or ids.duplicated().any():
-        odd = ids[ids.duplicated()].tolist() if ids.dtype.kind in "iu" else ids[ids % 1 != 0].tolist()
-        raise MurineError(f"the ids of {str(file)!r} must be whole numbers that differ; found {some(odd)}.")
-    return table.set_index("id")
 
 
 def read_session(

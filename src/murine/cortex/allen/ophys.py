@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Shaped
 
-from murine.cortex.allen import transgenic
+from murine.cortex.allen.ophys_metadata import METADATA, pipeline_version, session_metadata
+from murine.cortex.allen.ophys_stimuli import presentations, stimulus_table
 from murine.errors import MurineError, nearest
 from murine.io.files import read_npz
 from murine.io.hdf5 import Tree
@@ -39,33 +40,14 @@ SIGNALS = {
     "events": "event size",
 }
 
-#: Where metadata are, by AllenSDK's names of them.
-_METADATA = {
-    "ophys_experiment_id": "general/session_id",
-    "experiment_container_id": "general/experiment_container_id",
-    "session_type": "general/session_type",
-    "genotype": "general/subject/genotype",
-    "sex": "general/subject/sex",
-    "age_days": "general/subject/age",
-    "targeted_structure": "general/optophysiology/imaging_plane_1/location",
-    "imaging_depth_um": "general/optophysiology/imaging_plane_1/imaging depth",
-    "excitation_lambda": "general/optophysiology/imaging_plane_1/excitation_lambda",
-    "indicator": "general/optophysiology/imaging_plane_1/indicator",
-    "fov": "general/fov",
-    "device": "general/devices/2-photon microscope",
-    "specimen_name": "general/specimen_name",
-    "session_start_time": "session_start_time",
-}
-_NUMBERS = ("ophys_experiment_id", "experiment_container_id", "age_days", "imaging_depth_um")
-
 #: Bytes of traces that are read at once.
 _READ_TOGETHER = 4 << 20
 
 #: Samples by which traces may be longer or shorter than the clock: public files have one (AllenSDK reads them).
 _LENGTHS_APART = 1
 
-#: Share of frames whose time is that of the frame before, and of sweeps that cannot be: more is damage.
-_MOST_REPEATED = _MOST_LOST = 0.01
+#: Share of frames whose time is that of the frame before: more is damage.
+_MOST_REPEATED = 0.01
 
 
 class Experiment:
@@ -126,27 +108,12 @@ class Experiment:
         ``cre_line`` is the first part of the genotype in the catalogue's spelling, without ``/wt``. Take it and the
         class from the catalogue where there is one: genotypes in the files are spelled in several ways.
         """
-        about: dict[str, Any] = {key: self.tree.text(path) for key, path in _METADATA.items() if path in self.tree}
-        for key in _NUMBERS:
-            if key in about:
-                number = re.match(r"\s*(\d{1,18})(?!\d)", about[key])
-                if number is None:
-                    self.tree.refuse(_METADATA[key], repr(about[key]), "a number, or a number with its unit")
-                about[key] = int(number[1])
-        if "genotype" in about:
-            about["cre_line"] = transgenic.cre_line(about["genotype"].split(";")[0])
-        if "device" in about:
-            name = re.search(r"(\S+) Please", about["device"])
-            about["device_name"] = name[1] if name else ""
-            about["device"] = about["device"].split(". ")[0]
-        about["pipeline_version"] = self.pipeline_version
-        return about
+        return session_metadata(self.tree)
 
     @cached_property
     def pipeline_version(self) -> str:
         """The last text of ``general/generated_by``; 0.9 where there is none."""
-        path = "general/generated_by"
-        return (self.tree.texts(path, None) or ["0.9"])[-1] if path in self.tree else "0.9"
+        return pipeline_version(self.tree)
 
     @property
     def _demixes(self) -> bool:
@@ -161,7 +128,7 @@ class Experiment:
         if found is None:
             number = re.match(r"\d{1,18}(?!\d)", self.tree.file.name)
             if number is None:
-                self.tree.refuse(_METADATA["ophys_experiment_id"], "nothing there", "the experiment's number")
+                self.tree.refuse(METADATA["ophys_experiment_id"], "nothing there", "the experiment's number")
             found = int(number[0])
         return int(found)
 
@@ -377,11 +344,7 @@ class Experiment:
 
     def shows(self, stimulus: str = "natural_scenes") -> bool:
         """Whether a stimulus was shown in this session."""
-        return bool(self._presentations(stimulus))
-
-    def _presentations(self, stimulus: str) -> list[str]:
-        names = self.tree.names("stimulus/presentation")
-        return [name for name in (stimulus, f"{stimulus}_stimulus") if name in names]
+        return bool(presentations(self.tree, stimulus))
 
     def stimulus_table(self, stimulus: str = "natural_scenes") -> pd.DataFrame:
         """When which image was shown: ``frame`` (the image; -1 is the blank screen), ``start`` and ``end`` (frames of
@@ -394,47 +357,7 @@ class Experiment:
         MurineError
             If the stimulus was not shown, or is there twice.
         """
-        found = self._presentations(stimulus)
-        if len(found) != 1:
-            shown = ", ".join(self.tree.names("stimulus/presentation")) or "nothing"
-            self.tree.refuse(
-                "stimulus/presentation",
-                f"{' and '.join(found)}, which are one stimulus" if found else shown,
-                f"{stimulus}_stimulus, once (of the three sessions of a container only B shows natural scenes)",
-            )
-        path = f"stimulus/presentation/{found[0]}"
-        images = self.tree.array(f"{path}/data", (None,))
-        frames = self.tree.array(f"{path}/frame_duration", (len(images), 2))
-        for part, values in (("data", images), ("frame_duration", frames)):
-            if not np.isfinite(values).all() or (np.abs(values) > 2**53).any():
-                self.tree.refuse(f"{path}/{part}", "values that are no whole numbers", "whole numbers")
-        if (images != np.trunc(images)).any() or (images < -1).any():
-            self.tree.refuse(f"{path}/data", f"images {images.min()} to {images.max()}", "-1 for blank, or 0, 1, ...")
-        table = pd.DataFrame(
-            {
-                "frame": images.astype(np.int64),
-                "start": frames[:, 0].astype(np.int64),
-                "end": frames[:, 1].astype(np.int64),
-            }
-        )
-        wrong = ((table.start < 0) | (table.end <= table.start) | (table.start >= self.n_frames)).to_numpy()
-        if wrong.any():
-            row = int(np.flatnonzero(wrong)[0])
-            odd = f"frames {table.start[row]} to {table.end[row]} in row {row}"
-            expected = f"start before end within the {self.n_frames} frames"
-            if wrong.sum() > max(1, _MOST_LOST * len(table)) or wrong.all():
-                self.tree.refuse(f"{path}/frame_duration", f"{odd}, one of {wrong.sum()} such rows", expected)
-            log.warning(
-                "%s, %s: %d of %d sweeps are left out: %s; expected %s",
-                self.tree.file,
-                path,
-                wrong.sum(),
-                len(table),
-                odd,
-                expected,
-            )
-            table = table[~wrong]
-        return table.sort_values(["start", "end"], kind="stable")
+        return stimulus_table(self.tree, stimulus, self.n_frames)
 
     def scene_template(self) -> h5py.Dataset:
         """The stack of natural scenes, (n_scenes, height, width), not read."""

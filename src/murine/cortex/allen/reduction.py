@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,14 +12,14 @@ from numpy.typing import ArrayLike
 
 from murine.cortex.allen import transgenic
 from murine.cortex.allen.catalogue import DEFAULT_SCHEME
-from murine.cortex.allen.ophys import Experiment
-from murine.cortex.allen.responses import WINDOWS, Window, by_condition
+from murine.cortex.allen.ophys import SIGNALS, Experiment
+from murine.cortex.allen.responses import WINDOWS, Window, by_condition, window_of
 from murine.cortex.allen.scene_metrics import METRICS, NaturalScenes
 from murine.cortex.allen.templates import Templates
 from murine.cortex.natural_scenes import BLANK, N_SCENES, SCENE_IDS
 from murine.cortex.recording import Recording
 from murine.download import untouched
-from murine.errors import MurineError
+from murine.errors import MurineError, nearest
 from murine.io.isolation import read_apart
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,23 @@ class Measure:
     def name(self) -> str:
         """Fit for the name of a folder."""
         return f"{self.signal}-{self.window.name.replace(':', 'to')}"
+
+
+def measures_of(signals: Sequence[str], windows: Sequence[str] = ()) -> list[Measure]:
+    """Return the measures of every signal in every window, each once; without a window, AllenSDK's.
+
+    Raises
+    ------
+    MurineError
+        If there is no signal or window of a name.
+    """
+    for signal in signals:
+        if signal not in SIGNALS:
+            raise MurineError(
+                f"there is no signal {signal!r}{nearest(signal, SIGNALS) or '.'} Known: {', '.join(SIGNALS)}."
+            )
+    chosen = [window_of(text) for text in dict.fromkeys(windows or ["allensdk"])]
+    return [Measure(signal, window) for signal in dict.fromkeys(signals) for window in chosen]
 
 
 def read_recording(
@@ -188,3 +205,46 @@ def reduce_file(file: Path, events: Path | None, measures: Mapping[Path, Measure
             else:
                 recording.write(target)
     return impossible
+
+
+def write_recordings(
+    files: Sequence[Path],
+    folder: Path,
+    measure: Measure,
+    *,
+    events: Path | None = None,
+    done: Callable[[Path], None] = lambda file: None,
+) -> list[str]:
+    """Write a recording of each of some experiments into a folder, each read in a process of its own.
+
+    Parameters
+    ----------
+    files
+        ``<experiment id>.nwb``, which become ``<experiment id>.nc``.
+    events
+        Folder of ``<experiment id>_events.npz``; a measure of events needs it.
+    done
+        Called with each file after it, whether it became a recording or not.
+
+    Returns
+    -------
+    failures
+        Why there is no recording of some files; a damaged file does not stop the others.
+
+    Raises
+    ------
+    MurineError
+        If the measure needs events, and their folder is not given.
+    """
+    if measure.signal == "events" and events is None:
+        raise MurineError("--signal events needs --events FOLDER, where <experiment id>_events.npz are.")
+    failures = []
+    for file in files:
+        beside = None if events is None else events / f"{file.stem}_events.npz"
+        try:
+            recording = read_recording(file, events=beside, signal=measure.signal, window=measure.window, isolated=True)
+            recording.write(folder / f"{file.stem}.nc")
+        except MurineError as error:
+            failures.append(str(error))
+        done(file)
+    return failures

@@ -167,7 +167,7 @@ def natural_scenes(
     mask: bool = False,
     size: tuple[int, int] | None = None,
 ) -> StimulusSet:
-    """The natural scenes as stimuli, with the groups of `murine.cortex.datasets.natural_scenes`.
+    """The natural scenes as stimuli, with the groups of `murine.cortex.shared_arrays.natural_scenes`.
 
     Parameters
     ----------

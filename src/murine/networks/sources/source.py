@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from murine.errors import MurineError, nearest, reason_of, some
-from murine.networks.spec import controls, is_user_file, seed_of
+from murine.networks.spec import controls, has_torch_initialisation, is_user_file, seed_of
 from murine.registry import Registry
 
 if TYPE_CHECKING:
@@ -215,8 +215,8 @@ class NetworkSource(ABC):
         name
             Name of the network in this source, alone or with the tag of its weights.
         weights
-            ``pretrained`` or '' (published weights), ``random:SEED``, ``sha256:HEX`` (published weights with this
-            digest), or a file of weights.
+            ``pretrained`` or '' (published weights), ``random:SEED``, ``random:SEED:torch`` (PyTorch's initialisation
+            instead of the network's own), ``sha256:HEX`` (published weights with this digest), or a file of weights.
         input_size
             (height, width) of the images in pixels; None for the network's own size.
         shapes_only
@@ -230,7 +230,7 @@ class NetworkSource(ABC):
         from murine.networks import checkpoints
         from murine.networks.module_adapters import config_of
         from murine.networks.preprocessing import Preprocessing
-        from murine.networks.weights import seeded
+        from murine.networks.weights import reinitialise, seeded
 
         if not self.has(name):
             raise self.unknown(name)
@@ -240,6 +240,8 @@ class NetworkSource(ABC):
         if seed is not None:
             with seeded(seed):
                 module, label = self.create(architecture, tag, input_size), chosen
+                if has_torch_initialisation(chosen) and not shapes_only:
+                    reinitialise(module)
         elif chosen == "pretrained" or chosen.startswith("sha256:"):
             module, label = self.create_trained(architecture, tag, input_size, chosen.removeprefix("pretrained"))
         else:
@@ -257,10 +259,13 @@ for _name, _place in {
     "torchvision": "torchvision_models:TorchvisionSource",
     "taskonomy": "taskonomy:TaskonomySource",
     "hub": "hub:HubSource",
+    "shared": "shared_networks:SharedSource",
     "control": "control_networks:ControlSource",
     "file": "user_files:UserFileSource",
 }.items():
     network_sources.refer(_name, f"murine.networks.sources.{_place}")
+
+names, describe = network_sources.names, network_sources.describe
 
 #: Sources whose networks need no prefix, in the order in which a plain name is looked up.
 PLAIN_SOURCES = ("timm", "torchvision")

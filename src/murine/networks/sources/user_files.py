@@ -20,7 +20,7 @@ from murine.networks.preprocessing import Preprocessing
 from murine.networks.process_state import preserved_state
 from murine.networks.sources.local_imports import folder_modules, module_of_file
 from murine.networks.sources.source import BuiltNetwork, NetworkSource
-from murine.networks.spec import name_length, seed_of
+from murine.networks.spec import has_torch_initialisation, name_length, seed_of
 from murine.networks.weights import reinitialise, seeded
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class UserFileSource(NetworkSource):
             ``path/to/file.py:function``, with options of the function in brackets.
         weights
             '' for what the function builds by itself; ``pretrained`` (for a function with a parameter of this name);
-            ``random:SEED``; or a file of weights.
+            ``random:SEED``, or ``random:SEED:torch`` for PyTorch's initialisation; or a file of weights.
         input_size
             (height, width) that replaces the network's own size.
         shapes_only
@@ -85,7 +85,8 @@ class UserFileSource(NetworkSource):
                 # Whether a network takes one channel may be known only after its lazy modules have run.
                 preprocessing = _preprocessing(module, config, input_size)
                 lazy = initialise_lazy(module, preprocessing.n_channels, preprocessing.input_size, name)
-                if seed is not None and asked is None and not shapes_only:
+                by_torch = asked is None or has_torch_initialisation(weights)
+                if seed is not None and by_torch and not shapes_only:
                     reinitialise(whole)
             neighbours.note()
         if weights not in ("", "pretrained") and seed is None and not shapes_only:

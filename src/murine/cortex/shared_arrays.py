@@ -1,51 +1,21 @@
-"""The cortical data sets murine knows by name, each with the images that were shown."""
+"""Readers of the arrays of the shared folder: natural scenes, Neuropixels spike counts and two-photon matrices."""
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from murine.cortex.allen.holdings import TwoPhoton
-from murine.cortex.data_files import kind_of, read_responses
-from murine.cortex.file_names import SUFFIXES, is_data_file
-from murine.cortex.natural_scenes import BLANK, SCENE_IDS, scene_groups
+from murine.cortex.dataset import Dataset
+from murine.cortex.natural_scenes import SCENE_IDS, scene_groups
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError, some
-from murine.io.array_cache import ArrayCache
-from murine.io.files import cache_folder, read_npz, read_table
+from murine.io.data_folder import data_folder
+from murine.io.files import read_npz, read_table
 from murine.io.labels import as_labels
-from murine.registry import Registry
 from murine.stimuli import StimulusSet
-
-log = logging.getLogger(__name__)
-
-#: What others call the blank screen, among them AllenSDK.
-_BLANK_ELSEWHERE = ("-1", "blank", "blank screen", "blank_sweep", "grey", "gray", "grey screen", "gray screen", "nan")
-
-Cortex = tuple[StimulusSet, Recording | NeuralRDMs]
-
-#: Names to functions that load a data set from the folder of data (which built-in simulations ignore).
-datasets: Registry[Callable[[Path | None], Cortex]] = Registry("dataset")
-
-
-def data_folder(root: Path | None = None) -> Path:
-    """Find the folder of data: ``root``, else ``$MURINE_SHARED``, else ``../shared``; itself or its subfolder
-    ``data``.
-    """
-    given = root or Path(os.environ.get("MURINE_SHARED", "../shared"))
-    for folder in (given / "data", given):
-        if (folder / "allen_natural_scenes").is_dir():
-            return folder
-    raise MurineError(
-        f"found no data in {str(given)!r}: expected a folder that holds allen_natural_scenes/. Give it with --data "
-        "FOLDER or the environment variable MURINE_SHARED; `murine demo` and `--against simulated` need none."
-    )
 
 
 def natural_scenes(root: Path | None = None) -> StimulusSet:
@@ -62,8 +32,7 @@ def natural_scenes(root: Path | None = None) -> StimulusSet:
     return StimulusSet(scenes.images, scenes.ids, scene_groups(), "natural scenes")
 
 
-@datasets.register("allen-neuropixels")
-def allen_neuropixels(root: Path | None = None, min_bins: int = 6) -> Cortex:
+def read_neuropixels(root: Path | None = None, min_bins: int = 6) -> Dataset:
     """Spike rates (spikes/s) of single trials: Allen Neuropixels Visual Coding, 118 scenes, about 50 repetitions.
 
     Units of six areas that the source selected for reliability. Arrays whose analysis window is shorter than
@@ -139,7 +108,7 @@ def allen_neuropixels(root: Path | None = None, min_bins: int = 6) -> Cortex:
     }
     stimulus = {"stimulus_id": np.array(scenes.ids), "group": np.array(scenes.groups)}
     recording = Recording.from_arrays(np.concatenate(rates), neuroid, stimulus, name="allen-neuropixels")
-    return scenes, recording
+    return Dataset(scenes, recording)
 
 
 def _refuse_incomplete(folder: Path, arrays: pd.DataFrame, units: pd.DataFrame, sessions: pd.DataFrame) -> None:
@@ -159,8 +128,7 @@ def _refuse_incomplete(folder: Path, arrays: pd.DataFrame, units: pd.DataFrame, 
         )
 
 
-@datasets.register("allen-2p")
-def allen_2p(root: Path | None = None) -> Cortex:
+def read_two_photon_matrices(root: Path | None = None) -> Dataset:
     """21 dissimilarity matrices (area x layer) of two-photon responses to the 118 scenes, with their reliabilities.
 
     1 - the correlation matrices of Conwell et al. 2021. Their row 118, the blank screen, is left out: it has no
@@ -188,116 +156,4 @@ def allen_2p(root: Path | None = None) -> Cortex:
             f"noise_ceiling.csv has {len(sites)} rows for {len(similarity)} matrices; it may be truncated."
         )
     mean, sem = np.array(reliability, dtype=np.float64).T
-    return scenes, NeuralRDMs(np.stack(matrices), tuple(sites), scenes.ids, mean, sem, "allen-2p")
-
-
-@datasets.register("allen")
-def allen(root: Path | None = None) -> Cortex:
-    """Two-photon responses to the 118 scenes, as far as `murine data fetch allen` has fetched them.
-
-    All cells of all sessions in the cache but those of failed containers, corrected fluorescence in AllenSDK's window;
-    the images as they were shown, 918 x 1174. `murine data build allen` chooses among them, or takes another signal or
-    window.
-    """
-    holdings = TwoPhoton()
-    catalogue = holdings.catalogue().select()
-    images = holdings.templates.stimuli()
-    return images, _without_blank(images, holdings.recording(catalogue))
-
-
-@datasets.register("simulated")
-def simulated(root: Path | None = None) -> Cortex:
-    """A simulated cortex whose truth is known: three areas, two cell classes, 100 images, 20 repetitions. Needs no
-    data.
-    """
-    from murine.cortex.simulated import simulate
-
-    cortex = simulate(kept=ArrayCache(cache_folder() / "simulated"))  # once, and not in every process of a sweep
-    return cortex.stimuli, cortex.recording
-
-
-def load_cortex(name: str, *, root: Path | None = None, stimuli: Path | None = None) -> Cortex:
-    """Load a data set by name, or a user's own by file.
-
-    Parameters
-    ----------
-    name
-        A registered name, or a file of responses that `murine.cortex.data_files.read_responses` reads without options:
-        a recording, labelled arrays, a table of trials, an array with ids, matrices, an NWB 2 file.
-    root
-        Folder of data for registered names.
-    stimuli
-        For a user's own data: the images, a folder or an npz file (`StimulusSet.from_folder`, `from_npz`). Responses to
-        ``blank`` need no image and are left out, as are stimuli without a single valid trial.
-    """
-    if _is_own_file(name):
-        if stimuli is None:
-            kind_of(Path(name))  # what is no file of responses is told first
-            raise MurineError(f"{name!r} came without images; give them with --stimuli FOLDER or FILE.npz.")
-        images = read_stimuli(stimuli)
-        return images, matched_to(images, read_responses(name))
-    load = datasets[name]
-    if stimuli is not None:
-        raise MurineError(
-            f"{name!r} brings its own images, so --stimuli {str(stimuli)!r} would be ignored. Leave it out, or name a "
-            f"file of responses ({', '.join(SUFFIXES)})."
-        )
-    return load(root)
-
-
-def load_responses(name: str, *, root: Path | None = None) -> Recording | NeuralRDMs:
-    """Load a data set as `load_cortex` does, without images: a user's own file needs none."""
-    return read_responses(name) if _is_own_file(name) else datasets[name](root)[1]
-
-
-def _is_own_file(name: str) -> bool:
-    """Whether a name is a user's file: by its ending, or because no data set is called so and it looks like a file."""
-    return is_data_file(name) or (name not in datasets and (Path(name).exists() or Path(name).suffix != ""))
-
-
-def read_stimuli(path: Path) -> StimulusSet:
-    """Read a user's images: an npz file, or a folder of image files."""
-    return StimulusSet.from_npz(path) if path.suffix == ".npz" else StimulusSet.from_folder(path)
-
-
-def matched_to(images: StimulusSet, responses: Recording | NeuralRDMs) -> Recording | NeuralRDMs:
-    """Leave out of a recording the blank screen, where it has no image, and stimuli without a single valid trial.
-
-    Raises
-    ------
-    MurineError
-        If another stimulus has no image, and that may be the blank screen under another name.
-    """
-    if not isinstance(responses, Recording):
-        return responses
-    return _without_unseen(_without_blank(images, responses))
-
-
-def _without_blank(images: StimulusSet, recording: Recording) -> Recording:
-    """Leave the blank screen out of the responses where there is no image of it: no network sees it."""
-    if BLANK in recording.stimulus_ids and BLANK not in images.ids:
-        recording = recording.select(stimuli=[i for i in recording.stimulus_ids if i != BLANK])
-    missing = sorted(set(recording.stimulus_ids) - set(images.ids))
-    if len(missing) == 1 or any(i.strip().lower() in _BLANK_ELSEWHERE for i in missing):
-        raise MurineError(
-            f"{len(missing)} of {recording.n_stimuli} stimuli have no image in {images.name!r}: {some(missing)}. It "
-            f"has {images.n_stimuli}: {some(images.ids, 3)}. If that is the blank screen, call it {BLANK!r} in "
-            f"{recording.name!r}: responses to it are left out. Else add the image, or leave the responses out "
-            "(Recording.select(stimuli=...))."
-        )
-    return recording
-
-
-def _without_unseen(recording: Recording) -> Recording:
-    """Leave out stimuli that were never shown, as far as the responses tell, and say which."""
-    unseen = recording.unseen()
-    if not unseen or len(unseen) == recording.n_stimuli:
-        return recording
-    log.warning(
-        "%s: %d of %d stimuli are left out, since no neuron has a valid trial of them: %s",
-        recording.name,
-        len(unseen),
-        recording.n_stimuli,
-        some(unseen),
-    )
-    return recording.select(stimuli=[i for i in recording.stimulus_ids if i not in set(unseen)])
+    return Dataset(scenes, NeuralRDMs(np.stack(matrices), tuple(sites), scenes.ids, mean, sem, "allen-2p"))

@@ -38,6 +38,18 @@ CONWELL = Citation(
     "Information Processing Systems 34, 5590–5607.",
     "https://proceedings.neurips.cc/paper/2021/hash/2c29d89cc56cdb191c60db2f0bae796b-Abstract.html",
 )
+QAZI = Citation(
+    "Qazi et al. 2025",
+    "Qazi I, Jalil M, Iqbal A (2025). Mice to machines: neural representations from visual cortex for domain "
+    "generalization. arXiv 2505.06886.",
+    "https://arxiv.org/abs/2505.06886",
+)
+JALIL = Citation(
+    "Jalil et al. 2025",
+    "Jalil M, Qazi I, Iqbal A (2025). NeuRN: neuro-inspired domain generalization for image classification. arXiv "
+    "2505.06881.",
+    "https://arxiv.org/abs/2505.06881",
+)
 KRIEGESKORTE = Citation(
     "Kriegeskorte et al. 2008",
     "Kriegeskorte N, Mur M, Bandettini P (2008). Representational similarity analysis – connecting the "
@@ -85,6 +97,12 @@ SCHUETT = Citation(
     "geometries. eLife 12, e82566.",
     "https://doi.org/10.7554/eLife.82566",
 )
+NAYEBI = Citation(
+    "Nayebi et al. 2023",
+    "Nayebi A, Kong NCL, Zhuang C, Gardner JL, Norcia AM, Yamins DLK (2023). Mouse visual cortex as a limited "
+    "resource system that self-learns an ecologically-general representation. PLOS Computational Biology 19, e1011506.",
+    "https://doi.org/10.1371/journal.pcbi.1011506",
+)
 OBSERVATORY = Citation(
     "Allen Brain Observatory",
     "Allen Institute for Brain Science. Allen Brain Observatory, Visual Coding.",
@@ -101,4 +119,16 @@ SIEGLE = Citation(
     "Siegle JH, Jia X, Durand S, et al. (2021). Survey of spiking in the mouse visual system reveals "
     "functional hierarchy. Nature 592, 86–92.",
     "https://doi.org/10.1038/s41586-020-03171-x",
+)
+KRIEGESKORTE_92 = Citation(
+    "Kriegeskorte et al. 2008b",
+    "Kriegeskorte N, Mur M, Ruff DA, et al. (2008). Matching categorical object representations in inferior temporal "
+    "cortex of man and monkey. Neuron 60, 1126–1141.",
+    "https://doi.org/10.1016/j.neuron.2008.10.043",
+)
+MUR = Citation(
+    "Mur et al. 2013",
+    "Mur M, Meys M, Bodurka J, Goebel R, Bandettini PA, Kriegeskorte N (2013). Human object-similarity judgments "
+    "reflect and transcend the primate-IT object representation. Frontiers in Psychology 4, 128.",
+    "https://doi.org/10.3389/fpsyg.2013.00128",
 )

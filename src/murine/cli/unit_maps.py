@@ -1,0 +1,177 @@
+"""The command that compares what neurons and units respond to, as pictures."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from murine.atlas.limits import TIME_LIMIT
+from murine.cli.common import asked, quieten
+from murine.cli.options import (
+    AtlasOption,
+    BatchSizeOption,
+    DataOption,
+    DeviceOption,
+    FormatOption,
+    InputSizeOption,
+    LayersOption,
+    MinReliabilityOption,
+    NetworksArgument,
+    Over,
+    QuietOption,
+    SeedOption,
+    SelectOption,
+    StimuliOption,
+    TimeLimitOption,
+    TwinsOption,
+    WeightsOption,
+    limited,
+)
+from murine.cli.tables import Format
+from murine.cli.unit_tables import (
+    FiguresOption,
+    NeuronBootstrapsOption,
+    NeuronsOption,
+    OverOption,
+    RowsOption,
+    ShufflesOption,
+    SitesOption,
+    UnitTables,
+    check_rows,
+    neurons_of,
+    plans_of,
+)
+from murine.limits import Limits
+
+app = typer.Typer()
+
+#: Cells along a side of a map, as `murine.cortex.response_maps` has it.
+SIDE = 11
+
+_MAP_HEADINGS = {
+    "rmse_best": "nearest unit",
+    "rmse_best_shuffled": "nearest, shuffled",
+    "below_chance": "below shuffled",
+    "rmse_mean": "all units",
+    "rmse_mean_shuffled": "all, shuffled",
+    "layer": "nearest layer",
+}
+
+
+class UnitMaps(StrEnum):
+    """What the map of a unit is."""
+
+    activation = "activation"
+    weighted = "weighted"
+
+
+class Normalisation(StrEnum):
+    """What makes maps comparable."""
+
+    l2 = "l2"
+    min_max = "min-max"
+
+
+@app.command()
+def maps(
+    networks: NetworksArgument,
+    against: NeuronsOption = "simulated",
+    weights: WeightsOption = "",
+    twins: TwinsOption = 0,
+    input_size: InputSizeOption = None,
+    layers: LayersOption = "own",
+    side: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--side",
+            callback=limited("--side", Limits(2, 1024)),
+            help="Cells along a side of a map, as 11, 14, 28; repeat for more. [default: 11]",
+        ),
+    ] = None,
+    unit_maps: Annotated[
+        UnitMaps,
+        typer.Option(
+            "--unit-maps",
+            help="activation: a channel's mean activation at each place; weighted: the stimuli weighted by a channel's "
+            "mean activation, as a neuron's map by its responses.",
+        ),
+    ] = UnitMaps.activation,
+    normalisation: Annotated[
+        Normalisation,
+        typer.Option(
+            "--normalisation",
+            help="What gives neurons and units one scale. l2: unit length, the published scale; min-max: 0 to 1.",
+        ),
+    ] = Normalisation.l2,
+    centred: Annotated[
+        bool,
+        typer.Option(
+            "--centred/--plain",
+            help="centred takes each neuron's (channel's) mean response off first. plain does not, as the published "
+            "method reads. Rates are not negative, so plain maps are all but the mean stimulus, and those of shuffled "
+            "responses come as near to units as the neurons' own, or nearer.",
+        ),
+    ] = True,
+    by: SitesOption = "area",
+    select: SelectOption = None,
+    min_reliability: MinReliabilityOption = None,
+    stimuli: StimuliOption = None,
+    data: DataOption = None,
+    atlas: AtlasOption = Path("atlas"),
+    over: OverOption = Over.neurons,
+    bootstraps: NeuronBootstrapsOption = 1000,
+    shuffles: ShufflesOption = 1,
+    seed: SeedOption = 0,
+    device: DeviceOption = "auto",
+    time_limit: TimeLimitOption = TIME_LIMIT,
+    batch_size: BatchSizeOption = None,
+    rows: RowsOption = None,
+    figures: FiguresOption = None,
+    format: FormatOption = Format.table,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare what each neuron responds to, as a picture, with the maps of all units: Mice-to-Machines maps.
+
+    A neuron's map is the sum of the stimuli, each reduced to a few cells and weighted by the neuron's mean response.
+    The RMSE to the map of every channel of a layer is told for the nearest and on the average; of all layers the
+    nearest is taken for each site. The same for responses with shuffled stimuli stands beside: only what is nearer
+    than that has to do with what the neuron prefers.
+
+    RMSE of maps of unit length shrinks as one over the side of the map. The table shows it times side / 11, so that
+    sizes can be compared; 11 is the published size. The rows (`--rows`) hold the plain RMSE.
+
+    Results go into the atlas; what is there already is not computed again.
+
+    Examples:
+
+    `murine maps resnet18@random:0 --input-size 64`
+
+    `murine maps examples/trained_networks.py:mobilenet_v2 --twins 1 --against allen-neuropixels --side 11 --side 14`
+
+    `murine maps resnet50 --against mouse.nc --stimuli scenes.npz --by cell_class --figures figures`
+    """
+    from murine.atlas.unit_sweep import MapComparison
+
+    quieten(quiet)
+    check_rows(rows)
+    choices = asked(networks, weights, twins)
+    plans = plans_of(input_size, layers, shuffles, seed, batch_size, device)
+    neurons = neurons_of(against, select, min_reliability, data, stimuli, quiet)
+    work = UnitTables("maps", neurons, by, over, atlas, quiet)
+    made = (tuple(dict.fromkeys(side or [SIDE])), unit_maps.value, normalisation.value, centred)
+    work.run([MapComparison(neurons, plan, *made) for plan in plans], choices, time_limit)
+    how = f"{'centred' if centred else 'plain'}, {normalisation.value}, unit maps by {unit_maps.value}"
+    scale = f" times side / {SIDE}, comparable between sizes" if normalisation is Normalisation.l2 else ""
+    title = f"{neurons.recording.name}: RMSE of maps{scale} ({how})"
+    work.show(bootstraps, seed, format, _MAP_HEADINGS, title, (4, 4))
+    if not centred and not quiet:
+        print(
+            "plain maps are mostly the mean stimulus, those of shuffled responses too: a small RMSE says nothing of "
+            "what neurons prefer. --centred (the default) takes the mean off",
+            file=sys.stderr,
+        )
+    work.finish(rows, figures)

@@ -1,0 +1,20 @@
+"""The data sets that murine knows by name. They are imported when they are first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from murine.registry import Registry
+
+if TYPE_CHECKING:
+    from murine.cortex.dataset import Dataset
+
+#: Names to functions that load a data set from the folder of data; best a `murine.cortex.DatasetSource`, which also
+#: tells what the data are before they are loaded. Other packages add theirs through the entry-point group
+#: ``murine.dataset``.
+datasets: Registry[Callable[[Path | None], Dataset]] = Registry("dataset")
+
+for _name in ("allen-neuropixels", "allen-2p", "allen", "primate-92", "simulated"):
+    datasets.refer(_name, f"murine.cortex.built_in_datasets:{_name.replace('-', '_')}")
