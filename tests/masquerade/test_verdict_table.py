@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import many_mice
 import numpy as np
+import pandas as pd
 import pytest
 
 from murine.errors import MurineError
 from murine.masquerade.candidates import candidates_of, pixel_candidates
 from murine.masquerade.placing import ALL_AREAS, place_network
 from murine.masquerade.run import AnimalData, masquerade
-from murine.masquerade.verdict_table import COLUMNS, Entrant, verdict_table
+from murine.masquerade.verdict_table import COLUMNS, Entrant, _on_other_images, verdict_table
 from murine.networks import zoo
 from murine.networks.in_memory import network_from_module
 from murine.similarity.population_kernels import unbiased_cka_matrix
@@ -151,3 +152,10 @@ def test_options_that_cannot_be_used_are_refused(data):
 def test_a_level_that_nothing_can_reach_is_told(data, caplog):
     masquerade(zoo.load("pixels", input_size=64), data, windows="none", alpha=0.01, n_twins=0)
     assert "at level 0.01 at least 99 are needed" in caplog.text
+
+
+def test_a_pass_says_where_half_of_the_images_rejects():
+    row = pd.Series({"p_first_half": 0.2, "p_second_half": 0.016})
+    assert _on_other_images(row, 0.05) == "; rejected on the second half of the images alone (p = 0.016)"
+    assert _on_other_images(row, 0.01) == ""
+    assert _on_other_images(pd.Series({"p_first_half": np.nan, "p_second_half": np.nan}), 0.05) == ""

@@ -115,10 +115,19 @@ def _with_windows(
         area = str(rows.area[i])
         p = rows[(rows.area == area) & (rows.role != NETWORK)].groupby("role").p.max()
         verdict = judge(rows.p[i], rows.p_nested[i], p.to_dict(), float(rows.t[i]), alpha, float(rows.p_student[i]))
-        also = _also_passing(animals, area) if verdict.word == VerdictWord.maybe else ""
+        also = ""
+        if verdict.word == VerdictWord.maybe:
+            also = _on_other_images(rows.loc[i], alpha) + _also_passing(animals, area)
         found = {"verdict": str(verdict.word), "reason": verdict.reason + also, **contrasts.get(area, {})}
         rows.loc[i, list(found)] = list(found.values())
     return rows
+
+
+def _on_other_images(row: pd.Series, alpha: float) -> str:
+    """Say where the candidate that was chosen on the other half of the images is rejected on one half."""
+    parts = [(words, float(row[f"p_{words.replace(' ', '_')}"])) for words in ("first half", "second half")]
+    rejected = [f"the {words} of the images alone (p = {p:.3f})" for words, p in parts if p <= alpha]
+    return f"; rejected on {' and on '.join(rejected)}" if rejected else ""
 
 
 def _also_passing(animals: pd.DataFrame, area: str) -> str:
