@@ -78,7 +78,7 @@ def masquerade(
 
     Examples:
 
-    `murine masquerade examples/trained_networks.py:squeezenet --input-size 64`
+    `murine masquerade shared:squeezenet --input-size 64`
 
     `murine masquerade resnet18 --areas VISp,VISl --windows none --input-size 64 --out figures`
     """
