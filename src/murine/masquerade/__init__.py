@@ -1,4 +1,4 @@
-"""Is it a mouse? A network is placed among the animals of each area, as if it were another animal's recording.
+"""Is it a mouse: can a network that is placed among the animals of an area be told from them?
 
 This room compares the layers of networks, and windows of their maps, with every animal, next to controls and to the
 animals themselves, and gives verdicts.

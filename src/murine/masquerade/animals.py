@@ -63,6 +63,15 @@ class AnimalArrays:
         Arrays that cannot be used, ``area animal``, and why.
     label
         The label of neurons that names the animal.
+
+    Examples
+    --------
+    >>> from murine.cortex.simulated import simulate
+    >>> recording = simulate(n_neuroids=120).recording
+    >>> mice = [f"mouse {i % 5}" for i in range(recording.n_neuroids)]
+    >>> arrays = load_animals(recording.labelled({"donor": mice}))
+    >>> arrays.testable_areas, len(arrays.members("SIMp"))
+    (('SIMam', 'SIMl', 'SIMp'), 5)
     """
 
     areas: tuple[str, ...]

@@ -41,6 +41,19 @@ def describe_regression(
     ------
     MurineError
         If the network fails on the images.
+
+    Examples
+    --------
+    >>> import murine
+    >>> from murine.cortex.simulated import simulate
+    >>> cortex = simulate(n_neuroids=480)
+    >>> mice = [f"mouse {i % 7}" for i in range(cortex.recording.n_neuroids)]
+    >>> data = murine.load_data(cortex.recording.labelled({"donor": mice}), stimuli=cortex.stimuli)
+    >>> animals = AnimalData.of(data)
+    >>> result = murine.is_it_a_mouse("pixels", animals, windows="none", areas="SIMp")
+    >>> table = describe_regression(murine.load_network("pixels"), animals, result)
+    >>> bool(table.network_to_mice[0] < table.mice_to_mice[0])
+    True
     """
     rows = result.table[result.table.role == NETWORK]
     rows = rows[(rows.windows == rows.windows.iloc[-1]) & rows.t.notna() & rows.layer.notna()]

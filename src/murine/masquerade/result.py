@@ -45,6 +45,16 @@ class MasqueradeResult:
         Name of the recording.
     alpha
         Level of the tests.
+
+    Examples
+    --------
+    >>> import murine
+    >>> from murine.cortex.simulated import simulate
+    >>> cortex = simulate(n_neuroids=480)
+    >>> mice = [f"mouse {i % 7}" for i in range(cortex.recording.n_neuroids)]
+    >>> data = murine.load_data(cortex.recording.labelled({"donor": mice}), stimuli=cortex.stimuli)
+    >>> murine.is_it_a_mouse("pixels", data, windows="none", areas="SIMp")
+    <MasqueradeResult pixels: SIMp: not a mouse, all areas: cannot tell>
     """
 
     table: pd.DataFrame

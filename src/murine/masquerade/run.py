@@ -56,6 +56,16 @@ class AnimalData:
         The arrays of animals, and their similarities with each other.
     cortex, cortex_digest, recording
         Name and digest of the recording, and itself.
+
+    Examples
+    --------
+    >>> import murine
+    >>> from murine.cortex.simulated import simulate
+    >>> cortex = simulate(n_neuroids=240)
+    >>> mice = [f"mouse {i % 6}" for i in range(cortex.recording.n_neuroids)]
+    >>> data = murine.load_data(cortex.recording.labelled({"donor": mice}), stimuli=cortex.stimuli)
+    >>> AnimalData.of(data).animals
+    <AnimalArrays: 18 arrays of 6 animals in 3 areas>
     """
 
     images: StimulusSet
