@@ -4,9 +4,9 @@
     python benchmarks/is_it_a_mouse.py level --runs 100
 
 Parts: ``mice`` (the Allen Neuropixels recording, in $MURINE_SHARED), ``curves`` (the same with fewer units and trials),
-``closed-form``, ``level``, ``level-skewed`` and ``power-fixed`` (animals simulated down to their spikes), ``areas`` and
-``power`` (simulated at the level of the matrix of similarities, for three distributions and twice as many runs). Seeds
-are those of the function `seed`; none was used in development.
+``closed-form``, ``level``, ``level-skewed`` and ``power-fixed`` (animals simulated down to their spikes), ``areas``,
+``power`` and ``power-of-both`` (simulated at the level of the matrix of similarities, for three distributions and more
+runs). Seeds are those of the function `seed`; none was used in development.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from murine.similarity.population_kernels import (
     unbiased_cka,
     unbiased_cka_matrix,
 )
-from murine.statistics.animal_test import critical_values, left_out, place_candidates, pooled_p_values
+from murine.statistics.animal_test import critical_t, critical_values, left_out, place_candidates, pooled_p_values
 
 #: The table between mice of the specification: mean and standard deviation over pairs, standard deviation of T.
 EXPECTED = {
@@ -358,6 +358,37 @@ def power(runs: int) -> None:
              abs(np.mean(found["corrected"]) - 0.8) <= 0.05)  # fmt: skip
 
 
+def power_of_both(runs: int) -> None:
+    """The same for both tests together: six areas, whose animals make the rank."""
+
+    def draw(run: int) -> list[np.ndarray]:
+        rng = np.random.default_rng(seed(run, 40))
+        found = []
+        for n in AREA_SIZES:
+            typical, noise = 0.06 * rng.standard_normal(n + 1), 0.1 * rng.standard_normal((n + 1, n + 1))
+            found.append(0.5 + typical[:, None] + typical + (noise + noise.T) / np.sqrt(2))
+        return found
+
+    shifts: list[list[float]] = [[] for _ in AREA_SIZES]
+    rejected: list[list[bool]] = [[] for _ in AREA_SIZES]
+    for run in range(2 * runs):
+        matrices = draw(run)
+        null = np.concatenate([left_out(s[:-1, :-1]) for s in matrices])
+        for s, own, found in zip(matrices, shifts, rejected, strict=True):
+            n = len(s) - 1
+            between = s[:-1, :-1]
+            if run < runs:
+                mean = (between.sum() - between.trace()) / (n * (n - 1))
+                own.append(mean - critical_values(between, limit=critical_t(n, null))[1])
+                continue
+            test = place_candidates(between, s[-1:, :-1] - np.mean(own))
+            found.append(bool(max(test.p_student[0], pooled_p_values(test.t, null)[0]) <= 0.05))
+    shares = [float(np.mean(found)) for found in rejected]
+    text = ", ".join(f"{n}: {share:.0%}" for n, share in zip(AREA_SIZES, shares, strict=True))
+    line("a candidate of the power ratio of both tests together is found in 80 +- 5 %, by animals", text,
+         all(abs(share - 0.8) <= 0.05 for share in shares))  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parts: dict[str, Callable[[int], None]] = {
@@ -369,6 +400,7 @@ def main() -> None:
         "power-fixed": fixed_power,
         "areas": lambda runs: areas(runs + runs // 2),
         "power": lambda runs: power(2 * runs),
+        "power-of-both": power_of_both,
     }
     parser.add_argument("parts", nargs="*", choices=[*parts, []], help="parts to run (default: all)")
     parser.add_argument("--runs", type=int, default=1000, help="simulated experiments of each kind")
