@@ -34,6 +34,7 @@ def random_twin(network: Network, seed: int) -> Network | None:
 
     Examples
     --------
+    >>> from torch import nn
     >>> from murine.networks.in_memory import network_from_module
     >>> module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
     >>> network = network_from_module(module, name="toy", mean=0.5, std=0.5, input_size=32)
