@@ -13,7 +13,7 @@ import sys
 import pytest
 
 #: Rooms whose public names and examples are checked. Add a room once its ``__init__`` lists its public names.
-ROOMS = ("statistics", "similarity", "encoding", "units", "architecture")
+ROOMS = ("statistics", "similarity", "encoding", "units", "architecture", "masquerade")
 
 #: Rooms whose ``__init__`` lists public names, though not each of these has an example yet.
 LISTED = (

@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from murine.atlas.columns import PARQUET, Column
+from murine.atlas.column import Column
+from murine.atlas.columns import PARQUET
 from murine.atlas.tables import TABLES, UNITS_TABLES, schema_of, score_schema
 from murine.atlas.view_columns import VIEWS
 from murine.generalization import results
+from murine.masquerade.storage import masquerade_schema
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/reference/tables.md"
 
@@ -25,6 +27,7 @@ ABOUT_FILES = {
     "matches": "One row for each layer and neuron: the neuron's best unit in this layer.",
     "maps": "One row for each layer, neuron and size of maps: the channel with the map nearest to the neuron's.",
     "generalization": "One row for each training run and test domain.",
+    "masquerade": "One row for each area of a network, of each of its controls, and of groups of real animals.",
 }
 
 ABOUT_VIEWS = {
@@ -75,7 +78,7 @@ def page() -> str:
 def schemas() -> dict[str, Any]:
     """The Arrow schema of each Parquet table."""
     units = {name: schema_of(columns) for name, columns in UNITS_TABLES.items()}
-    return {"scores": score_schema(), **units, "generalization": results._schema()}
+    return {"scores": score_schema(), **units, "generalization": results._schema(), "masquerade": masquerade_schema()}
 
 
 def _files() -> Iterator[str]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from murine.cortex.rdms import NeuralRDMs
     from murine.cortex.recording import Recording
     from murine.errors import MurineError
+    from murine.masquerade.question import is_it_a_mouse
     from murine.networks.network import Network
     from murine.networks.surgery.insertion import insert
     from murine.networks.surgery.neurn import NeuRN, NeuRNTransform, neurn
@@ -42,6 +43,7 @@ _PLACES = {
     "MurineError": "murine.errors",
     **dict.fromkeys(("NeuRN", "NeuRNTransform", "neurn"), "murine.networks.surgery.neurn"),
     "insert": "murine.networks.surgery.insertion",
+    "is_it_a_mouse": "murine.masquerade.question",
     "metrics": "murine.scoring.metric_registry",
     "datasets": "murine.cortex.dataset_registry",
 }
@@ -66,6 +68,7 @@ __all__ = [
     "datasets",
     "domains",
     "insert",
+    "is_it_a_mouse",
     "load_data",
     "load_network",
     "metrics",

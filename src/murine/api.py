@@ -143,7 +143,7 @@ def capture(
     layers
         As in `compare`.
     options
-        ``batch_size, standardise, reducer, progress`` of `murine.networks.capture.capture`.
+        ``batch_size, standardise, windows, reducer, progress`` of `murine.networks.capture.capture`.
 
     Raises
     ------

@@ -145,6 +145,13 @@ COMMANDS = {
         r"networks 4/4, ",
         "the picture is in neurn.png",
     ),
+    "masquerade": Command(
+        "masquerade {desk}/nets.py:short@random:0 --against {desk}/mice.nc --stimuli {desk}/images.npz --input-size 32 "
+        "--windows none",
+        r"capturing layers .* \d+/\d+",
+        r"capturing layers (\d+)/\1",
+        "among the mice of",
+    ),
     "models plan": Command(
         "models plan pixels resnet18 --metric none " + MINE,
         r"reading shapes .* 1/2",
@@ -220,6 +227,8 @@ def desk(tmp_path_factory) -> Path:
     (desk / "nets.py").write_text(NETWORKS)
     cortex = simulate(synthetic_scenes(24, 40), n_neuroids=10, n_repetitions=6, reliability=0.9)
     cortex.recording.write(desk / "mouse.nc")
+    mice = simulate(synthetic_scenes(24, 40), n_neuroids=200, n_repetitions=6, reliability=0.9).recording
+    mice.labelled({"donor": [f"mouse {i % 5}" for i in range(mice.n_neuroids)]}).write(desk / "mice.nc")
     np.savez(desk / "images.npz", images=cortex.stimuli.images, ids=cortex.stimuli.ids)
     generator = np.random.default_rng(0)
     for name, ground in (("light", 200), ("dark", 20)):

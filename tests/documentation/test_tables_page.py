@@ -8,12 +8,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import many_mice
 import numpy as np
 import pandas as pd
 import pytest
 import small_cortex
 import toy_domains
 
+import murine
 from murine.atlas.columns import PARQUET
 from murine.atlas.identity import CortexSettings
 from murine.atlas.scores import TABLE_COLUMNS
@@ -122,6 +124,8 @@ def atlas(tmp_path_factory):
             recipe = Recipe(epochs=2, batch_size=16, optimiser="sgd", learning_rate=rate)
             runs = matrix.plan(found, ["conv(depth=2,width=4,norm=none)"], ["plain", "neurn3"], recipe, [(0, 0)])
             matrix.compute(runs, Results(atlas))
+        network = murine.load_network(many_mice.toy_network(), name="toy", mean=0.5, std=0.25, input_size=64)
+        murine.is_it_a_mouse(network, many_mice.dataset(), atlas=atlas)
     finally:
         log.disabled = False
     return atlas
@@ -235,6 +239,19 @@ def test_single_units_are_empty_where_the_page_says(tables):
     maps = tables["maps"]
     assert where(maps, "rmse_best").equals(maps.best_unit >= 0)
     assert where(maps, "p_value").equals((maps.best_unit >= 0) & (maps.n_shuffles > 0))
+
+
+def test_places_among_animals_are_empty_where_the_page_says(tables):
+    rows = tables["masquerade"]
+    animals, everywhere = rows.role.str.contains("mice"), rows.area == "all areas"
+    network = rows.role == "network"
+    for column in ("windows", "network", "n_candidates", "p", "p_nested"):
+        assert where(rows, column).equals(~animals), column
+    for column in ("layer", "typicality", "ratio_error", "power_ratio", "p_student"):
+        assert where(rows, column).equals(~animals & ~everywhere), column
+    for column in ("verdict", "reason", "contrast", "contrast_p"):
+        assert where(rows, column).equals(network), column
+    assert where(rows, "share_rejected").equals(animals & (rows.role != "pooled mice"))
 
 
 def test_training_is_empty_where_the_page_says(tables):

@@ -10,13 +10,12 @@ from PIL import Image
 import murine.units.maps
 from murine.cortex.response_maps import response_weighted, stimulus_maps
 from murine.errors import MurineError
-from murine.networks.capture import Features, capture
+from murine.networks.capture import Features, capture, channel_maps
 from murine.stimuli import StimulusSet
 from murine.units.maps import (
     NORMALISATIONS,
     UNIT_MAPS,
     MapSearch,
-    channel_maps,
     nearest_units,
     normalise_maps,
     pairwise_rmse,

@@ -7,37 +7,10 @@ are in the schemas (`murine.atlas.tables`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-
-@dataclass(frozen=True)
-class Column:
-    """The description of one column.
-
-    Attributes
-    ----------
-    meaning
-        What a cell holds, in one or two sentences.
-    unit
-        The unit of a number; ``text``, ``yes or no`` or ``list`` for other cells.
-    empty
-        When a cell is empty: null, NaN or the empty text. ``never`` if it always has a value.
-
-    Examples
-    --------
-    >>> from murine.atlas.columns import PARQUET
-    >>> PARQUET["scores"]["depth"].unit
-    'share of the network, 0 to 1'
-    """
-
-    meaning: str
-    unit: str = "text"
-    empty: str = "never"
-
-
-#: Units that several columns share.
-SCALE, CEILED, NUMBER, P = "the metric's scale", "share of the ceiling", "count", "probability"
-R = "Pearson's r, -1 to 1"
+from murine.atlas.column import CEILED, NUMBER, SCALE, Column, P, R
+from murine.atlas.masquerade_columns import MASQUERADE
 
 #: A row is *chosen* if its layer is the choice for its site.
 _NOT_CHOSEN = "in rows that are not chosen"
@@ -384,4 +357,5 @@ PARQUET: dict[str, dict[str, Column]] = {
     "matches": _MATCHES,
     "maps": _MAPS,
     "generalization": _GENERALIZATION,
+    "masquerade": MASQUERADE,
 }

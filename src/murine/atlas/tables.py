@@ -19,6 +19,7 @@ TABLES = {
     "matches": "murine match",
     "maps": "murine maps",
     "generalization": "murine generalize --network",
+    "masquerade": "murine masquerade",
 }
 
 _SCORE_COLUMNS: dict[str, str] = {

@@ -5,7 +5,8 @@ Names in capitals stand for several columns: ``METRIC`` for one column for each 
 
 from __future__ import annotations
 
-from murine.atlas.columns import CEILED, NUMBER, PARQUET, Column, P, R
+from murine.atlas.column import CEILED, NUMBER, Column, P, R
+from murine.atlas.columns import PARQUET
 from murine.atlas.tables import DRAWS
 
 _SCORES = PARQUET["scores"]

@@ -12,6 +12,7 @@ from murine.cli import (
     domains,
     explain,
     generalization,
+    masquerade,
     models,
     neurn,
     results,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(scoring.app)
 app.add_typer(results.app)
+app.add_typer(masquerade.app)
 app.add_typer(neurn.app)
 app.add_typer(align.app)
 app.add_typer(explain.app)

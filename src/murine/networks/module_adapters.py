@@ -155,7 +155,8 @@ def n_channels(module: nn.Module, config: Mapping[str, Any], size: tuple[int, in
 def _first_channels(module: nn.Module) -> int:
     """Return the number of input channels of the first convolution over images; 0 if there is none."""
     for child in module.modules():
-        if len(getattr(child, "kernel_size", None) or ()) == 2 and hasattr(child, "in_channels"):
+        size = getattr(child, "kernel_size", None)  # pooling has one number
+        if isinstance(size, tuple) and len(size) == 2 and hasattr(child, "in_channels"):
             return int(child.in_channels)  # type: ignore[arg-type]
     return 0
 

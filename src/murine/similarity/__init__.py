@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from murine.similarity.kernel_similarity import u_centre_kernels as u_centre_kernels
     from murine.similarity.neural_noise import noise_covariance as noise_covariance
     from murine.similarity.nonnegative_least_squares import fit_nonnegative as fit_nonnegative
+    from murine.similarity.population_kernels import PopulationKernel as PopulationKernel
+    from murine.similarity.population_kernels import distinct_units as distinct_units
+    from murine.similarity.population_kernels import noiseless_kernel as noiseless_kernel
+    from murine.similarity.population_kernels import noisy_kernel as noisy_kernel
+    from murine.similarity.population_kernels import unbiased_cka as unbiased_cka
+    from murine.similarity.population_kernels import unbiased_cka_matrix as unbiased_cka_matrix
     from murine.similarity.procrustes import Procrustes as Procrustes
     from murine.similarity.procrustes import angular_procrustes_distances as angular_procrustes_distances
     from murine.similarity.procrustes import procrustes_distances as procrustes_distances

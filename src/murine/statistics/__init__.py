@@ -5,6 +5,20 @@ p-values, rank bands and ceiled scores.
 It knows only arrays of scores: the metrics are in `murine.similarity` and `murine.encoding`.
 """
 
+from murine.statistics.animal_areas import combined_t, correlation_between_areas, p_over_areas
+from murine.statistics.animal_test import (
+    AnimalTest,
+    check_animals,
+    critical_t,
+    critical_values,
+    jackknife_errors,
+    left_out,
+    nested_choice,
+    paired_contrast,
+    place_candidates,
+    pooled_p_values,
+)
+from murine.statistics.animal_verdicts import judge
 from murine.statistics.bootstrap import (
     bootstrap_counts,
     leave_one_out_counts,
@@ -29,6 +43,7 @@ from murine.statistics.standardisation import unit_length, zscore
 from murine.statistics.variance_correction import correct_for_pairs, effective_n_stimuli, student_factor
 
 __all__ = [
+    "AnimalTest",
     "Ceiling",
     "CrossedDraws",
     "adjust_p_values",
@@ -36,21 +51,34 @@ __all__ = [
     "best_layer",
     "better_probability",
     "bootstrap_counts",
+    "check_animals",
+    "combined_t",
     "correct_for_pairs",
+    "correlation_between_areas",
     "count_trials",
+    "critical_t",
+    "critical_values",
     "dual_variance",
     "effective_n_stimuli",
     "half_means",
+    "jackknife_errors",
+    "judge",
     "kfold",
     "leave_one_out_counts",
+    "left_out",
     "max_statistic_p_values",
     "mean_over_neurons",
+    "nested_choice",
     "neuron_counts",
+    "p_over_areas",
     "pair_weights",
+    "paired_contrast",
     "percentile_interval",
     "permutation_p_values",
     "permutations",
     "permuted_pairs",
+    "place_candidates",
+    "pooled_p_values",
     "rank_bands",
     "rank_probability",
     "split_keys",

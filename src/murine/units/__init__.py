@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from murine.units.layer_matching import match_layers as match_layers
     from murine.units.maps import MapSearch as MapSearch
     from murine.units.maps import NearestUnits as NearestUnits
-    from murine.units.maps import channel_maps as channel_maps
     from murine.units.maps import nearest_units as nearest_units
     from murine.units.maps import normalise_maps as normalise_maps
     from murine.units.maps import pairwise_rmse as pairwise_rmse

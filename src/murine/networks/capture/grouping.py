@@ -97,8 +97,8 @@ class GroupedKernels:
     ----------
     is_certain
         As `Layout.is_certain`.
-    standardised
-        As `CapturedLayer.standardised`.
+    standardised, window
+        As `CapturedLayer`.
     """
 
     shape: tuple[int, ...]
@@ -108,6 +108,7 @@ class GroupedKernels:
     reduced: Any = None
     is_certain: bool = True
     standardised: LayerKernel | None = None
+    window: str = ""
 
 
 class Merged:
@@ -145,8 +146,10 @@ class Merged:
         """Return all layers in the order of execution; identical ones are marked."""
         first: dict[str, str] = {}
         layers = []
-        last = max(len(self._found) - 1, 1)
-        for i, (name, found) in enumerate(self._found.items()):
+        last = max(sum(not found.window for found in self._found.values()) - 1, 1)
+        i = -1
+        for name, found in self._found.items():
+            i += not found.window  # windows have the depth of their layer
             kernel, same_as, flag, standardised = found.kernel, found.same_as, found.flag, found.standardised
             if kernel is not None:
                 flag = flag or kernel.flag
@@ -155,6 +158,8 @@ class Merged:
                     kernel, same_as, flag, standardised = None, "", UNCERTAIN, None
             same_as = "" if same_as == name else same_as
             layers.append(
-                CapturedLayer(name, i / last, found.shape, kernel, flag, same_as, found.reduced, standardised)
+                CapturedLayer(
+                    name, i / last, found.shape, kernel, flag, same_as, found.reduced, standardised, found.window
+                )
             )
         return layers

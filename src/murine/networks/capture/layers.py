@@ -94,6 +94,9 @@ class CapturedLayer:
     standardised
         The kernel with every unit standardised over images (mean 0, standard deviation 1; constant units become 0),
         where that was asked for.
+    window
+        The window of the layer's map that this is (`murine.networks.capture.windows.MapWindow`), where windows were
+        asked for; '' for the whole layer. The name then is ``path@window``.
     """
 
     name: str
@@ -104,6 +107,7 @@ class CapturedLayer:
     same_as: str = ""
     reduced: Any = field(default=None, compare=False, repr=False)
     standardised: LayerKernel | None = field(default=None, compare=False, repr=False)
+    window: str = ""
 
     def __repr__(self) -> str:
         flag = f", {self.flag}" if self.flag else ""

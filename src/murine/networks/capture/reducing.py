@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from murine.networks.capture.channel_maps import channel_maps
 from murine.networks.capture.forward import ForwardPass, Subject
 from murine.networks.capture.grouping import GroupedKernels
 from murine.networks.capture.layers import Features, Reducer
 from murine.networks.capture.layout import Layout
 from murine.networks.capture.probing import Probed
+from murine.networks.capture.windows import map_windows
 from murine.networks.layer_flags import NO_AXIS
 from murine.networks.layer_kernel import BLOCK, LayerKernel
 
@@ -35,6 +37,8 @@ class Reduction(ForwardPass):
         As in `capture`; only if all images pass together.
     second
         Function that computes the kernel of standardised features, if it was asked for.
+    windows
+        Whether windows of maps are outputs as well (`murine.networks.capture.windows.map_windows`).
     """
 
     def __init__(
@@ -45,16 +49,31 @@ class Reduction(ForwardPass):
         space: Mapping[str, np.ndarray],
         reducer: Reducer | None = None,
         second: Callable[[str, Tensor], LayerKernel] | None = None,
+        windows: bool = False,
     ) -> None:
         super().__init__(subject)
-        self.probed, self.advance = probed, advance
+        self.probed, self.advance, self.windows = probed, advance, windows
         self.space, self.reducer, self.second = space, reducer, second
         self.found: dict[str, GroupedKernels] = {}
         self._alive: dict[int, _Alive] = {}
 
     def take(self, key: str, args: tuple[object, ...], tensor: Tensor) -> None:
+        self._waiting: dict[str, GroupedKernels] = {}
         self.found[key] = self._reduce(key, tensor)
+        self.found.update(self._waiting)  # after their layer
         self.advance()
+
+    def _of_windows(self, key: str, features: Tensor, layout: Layout) -> dict[str, GroupedKernels]:
+        maps = channel_maps(Features(key, features, self.image_size))
+        found: dict[str, GroupedKernels] = {}
+        for window in [] if maps is None else map_windows(maps.shape[2], maps.shape[3]):
+            part = maps[:, :, slice(*window.rows), slice(*window.columns)]  # type: ignore[index]
+            units, name = flat(part), f"{key}@{window.name}"
+            second = None if self.second is None else self.second(name, units)
+            found[name] = GroupedKernels(
+                tuple(part.shape[1:]), kernel_of(units, None), "", "", None, layout.is_certain, second, window.name
+            )
+        return found
 
     def _reduce(self, key: str, tensor: Tensor) -> GroupedKernels:
         layout = self.probed.layouts.get(key, Layout(flag=NO_AXIS))
@@ -76,6 +95,8 @@ class Reduction(ForwardPass):
         kernel = kernel_of(units, self.space.get(key))
         standardised = None if self.second is None or layout.flag else self.second(key, units)
         reduced = None if layout.flag else self._reduced(key, features)
+        if self.windows and not layout.flag:
+            self._waiting = self._of_windows(key, features, layout)
         return GroupedKernels(shape, kernel, layout.flag, "", reduced, layout.is_certain, standardised)
 
     def _known(self, tensor: Tensor) -> str:

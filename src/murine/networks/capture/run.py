@@ -36,6 +36,7 @@ def capture(
     progress: Progress | None = None,
     reducer: Reducer | None = None,
     standardise: bool = False,
+    windows: str = "none",
 ) -> list[CapturedLayer]:
     """Run images through a network and reduce the output of every module to its kernel.
 
@@ -71,6 +72,9 @@ def capture(
     standardise
         Whether to compute also the kernel of every layer with its units standardised over images
         (`CapturedLayer.standardised`). If images pass in groups, this takes one more pass over them.
+    windows
+        ``thirds``: windows of a half and of a third of each map, at 3 x 3 places, follow their layer
+        (`CapturedLayer.window`), from the same pass; a neuron sees one place, and a layer all of them. ``none``.
 
     Returns
     -------
@@ -80,8 +84,8 @@ def capture(
     Raises
     ------
     MurineError
-        If no module matches, the network fails on the images, or memory does not suffice for all images or for the
-        features of one layer.
+        If no module matches, the network fails on the images, memory does not suffice for all images or for the
+        features of one layer, or windows of standardised units are asked for while images pass in groups.
 
     Examples
     --------
@@ -94,6 +98,8 @@ def capture(
     """
     if batch_size is not None and batch_size < 2:
         raise MurineError(f"batch size is {batch_size}; at least 2 images must pass together.")
+    if windows not in ("none", "thirds"):
+        raise MurineError(f"windows is {windows!r}; expected 'none' or 'thirds'.")
     network = unwrapped(module)
     naming = Naming(network, layers)
     with undisturbed(inputs.device), prepared(network, inputs) as images:
@@ -101,7 +107,8 @@ def capture(
         probed = probe(subject, images)
         if not probed.layouts:
             raise MurineError(f"none of the modules {some(naming.chosen)} ran in the forward pass.")
-        captured = _captured(subject, probed, images, batch_size, progress, reducer, standardise)
+        kept = windows == "thirds"
+        captured = _captured(subject, probed, images, batch_size, progress, reducer, standardise, kept)
     return [layer for one in captured for layer in (one, *_aliases(one, naming))]
 
 
@@ -113,11 +120,17 @@ def _captured(
     progress: Progress | None,
     reducer: Reducer | None,
     standardise: bool,
+    windows: bool,
 ) -> list[CapturedLayer]:
     n, names = len(images), list(probed.layouts)
     size = batch_size or affordable_images(probed.working_bytes, n, images.device)
     groups = image_groups(n, size)
     passes = pairs_of(groups)
+    if windows and standardise and len(passes) > 1:
+        raise MurineError(
+            "windows of standardised units need all images in one pass, and memory does not suffice for it. Leave out "
+            "windows or standardisation, or choose a smaller input size."
+        )
     if len(passes) > 1:
         log.info("%d images in %d passes of at most %d", n, len(passes), 2 * len(groups[0]))
     together = bundles(probed.bytes_per_image, n, images.device) if reducer and len(passes) > 1 else []
@@ -130,7 +143,7 @@ def _captured(
             whole = len(members) == n
             second = _second(merged.space(len(members)), moments) if standardise else None
             space = merged.space(len(members))
-            reduction = Reduction(subject, probed, bar.advance, space, reducer if whole else None, second)
+            reduction = Reduction(subject, probed, bar.advance, space, reducer if whole else None, second, windows)
             # The network may change its input. All images together are not needed again; a part of them is a copy.
             reduction.run(images if whole else images[torch.as_tensor(members)])
             merged.add(members, reduction.found)
@@ -157,6 +170,6 @@ def _aliases(layer: CapturedLayer, naming: Naming) -> list[CapturedLayer]:
     """Return the layer under the other names of its module that were asked for."""
     found = []
     for alias, name in naming.aliases.items():
-        if layer.name == name or layer.name.startswith((f"{name}[", f"{name}:")):
+        if layer.name == name or layer.name.startswith((f"{name}[", f"{name}:", f"{name}@")):
             found.append(replace(layer, name=alias + layer.name[len(name) :], same_as=layer.same_as or layer.name))
     return found
