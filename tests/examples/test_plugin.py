@@ -198,7 +198,7 @@ def test_the_domain_is_listed_and_loads(run):
 
 def test_the_commands_run_and_know_the_data_set_of_the_plug_in(run):
     rows = json.loads(run("-m", "murine", "sparseness", "neurons", "tuned-neurons", "--format", "json"))
-    code = "from murine_example.tuned_neurons import tuned_neurons; print(tuned_neurons()[1].mean().tolist())"
+    code = "from murine_example.tuned_neurons import tuned_neurons; print(tuned_neurons().responses.mean().tolist())"
     means = np.array(json.loads(run("-c", code)))
     n = means.shape[1]
     expected = [(1 - (sum(r) / n) ** 2 / (sum(r * r) / n)) / (1 - 1 / n) for r in means]

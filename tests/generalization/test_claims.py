@@ -12,9 +12,9 @@ import toy_domains
 from scipy import stats
 from test_summary import MATRIX, rows
 
-from murine.domains import catalogue as domains
 from murine.generalization.summary import UNSEEN, cells, differences, over_text, source_tests
 from murine.report.generalization import board
+from murine.studies import generalization_run
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -35,7 +35,7 @@ def generalize(murine, monkeypatch, tmp_path):
     """Run the command on toy domains with a tiny network; the page is the second of the two returned."""
 
     def run(load, *arguments, seeds):
-        monkeypatch.setattr(domains, "load_domain", lambda name, *, part, **_: load(name, part))
+        monkeypatch.setattr(generalization_run, "load_domain", lambda name, *, part, **_: load(name, part))
         page = tmp_path / "page.html"
         ran = murine(
             *("generalize", "--source", "dark", "--target", "grey,noisy", "--network", toy_domains.NETWORK),

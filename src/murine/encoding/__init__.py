@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from murine.encoding.jackknife import resample_neuron_scores as resample_neuron_scores
     from murine.encoding.jackknife import resample_site_scores as resample_site_scores
     from murine.encoding.kernels import centre_layer_grams as centre_layer_grams
-    from murine.encoding.neuron_ceiling import mean_ceilings as mean_ceilings
-    from murine.encoding.neuron_ceiling import neuron_ceiling as neuron_ceiling
+    from murine.encoding.neuron_ceilings import mean_ceilings as mean_ceilings
+    from murine.encoding.neuron_ceilings import neuron_ceiling as neuron_ceiling
     from murine.encoding.null_correlation import null_correlations as null_correlations
     from murine.encoding.null_correlation import rescale_above_null as rescale_above_null
     from murine.encoding.pls import PLSFolds as PLSFolds

@@ -5,7 +5,7 @@ these (`murine.encoding.ridge_spectrum`) serves all neurons, all penalties and a
 
 Responses are (n_neuroids, n_stimuli), as in `murine.cortex.recording.Recording`. A neuron with NaN gets NaN
 predictions. A kernel with NaN is refused; in a stack of kernels it gives NaN. Scores of predictions are in
-`murine.encoding.prediction_scores`, noise ceilings in `murine.encoding.neuron_ceiling`.
+`murine.encoding.prediction_scores`, noise ceilings in `murine.encoding.neuron_ceilings`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy.typing import ArrayLike
 
-from murine.encoding.neuron_ceiling import low_ceiling_note, mean_ceilings
+from murine.encoding.neuron_ceilings import low_ceiling_note, mean_ceilings
 from murine.encoding.prediction_operators import correlate_predictions
 from murine.errors import MurineError
 from murine.literature import CONWELL, Citation

@@ -12,7 +12,7 @@ from murine.cortex.recording import Site
 from murine.errors import MurineError
 from murine.scoring.population import PatternScale, Population, single_trial_share
 from murine.similarity.kernel_similarity import u_centre_kernels
-from murine.similarity.rdm_ceiling import SplitHalfRDM, cosine_reliability
+from murine.similarity.rdm_ceilings import SplitHalfRDM, cosine_reliability
 from murine.similarity.rdm_vectors import pair_positions, upper_triangle
 from murine.statistics.bootstrap import Counts
 from murine.statistics.noise_ceiling import DISTANCE, SCALES, Ceiling
@@ -58,7 +58,7 @@ class SiteData:
         repetitions. NaN where too many trials are missing.
     half_patterns
         (n_sites, 3, n_stimuli): how well the patterns of halves agree about a stimulus, the length of the pattern and
-        the number of trials (`murine.similarity.rdm_ceiling.SplitHalfRDM`); None with ``half_rdms``.
+        the number of trials (`murine.similarity.rdm_ceilings.SplitHalfRDM`); None with ``half_rdms``.
     given_reliability
         (n_sites, 2): mean and standard error that came with the data; NaN where they did not.
     n_neuroids
@@ -127,7 +127,7 @@ class SiteData:
         """Return the ceiling of a score on ``scale`` against the RDMs, with draws paired with ``counts``.
 
         From single trials: the correlation with what the RDM would be without noise (of ranks with ``ranks``), from
-        random halves (`murine.similarity.rdm_ceiling`). From given reliabilities: their value, with normal draws of
+        random halves (`murine.similarity.rdm_ceilings`). From given reliabilities: their value, with normal draws of
         their standard error, or without an error where that is not given. It is not known of single trials.
         """
         reliability = np.empty(len(self.sites))

@@ -18,7 +18,7 @@ from murine.limits import SEED, SPLITS
 from murine.scoring.population import PatternScale, Population, mean_responses, single_trial_share
 from murine.scoring.site_data import COSINES, MOST_SINGLE_TRIALS, LostSite, SiteData
 from murine.similarity.rdm import dissimilarities
-from murine.similarity.rdm_ceiling import harmonic_mean
+from murine.similarity.rdm_ceilings import harmonic_mean
 from murine.similarity.rdm_vectors import upper_triangle
 from murine.statistics.random_halves import SplitKeys, count_trials, half_means, split_keys
 

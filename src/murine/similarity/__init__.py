@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from murine.similarity.rdm import euclidean_rdm as euclidean_rdm
     from murine.similarity.rdm import kernel_rdm as kernel_rdm
     from murine.similarity.rdm import pearson_rdm as pearson_rdm
-    from murine.similarity.rdm_ceiling import SplitHalfRDM as SplitHalfRDM
-    from murine.similarity.rdm_ceiling import cosine_reliability as cosine_reliability
-    from murine.similarity.rdm_ceiling import split_half_correlation as split_half_correlation
+    from murine.similarity.rdm_ceilings import SplitHalfRDM as SplitHalfRDM
+    from murine.similarity.rdm_ceilings import cosine_reliability as cosine_reliability
+    from murine.similarity.rdm_ceilings import split_half_correlation as split_half_correlation
     from murine.similarity.rdm_vectors import n_stimuli_of_pairs as n_stimuli_of_pairs
     from murine.similarity.rdm_vectors import pair_positions as pair_positions
     from murine.similarity.rdm_vectors import upper_triangle as upper_triangle

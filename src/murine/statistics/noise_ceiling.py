@@ -1,7 +1,7 @@
 """Noise ceilings: the best score that the noise in the data allows.
 
-A ceiling knows the scale of the scores it belongs to. Ceilings are computed in `murine.similarity.rdm_ceiling` (RDMs)
-and `murine.encoding.neuron_ceiling` (neurons).
+A ceiling knows the scale of the scores it belongs to. Ceilings are computed in `murine.similarity.rdm_ceilings` (RDMs)
+and `murine.encoding.neuron_ceilings` (neurons).
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Contrasts(Study):
     title = "One factor at a time"
     question = "How much does likeness to cortex change when only one thing about a network changes?"
     citation = CONWELL
-    durations = MappingProxyType({"tiny": "2 minutes", "small": "an hour"})
+    durations = MappingProxyType({"tiny": "2 minutes"})
 
     def run(
         self,

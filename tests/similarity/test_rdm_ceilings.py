@@ -11,7 +11,7 @@ from murine.networks.layer_kernel import LayerKernel
 from murine.scoring.site_preparation import make_site_data
 from murine.similarity.kernel_similarity import u_centre_kernels
 from murine.similarity.rdm import dissimilarities
-from murine.similarity.rdm_ceiling import (
+from murine.similarity.rdm_ceilings import (
     SplitHalfRDM,
     cosine_reliability,
     noise_ratio,

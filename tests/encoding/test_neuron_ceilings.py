@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import pearsonr
 
 from murine.cortex.simulated import SimulatedCortex, simulate
-from murine.encoding.neuron_ceiling import calibrate_draws, low_ceiling_note, mean_ceilings, neuron_ceiling
+from murine.encoding.neuron_ceilings import calibrate_draws, low_ceiling_note, mean_ceilings, neuron_ceiling
 from murine.encoding.reliability import METHODS, neuron_reliability, oracle_correlation
 from murine.errors import MurineError
 from murine.statistics.bootstrap import bootstrap_counts
