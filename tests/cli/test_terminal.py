@@ -106,6 +106,11 @@ FEW_REFERENCES = (
     "from murine.studies import reference_libraries, verification\n"
     "verification.REFERENCES = [r for r in reference_libraries.REFERENCES if r.metric in ('CKA', 'RSA, pearson')]"
 )
+ONE_CONTRAST = (
+    "import murine.studies.contrasts as study\nfrom murine.atlas.contrasts import Contrast, Side\n"
+    "study.read_contrasts = lambda scale: iter([Contrast('filters', 'gabor - pixels', Side(('gabor',), '32x32'), "
+    "Side(('pixels',), '32x32'))])"
+)
 ONE_FILE = (
     "from murine.domains.archives import FILES, ArchiveFile\n"
     "FILES['svhn'] = (ArchiveFile('f.bin', ('http://127.0.0.1:9/f.bin',), md5='{md5}'),)"
@@ -151,6 +156,14 @@ COMMANDS = {
         r"capturing layers .* \d+/\d+",
         r"capturing layers (\d+)/\1",
         "among the mice of",
+    ),
+    "study": Command(
+        "study contrasts --scale tiny --against {desk}/mice.nc --stimuli {desk}/images.npz --bootstraps 20 "
+        "--permutations 0 --out contrasts",
+        r"networks .* 1/2",
+        r"networks 2/2, pixels: \w+",
+        "the page is contrasts/index.html",
+        ONE_CONTRAST,
     ),
     "models plan": Command(
         "models plan pixels resnet18 --metric none " + MINE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from murine.atlas.leaderboard import BLANKS, MIN_CEILING, RAW_SCORE, SHARE, trea
 from murine.atlas.trained_against_random import ALL_SITES, SIGN_DEPENDS, sign_depends
 from murine.errors import MurineError
 from murine.networks.sources.source import full_name
-from murine.networks.spec import NetworkSpec
+from murine.networks.spec import NetworkSpec, is_user_file
 from murine.scoring.score_sample import ScoreSample
 
 #: Columns of the table of contrasts, in order.
@@ -200,7 +201,7 @@ def _members(side: Side, samples: Mapping[_Key, object]) -> tuple[list[_Key], li
     missing: list[str] = []
     for text in side.networks:
         spec = NetworkSpec.parse(text)
-        name = NetworkSpec(full_name(spec.name), "", spec.variant).full_name
+        name = NetworkSpec(_name_in_rows(spec.name), "", spec.variant).full_name
         own = [
             key
             for key in samples
@@ -209,6 +210,11 @@ def _members(side: Side, samples: Mapping[_Key, object]) -> tuple[list[_Key], li
         known += own
         missing += [] if own else [text]
     return known, missing
+
+
+def _name_in_rows(name: str) -> str:
+    """Rows name a user's file without its folder."""
+    return Path(name).name if is_user_file(name) else full_name(name)
 
 
 def _has_weights(weights: str, asked: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from murine.cli.common import quieten
-from murine.cli.options import FormatOption, JobsOption, QuietOption, SeedOption, limited
+from murine.cli.options import FormatOption, JobsOption, QuietOption, SeedOption, StimuliOption, limited
 from murine.cli.registry_help import CommandWithNames
 from murine.cli.tables import Format, show
 from murine.limits import BOOTSTRAPS, PERMUTATIONS, Limits
@@ -31,6 +31,15 @@ class Scale(StrEnum):
     tiny = "tiny"
     small = "small"
     full = "full"
+
+
+def data_sets(names: Sequence[str], stimuli: Path | None) -> list[Any]:
+    """Return names as they are; with images of one's own, the data sets themselves."""
+    if stimuli is None:
+        return list(names)
+    import murine
+
+    return [murine.load_data(name, stimuli=stimuli) for name in names]
 
 
 @app.command("study", cls=CommandWithNames)
@@ -66,6 +75,7 @@ def run_study(
             "--permutations", callback=_optional("--permutations", PERMUTATIONS), help="Relabellings for p-values."
         ),
     ] = None,
+    stimuli: StimuliOption = None,
     seed: SeedOption = 0,
     jobs: JobsOption = 1,
     format: FormatOption = Format.table,
@@ -105,7 +115,7 @@ def run_study(
     options |= {} if bootstraps is None else {"n_bootstraps": bootstraps}
     options |= {} if permutations is None else {"n_permutations": permutations}
     result = study.run(
-        data=against or (),
+        data=data_sets(against or (), stimuli),
         networks=network or (),
         scale=scale.value,
         atlas=atlas or folder / "atlas",

@@ -146,7 +146,7 @@ def _pooled(contrasts: Sequence[Contrast]) -> Iterator[Contrast]:
 def _random_networks(contrasts: Sequence[Contrast]) -> Side:
     """The largest group of seeds of one network."""
     sides = [c.second for c in contrasts if len(c.second.networks) > 1]
-    return next((side for side in sides if "mobilenet_v2" in side.networks[0]), sides[0])
+    return next((side for side in sides if "mobilenet_v2" in side.networks[0]), [*sides, contrasts[0].second][0])
 
 
 def _in_spreads(table: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
