@@ -119,9 +119,9 @@ def score(network: str | nn.Module | Network, data: str | Path | Dataset = "simu
     >>> scores = score("pixels", "simulated", n_bootstraps=20, n_permutations=20)
     >>> print(scores.table[["site", "score", "ceiling"]].round(2).to_string(index=False))
      site  score  ceiling
-    SIMam   0.01     0.93
-     SIMl   0.01     0.93
-     SIMp   0.17     0.94
+    SIMam  -0.02     0.89
+     SIMl  -0.01     0.88
+     SIMp  -0.01     0.70
     """
     scores = compare([network], data, **{"controls": False, **options})
     if scores.failures:  # of several input sizes, one failed

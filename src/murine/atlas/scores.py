@@ -157,7 +157,7 @@ class Scores:
         >>> scores = murine.compare(["pixels", "gabor"], "simulated", controls=False, n_bootstraps=50)
         >>> filters = Contrast("filters", "Gabor - pixels", Side(("gabor",)), Side(("pixels",)))
         >>> scores.contrasts([filters])[["site", "difference"]].round(1).values.tolist()[-1]
-        ['all sites', 0.2]
+        ['all sites', 0.6]
         """
         return contrast_table(self.chosen, contrasts)
 

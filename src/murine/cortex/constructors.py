@@ -56,6 +56,7 @@ class Constructors:
         Examples
         --------
         >>> rates = [[[1.0, 2.0], [0.0, 0.5]], [[3.0, 3.5], [4.0, float("nan")]]]
+        >>> from murine.cortex.recording import Recording
         >>> Recording.from_arrays(rates, {"neuroid_id": ["u1", "u2"], "area": ["VISp", "VISl"]}, ["cat", "dog"])
         <Recording recording: 2 neuroids x 2 stimuli x 2 repetitions; {'VISp': 1, 'VISl': 1}>
         """
@@ -130,6 +131,7 @@ class Constructors:
         Examples
         --------
         >>> rows = {"neuroid": ["a", "a", "b", "b"], "stimulus": [1, 2, 1, 2], "response": [0.5, 1.0, 3.0, 2.0]}
+        >>> from murine.cortex.recording import Recording
         >>> Recording.from_frame(pd.DataFrame(rows)).responses[:, :, 0].tolist()
         [[0.5, 1.0], [3.0, 2.0]]
         """
@@ -194,6 +196,7 @@ class Constructors:
         ...     {"stimulus": ["cat", "dog"], "neuroid": ["a", "b", "c"]},
         ...     ("stimulus", "neuroid"),
         ... )
+        >>> from murine.cortex.recording import Recording
         >>> Recording.from_xarray(rates)
         <Recording recording: 3 neuroids x 2 stimuli x 1 repetitions; {'': 3}>
         """

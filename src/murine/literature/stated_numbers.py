@@ -59,7 +59,7 @@ def published_numbers(paper: str | None = None, quantity: str | None = None) -> 
 
     Examples
     --------
-    >>> published_numbers("Conwell et al. 2021", "noise ceiling of a site").value.max()
+    >>> published_numbers("Conwell et al. 2021", "noise ceiling of a site").value.max().item()
     0.931
     """
     found = _table()
