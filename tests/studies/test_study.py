@@ -21,10 +21,9 @@ CLAIMS = (
 )
 
 
-@pytest.mark.parametrize(
-    "kind", [murine.metrics, murine.datasets, murine.networks, murine.domains, murine.studies], ids=str
-)
-def test_every_kind_of_thing_is_listed_and_described_in_the_same_way(kind):
+@pytest.mark.parametrize("room", ["metrics", "datasets", "networks", "domains", "studies"])
+def test_every_kind_of_thing_is_listed_and_described_in_the_same_way(room):
+    kind = getattr(murine, room)
     described = kind.describe()
     assert list(described) == kind.names()
     assert all(isinstance(words, str) and words.strip() for words in described.values())
