@@ -1,4 +1,7 @@
-"""Noise ceilings of neurons: the best score of a prediction that the noise of single trials allows."""
+"""Noise ceilings of neurons: the best score of a prediction that the noise of single trials allows.
+
+Metrics of regression (ridge, PLS) take their ceilings from here, through `murine.scoring.encoding_metrics`.
+"""
 
 from __future__ import annotations
 

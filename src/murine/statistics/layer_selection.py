@@ -1,4 +1,7 @@
-"""Selection of the best layer of each site."""
+"""Selection of the best layer of each site.
+
+`murine.scoring.held_out` chooses layers on other images than those that they are scored on.
+"""
 
 from __future__ import annotations
 

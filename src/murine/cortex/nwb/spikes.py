@@ -1,4 +1,7 @@
-"""Spike rates of the units in an NWB 2 file."""
+"""Spike rates of the units in an NWB 2 file.
+
+`murine.cortex.allen.neuropixels` reads the session files of the Allen Institute, which have tables of their own.
+"""
 
 from __future__ import annotations
 
