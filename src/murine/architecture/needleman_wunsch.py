@@ -1,6 +1,7 @@
 """The Needleman-Wunsch algorithm in machine code: the best score of two sequences, and one best alignment.
 
-`murine.architecture.alignment` calls it. This module is compiled with numba: import it inside functions (`murine.compilation`).
+`murine.architecture.alignment` calls it. This module is compiled with numba: import it inside functions
+(`murine.compilation`).
 """
 
 from __future__ import annotations
