@@ -243,7 +243,7 @@ def test_units_of_their_own_stand_beside_chance(murine, folder, own, tmp_path):
     assert row["assigned_r_test"] <= row["r_train"] + 1e-6
     assert row["assigned_r_test_shuffled"] < row["assigned_r_test"]
     text = " ".join(murine("match", "--help").out.replace("│", " ").split())
-    assert "beside the same assignment for shuffled stimuli" in text
+    assert "and do the same for shuffled stimuli" in text
 
 
 def test_pictures_are_drawn(murine, folder, own, tmp_path):
@@ -446,7 +446,7 @@ def test_help_tells_how_to_read_the_result(murine, command):
     text = " ".join(ran.out.replace("│", " ").split())
     assert "shuffled" in text
     if command == "maps":
-        assert "plain maps are all but the mean stimulus" in text
+        assert "plain maps are nearly the mean stimulus" in text
         assert "[default: centred]" in text
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import doctest
 import logging
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from murine.cortex import constructors
 from murine.cortex.recording import Recording
 from murine.cortex.trial_tables import read_trials
 from murine.errors import MurineError
@@ -244,8 +242,3 @@ def test_files_that_cannot_be_used(tmp_path):
     trials().to_csv(csv, index=False, encoding="utf-16")
     with pytest.raises(MurineError, match=r"mine\.csv' (is no readable csv table|does not end)"):
         read_trials(csv)
-
-
-def test_the_examples_of_the_documentation_run():
-    ran = doctest.testmod(constructors, extraglobs={"Recording": Recording})
-    assert (ran.failed, ran.attempted) == (0, 6)
