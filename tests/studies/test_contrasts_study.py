@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from murine.atlas.contrasts import Contrast, Side
 from murine.networks.spec import NetworkSpec
 from murine.networks.zoo import skeleton
 from murine.studies.contrasts import SEEDS, contrasts, read_contrasts
@@ -27,6 +28,17 @@ def test_every_network_of_the_list_can_be_built(shared_data):
 def test_both_sides_of_a_contrast_differ():
     for contrast in read_contrasts("full"):
         assert contrast.first != contrast.second
+
+
+@pytest.mark.parametrize("name", ["allen-2p", "primate-92"])
+def test_data_that_come_as_matrices_are_compared_as_they_are(name, shared_data, monkeypatch, tmp_path):
+    monkeypatch.setenv("MURINE_SHARED", str(shared_data))
+    filters = Contrast("filters", "gabor - pixels", Side(("gabor",), "32x32"), Side(("pixels",), "32x32"))
+    monkeypatch.setattr("murine.studies.contrasts.read_contrasts", lambda scale: iter([filters]))
+    few = {"n_bootstraps": 30, "n_permutations": 0}
+    table = contrasts.run(data=[name], scale="tiny", atlas=tmp_path / "atlas", **few).tables["contrasts"]
+    assert set(table.treatment) == {"both as they are"}
+    assert table.difference.notna().all()
 
 
 def test_a_whole_run(shared_data, monkeypatch, tmp_path):

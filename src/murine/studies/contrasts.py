@@ -20,7 +20,7 @@ from murine.atlas.contrasts import Contrast, Side, contrast_table, sign_changes,
 from murine.atlas.trained_against_random import ALL_SITES
 from murine.errors import MurineError
 from murine.literature import CONWELL
-from murine.studies.study import SCALES, Claim, FigureSpec, Study, StudyResult
+from murine.studies.study import SCALES, Claim, FigureSpec, Study, StudyResult, treatments_for
 
 #: Seeds of random networks, and the size of images, at each scale.
 SEEDS = {"tiny": 2, "small": 5, "full": 5}
@@ -81,18 +81,12 @@ class Contrasts(Study):
             raise MurineError("the study of contrasts brings its own networks; leave --network out.")
         contrasts = list(read_contrasts(scale))
         with TemporaryDirectory(prefix="murine-") as folder:
+            asked = {"metric": METRICS[scale], "controls": False, "atlas": atlas or folder, "progress": progress}
             scores = [
                 murine.compare(
-                    names,
-                    source,
-                    input_size=side,
-                    metric=METRICS[scale],
-                    normalise="both",
-                    controls=False,
-                    atlas=atlas or folder,
-                    **{"progress": progress, **options},
+                    names, dataset, **{"input_size": side, "normalise": treatments_for(dataset), **asked, **options}
                 ).chosen
-                for source in data or DATA[scale]
+                for dataset in map(murine.load_data, data or DATA[scale])
                 for side, names in _networks_by_size(contrasts).items()
             ]
             rows = pd.concat(scores, ignore_index=True)

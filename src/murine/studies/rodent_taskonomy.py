@@ -18,7 +18,7 @@ from murine.errors import MurineError
 from murine.literature import CONWELL, published_numbers
 from murine.networks.catalogue import entry
 from murine.networks.spec import expand
-from murine.studies.study import Claim, FigureSpec, Study, StudyResult
+from murine.studies.study import Claim, FigureSpec, Study, StudyResult, treatments_for
 
 _SHARED = (
     *("shared:squeezenet", "shared:mobilenet_v1_025", "shared:mobilenet_v1_05", "shared:mobilenet_v1_075"),
@@ -114,7 +114,7 @@ class RodentTaskonomy(Study):
             store = atlas if isinstance(atlas, murine.Atlas) else murine.Atlas(atlas or folder)
             for source in data or DATA[scale]:
                 dataset = murine.load_data(source)
-                asked = {"metric": _metrics(dataset), "normalise": "both", "controls": True, **options}
+                asked = {"metric": _metrics(dataset), "normalise": treatments_for(dataset), "controls": True, **options}
                 scores = murine.compare(
                     dict.fromkeys(names), dataset, input_size=SIDES[scale], atlas=store, progress=progress, **asked
                 )
@@ -153,11 +153,14 @@ def _contrasts(trained: Sequence[str]) -> Iterator[Contrast]:
 
 
 def _ceilings(scores: murine.Scores) -> pd.DataFrame:
-    """The noise ceiling of every site beside the published one."""
+    """The reliability of every site beside the published one, which the authors call noise ceiling.
+
+    Our ceiling is that of a correlation with responses without noise: the square root of the reliability.
+    """
     own = scores.table[scores.table.metric == "rsa-pearson"].drop_duplicates("site")
     numbers = published_numbers(CONWELL.key, "noise ceiling of a site").set_index("item").value
     items = own.site.str.replace(",", " ").str.replace("  ", " ")
-    return pd.DataFrame({"item": items, "published": items.map(numbers), "ours": own.ceiling})
+    return pd.DataFrame({"item": items, "published": items.map(numbers), "ours": own.ceiling**2})
 
 
 def _networks(board: pd.DataFrame) -> pd.DataFrame:
@@ -185,7 +188,7 @@ def _figures(own: dict[str, pd.DataFrame], name: str) -> Iterator[FigureSpec]:
             {"label": "contrast", "value": "difference", "group": "treatment", "unit": rows.unit.iloc[0]},
         )
     if own["ceilings"].published.notna().any():
-        yield FigureSpec(f"ceilings-{name}", "beside_published", own["ceilings"], f"{name}: noise ceilings of sites")
+        yield FigureSpec(f"ceilings-{name}", "beside_published", own["ceilings"], f"{name}: reliability of sites")
     raw = own["networks"][own["networks"].treatment == "both as they are"]
     known = raw[raw.parameters.notna() & (raw.metric == "rsa-pearson")].assign(label=raw.network)
     if len(known):
@@ -209,7 +212,14 @@ def _figures(own: dict[str, pd.DataFrame], name: str) -> Iterator[FigureSpec]:
 def _claims(own: dict[str, pd.DataFrame], name: str) -> Iterator[Claim]:
     for row in own["ceilings"].dropna().to_dict("records"):
         same = "Both are from the authors' file."
-        yield Claim.beside(f"Noise ceiling of {row['item']}.", row["published"], row["ours"], 0.002, "r", same)
+        yield Claim.beside(
+            f"Reliability (published as noise ceiling) of {row['item']}.",
+            row["published"],
+            row["ours"],
+            0.002,
+            "r",
+            same,
+        )
     whole = own["trained-random"]
     for row in whole[(whole.site == ALL_SITES) & whole.contrast.str.startswith("all: ")].to_dict("records"):
         where = f"{name}, {row['metric']}, {row['treatment']}"

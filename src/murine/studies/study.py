@@ -345,6 +345,16 @@ class Study(ABC):
         """
 
 
+def treatments_for(dataset: Dataset) -> str:
+    """Return how neurons and features are treated: both matched ways, or as they are for data that come as matrices.
+
+    Matrices hold no single neurons, so their side cannot be z-scored.
+    """
+    from murine.cortex.rdms import NeuralRDMs
+
+    return "none" if isinstance(dataset.responses, NeuralRDMs) else "both"
+
+
 def find_study(name: str) -> Study:
     """Return a study by its name.
 
