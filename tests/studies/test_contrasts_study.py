@@ -36,7 +36,7 @@ def test_data_that_come_as_matrices_are_compared_as_they_are(name, shared_data, 
     filters = Contrast("filters", "gabor - pixels", Side(("gabor",), "32x32"), Side(("pixels",), "32x32"))
     monkeypatch.setattr("murine.studies.contrasts.read_contrasts", lambda scale: iter([filters]))
     few = {"n_bootstraps": 30, "n_permutations": 0}
-    table = contrasts.run(data=[name], scale="tiny", atlas=tmp_path / "atlas", **few).tables["contrasts"]
+    table = contrasts.run(data=[name], scale="small", atlas=tmp_path / "atlas", **few).tables["contrasts"]
     assert set(table.treatment) == {"both as they are"}
     assert table.difference.notna().all()
 

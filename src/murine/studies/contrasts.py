@@ -20,7 +20,7 @@ from murine.atlas.contrasts import Contrast, Side, contrast_table, sign_changes,
 from murine.atlas.trained_against_random import ALL_SITES
 from murine.errors import MurineError
 from murine.literature import CONWELL
-from murine.studies.study import SCALES, Claim, FigureSpec, Study, StudyResult, treatments_for
+from murine.studies.study import SCALES, Claim, FigureSpec, Study, StudyResult, options_for
 
 #: Seeds of random networks, and the size of images, at each scale.
 SEEDS = {"tiny": 2, "small": 5, "full": 5}
@@ -81,10 +81,10 @@ class Contrasts(Study):
             raise MurineError("the study of contrasts brings its own networks; leave --network out.")
         contrasts = list(read_contrasts(scale))
         with TemporaryDirectory(prefix="murine-") as folder:
-            asked = {"metric": METRICS[scale], "controls": False, "atlas": atlas or folder, "progress": progress}
+            asked = {"controls": False, "atlas": atlas or folder, "progress": progress}
             scores = [
                 murine.compare(
-                    names, dataset, **{"input_size": side, "normalise": treatments_for(dataset), **asked, **options}
+                    names, dataset, **{"input_size": side, **options_for(dataset, METRICS[scale]), **asked, **options}
                 ).chosen
                 for dataset in map(murine.load_data, data or DATA[scale])
                 for side, names in _networks_by_size(contrasts).items()

@@ -18,7 +18,7 @@ from murine.errors import MurineError
 from murine.literature import CONWELL, published_numbers
 from murine.networks.catalogue import entry
 from murine.networks.spec import expand
-from murine.studies.study import Claim, FigureSpec, Study, StudyResult, treatments_for
+from murine.studies.study import Claim, FigureSpec, Study, StudyResult, options_for
 
 _SHARED = (
     *("shared:squeezenet", "shared:mobilenet_v1_025", "shared:mobilenet_v1_05", "shared:mobilenet_v1_075"),
@@ -45,6 +45,7 @@ RANDOM = {
     "full": ("suite:conwell2021",),
 }
 DATA = {"tiny": ("simulated",), "small": ("allen-2p", "allen-neuropixels"), "full": ("allen-2p", "allen-neuropixels")}
+METRICS = ("rsa-pearson", "ridge")
 SIDES = {"tiny": 32, "small": 64, "full": None}
 
 COLUMNS = {
@@ -114,7 +115,7 @@ class RodentTaskonomy(Study):
             store = atlas if isinstance(atlas, murine.Atlas) else murine.Atlas(atlas or folder)
             for source in data or DATA[scale]:
                 dataset = murine.load_data(source)
-                asked = {"metric": _metrics(dataset), "normalise": treatments_for(dataset), "controls": True, **options}
+                asked = {**options_for(dataset, METRICS), "controls": True, **options}
                 scores = murine.compare(
                     dict.fromkeys(names), dataset, input_size=SIDES[scale], atlas=store, progress=progress, **asked
                 )
@@ -136,11 +137,6 @@ class RodentTaskonomy(Study):
 
 
 _AGREEMENT = ("treatment", "metric", "other_metric", "n_networks", "r", "r_low", "r_high", "rho", "rho_low", "rho_high")
-
-
-def _metrics(dataset: murine.Dataset) -> list[str]:
-    """Matrices have no single neurons, so they have no regression."""
-    return ["rsa-pearson"] if isinstance(dataset.responses, murine.NeuralRDMs) else ["rsa-pearson", "ridge"]
 
 
 def _contrasts(trained: Sequence[str]) -> Iterator[Contrast]:

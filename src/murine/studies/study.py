@@ -345,14 +345,17 @@ class Study(ABC):
         """
 
 
-def treatments_for(dataset: Dataset) -> str:
-    """Return how neurons and features are treated: both matched ways, or as they are for data that come as matrices.
+def options_for(dataset: Dataset, metrics: Sequence[str]) -> dict[str, Any]:
+    """Return the options ``metric`` and ``normalise`` of `murine.compare` that a data set allows.
 
-    Matrices hold no single neurons, so their side cannot be z-scored.
+    Recordings take all metrics and both matched treatments. Matrices hold no single neurons: they take the metrics of
+    representational similarity alone, and cannot be z-scored.
     """
     from murine.cortex.rdms import NeuralRDMs
 
-    return "none" if isinstance(dataset.responses, NeuralRDMs) else "both"
+    if isinstance(dataset.responses, NeuralRDMs):
+        return {"metric": [metric for metric in metrics if metric.startswith("rsa-")], "normalise": "none"}
+    return {"metric": list(metrics), "normalise": "both"}
 
 
 def find_study(name: str) -> Study:
