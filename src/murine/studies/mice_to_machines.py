@@ -122,15 +122,10 @@ def _maps(
     dataset = murine.load_data(source)
     seed, samples = int(options.get("seed", 0)), int(options.get("n_bootstraps", 1000))
     every = [spec for network in networks for spec in (network, _with_neurn(network))]
+    rows = compare_maps(every, dataset, input_size=SIDES[scale], seed=seed, atlas=atlas, progress=bars)
     for kind in ("area", "cre_line", "cell_class"):
-        try:
-            rows = compare_maps(
-                every, dataset, by=(kind,), input_size=SIDES[scale], seed=seed, atlas=atlas, progress=bars
-            )
-        except MurineError as error:
-            if kind == "area":
-                raise
-            found.notes.append(f"Left out for {dataset.name}: maps by {kind}. {error}")
+        if (rows[kind] == "").all():
+            found.notes.append(f"Left out for {dataset.name}: maps by {kind}. No neuron has a label {kind}.")
             continue
         errors = neuron_map_errors(rows, (kind,))
         has_neurn = errors.network.str.contains(NEURN, regex=False)
