@@ -10,21 +10,32 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from murine.atlas.comparability import SETTINGS, TREATMENT
-from murine.atlas.leaderboard import BLANKS, MIN_CEILING, RAW_SCORE, SHARE, treatment_of
+from murine.atlas.leaderboard import BLANKS, MIN_CEILING, RAW_SCORE, SHARE, comparable_sets, treatment_of
 from murine.atlas.trained_against_random import ALL_SITES, SIGN_DEPENDS, sign_depends
 from murine.errors import MurineError
 from murine.networks.sources.source import full_name
 from murine.networks.spec import NetworkSpec, is_user_file
 from murine.scoring.score_sample import ScoreSample
 
-#: Columns of the table of contrasts, in order.
-COLUMNS = (
-    *("cortex", "metric", "treatment", "setting", "factor", "contrast", "site", "first", "second"),
-    *("difference", "low", "high", "n_first", "n_second", "unit", "note"),
-)
-
-_BOARD = ["cortex", "metric", *SETTINGS, *TREATMENT]
+#: Columns of the table of contrasts, in order, with their meaning.
+COLUMNS = {
+    "cortex": "Name of the data set.",
+    "metric": "Metric.",
+    "treatment": "How neurons and features were treated.",
+    "setting": "What else tells results of one data set apart; empty where nothing does.",
+    "factor": "What differs between the two sides.",
+    "contrast": "What is compared, first - second.",
+    "site": "Site, or all sites for their mean.",
+    "first": "Networks of the first side.",
+    "second": "Networks of the second side.",
+    "difference": "Mean score of the first side minus that of the second; empty where a network has no score.",
+    "low": "Lower end of the 95 % interval of the difference, over new stimuli.",
+    "high": "Upper end of the 95 % interval of the difference, over new stimuli.",
+    "n_first": "Number of networks of the first side.",
+    "n_second": "Number of networks of the second side.",
+    "unit": "share of the ceiling, or raw score where there is no ceiling.",
+    "note": "What to keep in mind; empty where there is nothing.",
+}
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,7 @@ def contrast_table(rows: pd.DataFrame, contrasts: Iterable[Contrast], min_ceilin
     if rows.empty:
         raise MurineError("there are no scores to contrast.")
     found: list[dict[str, Any]] = []
-    for _, board in rows.fillna(BLANKS).groupby(_BOARD, sort=True):
+    for board in comparable_sets(rows.fillna(BLANKS)):
         samples = _samples(board, min_ceiling)
         about = {
             **{name: board[name].iloc[0] for name in ("cortex", "metric", "setting")},
@@ -142,7 +153,7 @@ def spread(rows: pd.DataFrame, networks: Side, min_ceiling: float = MIN_CEILING)
     if rows.empty:
         raise MurineError("there are no scores to contrast.")
     found = []
-    for _, board in rows.fillna(BLANKS).groupby(_BOARD, sort=True):
+    for board in comparable_sets(rows.fillna(BLANKS)):
         samples = _samples(board, min_ceiling)
         known, _ = _members(networks, samples)
         values = [samples[key][ALL_SITES].value for key in known if ALL_SITES in samples[key]]

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 import murine
+from murine.atlas.contrasts import COLUMNS as CONTRAST_COLUMNS
 from murine.atlas.contrasts import Contrast, Side, contrast_table, sign_changes, spread
 from murine.atlas.trained_against_random import ALL_SITES
 from murine.errors import MurineError
@@ -37,22 +38,7 @@ DATA = {
 }
 
 COLUMNS = {
-    "cortex": "Name of the data set.",
-    "metric": "Metric.",
-    "treatment": "How neurons and features were treated.",
-    "setting": "What else tells results of one data set apart; empty where nothing does.",
-    "factor": "What differs between the two sides.",
-    "contrast": "What is compared, first - second.",
-    "site": "Site, or all sites for their mean.",
-    "first": "Networks of the first side.",
-    "second": "Networks of the second side.",
-    "difference": "Mean score of the first side minus that of the second; empty where a network has no score.",
-    "low": "Lower end of the 95 % interval of the difference, over new stimuli.",
-    "high": "Upper end of the 95 % interval of the difference, over new stimuli.",
-    "n_first": "Number of networks of the first side.",
-    "n_second": "Number of networks of the second side.",
-    "unit": "share of the ceiling, or raw score where there is no ceiling.",
-    "note": "What to keep in mind; empty where there is nothing.",
+    **CONTRAST_COLUMNS,
     "networks": "Networks that differ only by chance.",
     "spread": "Standard deviation of their scores (mean over sites); empty with fewer than two.",
     "n_networks": "Their number.",
@@ -83,10 +69,9 @@ class Contrasts(Study):
         with TemporaryDirectory(prefix="murine-") as folder:
             asked = {"controls": False, "atlas": atlas or folder, "progress": progress}
             scores = [
-                murine.compare(
-                    names, dataset, **{"input_size": side, **options_for(dataset, METRICS[scale]), **asked, **options}
-                ).chosen
-                for dataset in map(murine.load_data, data or DATA[scale])
+                murine.compare(names, source, **{"input_size": side, **allowed, **asked, **options}).chosen
+                for source in data or DATA[scale]
+                for allowed in [options_for(murine.load_data(source), METRICS[scale])]
                 for side, names in _networks_by_size(contrasts).items()
             ]
             rows = pd.concat(scores, ignore_index=True)

@@ -12,6 +12,7 @@ import pandas as pd
 
 import murine
 from murine.atlas.agreement import agreement
+from murine.atlas.contrasts import COLUMNS as CONTRAST_COLUMNS
 from murine.atlas.contrasts import Contrast, Side, contrast_table, sign_changes
 from murine.atlas.trained_against_random import ALL_SITES
 from murine.errors import MurineError
@@ -49,22 +50,7 @@ METRICS = ("rsa-pearson", "ridge")
 SIDES = {"tiny": 32, "small": 64, "full": None}
 
 COLUMNS = {
-    "cortex": "Name of the data set.",
-    "metric": "Metric.",
-    "treatment": "How neurons and features were treated.",
-    "setting": "What else tells results of one data set apart; empty where nothing does.",
-    "factor": "What differs between the two sides.",
-    "contrast": "What is compared, first - second.",
-    "site": "Site, or all sites for their mean.",
-    "first": "Networks of the first side.",
-    "second": "Networks of the second side.",
-    "difference": "Mean score of the first side minus that of the second; empty where a network has no score.",
-    "low": "Lower end of the 95 % interval.",
-    "high": "Upper end of the 95 % interval.",
-    "n_first": "Number of networks of the first side.",
-    "n_second": "Number of networks of the second side.",
-    "unit": "share of the ceiling, or raw score where there is no ceiling.",
-    "note": "What to keep in mind; empty where there is nothing.",
+    **CONTRAST_COLUMNS,
     "item": "What a value is of.",
     "published": "Published value.",
     "ours": "Our value.",
@@ -117,7 +103,7 @@ class RodentTaskonomy(Study):
                 dataset = murine.load_data(source)
                 asked = {**options_for(dataset, METRICS), "controls": True, **options}
                 scores = murine.compare(
-                    dict.fromkeys(names), dataset, input_size=SIDES[scale], atlas=store, progress=progress, **asked
+                    dict.fromkeys(names), source, input_size=SIDES[scale], atlas=store, progress=progress, **asked
                 )
                 notes += [f"{network}: {reason}" for network, reason in scores.failures.items()]
                 own = {
