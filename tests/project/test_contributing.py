@@ -210,5 +210,5 @@ def test_no_file_for_contributors_names_a_package_index():
         *("pyproject.toml", "Makefile", "CITATION.cff", ".pre-commit-config.yaml", ".editorconfig", "CONTRIBUTING.md"),
         *(str(file.relative_to(ROOT)) for file in (ROOT / ".github").rglob("*") if file.is_file()),
     ]
-    named = r"index-url|--index|find-links|pypi|conda-forge|simple/"
+    named = r"index[-_]url|--index|find[-_]links|py[-_]?pi|conda[-_]?forge|simple/"
     assert not [name for name in files if re.search(named, (ROOT / name).read_text("utf-8"), re.IGNORECASE)]
