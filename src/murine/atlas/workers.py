@@ -54,6 +54,8 @@ class WorkerPool:
         Shows the progress of all processes.
     n_threads
         Threads that a network computes with; None for as many as the machine has, at most 8.
+    directory
+        The working directory of the processes; by default that of this process.
 
     Examples
     --------
@@ -75,6 +77,7 @@ class WorkerPool:
         time_limit: float | None = None,
         progress: Progress | None = None,
         n_threads: int | None = None,
+        directory: Path | None = None,
     ) -> None:
         setup = pickle.dumps((pickle.dumps(task), folder.absolute(), n_threads))
         told: set[tuple[str, str]] = set()
@@ -82,7 +85,14 @@ class WorkerPool:
         self._time_limit = time_limit
         self._events: queue.SimpleQueue[tuple[_Worker, int, Any]] = queue.SimpleQueue()
         self._crew = [
-            _Worker(setup, self._events, progress or Silent(), told, devices[i % len(devices)] if devices else None)
+            _Worker(
+                setup,
+                self._events,
+                progress or Silent(),
+                told,
+                devices[i % len(devices)] if devices else None,
+                directory,
+            )
             for i in range(max(1, jobs))
         ]
 
@@ -152,7 +162,9 @@ class _Worker:
         progress: Progress,
         told: set[tuple[str, str]],
         gpu: str | None,
+        directory: Path | None,
     ) -> None:
+        self._directory = directory
         self._setup, self._events, self._progress, self._told = setup, events, progress, told
         self._environment = os.environ if gpu is None else {**os.environ, "CUDA_VISIBLE_DEVICES": gpu}
         self.queue: deque[NetworkSpec] = deque()
@@ -245,7 +257,12 @@ class _Worker:
         # A group of its own: Ctrl-C reaches this process alone, which ends the others.
         group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {"creationflags": 0x200}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self._environment, **group
+            [sys.executable, "-P", "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=self._environment,
+            cwd=self._directory,
+            **group,
         )
         self.n_starts += 1
         self._ready = False

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
 from murine.atlas.store import Atlas
+from murine.atlas.sweep import NetworkResult
 from murine.errors import MurineError
 from murine.networks.memory import available_memory
 from murine.progress import Progress
-from murine.sweeps.sweep_file import SweepFile, SweepUnit
+from murine.sweeps.sweep_file import SweepUnit
 from murine.sweeps.sweep_task import SweepTask
 from murine.sweeps.task_log import cost_key, past_costs
 
 #: Where a prediction comes from.
 HISTORY, SHAPES = "earlier runs", "shapes"
+
+#: Networks without earlier runs for which a prediction is worth its time before every run.
+MANY = 20
 
 #: The columns of `SweepPlan.table`.
 PLAN_COLUMNS = {
@@ -29,8 +34,8 @@ PLAN_COLUMNS = {
     "seed": "The seed of resampling.",
     "state": "done or missing.",
     "seconds": "Predicted seconds on this machine; empty for done units and where nothing is known.",
-    "memory": "Predicted bytes of memory; empty for done units and where nothing is known.",
-    "disk": "Predicted bytes of stored kernels; empty where shapes were not read.",
+    "memory_gb": "Predicted memory in 10^9 bytes; empty for done units and where nothing is known.",
+    "disk_gb": "Predicted size of stored kernels in 10^9 bytes; empty where shapes were not read.",
     "prediction": "earlier runs (of the same network, from the log of the atlas), shapes, or the reason for none.",
 }
 
@@ -63,9 +68,22 @@ class SweepPlan:
 
     @cached_property
     def too_large(self) -> pd.DataFrame:
-        """Missing units that need more memory than there is, even with few images at a time."""
+        """Missing units that need more memory than there is, even with few images at a time: by their shapes."""
         missing = self.table[self.table.state == "missing"]
-        return missing[missing.memory > self.available]
+        return missing[(missing.memory_gb > _gb(self.available)) & (missing.prediction == SHAPES)]
+
+    @property
+    def refused(self) -> list[NetworkResult]:
+        """Units that are too large for this machine, as failures with the reason."""
+        return [
+            NetworkResult(
+                self.units[i],
+                "failed",
+                reason=f"it needs about {row.memory_gb:.1f} GB of memory, and {self.available / 1e9:.1f} GB are "
+                "available; a smaller input size or fewer layers need less",
+            )
+            for i, row in self.too_large.iterrows()
+        ]
 
     def summary(self, jobs: int = 1) -> str:
         """Return the plan in words: the number of units, time with ``jobs`` processes, memory and disk."""
@@ -77,34 +95,33 @@ class SweepPlan:
         if len(known):
             words.append(
                 f"Predicted for {len(known)} of the missing: {duration(known.seconds.sum() / max(jobs, 1))} with "
-                f"{jobs} process{'es' * (jobs != 1)}, up to {_bytes(known.memory.max())} of memory each."
+                f"{jobs} process{'es' * (jobs != 1)}, up to {known.memory_gb.max():.2f} GB of memory each."
             )
-        if missing.disk.notna().any():
-            words.append(f"Kernels take {_bytes(missing.disk.sum())} of disk.")
+        if missing.disk_gb.notna().any():
+            words.append(f"Kernels take {missing.disk_gb.sum():.2f} GB of disk.")
         if len(self.too_large):
             names = ", ".join(dict.fromkeys(self.too_large.network))
-            words.append(f"Not enough memory ({_bytes(self.available)}) for {names}.")
+            words.append(f"Too large for the {self.available / 1e9:.1f} GB of memory that are available: {names}.")
         return " ".join(words)
 
 
 def plan_sweep(
-    sweep: SweepFile,
     units: Sequence[SweepUnit],
     task: SweepTask,
     atlas: Atlas,
     progress: Progress,
     *,
-    shapes: bool = True,
+    shapes: Literal["all", "many"] = "all",
 ) -> SweepPlan:
     """Look up which units are done, and predict the cost of the others.
 
     Parameters
     ----------
-    sweep, units, task
-        The sweep, its units, and the task that runs them.
+    units, task
+        The units of the sweep, and the task that runs them.
     shapes
-        Whether to read the shapes of networks that have not run before. It takes a second for each; without it, only
-        earlier runs tell costs.
+        Of which networks without earlier runs the shapes are read, which takes about a second for each: ``all``, or
+        ``many`` for all if they are at least `MANY`, and else none.
     """
     done = set()
     with progress.task("looking up results", len(units)) as bar:
@@ -125,24 +142,23 @@ def plan_sweep(
             "seed": settings.scoring.seed,
             "state": "done" if unit in done else "missing",
             "seconds": None,
-            "memory": None,
-            "disk": None,
+            "memory_gb": None,
+            "disk_gb": None,
             "prediction": "",
         }
         if unit not in done and (cost := past.get(cost_key(asked))):
-            row |= {"seconds": cost.seconds, "memory": cost.peak_memory, "prediction": HISTORY}
+            row |= {"seconds": cost.seconds, "memory_gb": _gb(cost.peak_memory), "prediction": HISTORY}
         rows.append(row)
     table = pd.DataFrame(rows, columns=list(PLAN_COLUMNS))
-    numbers = ["seconds", "memory", "disk"]
+    numbers = ["seconds", "memory_gb", "disk_gb"]
     table[numbers] = table[numbers].astype("float64")
-    if shapes:
-        _predict_from_shapes(table, sweep, units, task, progress)
+    unknown = table[(table.state == "missing") & (table.prediction == "")]
+    if len(unknown) and (shapes == "all" or unknown.network.nunique() >= MANY):
+        _predict_from_shapes(table, units, task, progress)
     return SweepPlan(tuple(units), frozenset(done), table, available_memory())
 
 
-def _predict_from_shapes(
-    table: pd.DataFrame, sweep: SweepFile, units: Sequence[SweepUnit], task: SweepTask, progress: Progress
-) -> None:
+def _predict_from_shapes(table: pd.DataFrame, units: Sequence[SweepUnit], task: SweepTask, progress: Progress) -> None:
     """Fill in the costs of units without earlier runs: the first data set of a network pays for its pass."""
     wanted = table.index[(table.state == "missing") & (table.prediction == "")]
     for number, settings in enumerate(task.settings):
@@ -163,7 +179,7 @@ def _predict_from_shapes(
                 layers=settings.layers,
                 data=settings.data,
                 stimuli=settings.stimuli,
-                batch_size=sweep.batch_size,
+                batch_size=settings.batch_size,
             )
         except MurineError as error:
             table.loc[rows, "prediction"] = str(error)
@@ -175,17 +191,9 @@ def _predict_from_shapes(
                 table.loc[i, "prediction"] = reasons.get(networks[i].full_name, "unknown")
                 continue
             disk = 4 * costs.n_stimuli * (costs.n_stimuli + 1) * cost.work.n_outputs
-            table.loc[i, ["seconds", "memory", "disk"]] = [cost.seconds, cost.cost.memory, disk]
+            table.loc[i, ["seconds", "memory_gb", "disk_gb"]] = [cost.seconds, _gb(cost.cost.memory), _gb(disk)]
             table.loc[i, "prediction"] = SHAPES
 
 
-def _bytes(number: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            break
-        number /= 1000
-    else:
-        unit = "TB"
-    return f"{number:.3g} {unit}"
-
-
+def _gb(n_bytes: float | None) -> float:
+    return math.nan if n_bytes is None else n_bytes / 1e9

@@ -130,7 +130,7 @@ def sweep(
     store = atlas if isinstance(atlas, Atlas) else Atlas(atlas)
     with progress_bars(progress) if isinstance(progress, bool) else nullcontext(progress) as bars:
         task, chosen = prepared(asked, shard)
-        plan = plan_sweep(asked, chosen, task, store, bars, shapes=False)
+        plan = plan_sweep(chosen, task, store, bars, shapes="many")
         if announce is not None:
             announce(plan)
         log = TaskLog(store.folder)
@@ -173,7 +173,9 @@ def in_shard(specs: Sequence[NetworkSpec], shard: str) -> list[NetworkSpec]:
         return list(specs)
     match = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", shard)
     if not match or int(match[1]) >= int(match[2]):
-        raise MurineError(f"the shard {shard!r} is not understood; expected I/N with I from 0 to N-1, for example 0/10.")
+        raise MurineError(
+            f"the shard {shard!r} is not understood; expected I/N with I from 0 to N-1, for example 0/10."
+        )
     number, count = int(match[1]), int(match[2])
     return [spec for spec in specs if _hash(spec) % count == number]
 
@@ -193,7 +195,13 @@ def _run(
     isolated: bool,
     progress: Progress,
 ) -> Iterator[NetworkResult]:
-    """Yield what is done, then run the others where they shall run."""
+    """Refuse what is too large, yield what is done, and run the others where they shall run."""
+    refused = plan.refused
+    for result in refused:
+        record(task.asked(result.spec), result, atlas)
+        yield result
+    left_out = {result.spec for result in refused}
+    chosen = [unit for unit in chosen if unit not in left_out]
     if not cluster or not plan.missing:
         yield from each(
             task,
@@ -213,9 +221,8 @@ def _run(
             if unit in plan.done and (known := task.known(unit, atlas)) is not None:
                 bar.advance(done=f"{unit}: done")
                 yield known
-        for result in in_dask(task, plan.missing, atlas, cluster, sweep.time_limit, sweep.threads):
+        missing = [unit for unit in chosen if unit not in plan.done]
+        for result in in_dask(task, missing, atlas, cluster, jobs, sweep.time_limit, sweep.threads):
             record(task.asked(result.spec), result, atlas)
             bar.advance(done=f"{result.spec}: {result.state}")
             yield result
-
-

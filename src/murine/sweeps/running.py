@@ -1,7 +1,7 @@
 """Marks of the networks that run at the moment, so that others on the file system can see them.
 
-``running/<digest>.json`` belongs to one process and one unit of a sweep. Its time is renewed while the unit runs. A mark
-that was not renewed for `LOST` seconds belongs to a process that was killed.
+``running/<digest>.json`` belongs to one process and one unit of a sweep. Its time is renewed while the unit runs. A
+mark that was not renewed for `LOST` seconds belongs to a process that was killed.
 """
 
 from __future__ import annotations

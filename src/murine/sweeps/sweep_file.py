@@ -282,16 +282,25 @@ def read_sweep(source: str | Path | Mapping[str, Any] | SweepFile) -> SweepFile:
     where = "the sweep"
     if not isinstance(source, Mapping):
         where = repr(str(source))
-        content = _yaml(Path(source))
+        content = read_yaml(Path(source))
     if not isinstance(content, Mapping):
-        raise MurineError(f"{where} holds {type(content).__name__}; expected keys with values, as `networks: [pixels]`.")
+        raise MurineError(
+            f"{where} holds {type(content).__name__}; expected keys with values, as `networks: [pixels]`."
+        )
     try:
         return SweepFile.model_validate(dict(content))
     except ValidationError as error:
         raise MurineError(f"{where}: {_in_words(error)}") from error
 
 
-def _yaml(file: Path) -> Any:
+def read_yaml(file: Path) -> Any:
+    """Return the content of a YAML file.
+
+    Raises
+    ------
+    MurineError
+        If there is no such file, or it is no YAML; the message names the line.
+    """
     import yaml
 
     try:
