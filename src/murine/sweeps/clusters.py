@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -103,7 +105,9 @@ def _client(address: str) -> Iterator[Client]:
     from distributed import Client
 
     try:
-        client = Client(address, timeout=CONNECT, set_as_default=False)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Mismatched versions")  # `in_dask` compares more of them
+            client = Client(address, timeout=CONNECT, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise MurineError(
             f"no Dask scheduler answers at {address!r} ({reason_of(error)}). `dask scheduler` starts one, and prints "
@@ -150,10 +154,16 @@ def _batch_system(file: Path) -> tuple[Any, int]:
     if (seconds := _walltime(options.get("walltime"))) and "--lifetime" not in extra:
         # A worker that ends by itself before its walltime gives its network to another one.
         extra += ["--lifetime", f"{seconds * 0.9:.0f}s", "--lifetime-stagger", f"{seconds * 0.05:.0f}s"]
-    try:
-        cluster = getattr(dask_jobqueue, BATCH_SYSTEMS[kind])(worker_extra_args=extra, **options)
-    except (TypeError, ValueError, OSError, RuntimeError) as error:
-        raise MurineError(f"{str(file)!r}: dask-jobqueue refuses these options: {reason_of(error)}") from error
+    with warnings.catch_warnings():  # what is half made when an option is refused warns that nobody closed it
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            cluster = getattr(dask_jobqueue, BATCH_SYSTEMS[kind])(worker_extra_args=extra, **options)
+        except (TypeError, ValueError, OSError, RuntimeError) as error:
+            refusal = reason_of(error)
+            cluster = None
+        gc.collect()
+    if cluster is None:
+        raise MurineError(f"{str(file)!r}: dask-jobqueue refuses these options: {refusal}")
     return cluster, jobs * options["processes"]
 
 
