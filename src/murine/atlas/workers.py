@@ -107,7 +107,7 @@ class WorkerPool:
         MurineError
             If what all networks share cannot be used.
         """
-        waiting = deque(deque(same) for _, same in groupby(specs, _network_of))
+        waiting = deque(deque(same) for _, same in groupby(specs, network_of))
         while waiting or any(worker.spec or worker.queue for worker in self._crew):
             for worker in self._crew:
                 if worker.spec is None and (worker.queue or waiting):
@@ -148,7 +148,8 @@ def visible_gpus() -> list[str]:
     return found if len(found) > 1 else []
 
 
-def _network_of(spec: NetworkSpec) -> tuple[str, str, str]:
+def network_of(spec: NetworkSpec) -> tuple[str, str, str]:
+    """Return what is the same for one network under several settings."""
     return spec.name, spec.weights, spec.variant
 
 

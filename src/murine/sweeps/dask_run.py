@@ -1,4 +1,4 @@
-"""Run the units of a sweep on a Dask cluster.
+"""Run networks on a Dask cluster.
 
 A task of Dask is one network under all its settings. The Dask worker passes it to a process of its own
 (`murine.atlas.workers`), which keeps the data between networks. A network that crashes, hangs or needs too much memory
@@ -23,14 +23,13 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from murine.atlas.store import Atlas
-from murine.atlas.sweep import NetworkResult
-from murine.atlas.workers import WorkerPool
+from murine.atlas.sweep import NetworkResult, NetworkTask
+from murine.atlas.workers import WorkerPool, network_of
 from murine.errors import MurineError, reason_of, some
 from murine.io.files import atomic_write
 from murine.io.software import software_versions
+from murine.networks.spec import NetworkSpec
 from murine.sweeps.clusters import Connection, connection
-from murine.sweeps.sweep_file import SweepUnit
-from murine.sweeps.sweep_task import SweepTask
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -67,7 +66,7 @@ class Order:
     """
 
     number: str
-    task: SweepTask
+    task: NetworkTask
     folder: Path
     directory: Path
     probe: Path
@@ -80,21 +79,23 @@ class Order:
 class _Tried:
     """A network that was given to the cluster, and how often."""
 
-    chunk: tuple[SweepUnit, ...]
+    chunk: tuple[NetworkSpec, ...]
     tries: int = 1
     not_before: float = field(default=0.0)
 
 
 def in_dask(
-    task: SweepTask,
-    units: Sequence[SweepUnit],
+    task: NetworkTask,
+    specs: Sequence[NetworkSpec],
     atlas: Atlas,
     cluster: str,
     jobs: int,
     time_limit: float | None,
     n_threads: int,
 ) -> Iterator[NetworkResult]:
-    """Run units on a Dask cluster, and yield results as they finish.
+    """Run networks on a Dask cluster, and yield results as they finish.
+
+    Neighbours in ``specs`` that are the same network are one task of Dask.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ def in_dask(
         )
         _check_workers(connected.client, order)
         try:
-            yield from _results(connected, order, [tuple(same) for _, same in groupby(units, lambda u: u.network)])
+            yield from _results(connected, order, [tuple(same) for _, same in groupby(specs, network_of)])
         finally:
             with suppress(Exception):  # the cluster may be gone
                 connected.client.run(release, order.number, on_error="ignore")
@@ -157,7 +158,7 @@ def _check_workers(client: Client, order: Order) -> None:
         raise MurineError(f"{len(wrong)} of {len(said)} workers cannot be used. {some(wrong, 3)}")
 
 
-def _results(connected: Connection, order: Order, chunks: Sequence[tuple[SweepUnit, ...]]) -> Iterator[NetworkResult]:
+def _results(connected: Connection, order: Order, chunks: Sequence[tuple[NetworkSpec, ...]]) -> Iterator[NetworkResult]:
     client = connected.client
     done: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
     running: dict[Future[Any], _Tried] = {}
@@ -165,7 +166,7 @@ def _results(connected: Connection, order: Order, chunks: Sequence[tuple[SweepUn
 
     def give(tried: _Tried) -> None:
         future = client.submit(
-            run_chunk, order, tried.chunk, pure=False, key=f"murine-{tried.chunk[0].network}-{uuid4()}"
+            run_chunk, order, tried.chunk, pure=False, key=f"murine-{tried.chunk[0].full_name}-{uuid4()}"
         )
         running[future] = tried
         future.add_done_callback(done.put)
@@ -250,7 +251,7 @@ def objection(order: Order) -> str:
     return ""
 
 
-def run_chunk(order: Order, chunk: Sequence[SweepUnit]) -> list[NetworkResult]:
+def run_chunk(order: Order, chunk: Sequence[NetworkSpec]) -> list[NetworkResult]:
     """Run one network under its settings, in a process that belongs to this thread of the worker.
 
     Raises
