@@ -61,6 +61,14 @@ def write_sbatch(
     ------
     MurineError
         If a directive is no option, or the file cannot be written.
+
+    Examples
+    --------
+    >>> from murine.sweeps.sweep_file import read_sweep
+    >>> sweep = read_sweep({"networks": "pixels", "data": "simulated"})
+    >>> write_sbatch(Path("job.sh"), Path("sweep.yaml"), sweep, Path("atlas"), 8, throttle=2)
+    >>> Path("job.sh").read_text().splitlines()[5]
+    '#SBATCH --array=0-7%2'
     """
     if wrong := [text for text in directives if not text.startswith("-") or "\n" in text]:
         raise MurineError(f"{wrong[0]!r} is no option of sbatch; expected for example --partition=gpu.")

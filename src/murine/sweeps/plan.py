@@ -54,6 +54,11 @@ class SweepPlan:
         A row for each unit, with the columns `PLAN_COLUMNS`.
     available
         Bytes of memory that are available on this machine or in its container.
+
+    Examples
+    --------
+    >>> SweepPlan((), frozenset(), pd.DataFrame(columns=list(PLAN_COLUMNS)), 10**9).summary()
+    '0 tasks: 0 done, 0 missing.'
     """
 
     units: tuple[SweepUnit, ...]
@@ -122,6 +127,17 @@ def plan_sweep(
     shapes
         Of which networks without earlier runs the shapes are read, which takes about a second for each: ``all``, or
         ``many`` for all if they are at least `MANY`, and else none.
+
+    Examples
+    --------
+    >>> from murine.atlas.store import Atlas
+    >>> from murine.progress import Silent
+    >>> from murine.sweeps.run import prepared
+    >>> from murine.sweeps.sweep_file import read_sweep
+    >>> task, units = prepared(read_sweep({"networks": "pixels", "controls": False, "data": "simulated"}))
+    >>> plan = plan_sweep(units, task, Atlas("no-such-atlas"), Silent(), shapes="many")
+    >>> plan.summary()
+    '1 tasks: 0 done, 1 missing.'
     """
     done = set()
     with progress.task("looking up results", len(units)) as bar:

@@ -36,6 +36,12 @@ class SweepOutcome:
         What became of each unit: computed, done before, or failed with a reason.
     plan
         What was done and what was missing before the run.
+
+    Examples
+    --------
+    >>> outcome = sweep({"networks": "no_such_file.py:net", "controls": False, "data": "simulated"}, isolated=False)
+    >>> outcome.count("failed"), list(outcome.failures)
+    (1, ['no_such_file.py:net'])
     """
 
     atlas: Atlas

@@ -118,6 +118,11 @@ class SweepFile(_Strict):
         Threads that each network computes with. The last bits of a sum depend on it, so it is the same everywhere.
     data_folder
         The folder of named data sets; by default ``$MURINE_SHARED``, then ``../shared``.
+
+    Examples
+    --------
+    >>> [str(spec) for spec in SweepFile(networks="resnet18", twins=1, controls=False, data="simulated").specs()]
+    ['resnet18', 'resnet18@random:0']
     """
 
     networks: Texts = Field(min_length=1)
@@ -318,7 +323,8 @@ def read_yaml(file: Path) -> Any:
 def _in_words(error: ValidationError) -> str:
     """Return the first errors of a validation, each as a sentence."""
     found = []
-    for each in error.errors()[:3]:
+    unknown = [each for each in error.errors() if each["type"] == "extra_forbidden"]
+    for each in (unknown or error.errors())[:3]:  # a wrong name of a key explains why another one is missing
         path = [str(part) for part in each["loc"]]
         key = path[-1] if path else ""
         place = ".".join(path)
