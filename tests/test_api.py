@@ -64,7 +64,7 @@ def test_the_package_offers_the_public_names_and_nothing_else():
     expected = (
         "Atlas Dataset MurineError Network NeuRN NeuRNTransform NeuralRDMs Recording Scores StimulusSet __version__ "
         "capture compare datasets domains insert is_it_a_mouse load_data load_network metrics networks neurn report "
-        "score studies"
+        "score studies sweep"
     )
     assert names == expected
     assert rest.split() == ["False", package.__version__]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 #: Rooms whose public names and examples are checked. Add a room once its ``__init__`` lists its public names.
-ROOMS = ("statistics", "similarity", "encoding", "units", "architecture", "masquerade")
+ROOMS = ("statistics", "similarity", "encoding", "units", "architecture", "masquerade", "sweeps")
 
 #: Rooms whose ``__init__`` lists public names, though not each of these has an example yet.
 LISTED = (

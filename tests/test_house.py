@@ -16,7 +16,7 @@ ROOMS = (
     *("errors", "lazy_exports", "literature", "limits", "registry", "progress", "compilation", "io", "download"),
     *("stimuli", "scenes", "filters", "statistics", "networks", "cortex"),
     *("similarity", "encoding", "units", "architecture", "scoring", "interchange"),
-    *("atlas", "masquerade", "domains", "generalization", "studies", "report", "api", "cli"),
+    *("atlas", "sweeps", "masquerade", "domains", "generalization", "studies", "report", "api", "cli"),
 )
 FILES = sorted(file.relative_to(SOURCE) for file in SOURCE.rglob("*.py") if file.name != "__main__.py")
 MODULES = {".".join(("murine", *file.with_suffix("").parts)).removesuffix(".__init__"): file for file in FILES}

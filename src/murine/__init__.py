@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from murine.networks.surgery.neurn import NeuRN, NeuRNTransform, neurn
     from murine.scoring.metric_registry import metrics
     from murine.stimuli import StimulusSet
+    from murine.sweeps.run import sweep
 
     __version__: str
 
@@ -42,6 +43,7 @@ _PLACES = {
     "Network": "murine.networks.network",
     "MurineError": "murine.errors",
     **dict.fromkeys(("NeuRN", "NeuRNTransform", "neurn"), "murine.networks.surgery.neurn"),
+    "sweep": "murine.sweeps.run",
     "insert": "murine.networks.surgery.insertion",
     "is_it_a_mouse": "murine.masquerade.question",
     "metrics": "murine.scoring.metric_registry",
@@ -77,6 +79,7 @@ __all__ = [
     "report",
     "score",
     "studies",
+    "sweep",
 ]
 
 

@@ -132,6 +132,12 @@ COMMANDS = {
         r"networks 3/3, pixels: \w+",
         "3 computed, 0 done before, 0 failed",
     ),
+    "sweep": Command(
+        "sweep {desk}/sweep.yaml",
+        r"networks .* 2/3",
+        r"networks 3/3, pixels: \w+",
+        "3 computed, 0 done before, 0 failed",
+    ),
     "match": Command(
         f"match {TWO} {MINE} --bootstraps 20",
         r"capturing layers .* \d+/\d+",
@@ -225,6 +231,7 @@ COMMANDS = {
 #: Commands that answer at once.
 QUICK = {
     "results": "results --view sites --sort -ceiled --atlas {desk}/atlas",
+    "status": "status {desk}/sweep.yaml --atlas {desk}/atlas",
     "models": "models vgg1?",
     "data list": "data list allen --area VISp --endpoint {allen}",
     "data show": "data show {desk}/mouse.nc --stimuli {desk}/images.npz",
@@ -252,6 +259,11 @@ def desk(tmp_path_factory) -> Path:
                 picture[:, :16] += 30 * (label == "cat")
                 Image.fromarray(picture.astype(np.uint8)).save(desk / name / label / f"{i}.png")
     networks = [f"{desk}/nets.py:{name}@random:0" for name in ("short", "middle", "long", "pooled", "wide")]
+    (desk / "sweep.yaml").write_text(
+        f"networks: [{networks[0]}, {networks[1]}, pixels]\n"
+        f"data: {{name: {desk}/mouse.nc, stimuli: {desk}/images.npz}}\n"
+        "input_sizes: 32\ncontrols: false\nbootstraps: 20\npermutations: 0\nsplits: 2\n"
+    )
     run = ["score", *networks, "--no-controls", *filled_in(f"{MINE} {FEW}", desk=desk), "--atlas", f"{desk}/atlas"]
     assert run_here(*run, "-q") == 0
     return desk

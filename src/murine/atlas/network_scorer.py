@@ -111,6 +111,22 @@ class NetworkScorer:
         elif any(treatment.neurons == "zscore" for treatment in self.settings.treatments):
             self.site_data("zscore")  # refuses it
 
+    def with_settings(self, settings: SweepSettings) -> NetworkScorer:
+        """Return a prepared scorer of other settings, which shares what is the same for them.
+
+        Images and responses are shared if the settings choose the same neurons of the same files, and site data and
+        benchmarks if resampling is the same, too.
+        """
+        other = NetworkScorer(settings, self._given)
+        before = self.settings
+        if (settings.cortex, settings.data, settings.stimuli) == (before.cortex, before.data, before.stimuli):
+            for name in ("data", "digest", "stimuli"):
+                other.__dict__[name] = getattr(self, name)
+            if settings.scoring == before.scoring:
+                other._site_data, other._benchmarks = self._site_data, self._benchmarks
+        other.prepare()
+        return other
+
     @cached_property
     def data(self) -> Dataset:
         """The images, and the responses of the chosen neurons."""

@@ -73,12 +73,26 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """The result of one network: ``computed``, ``done`` already, or ``failed`` with a reason."""
+    """The result of one network: ``computed``, ``done`` already, or ``failed`` with a reason.
+
+    Attributes
+    ----------
+    spec
+        The network.
+    tasks
+        Digests of its results.
+    reason
+        Why it failed.
+    seconds, peak_memory
+        Seconds that it took, and the most bytes that its process held; None where that was not measured.
+    """
 
     spec: NetworkSpec
     state: Literal["computed", "done", "failed"]
     tasks: tuple[str, ...] = ()
     reason: str = ""
+    seconds: float | None = None
+    peak_memory: int | None = None
 
 
 @runtime_checkable
@@ -115,16 +129,21 @@ def own_work(progress: Progress | None) -> AbstractContextManager[None]:
     return progress.own_work() if isinstance(progress, WatchedProgress) else nullcontext()
 
 
+def size_text(input_size: int | tuple[int, int] | None) -> str:
+    """Return an input size in words: ``64x64`` (height x width), or ``native``."""
+    size = (input_size, input_size) if isinstance(input_size, int) else input_size
+    return "native" if size is None else f"{size[0]}x{size[1]}"
+
+
 def asked_of(
     work: str, spec: NetworkSpec, input_size: int | tuple[int, int] | None, layers: str, cortex: CortexSettings
 ) -> dict[str, str]:
     """Return `NetworkTask.asked` of every task."""
-    size = (input_size, input_size) if isinstance(input_size, int) else input_size
     return {
         "work": work,
         "network": spec.full_name,
         "weights": spec.weights,
-        "input_size": "native" if size is None else f"{size[0]}x{size[1]}",
+        "input_size": size_text(input_size),
         "layers": layers,
         "cortex": cortex.cortex,
         "cortex_settings": cortex.digest,
@@ -175,6 +194,12 @@ class ScoringTask:
     def prepare(self) -> None:
         """As `murine.atlas.network_scorer.ready`, once."""
         _ = self.scorer
+
+    def prepare_like(self, other: NetworkScorer | None) -> NetworkScorer:
+        """Prepare with what another scorer has loaded and computed, where that is the same for these settings."""
+        if self._scorer is None and other is not None:
+            self._scorer = other.with_settings(self.settings)
+        return self.scorer
 
     def run(self, spec: NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
         """Score one network, unless that is done."""
@@ -230,11 +255,15 @@ def each(
     jobs: int = 1,
     isolated: bool = False,
     time_limit: float | None = TIME_LIMIT,
+    n_threads: int | None = None,
 ) -> Iterator[NetworkResult]:
-    """Run a task for every network; a network that fails does not stop the others. Parameters as in `sweep`."""
+    """Run a task for every network; a network that fails does not stop the others. Parameters as in `sweep`.
+
+    ``n_threads`` is the number of threads that a network computes with; by default those of the machine, at most 8.
+    """
     with (progress or Silent()).task("networks", len(specs)) as bar:
-        for result in _results(task, specs, atlas, progress, jobs, isolated, time_limit):
-            _record(task.asked(result.spec), result, atlas)
+        for result in _results(task, specs, atlas, progress, jobs, isolated, time_limit, n_threads):
+            record(task.asked(result.spec), result, atlas)
             bar.advance(done=f"{result.spec}: {result.state}")
             yield result
 
@@ -247,6 +276,7 @@ def _results(
     jobs: int,
     isolated: bool,
     time_limit: float | None,
+    n_threads: int | None,
 ) -> Iterator[NetworkResult]:
     """Those that are known first; what runs networks is imported only if there are others."""
     missing = []
@@ -258,16 +288,17 @@ def _results(
     if not missing:
         return
     if isolated or jobs > 1:
-        from murine.atlas.workers import in_workers
+        from murine.atlas.workers import WorkerPool
 
-        yield from in_workers(task, missing, atlas.folder, jobs, time_limit, progress)
+        with WorkerPool(task, atlas.folder, min(jobs, len(missing)), time_limit, progress, n_threads) as pool:
+            yield from pool.run(missing)
     else:
         from murine.atlas.worker import in_this_process
 
-        yield from in_this_process(task, missing, atlas, progress)
+        yield from in_this_process(task, missing, atlas, progress, n_threads)
 
 
-def _record(asked: dict[str, str], result: NetworkResult, atlas: Atlas) -> None:
+def record(asked: dict[str, str], result: NetworkResult, atlas: Atlas) -> None:
     """Note a failure in the atlas, or that there is none any more."""
     try:
         if result.state == "failed":

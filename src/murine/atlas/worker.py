@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from murine.atlas.process_cost import Measured, resident_memory
 from murine.atlas.store import Atlas
 from murine.atlas.sweep import NetworkResult, NetworkTask, UnusableDataError
 from murine.errors import MurineError, reason_of
@@ -36,7 +37,11 @@ _BEAT = 0.5
 
 
 def in_this_process(
-    task: NetworkTask, specs: Sequence[NetworkSpec], atlas: Atlas, progress: Progress | None = None
+    task: NetworkTask,
+    specs: Sequence[NetworkSpec],
+    atlas: Atlas,
+    progress: Progress | None = None,
+    n_threads: int | None = None,
 ) -> Iterator[NetworkResult]:
     """Run one network after the other in this process; an error of a network becomes its failure.
 
@@ -46,8 +51,9 @@ def in_this_process(
         If what all networks share cannot be used.
     """
     task.prepare()
-    with fixed_threads(), freed_memory_kept():
+    with fixed_threads(n_threads), freed_memory_kept():
         for spec in specs:
+            cost = Measured()
             try:
                 result = task.run(spec, atlas, progress)
             except (UnusableDataError, KeyboardInterrupt):
@@ -55,16 +61,16 @@ def in_this_process(
             except BaseException as error:  # SystemExit, too: it is somebody else's code
                 result = NetworkResult(spec, "failed", reason=_reason(error))
             release_freed_memory()
-            yield result
+            yield cost.added_to(result)
 
 
 @contextmanager
-def fixed_threads() -> Iterator[None]:
-    """Set a number of threads that does not depend on the number of processes."""
+def fixed_threads(n: int | None = None) -> Iterator[None]:
+    """Set the number of threads to ``n``, or to one that does not depend on the number of processes."""
     import torch
     from threadpoolctl import threadpool_limits
 
-    before, n = torch.get_num_threads(), _n_threads()
+    before, n = torch.get_num_threads(), n or _n_threads()
     torch.set_num_threads(n)
     try:
         with threadpool_limits(n):
@@ -98,7 +104,7 @@ def serve() -> None:
     os.dup2(nothing, 0)
     os.close(nothing)
     _be_the_first_to_go()
-    copy, folder = pickle.load(requests)
+    copy, folder, n_threads = pickle.load(requests)
     inbox: queue.SimpleQueue[NetworkSpec] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, inbox), daemon=True).start()
     log = logging.getLogger("murine")
@@ -112,20 +118,20 @@ def serve() -> None:
     except BaseException:
         answers.send("mistake", traceback.format_exc())
         return
-    answers.send("ready")
+    answers.send("ready", resident_memory())
     _beat_with_every_module(answers)
     progress, atlas = _Reporter(answers), Atlas(folder)
-    with fixed_threads(), freed_memory_kept():
+    with fixed_threads(n_threads), freed_memory_kept():
         while True:
             spec = inbox.get()
             answers.send("begin")
             _answer(spec, task, atlas, progress, answers)
-            release_freed_memory()
 
 
 def _answer(spec: NetworkSpec, task: NetworkTask, atlas: Atlas, progress: _Reporter, answers: _Answers) -> None:
     """Run one network. After anything but a clear refusal the process is not to be trusted with another one."""
     clean = True
+    cost = Measured()
     try:
         result = task.run(spec, atlas, progress)
     except UnusableDataError as error:
@@ -140,7 +146,9 @@ def _answer(spec: NetworkSpec, task: NetworkTask, atlas: Atlas, progress: _Repor
         except BaseException as second:
             reason = f"{type(error).__name__} (its text cannot be read: {type(second).__name__})"
         result = NetworkResult(spec, "failed", reason=reason)
-    answers.send("result", result, clean)
+    result = cost.added_to(result)
+    release_freed_memory()
+    answers.send("result", result, clean, resident_memory())
 
 
 class _Answers:

@@ -10,6 +10,7 @@ import logging
 import os
 import pickle
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,44 +32,125 @@ from murine.progress import Bar, Progress, Silent, duration
 _POLL = 0.5
 
 
-def in_workers(
-    task: NetworkTask,
-    specs: Sequence[NetworkSpec],
-    folder: Path,
-    jobs: int,
-    time_limit: float | None,
-    progress: Progress | None = None,
-) -> Iterator[NetworkResult]:
-    """Run networks in worker processes, and yield results as they finish.
+#: Bytes by which a process may grow over what it had when its data were loaded. A process that keeps more after a
+#: network is replaced, because libraries do not return all memory.
+GROWTH = 1 << 30
 
-    A network that ends its process, in whatever way, or does nothing for ``time_limit`` seconds has failed.
 
-    Raises
-    ------
-    MurineError
-        If what all networks share cannot be used.
+class WorkerPool:
+    """Processes that run the networks of one task. Use as a context manager, which ends them.
+
+    Parameters
+    ----------
+    task
+        The task; each process gets a copy and prepares it once.
+    folder
+        The folder of the atlas.
+    jobs
+        The largest number of processes. They are started when they are needed.
+    time_limit
+        Seconds without progress after which a network is stopped; None for no limit.
+    progress
+        Shows the progress of all processes.
+    n_threads
+        Threads that a network computes with; None for as many as the machine has, at most 8.
+    directory
+        The working directory of the processes; by default that of this process.
+
+    Examples
+    --------
+    >>> from murine.atlas.identity import CortexSettings
+    >>> from murine.atlas.store import Atlas
+    >>> from murine.atlas.sweep import ScoringTask, SweepSettings
+    >>> from murine.networks.spec import NetworkSpec
+    >>> task = ScoringTask(SweepSettings(CortexSettings(cortex="simulated")))
+    >>> with WorkerPool(task, Path("atlas"), 1) as pool:
+    ...     [result.state for result in pool.run([NetworkSpec("pixels")])]
+    ['computed']
     """
-    waiting = deque(specs)
-    events: queue.SimpleQueue[tuple[_Worker, int, Any]] = queue.SimpleQueue()
-    told: set[tuple[str, str]] = set()
-    setup = pickle.dumps((pickle.dumps(task), folder))
-    crew = [_Worker(setup, events, progress or Silent(), told) for _ in range(max(1, min(jobs, len(specs))))]
-    try:
-        while waiting or any(worker.spec for worker in crew):
-            for worker in crew:
-                if waiting and worker.spec is None:
-                    worker.give(waiting.popleft())
+
+    def __init__(
+        self,
+        task: NetworkTask,
+        folder: Path,
+        jobs: int,
+        time_limit: float | None = None,
+        progress: Progress | None = None,
+        n_threads: int | None = None,
+        directory: Path | None = None,
+    ) -> None:
+        setup = pickle.dumps((pickle.dumps(task), folder.absolute(), n_threads))
+        told: set[tuple[str, str]] = set()
+        devices = visible_gpus()
+        self._time_limit = time_limit
+        self._events: queue.SimpleQueue[tuple[_Worker, int, Any]] = queue.SimpleQueue()
+        self._crew = [
+            _Worker(
+                setup,
+                self._events,
+                progress or Silent(),
+                told,
+                devices[i % len(devices)] if devices else None,
+                directory,
+            )
+            for i in range(max(1, jobs))
+        ]
+
+    def run(self, specs: Sequence[NetworkSpec]) -> Iterator[NetworkResult]:
+        """Run networks, and yield results as they finish.
+
+        Neighbours in ``specs`` that are the same network (under several settings of a sweep) run in one process, one
+        after the other, so that the network passes its images once.
+
+        Raises
+        ------
+        MurineError
+            If what all networks share cannot be used.
+        """
+        waiting = deque(deque(same) for _, same in groupby(specs, network_of))
+        while waiting or any(worker.spec or worker.queue for worker in self._crew):
+            for worker in self._crew:
+                if worker.spec is None and (worker.queue or waiting):
+                    worker.queue = worker.queue or waiting.popleft()
+                    worker.give(worker.queue.popleft())
             with suppress(queue.Empty):
-                worker, start, event = events.get(timeout=_POLL)
+                worker, start, event = self._events.get(timeout=_POLL)
                 if start == worker.n_starts and (result := worker.take(event)):
                     yield result
                     continue
-            for worker in crew:
-                if result := worker.look(time_limit):
+            for worker in self._crew:
+                if result := worker.look(self._time_limit):
                     yield result
-    finally:
-        for worker in crew:
+
+    def close(self) -> None:
+        """End all processes, whatever they do."""
+        for worker in self._crew:
             worker.end()
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs that processes are distributed over, if there are several; an empty list otherwise.
+
+    ``CUDA_VISIBLE_DEVICES`` is respected. PyTorch is not imported for this.
+    """
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is None:
+        numbers = (re.fullmatch("nvidia([0-9]+)", file.name) for file in Path("/dev").glob("nvidia*"))
+        found = sorted((number[1] for number in numbers if number), key=int)
+    else:
+        found = [part.strip() for part in given.split(",") if part.strip()]
+    return found if len(found) > 1 else []
+
+
+def network_of(spec: NetworkSpec) -> tuple[str, str, str]:
+    """Return what is the same for one network under several settings."""
+    return spec.name, spec.weights, spec.variant
 
 
 class _Worker:
@@ -79,13 +162,19 @@ class _Worker:
         events: queue.SimpleQueue[tuple[_Worker, int, Any]],
         progress: Progress,
         told: set[tuple[str, str]],
+        gpu: str | None,
+        directory: Path | None,
     ) -> None:
+        self._directory = directory
         self._setup, self._events, self._progress, self._told = setup, events, progress, told
+        self._environment = os.environ if gpu is None else {**os.environ, "CUDA_VISIBLE_DEVICES": gpu}
+        self.queue: deque[NetworkSpec] = deque()
         self.spec: NetworkSpec | None = None
         self.n_starts = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._bars: dict[int, Bar] = {}
         self._ready = self._begun = self._resting = False
+        self._resident = 0
         self._last = 0.0
 
     def give(self, spec: NetworkSpec) -> None:
@@ -103,9 +192,9 @@ class _Worker:
         self._last = time.monotonic()
         kind, *about = event
         if kind == "result":
-            result, clean = about
+            result, clean, resident = about
             self._finish()
-            if not clean:
+            if not clean or resident > self._resident + GROWTH:
                 self.end()
             done: NetworkResult = result
             return done
@@ -114,7 +203,7 @@ class _Worker:
         if kind == "mistake":
             raise RuntimeError(about[0])
         if kind == "ready":
-            self._ready = True
+            self._ready, self._resident = True, about[0]
         elif kind == "begin":
             self._begun = True
         elif kind == "rest":
@@ -169,7 +258,12 @@ class _Worker:
         # A group of its own: Ctrl-C reaches this process alone, which ends the others.
         group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {"creationflags": 0x200}
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **group
+            [sys.executable, "-P", "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=self._environment,
+            cwd=self._directory,
+            **group,
         )
         self.n_starts += 1
         self._ready = False

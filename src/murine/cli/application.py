@@ -18,6 +18,7 @@ from murine.cli import (
     results,
     scoring,
     study,
+    sweep,
     unit_maps,
     unit_match,
     verification,
@@ -36,6 +37,7 @@ app = typer.Typer(
     epilog="Start with `murine demo`. Every command has `--help` with examples.",
 )
 app.add_typer(scoring.app)
+app.add_typer(sweep.app)
 app.add_typer(results.app)
 app.add_typer(masquerade.app)
 app.add_typer(neurn.app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -28,3 +29,21 @@ def _installed(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return ""
+
+
+@cache
+def software_versions() -> dict[str, str]:
+    """Return what has to be the same on machines that share a sweep: versions of packages, and a hash of murine's code.
+
+    Examples
+    --------
+    >>> sorted(software_versions())[:3]
+    ['code of murine', 'murine', 'numba']
+    """
+    root = Path(__file__).resolve().parents[1]
+    content = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        content.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
+    versions = {name: _installed(name) for name in ("murine", *PACKAGES)}
+    major, minor, _ = platform.python_version_tuple()
+    return {**versions, "python": f"{major}.{minor}", "code of murine": content.hexdigest()[:12]}
