@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import platform
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -314,13 +315,23 @@ class Atlas:
                 self._connection = None
 
     def about(self, digest: str) -> dict[str, Any]:
-        """The configuration and provenance of a result."""
+        """Return the configuration and provenance of a result, whose digest may be shortened to its first letters.
+
+        Raises
+        ------
+        MurineError
+            If there is no such result, there are several, or its file is damaged.
+        """
         import pyarrow.parquet as pq
 
-        files = [self.folder / table / f"{digest}.parquet" for table in TABLES]
-        file = next((file for file in files if file.exists()), None)
-        if file is None:
+        if not re.fullmatch("[0-9a-f]{4,}", digest):
+            raise MurineError(f"{digest!r} names no result; expected at least the first 4 letters of a digest.")
+        files = [file for table in TABLES for file in sorted((self.folder / table).glob(f"{digest}*.parquet"))]
+        if not files:
             raise MurineError(f"there is no result {digest!r} in {str(self.folder)!r}.")
+        if len(files) > 1:
+            raise MurineError(f"{len(files)} results begin with {digest!r}: {some(f.stem for f in files)}.")
+        (file,) = files
         check(file)
         metadata = pq.read_schema(file).metadata or {}
         if b"murine.task" not in metadata:
