@@ -79,6 +79,21 @@ def leaderboards(
         for others); ``within GROUP`` (raw means of the same layers within groups of stimuli), ``p_max`` (largest p over
         sites), ``n_sites, n_sites_all, selection, top_probability`` (how often it is the best of the board in paired
         draws), ``layers`` (the chosen ones), ``over, task``; sorted by cortex, metric and value.
+
+    Raises
+    ------
+    MurineError
+        If there are no results, or none has the cortex or the metric.
+
+    Examples
+    --------
+    >>> import murine
+    >>> scores = murine.compare(["pixels", "gabor"], controls=False, n_bootstraps=20, atlas="results")
+    >>> board = leaderboards(Atlas("results"))
+    >>> print(board[["band", "network", "value", "unit"]].round(2).to_string(index=False))
+     band network  value                 unit
+        1   gabor   0.56 share of the ceiling
+        2  pixels  -0.02 share of the ceiling
     """
     rows = atlas.query("SELECT * FROM scores WHERE chosen <> ''").fillna(BLANKS)
     rows = only(rows, cortex=cortex, metric=metric)
@@ -140,7 +155,20 @@ def ask(atlas: Atlas, sql: str) -> pd.DataFrame:
 
     It holds the rows of `leaderboards`: one for each network in each set of results that can be ranked together.
     ``scores`` mixes metrics, groups of stimuli, naive and held-out rows, so a maximum over it compares what cannot be
-    compared."""
+    compared.
+
+    Raises
+    ------
+    MurineError
+        If there are no results, or DuckDB refuses the query.
+
+    Examples
+    --------
+    >>> import murine
+    >>> scores = murine.compare(["pixels", "gabor"], controls=False, n_bootstraps=20, atlas="results")
+    >>> ask(Atlas("results"), "SELECT network FROM leaderboard WHERE value > 0.3").network.tolist()
+    ['gabor']
+    """
     asked = re.search(r"\bleaderboard\b", sql, re.IGNORECASE) is not None
     return atlas.query(sql, leaderboard=leaderboards(atlas)) if asked else atlas.query(sql)
 

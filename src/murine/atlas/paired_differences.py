@@ -24,6 +24,15 @@ def pairwise_differences(rows: pd.DataFrame, min_ceiling: float = MIN_CEILING) -
         other_weights``; ``difference, low, high``: of the mean over sites of what networks are ranked by, with its
         95 % interval; ``differs``: whether the interval leaves out zero; ``unit`` as in
         `murine.atlas.leaderboard.leaderboards`.
+
+    Examples
+    --------
+    >>> import murine
+    >>> scores = murine.compare(["pixels", "gabor"], controls=False, n_bootstraps=20, n_permutations=20)
+    >>> table = pairwise_differences(scores.chosen)
+    >>> print(table[["network", "other", "difference", "differs"]].round(2).to_string(index=False))
+    network  other  difference  differs
+      gabor pixels        0.57     True
     """
     found = []
     for board in comparable_sets(rows):

@@ -57,6 +57,17 @@ class Scores:
     <Scores: 1 network, 3 sites, rsa-pearson>
     >>> list(scores.best().site)
     ['SIMam', 'SIMl', 'SIMp']
+    >>> print(scores.table[["site", "layer", "score", "ceiling"]].round(2).to_string(index=False))
+     site  layer  score  ceiling
+    SIMam pixels  -0.02     0.89
+     SIMl pixels  -0.01     0.88
+     SIMp pixels  -0.01     0.70
+    >>> print(scores.summary())
+    pixels reaches -1.7% [...] of the noise ceiling of simulated cortex 0 (rsa-pearson, both as they are, ...).
+    >>> scores.to_csv("scores.csv").exists()
+    True
+    >>> scores.plot().get_xlabel()
+    'Relative depth of the layer'
     """
 
     def __init__(

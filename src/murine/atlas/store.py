@@ -42,7 +42,23 @@ log = logging.getLogger(__name__)
 
 
 class Atlas:
-    """A folder of results; it is created at the first write."""
+    """A folder of results; it is created at the first write.
+
+    Attributes
+    ----------
+    folder
+        The folder. Copy it, or put it on a shared file system, to use the results elsewhere.
+
+    Examples
+    --------
+    >>> import murine
+    >>> scores = murine.score("pixels", "simulated", n_bootstraps=20, n_permutations=20, atlas="results")
+    >>> atlas = Atlas("results")
+    >>> atlas
+    <Atlas 'results': 1 result>
+    >>> atlas.leaderboard().network.tolist()
+    ['pixels']
+    """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -61,6 +77,13 @@ class Atlas:
         ------
         MurineError
             If there are no such results.
+
+        Examples
+        --------
+        >>> import murine
+        >>> scores = murine.compare(["pixels", "gabor"], controls=False, n_bootstraps=20, atlas="ranking")
+        >>> Atlas("ranking").leaderboard()[["band", "network", "value"]].round(2).values.tolist()
+        [[1, 'gabor', 0.56], [2, 'pixels', -0.02]]
         """
         from murine.atlas.leaderboard import leaderboards
 
@@ -259,7 +282,13 @@ class Atlas:
         failures.remove(self.folder / "failures", asked)
 
     def failures(self) -> pd.DataFrame:
-        """Return the failures with their reasons, the latest first."""
+        """Return the failures with their reasons, the latest first.
+
+        Examples
+        --------
+        >>> Atlas("results").failures().empty
+        True
+        """
         return failures.read(self.folder / "failures")
 
     def query(
@@ -276,6 +305,13 @@ class Atlas:
         ------
         MurineError
             If there are no results, or DuckDB refuses the question.
+
+        Examples
+        --------
+        >>> import murine
+        >>> scores = murine.score("pixels", "simulated", n_bootstraps=20, n_permutations=20, atlas="results")
+        >>> Atlas("results").query("SELECT DISTINCT site FROM scores ORDER BY site").site.tolist()
+        ['SIMam', 'SIMl', 'SIMp']
         """
         with self.opened() as connection:
             try:
@@ -314,7 +350,21 @@ class Atlas:
                 self._connection = None
 
     def about(self, digest: str) -> dict[str, Any]:
-        """The configuration and provenance of a result."""
+        """The configuration and provenance of a result.
+
+        Raises
+        ------
+        MurineError
+            If there is no such result, or its file is damaged.
+
+        Examples
+        --------
+        >>> import murine
+        >>> scores = murine.score("pixels", "simulated", n_bootstraps=20, n_permutations=20, atlas="results")
+        >>> digest = scores.results[0].tasks[0]
+        >>> Atlas("results").about(digest)["task"]["network"]
+        'pixels'
+        """
         import pyarrow.parquet as pq
 
         files = [self.folder / table / f"{digest}.parquet" for table in TABLES]

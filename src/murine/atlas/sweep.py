@@ -73,7 +73,27 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class NetworkResult:
-    """The result of one network: ``computed``, ``done`` already, or ``failed`` with a reason."""
+    """The result of one network: ``computed``, ``done`` already, or ``failed`` with a reason.
+
+    Attributes
+    ----------
+    spec
+        The network: its name, weights and inserted layers.
+    state
+        What happened to it.
+    tasks
+        Digests of its results in the atlas (see `murine.Atlas.about`), one for each metric and treatment; none after a
+        failure.
+    reason
+        Why it failed; '' otherwise.
+
+    Examples
+    --------
+    >>> import murine
+    >>> result = murine.score("pixels", "simulated", n_bootstraps=20, n_permutations=20).results[0]
+    >>> result.state, len(result.tasks)
+    ('computed', 1)
+    """
 
     spec: NetworkSpec
     state: Literal["computed", "done", "failed"]

@@ -48,6 +48,14 @@ def read_view(
     ------
     MurineError
         If there is no such view, no such results, or a view without that column.
+
+    Examples
+    --------
+    >>> import murine
+    >>> scores = murine.score("pixels", "simulated", n_bootstraps=20, n_permutations=20, atlas="results")
+    >>> view = read_view(Atlas("results"), "sites", site="SIM[lp]", network="pix*")
+    >>> sorted(set(view.table.site))
+    ['SIMl', 'SIMp']
     """
     if view not in _VIEWS:
         raise MurineError(f"there is no view {view!r}{nearest(view, _VIEWS) or '.'} Known: {', '.join(_VIEWS)}.")

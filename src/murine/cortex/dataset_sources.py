@@ -40,6 +40,19 @@ class DatasetSource:
     folders
         Names of the folders in the folder of data that the data are read from; none for data that need no files, None
         where the files are not known. Where they are known, finished work is recognised without loading the data.
+
+    Examples
+    --------
+    >>> from murine.cortex.simulated import simulate
+    >>> from murine.cortex.dataset import Dataset
+    >>> def load(root=None):
+    ...     cortex = simulate(n_neuroids=10, n_repetitions=2)
+    ...     return Dataset(cortex.stimuli, cortex.recording)
+    >>> source = DatasetSource(load, "Responses of thirty neurons.", species="mouse", licence="CC0")
+    >>> source().species
+    'mouse'
+    >>> source.terms()
+    ['Species: mouse.', 'Licence: CC0.']
     """
 
     load: Callable[..., Dataset]
@@ -130,7 +143,13 @@ def known_source(name: str) -> DatasetSource | None:
 
 
 def known_sources() -> dict[str, DatasetSource]:
-    """Return the description of every registered data set, in the order of the names."""
+    """Return the description of every registered data set, in the order of the names.
+
+    Examples
+    --------
+    >>> known_sources()["allen-2p"].species
+    'mouse'
+    """
     found = {name: known_source(name) for name in sorted(datasets)}
     return {name: source for name, source in found.items() if source is not None}
 

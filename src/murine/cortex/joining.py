@@ -33,6 +33,13 @@ def join(recordings: Sequence[Recording], name: str = "recording") -> Recording:
     ------
     MurineError
         If there is none, or their stimuli differ.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> first, second = (simulate(n_neuroids=4, n_repetitions=2, seed=seed).recording for seed in (0, 1))
+    >>> join([first.select(area="SIMp"), second.select(area="SIMl")], name="two areas")
+    <Recording two areas: 8 neuroids x 100 stimuli x 2 repetitions; {'SIMp': 4, 'SIMl': 4}>
     """
     if not recordings:
         raise MurineError("there are no recordings to join.")

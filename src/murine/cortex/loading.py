@@ -45,6 +45,14 @@ def load_dataset(source: Any, *, stimuli: str | Path | StimulusSet | None = None
     ------
     MurineError
         If there is no such data set or file, images are missing, or ids do not match.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> cortex = simulate(n_neuroids=10, n_repetitions=4)
+    >>> cortex.recording.write("mine.nc")
+    >>> load_dataset("mine.nc", stimuli=cortex.stimuli)
+    <Dataset mine: 100 images, 30 neurons in 3 areas>
     """
     if isinstance(source, Dataset):
         if stimuli is not None:
@@ -111,7 +119,18 @@ def _responses(source: Any, root: Path | None) -> Recording | NeuralRDMs:
 
 
 def load_responses(name: str, *, root: Path | None = None) -> Recording | NeuralRDMs:
-    """Load the responses of a data set by name or from a file; a user's own file needs no images for this."""
+    """Load the responses of a data set by name or from a file; a user's own file needs no images for this.
+
+    Raises
+    ------
+    MurineError
+        If there is no such data set or file, or the file cannot be read.
+
+    Examples
+    --------
+    >>> load_responses("simulated").responses.shape
+    (360, 100, 20)
+    """
     return read_responses(name) if _is_own_file(name) else datasets[name](root).responses
 
 

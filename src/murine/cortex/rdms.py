@@ -45,6 +45,22 @@ class NeuralRDMs:
         known. Without a standard error the ceiling is held fixed, and intervals of ceiled scores are those of scores.
     name
         What the data are called in tables; no part of the digest.
+
+    Raises
+    ------
+    MurineError
+        If a shape does not fit, names or ids are repeated, a matrix is no dissimilarity matrix, or a reliability is
+        outside 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> matrix = 1 - np.corrcoef(np.random.default_rng(0).normal(size=(5, 100)))
+    >>> sites, ids = (Site("VISp", {"area": "VISp"}),), ("a", "b", "c", "d", "e")
+    >>> rdms = NeuralRDMs(matrix[None], sites, ids, reliability=np.array([0.8]), reliability_sem=np.array([np.nan]))
+    >>> rdms
+    <NeuralRDMs rdms: 1 sites x 5 stimuli>
+    >>> rdms.write("mine.npz")
     """
 
     matrices: Float[np.ndarray, "n_sites n_stimuli n_stimuli"]

@@ -49,6 +49,11 @@ class Site:
         For example ``VISp`` or ``VISp 2/3``.
     labels
         The coordinate values that its neurons share, for example ``{"area": "VISp", "layer": "2/3"}``.
+
+    Examples
+    --------
+    >>> Site.of({"area": "VISp", "layer": "2/3"}).name
+    'VISp 2/3'
     """
 
     name: str
@@ -71,6 +76,25 @@ class Recording(Constructors):
         `Recording.from_arrays` builds one.
     name
         What the data are called in tables; no part of the digest.
+
+    Raises
+    ------
+    MurineError
+        If ``dataset`` has no such variable, or ids are missing or repeated.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> recording = simulate(n_neuroids=10, n_repetitions=4).recording
+    >>> recording
+    <Recording simulated cortex 0: 30 neuroids x 100 stimuli x 4 repetitions; {'SIMp': 10, 'SIMl': 10, 'SIMam': 10}>
+    >>> recording.select(area="SIMp").n_neuroids
+    10
+    >>> [site.name for site in recording.sites("area")]
+    ['SIMam', 'SIMl', 'SIMp']
+    >>> recording.write("mine.nc")
+    >>> Recording.read("mine.nc").responses.shape
+    (30, 100, 4)
     """
 
     def __init__(self, dataset: xr.Dataset, name: str = "recording") -> None:

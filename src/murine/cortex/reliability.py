@@ -61,6 +61,18 @@ def split_half(
         Computed in float64, whatever the responses are; NaN for a neuron that is constant or has no valid trial of some
         stimulus in some half. A neuron that misses single trials, not whole repetitions, takes several times as long
         as others.
+
+    Raises
+    ------
+    MurineError
+        If there are fewer than 2 repetitions.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> recording = simulate(n_neuroids=100, n_repetitions=20, reliability=0.7).recording
+    >>> split_half(recording.responses).mean().round(2).item()
+    0.7
     """
     from threadpoolctl import ThreadpoolController
 

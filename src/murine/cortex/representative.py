@@ -47,6 +47,17 @@ class Representatives:
         ``chosen`` (bool).
     by
         The coordinate that tells the groups.
+
+    Examples
+    --------
+    >>> from murine.cortex.simulated import simulate
+    >>> recording = simulate(n_neuroids=40, n_repetitions=2).recording
+    >>> few = {"by": "area", "vectors": "responses", "n_clusters": 2, "n_per_cluster": 3}
+    >>> found = representative(recording, **few)
+    >>> found.chosen.n_neuroids
+    18
+    >>> sorted(set(found.embedded["cluster"].tolist()))[:2]
+    ['SIMam 0', 'SIMam 1']
     """
 
     embedded: Recording
@@ -95,6 +106,17 @@ def stability(choices: Sequence[Representatives]) -> Stability:
     ------
     MurineError
         Fewer than two choices, or choices from different neurons.
+
+    Examples
+    --------
+    >>> from murine.cortex.simulated import simulate
+    >>> recording = simulate(n_neuroids=40, n_repetitions=2).recording
+    >>> few = {"by": "area", "vectors": "responses", "n_clusters": 2, "n_per_cluster": 3}
+    >>> choices = repeated(recording, 2, **few)
+    >>> stability(choices).n_chosen
+    18
+    >>> stability(choices[:1] * 2).shared
+    18.0
     """
     if len(choices) < 2:
         raise MurineError(f"{len(choices)} choices share nothing with each other; expected at least 2.")
@@ -201,6 +223,14 @@ def repeated(recording: Recording, n_choices: int, *, seed: int = 0, **settings:
     ------
     MurineError
         As `representative`, for any of the seeds; or fewer than one choice.
+
+    Examples
+    --------
+    >>> from murine.cortex.simulated import simulate
+    >>> recording = simulate(n_neuroids=40, n_repetitions=2).recording
+    >>> few = {"by": "area", "vectors": "responses", "n_clusters": 2, "n_per_cluster": 3}
+    >>> [choice.chosen.n_neuroids for choice in repeated(recording, 2, **few)]
+    [18, 18]
     """
     return _choices(_chooser(recording, **settings), n_choices, seed)
 

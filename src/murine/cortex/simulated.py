@@ -247,6 +247,14 @@ def simulate(
     ------
     MurineError
         If a number is out of range, or a neuron responds the same to all stimuli: it can have no reliability.
+
+    Examples
+    --------
+    >>> cortex = simulate(n_neuroids=10, n_repetitions=4)
+    >>> cortex.recording
+    <Recording simulated cortex 0: 30 neuroids x 100 stimuli x 4 repetitions; {'SIMp': 10, 'SIMl': 10, 'SIMam': 10}>
+    >>> cortex.true_responses.shape
+    (30, 100)
     """
     if not 0 < reliability <= 1 or n_repetitions < 1:
         raise MurineError(
