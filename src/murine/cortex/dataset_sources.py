@@ -44,9 +44,10 @@ class DatasetSource:
     Examples
     --------
     >>> from murine.cortex.simulated import simulate
+    >>> from murine.scenes import synthetic_scenes
     >>> from murine.cortex.dataset import Dataset
     >>> def load(root=None):
-    ...     cortex = simulate(n_neuroids=10, n_repetitions=2)
+    ...     cortex = simulate(synthetic_scenes(20, size=32), n_neuroids=10, n_repetitions=2)
     ...     return Dataset(cortex.stimuli, cortex.recording)
     >>> source = DatasetSource(load, "Responses of thirty neurons.", species="mouse", licence="CC0")
     >>> source().species
@@ -102,10 +103,11 @@ def dataset_source(
     Examples
     --------
     >>> from murine.cortex import Dataset, simulate
+    >>> from murine.scenes import synthetic_scenes
     >>> @dataset_source(species="mouse", licence="CC0", caveats=("One animal only.",))
     ... def tiny(root=None):
     ...     "Responses of ten neurons to 100 images."
-    ...     cortex = simulate(n_neuroids=10, n_repetitions=2)
+    ...     cortex = simulate(synthetic_scenes(20, size=32), n_neuroids=10, n_repetitions=2)
     ...     return Dataset(cortex.stimuli, cortex.recording)
     >>> tiny().licence
     'CC0'

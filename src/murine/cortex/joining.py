@@ -37,9 +37,12 @@ def join(recordings: Sequence[Recording], name: str = "recording") -> Recording:
     Examples
     --------
     >>> from murine.cortex import simulate
-    >>> first, second = (simulate(n_neuroids=4, n_repetitions=2, seed=seed).recording for seed in (0, 1))
+    >>> from murine.scenes import synthetic_scenes
+    >>> images = synthetic_scenes(20, size=32)
+    >>> first = simulate(images, n_neuroids=4, n_repetitions=2, seed=0).recording
+    >>> second = simulate(images, n_neuroids=4, n_repetitions=2, seed=1).recording
     >>> join([first.select(area="SIMp"), second.select(area="SIMl")], name="two areas")
-    <Recording two areas: 8 neuroids x 100 stimuli x 2 repetitions; {'SIMp': 4, 'SIMl': 4}>
+    <Recording two areas: 8 neuroids x 20 stimuli x 2 repetitions; {'SIMp': 4, 'SIMl': 4}>
     """
     if not recordings:
         raise MurineError("there are no recordings to join.")

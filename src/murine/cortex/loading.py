@@ -49,10 +49,11 @@ def load_dataset(source: Any, *, stimuli: str | Path | StimulusSet | None = None
     Examples
     --------
     >>> from murine.cortex import simulate
-    >>> cortex = simulate(n_neuroids=10, n_repetitions=4)
+    >>> from murine.scenes import synthetic_scenes
+    >>> cortex = simulate(synthetic_scenes(20, size=32), n_neuroids=10, n_repetitions=4)
     >>> cortex.recording.write("mine.nc")
     >>> load_dataset("mine.nc", stimuli=cortex.stimuli)
-    <Dataset mine: 100 images, 30 neurons in 3 areas>
+    <Dataset mine: 20 images, 30 neurons in 3 areas>
     """
     if isinstance(source, Dataset):
         if stimuli is not None:

@@ -51,7 +51,8 @@ class Representatives:
     Examples
     --------
     >>> from murine.cortex.simulated import simulate
-    >>> recording = simulate(n_neuroids=40, n_repetitions=2).recording
+    >>> from murine.scenes import synthetic_scenes
+    >>> recording = simulate(synthetic_scenes(20, size=32), n_neuroids=40, n_repetitions=2).recording
     >>> few = {"by": "area", "vectors": "responses", "n_clusters": 2, "n_per_cluster": 3}
     >>> found = representative(recording, **few)
     >>> found.chosen.n_neuroids
@@ -110,7 +111,8 @@ def stability(choices: Sequence[Representatives]) -> Stability:
     Examples
     --------
     >>> from murine.cortex.simulated import simulate
-    >>> recording = simulate(n_neuroids=40, n_repetitions=2).recording
+    >>> from murine.scenes import synthetic_scenes
+    >>> recording = simulate(synthetic_scenes(20, size=32), n_neuroids=40, n_repetitions=2).recording
     >>> few = {"by": "area", "vectors": "responses", "n_clusters": 2, "n_per_cluster": 3}
     >>> choices = repeated(recording, 2, **few)
     >>> stability(choices).n_chosen
@@ -227,7 +229,8 @@ def repeated(recording: Recording, n_choices: int, *, seed: int = 0, **settings:
     Examples
     --------
     >>> from murine.cortex.simulated import simulate
-    >>> recording = simulate(n_neuroids=40, n_repetitions=2).recording
+    >>> from murine.scenes import synthetic_scenes
+    >>> recording = simulate(synthetic_scenes(20, size=32), n_neuroids=40, n_repetitions=2).recording
     >>> few = {"by": "area", "vectors": "responses", "n_clusters": 2, "n_per_cluster": 3}
     >>> [choice.chosen.n_neuroids for choice in repeated(recording, 2, **few)]
     [18, 18]

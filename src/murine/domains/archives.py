@@ -176,6 +176,15 @@ def fetch_domain(
     ------
     MurineError
         If the domain has no files to fetch, or no address has the right file. The message lists the addresses.
+
+    Examples
+    --------
+    >>> [file.name for file in FILES["usps-official"]]
+    ['usps.bz2', 'usps.t.bz2']
+    >>> fetch_domain("mnist")
+    Traceback (most recent call last):
+        ...
+    murine.errors.MurineError: there is nothing to fetch for 'mnist'; did you mean mnist-official? ...
     """
     folder = archive_folder(domain, cache)
     files = _files(domain)
