@@ -25,12 +25,12 @@ ROOMS = (
     "literature",
     "cortex",
     "domains",
+    "generalization",
 )
 
 #: Rooms whose ``__init__`` lists public names, though not each of these has an example yet.
 LISTED = (
     *ROOMS,
-    "generalization",
     "interchange",
     "io",
     "networks",
