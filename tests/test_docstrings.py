@@ -26,13 +26,13 @@ ROOMS = (
     "cortex",
     "domains",
     "generalization",
+    "interchange",
+    "io",
 )
 
 #: Rooms whose ``__init__`` lists public names, though not each of these has an example yet.
 LISTED = (
     *ROOMS,
-    "interchange",
-    "io",
     "networks",
     "report",
     "scoring",

@@ -32,6 +32,17 @@ def to_assembly(recording: Recording, *, drop: str = "empty", multi_index: bool 
     assembly
         (n_presentations, n_neuroids) float32. Coordinates of presentations: ``stimulus_id``, ``repetition`` (from 0)
         and those of the stimuli; of neuroids: all of the recording's. The name is in ``attrs["identifier"]``.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> recording = simulate(synthetic_scenes(20, size=32), n_neuroids=10, n_repetitions=4).recording
+    >>> assembly = to_assembly(recording)
+    >>> assembly.dims, assembly.shape
+    (('presentation', 'neuroid'), (80, 30))
+    >>> Recording.from_xarray(assembly).responses.shape
+    (30, 20, 4)
     """
     rows = Presentations.of(recording, drop)
     labels = dict(zip(DIMS, (rows.presentation, rows.neuroid), strict=True))

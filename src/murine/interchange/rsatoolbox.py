@@ -61,6 +61,20 @@ def to_dataset(recording: Recording, *, drop: str = "empty") -> Any:
     dataset
         Observations are presentations (float64), with the descriptors ``stimulus``, ``repetition`` (from 0) and the
         coordinates of the stimuli; channels are neurons with all their coordinates.
+
+    Raises
+    ------
+    MurineError
+        If rsatoolbox is not installed.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> recording = simulate(synthetic_scenes(20, size=32), n_neuroids=10, n_repetitions=4).recording
+    >>> dataset = to_dataset(recording)
+    >>> dataset.n_obs, dataset.n_channel
+    (80, 30)
     """
     toolbox = rsatoolbox()
     rows = Presentations.of(recording, drop)
@@ -97,6 +111,14 @@ def from_dataset(
     ------
     MurineError
         If ids are missing, repeated or do not fit.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> recording = simulate(synthetic_scenes(20, size=32), n_neuroids=10, n_repetitions=4).recording
+    >>> from_dataset(to_dataset(recording)).responses.shape
+    (30, 20, 4)
     """
     name = name or str(dataset.descriptors.get("name", "dataset"))
     return Presentations.labelled(
@@ -123,6 +145,23 @@ def to_rdms(rdms: NeuralRDMs, *, measure: str | None = None) -> Any:
     rdms
         The descriptors of RDMs are ``site``, the labels of the sites ('' where one lacks it), ``reliability`` and
         ``reliability_sem``; of patterns ``stimulus``.
+
+    Raises
+    ------
+    MurineError
+        If rsatoolbox is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> matrix = 1 - np.corrcoef(np.random.default_rng(0).normal(size=(4, 100)))
+    >>> unknown = np.array([np.nan])
+    >>> data = NeuralRDMs(matrix[None], (Site("VISp", {"area": "VISp"}),), ("a", "b", "c", "d"), unknown, unknown)
+    >>> rdms = to_rdms(data, measure="correlation")
+    >>> rdms.n_rdm, rdms.n_cond
+    (1, 4)
+    >>> rdms.rdm_descriptors["site"]
+    ['VISp']
     """
     keys = dict.fromkeys(key for site in rdms.sites for key in site.labels)
     labels = {key: [site.labels.get(key, "") for site in rdms.sites] for key in keys}
@@ -162,6 +201,15 @@ def layer_rdms(
     ------
     MurineError
         If ids do not fit the kernels or are repeated, or a layer has no such RDM (`LayerKernel.flag`).
+
+    Examples
+    --------
+    >>> import murine
+    >>> data = murine.load_data("simulated")
+    >>> layers = {layer.name: layer.kernel for layer in murine.capture("pixels", data.stimuli)}
+    >>> rdms = layer_rdms(layers, data.stimuli.ids)
+    >>> rdms.rdm_descriptors["layer"], rdms.n_cond
+    (['pixels', '(output)'], 100)
     """
     matrices = []
     for layer, kernel in layers.items():
@@ -199,6 +247,18 @@ def from_rdms(rdms: Any, *, stimulus: str = "stimulus", site: str = "site", name
     ------
     MurineError
         If names or ids are missing or repeated, or dissimilarities are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsatoolbox.rdm import RDMs
+    >>> rdms = RDMs(
+    ...     np.array([[0.9, 1.1, 0.4]]),
+    ...     rdm_descriptors={"site": ["VISp"]},
+    ...     pattern_descriptors={"stimulus": ["cat", "dog", "car"]},
+    ... )
+    >>> from_rdms(rdms)
+    <NeuralRDMs rdms: 1 sites x 3 stimuli>
     """
     return _neural_rdms(
         unmasked(rdms.dissimilarities),

@@ -44,6 +44,13 @@ class ArrayCache:
         Folder of the files; None: nothing is stored.
     about
         Everything that all arrays depend on, in plain values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cache = ArrayCache(Path("cache"), about={"method": 1})
+    >>> cache.arrays({"size": 3}, lambda: {"ones": np.ones(3)})["ones"]
+    array([1., 1., 1.])
     """
 
     folder: Path | None = None

@@ -93,6 +93,16 @@ class Tree:
     -----
     libhdf5 itself may crash or run forever on damaged *metadata*. Files whose digest was not verified are therefore
     read in a process of their own (`murine.io.isolation`).
+
+    Examples
+    --------
+    >>> import h5py
+    >>> import numpy as np
+    >>> with h5py.File("rates.h5", "w") as file:
+    ...     file["units/rates"] = np.ones((3, 5))
+    >>> with Tree("rates.h5") as tree:
+    ...     tree.names("units"), tree.array("units/rates", (None, 5)).shape
+    (['rates'], (3, 5))
     """
 
     def __init__(self, file: str | Path, *, max_bytes: int = 2 << 30) -> None:

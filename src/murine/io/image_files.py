@@ -119,6 +119,15 @@ def read_picture(content: bytes, file: Path, *, exact: bool = False) -> Picture:
     ------
     MurineError
         If the image cannot be read, has more than one frame, or more bits than are allowed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> Image.fromarray(np.zeros((4, 6), np.uint8)).save("black.png")
+    >>> file = Path("black.png")
+    >>> read_picture(file.read_bytes(), file).pixels.shape
+    (4, 6)
     """
     from PIL import Image, ImageOps
 

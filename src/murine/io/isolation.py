@@ -56,6 +56,13 @@ class Isolated:
     -----
     Functions must be importable by name, and arguments and results must pickle; both sides are this program. Not for
     use by several threads at once. The process ends by itself when this one does.
+
+    Examples
+    --------
+    >>> import math
+    >>> with Isolated() as process:
+    ...     process.call(60, math.factorial, 5)
+    120
     """
 
     def __init__(self, memory: int = 2 << 30) -> None:
@@ -179,6 +186,21 @@ def read_apart(file: Path, function: Callable[P, T], *args: P.args, **kwargs: P.
     ------
     MurineError
         That the function raised; one that names the file if the process crashed, hung or ran out of memory.
+
+    Parameters
+    ----------
+    file
+        The file that the function reads. Its size decides how long the function may take: a minute, and a second for
+        every megabyte.
+    function, args, kwargs
+        An importable function and its arguments. Arguments and results must pickle.
+
+    Examples
+    --------
+    >>> from murine.io import read_json
+    >>> size = Path("about.json").write_text('{"n": 3}')
+    >>> read_apart(Path("about.json"), read_json, "about.json")
+    {'n': 3}
     """
     with Isolated(reading_memory()) as process:
         try:
