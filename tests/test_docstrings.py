@@ -28,15 +28,15 @@ ROOMS = (
     "generalization",
     "interchange",
     "io",
+    "networks",
+    "scoring",
+    "studies",
 )
 
 #: Rooms whose ``__init__`` lists public names, though not each of these has an example yet.
 LISTED = (
     *ROOMS,
-    "networks",
     "report",
-    "scoring",
-    "studies",
 )
 
 #: Modules that must not be imported by ``import murine.<room>``: each takes a large part of a second.

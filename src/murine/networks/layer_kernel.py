@@ -33,6 +33,18 @@ class LayerKernel:
         (n_stimuli,) float64: m, each image's mean over units.
     n_units
         Number of units of the layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> features = np.random.default_rng(0).normal(size=(5, 1000))
+    >>> kernel = LayerKernel.of(features)
+    >>> kernel
+    <LayerKernel: 5 images, 1,000 units>
+    >>> bool(np.allclose(kernel.gram, features @ features.T))
+    True
+    >>> LayerKernel.of(np.ones((5, 1000))).flag
+    'constant within images'
     """
 
     covariance: Float[np.ndarray, "n_stimuli n_stimuli"]

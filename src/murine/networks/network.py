@@ -27,6 +27,15 @@ class Network:
         sha256 over the name, the modules, the weights, for a user's factory its source file, and the variant.
     variant
         Layers that surgery put in, as ``neurn(k=3)@input``, joined by ``+``; '' for the network as it is.
+
+    Examples
+    --------
+    >>> import murine
+    >>> network = murine.load_network("resnet18@random:0", input_size=64)
+    >>> network
+    <Network resnet18 (random:0): 11,689,512 parameters, images of 64 x 64 px>
+    >>> network.role, network.preprocessing.input_size
+    ('random', (64, 64))
     """
 
     name: str

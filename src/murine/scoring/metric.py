@@ -48,7 +48,16 @@ Bias = Literal["none", "higher with few stimuli", "lower with few stimuli", "dep
 
 @dataclass(frozen=True)
 class MetricDescription:
-    """The description of a metric for readers; the attributes are those of `Metric`."""
+    """The description of a metric for readers; the attributes are those of `Metric`.
+
+    Examples
+    --------
+    >>> description = metrics["rsa-pearson"].describe()
+    >>> description.scale, description.over_pairs
+    ('r', True)
+    >>> print(str(description).splitlines()[0])
+    rsa-pearson: Representational similarity analysis: Pearson's r between the dissimilarities of a layer and of a site.
+    """
 
     name: str
     summary: str
@@ -82,6 +91,17 @@ class ReferenceScores:
         (n_neuroids, n_stimuli); returns the score of every layer, (n_layers,).
     tolerance
         The largest absolute difference that counts as agreement.
+
+    Examples
+    --------
+    >>> def compute(layers, responses):
+    ...     patterns = np.corrcoef(responses.T)[np.triu_indices(responses.shape[1], 1)]
+    ...     return [np.corrcoef(np.corrcoef(x)[np.triu_indices(len(x), 1)], patterns)[0, 1] for x in layers]
+    >>> reference = ReferenceScores("NumPy", "correlation of correlations", compute)
+    >>> generator = np.random.default_rng(0)
+    >>> features = generator.normal(size=(20, 50))
+    >>> np.round(reference.compute([features], features[:, :30].T), 1)
+    array([0.8])
     """
 
     package: str
@@ -138,6 +158,29 @@ class Metric(ABC):
     n_splits
         Number of random halves of the stimuli for held-out scores, where the usual number would take minutes; 0 for the
         usual number.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> from murine.scoring import make_site_data
+    >>> class KernelCorrelation(Metric):
+    ...     name, summary = "kernel-correlation", "Pearson's r between the products of every two images."
+    ...
+    ...     def of_layers(self, layers, site_data):
+    ...         return np.array([layer.gram for layer in layers])
+    ...
+    ...     def of_sites(self, site_data):
+    ...         return site_data.kernels
+    ...
+    ...     def score(self, layers, sites):
+    ...         return np.array([[np.corrcoef(a.ravel(), b.ravel())[0, 1] for b in sites] for a in layers])
+    >>> metric = KernelCorrelation()
+    >>> cortex = simulate(synthetic_scenes(24, 32), n_neuroids=10, n_repetitions=4)
+    >>> sites = make_site_data(cortex.recording, n_splits=2)
+    >>> pixels = LayerKernel.of(cortex.stimuli.images.reshape(24, -1).astype(float))
+    >>> metric.score(metric.of_layers([pixels], sites), metric.of_sites(sites)).shape
+    (1, 3)
     """
 
     name: str

@@ -89,6 +89,18 @@ class SiteBenchmark:
     ------
     MurineError
         Too few stimuli, an unknown metric, or one that these data cannot have.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> from murine.scoring import make_site_data
+    >>> cortex = simulate(synthetic_scenes(24, 32), n_neuroids=10, n_repetitions=4)
+    >>> benchmark = SiteBenchmark(make_site_data(cortex.recording, n_splits=2), "cka", settings=ScoreSettings(20, 19))
+    >>> benchmark.groups["all"].ceiling.value.shape
+    (3,)
+    >>> benchmark.groups["all"].counts.shape
+    (20, 24)
     """
 
     def __init__(

@@ -74,6 +74,18 @@ class SiteData:
         Sites of the data that are not among ``sites``, because they cannot be compared.
     notes
         What a reader has to know of each site, '' for nothing: a constant matrix, a ceiling that is too high.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> from murine.scoring import make_site_data
+    >>> cortex = simulate(synthetic_scenes(24, 32), n_neuroids=10, n_repetitions=4)
+    >>> data = make_site_data(cortex.recording, n_splits=2)
+    >>> [site.name for site in data.sites], data.n_neuroids
+    (['SIMam', 'SIMl', 'SIMp'], (10, 10, 10))
+    >>> data.select(np.arange(12)).rdms.shape
+    (3, 12, 12)
     """
 
     name: str

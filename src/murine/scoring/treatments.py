@@ -13,7 +13,15 @@ Standardisation = Literal["none", "zscore"]
 
 
 class Treatment(NamedTuple):
-    """How neurons and units of a network are treated: ``none``, or ``zscore`` (standardised over stimuli)."""
+    """How neurons and units of a network are treated: ``none``, or ``zscore`` (standardised over stimuli).
+
+    Examples
+    --------
+    >>> Treatment().words, Treatment("zscore", "none").words
+    ('both as they are', 'neurons z-scored')
+    >>> Treatment("zscore", "none").is_matched
+    False
+    """
 
     neurons: Standardisation = "none"
     features: Standardisation = "none"

@@ -68,6 +68,24 @@ def shifts(
     ------
     MurineError
         If no pair has a score.
+
+    Examples
+    --------
+    >>> import murine
+    >>> from murine.atlas import Atlas
+    >>> from murine.domains import load_domain
+    >>> from murine.generalization import Recipe, compute, plan, settings
+    >>> def load(name, part):
+    ...     return load_domain(name, part=part)
+    >>> chosen = settings("full", ["rendered-fonts"], ["rendered-fonts+noise:3"], load, n_test=20)
+    >>> runs = plan(chosen, ["lenet-small"], ["plain", "neurn3"], Recipe(epochs=1), seeds=[(0, 0)])
+    >>> results = Results(Atlas("results"))
+    >>> rows = compute(runs, results)
+    >>> choices = trained_choices(runs, results)
+    >>> scores = murine.compare(choices.values(), controls=False, n_bootstraps=20, n_permutations=20, atlas="results")
+    >>> table = shifts(rows, choices, scores.results, results)
+    >>> table[["variant", "model_seed"]].values.tolist()
+    [['neurn3', 0], ['neurn3', -1]]
     """
     tables = [_of_network(mine, choices, outcomes, results) for _, mine in rows.groupby(MATRIX, sort=False)]
     there = [table for table in tables if len(table)]
@@ -84,6 +102,14 @@ def association(table: pd.DataFrame) -> pd.DataFrame:
     -------
     correlations
         ``source, network, pretrained, n_variants, rho, p_value``; NaN with fewer than three variants.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"brain_difference": [0.1, 0.2, 0.3], "accuracy_difference": [0.0, 0.2, 0.1]})
+    >>> table = table.assign(source="mnist", network="lenet-small", pretrained=False, model_seed=-1, no_claim="")
+    >>> association(table)[["n_variants", "rho"]].round(2).values.tolist()
+    [[3.0, 0.5]]
     """
     from scipy.stats import spearmanr
 

@@ -173,6 +173,14 @@ class FigureSpec:
         One line above it.
     options
         Of the kind: the names of columns, units.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"network": ["pixels", "gabor"], "score": [0.1, 0.4]})
+    >>> spec = FigureSpec("ranking", "intervals", rows, "Scores", {"label": "network", "value": "score"})
+    >>> spec.kind, len(spec.rows)
+    ('intervals', 2)
     """
 
     name: str

@@ -62,6 +62,13 @@ def operations(choices: Sequence[NetworkSpec], layers: Sequence[str], places: Se
     ------
     MurineError
         A layer or a place that is not understood: before anything is computed.
+
+    Examples
+    --------
+    >>> from murine.networks import NetworkSpec
+    >>> found = operations([NetworkSpec("pixels")], ["neurn(k=3)", "sobel"], ["input"])
+    >>> [str(operation.after) for operation in found]
+    ['pixels+neurn(k=3)@input', 'pixels+sobel(relative=True)@input']
     """
     variants = [
         f"{canonical_layer(layer_named(layer))}@{canonical_place(place)}" for layer in layers for place in places
@@ -83,7 +90,17 @@ def in_order(operations: Iterable[Operation]) -> list[NetworkSpec]:
 
 
 def pairs(operations: Iterable[Operation], outcomes: Iterable[NetworkResult]) -> list[NetworkPair]:
-    """What of a sweep can be held side by side; networks that failed have no pair."""
+    """What of a sweep can be held side by side; networks that failed have no pair.
+
+    Examples
+    --------
+    >>> import murine
+    >>> from murine.networks import NetworkSpec
+    >>> asked = operations([NetworkSpec("pixels")], ["neurn(k=3)"], ["input"])
+    >>> scores = murine.compare([asked[0].before, asked[0].after], controls=False, n_bootstraps=20, n_permutations=20)
+    >>> [pair.variant for pair in pairs(asked, scores.results)]
+    ['neurn(k=3)@input']
+    """
     tasks = {outcome.spec: outcome.tasks for outcome in outcomes}
     return [
         NetworkPair(before, after, operation.variant)
@@ -121,6 +138,20 @@ def effects(atlas: Atlas, pairs: Sequence[NetworkPair], *, min_ceiling: float = 
     ------
     MurineError
         If there are no pairs, no scores, or they do not belong together.
+
+    Examples
+    --------
+    >>> import murine
+    >>> from murine.networks import NetworkSpec
+    >>> asked = operations([NetworkSpec("pixels")], ["neurn(k=3)"], ["input"])
+    >>> scores = murine.compare([asked[0].before, asked[0].after], controls=False, n_bootstraps=20, atlas="results")
+    >>> table = effects(Atlas("results"), pairs(asked, scores.results))
+    >>> print(table[["site", "before", "after", "difference"]].round(2).to_string(index=False))
+         site  before  after  difference
+        SIMam   -0.02   0.15        0.17
+         SIMl   -0.01   0.13        0.14
+         SIMp   -0.02   0.24        0.26
+    all sites   -0.02   0.17        0.19
     """
     if not pairs:
         raise MurineError("there is no network that could be scored both before and after surgery.")

@@ -159,6 +159,12 @@ def verify(samples: list[TestData], progress: Progress | None = None) -> pd.Data
         difference`` (the largest, absolute; infinite where one of them has no number), ``tolerance, agreement``
         (``ok``, ``MISMATCH``, ``not installed``, or ``failed`` where an error was raised, which is logged) and
         ``seconds`` (of both).
+
+    Examples
+    --------
+    >>> table = verify([simulated_sample()])
+    >>> set(table.agreement) <= {"ok", "not installed"}
+    True
     """
     from threadpoolctl import threadpool_limits
 
