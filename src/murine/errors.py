@@ -14,6 +14,15 @@ class MurineError(ValueError):
 
     The message says what was given, what was expected and what to do. The command line prints it alone,
     without a traceback, and exits with code 2.
+
+    Examples
+    --------
+    >>> import murine
+    >>> try:
+    ...     murine.load_data("simulate")
+    ... except murine.MurineError as error:
+    ...     print(error)
+    unknown dataset 'simulate'; did you mean simulated...
     """
 
 

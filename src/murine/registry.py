@@ -32,6 +32,13 @@ class Registry(Generic[T]):
         What the things are, in the singular, with ``_`` for spaces: used in messages and as the entry-point group
         ``murine.<kind>``, through which other packages add theirs. A package whose entry cannot be loaded, or whose
         name is taken, is left out with one warning.
+
+    Examples
+    --------
+    >>> colours = Registry("colour")
+    >>> _ = colours.register("red")("#ff0000")
+    >>> colours["red"], "blue" in colours
+    ('#ff0000', False)
     """
 
     def __init__(self, kind: str) -> None:

@@ -41,6 +41,24 @@ class StimulusSet:
         empty tuple. Scores can be computed within a group.
     name
         What the set is called in tables; it is no part of the digest.
+
+    Raises
+    ------
+    MurineError
+        If a shape or type is not possible, or ids are missing or repeated.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> images = np.random.default_rng(0).random((4, 32, 32))
+    >>> stimuli = StimulusSet.from_arrays(images, ids=["cat", "dog", "car", "bus"], name="mine")
+    >>> stimuli
+    <StimulusSet mine: 4 grey images, 32 x 32 px>
+    >>> stimuli.select(["dog", "cat"]).ids
+    ('dog', 'cat')
+    >>> stimuli.write("mine.npz")
+    >>> StimulusSet.from_npz("mine.npz").n_stimuli
+    4
     """
 
     images: NDArray[np.uint8]

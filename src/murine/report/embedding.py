@@ -36,7 +36,39 @@ def write_embedding(
     name: str = "embedding",
     colours: Sequence[str] | None = None,
 ) -> list[Path]:
-    """Write `embedding_figure` as NAME.pdf (its text can be edited, its dots are pixels) and NAME.png (300 dpi)."""
+    """Write `embedding_figure` as NAME.pdf (its text can be edited, its dots are pixels) and NAME.png (300 dpi).
+
+    Parameters
+    ----------
+    representatives
+        The embedding, from `murine.cortex.representative.representative` or `murine.cortex.repeated`.
+    folder
+        Where the files are written; it is made if needed.
+    name
+        Name of the files, without an ending.
+    colours
+        As in `embedding_figure`.
+
+    Returns
+    -------
+    files
+        The paths that were written.
+
+    Raises
+    ------
+    MurineError
+        If there is no such coordinate, or a file cannot be written.
+
+    Examples
+    --------
+    >>> from murine.cortex import repeated, simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> recording = simulate(synthetic_scenes(20, size=32), n_neuroids=40, n_repetitions=2).recording
+    >>> few = {"by": "area", "vectors": "responses", "n_clusters": 2, "n_per_cluster": 3}
+    >>> files = write_embedding(repeated(recording, 1, **few)[0], "figures")
+    >>> [file.name for file in files]
+    ['embedding.pdf', 'embedding.png']
+    """
     return save(embedding_figure(representatives, colours=colours), folder, name)
 
 

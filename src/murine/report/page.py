@@ -68,6 +68,13 @@ def write_report(
     ------
     MurineError
         No results, an unknown cortex or metric, nothing that can be ranked, or a file that cannot be written.
+
+    Examples
+    --------
+    >>> import murine
+    >>> scores = murine.compare(["pixels", "gabor"], controls=False, n_bootstraps=20, atlas="results")
+    >>> write_report(Atlas("results"), "report.html").name
+    'report.html'
     """
     return save(render(atlas, read_boards(atlas, cortex=cortex, metric=metric), title), file)
 

@@ -28,6 +28,17 @@ def effects_figure(table: pd.DataFrame) -> Figure:
     ----------
     table
         As of `murine.studies.surgery_effect.effects`, of one cortex and input size.
+
+    Examples
+    --------
+    >>> import murine
+    >>> from murine.networks import NetworkSpec
+    >>> from murine.studies import effects, operations, pairs
+    >>> asked = operations([NetworkSpec("pixels")], ["neurn(k=3)"], ["input"])
+    >>> scores = murine.compare([asked[0].before, asked[0].after], controls=False, n_bootstraps=20, atlas="results")
+    >>> table = effects(murine.Atlas("results"), pairs(asked, scores.results))
+    >>> effects_figure(table).axes[0].get_xlabel()
+    'before, share of ceiling'
     """
     own = table[table.n_networks == 1]
     variants = list(dict.fromkeys(own.variant))

@@ -64,6 +64,16 @@ def neurn(
     ------
     MurineError
         If ``x`` is not floating point or no image, or the kernel is larger than the image.
+
+    Examples
+    --------
+    >>> import torch
+    >>> images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> contrast = neurn(images)
+    >>> contrast.shape, contrast.amax(dim=(1, 2, 3))
+    (torch.Size([2, 3, 8, 8]), tensor([1., 1.]))
+    >>> bool(torch.allclose(neurn(0.5 * images + 0.2), contrast, atol=1e-5))
+    True
     """
     _check_options(kernel_size, maximum)
     _check_images(x, kernel_size)
@@ -83,7 +93,31 @@ torch.fx.wrap("neurn")
 
 
 class NeuRN(nn.Module):
-    """`neurn` as a layer without parameters."""
+    """`neurn` as a layer without parameters.
+
+    Parameters
+    ----------
+    kernel_size, maximum
+        As in `neurn`.
+
+    Raises
+    ------
+    MurineError
+        If an option cannot be used, or the images have another type or shape than `neurn` takes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> network = nn.Sequential(NeuRN(kernel_size=5), nn.Conv2d(3, 8, 3))
+    >>> network
+    Sequential(
+      (0): NeuRN(kernel_size=5)
+      (1): Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
+    )
+    >>> network(torch.rand(1, 3, 32, 32)).shape
+    torch.Size([1, 8, 30, 30])
+    """
 
     def __init__(self, kernel_size: int = 3, *, maximum: Maximum = "image") -> None:
         super().__init__()
@@ -109,6 +143,23 @@ class NeuRNTransform:
     of integers, else of its type. A transparent channel is left out, indexed colours are looked up. Put it where
     `ToTensor` is, without a normalisation before it, which would weigh the channels. For ``maximum="none"``: pictures
     of 8 or 16 bits are scaled so that white is 1, other integers are taken as they are.
+
+    Parameters
+    ----------
+    kernel_size, maximum
+        As in `neurn`.
+
+    Raises
+    ------
+    MurineError
+        If an option cannot be used, or the picture is of another kind.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> picture = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    >>> NeuRNTransform()(picture).shape
+    torch.Size([3, 32, 48])
     """
 
     def __init__(self, kernel_size: int = 3, *, maximum: Maximum = "image") -> None:
