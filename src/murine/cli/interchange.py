@@ -11,6 +11,7 @@ import typer
 
 from murine.cli.common import pairs, quieten
 from murine.cli.options import DataOption, MinReliabilityOption, QuietOption, SelectOption
+from murine.cli.registry_help import CommandWithNames
 from murine.errors import MurineError
 
 app = typer.Typer()
@@ -35,9 +36,9 @@ class Drop(StrEnum):
 _SUFFIXES = {Kind.assembly: (".nc",), Kind.rsatoolbox: (".h5", ".hdf5")}
 
 
-@app.command("export")
+@app.command("export", cls=CommandWithNames)
 def data_export(
-    name: Annotated[str, typer.Argument(help="A name of `murine data list`, or a file of responses.")],
+    name: Annotated[str, typer.Argument(help="Data set: {datasets}; or a file of responses.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .nc for an assembly, .h5 for rsatoolbox.")],
     kind: Annotated[
         Kind,

@@ -24,6 +24,7 @@ from murine.cli.options import (
     StimuliOption,
     WeightsOption,
 )
+from murine.cli.registry_help import CommandWithNames
 from murine.cli.tables import Format, show
 
 if TYPE_CHECKING:
@@ -39,11 +40,15 @@ class WindowChoice(StrEnum):
     thirds = "thirds"
 
 
-@app.command()
+@app.command(cls=CommandWithNames)
 def masquerade(
     networks: NetworksArgument,
     against: Annotated[
-        str, typer.Option("--against", help="Recording with single trials and an animal label of the neurons.")
+        str,
+        typer.Option(
+            "--against",
+            help="Data set with single trials and the animal of each neuron, one of: {datasets}; or a file of trials.",
+        ),
     ] = "allen-neuropixels",
     areas: Annotated[str, typer.Option("--areas", help="Areas to show, as VISp,VISl (default: all).")] = "",
     windows: Annotated[

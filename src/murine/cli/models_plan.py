@@ -20,6 +20,7 @@ from murine.cli.options import (
     QuietOption,
     StimuliOption,
 )
+from murine.cli.registry_help import CommandWithNames
 from murine.cli.tables import Format, show
 from murine.errors import MurineError, some
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(cls=CommandWithNames)
 def plan(
     networks: NetworksArgument,
     against: AgainstOption = "simulated",

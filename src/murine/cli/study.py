@@ -55,7 +55,7 @@ def run_study(
     ] = Scale.small,
     against: Annotated[
         list[str] | None,
-        typer.Option("--against", help="Data set: a name of `murine data list` or a file; repeat. [default: by scale]"),
+        typer.Option("--against", help="Data set: {datasets}; or a file; repeat. [default: by scale]"),
     ] = None,
     network: Annotated[
         list[str] | None,

@@ -31,6 +31,7 @@ from murine.cli.options import (
     WeightsOption,
     limited,
 )
+from murine.cli.registry_help import CommandWithNames
 from murine.cli.tables import Format
 from murine.cli.unit_tables import (
     FiguresOption,
@@ -76,7 +77,7 @@ class Normalisation(StrEnum):
     min_max = "min-max"
 
 
-@app.command()
+@app.command(cls=CommandWithNames)
 def maps(
     networks: NetworksArgument,
     against: NeuronsOption = "simulated",
