@@ -58,6 +58,10 @@ class Atlas:
     <Atlas 'results': 1 result>
     >>> atlas.leaderboard().network.tolist()
     ['pixels']
+    >>> atlas.query("SELECT DISTINCT site FROM scores ORDER BY site").site.tolist()
+    ['SIMam', 'SIMl', 'SIMp']
+    >>> atlas.about(scores.results[0].tasks[0])["task"]["metric"]
+    'rsa-pearson'
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -77,13 +81,6 @@ class Atlas:
         ------
         MurineError
             If there are no such results.
-
-        Examples
-        --------
-        >>> import murine
-        >>> scores = murine.compare(["pixels", "gabor"], controls=False, n_bootstraps=20, atlas="ranking")
-        >>> Atlas("ranking").leaderboard()[["band", "network", "value"]].round(2).values.tolist()
-        [[1, 'gabor', 0.56], [2, 'pixels', -0.02]]
         """
         from murine.atlas.leaderboard import leaderboards
 
@@ -282,13 +279,7 @@ class Atlas:
         failures.remove(self.folder / "failures", asked)
 
     def failures(self) -> pd.DataFrame:
-        """Return the failures with their reasons, the latest first.
-
-        Examples
-        --------
-        >>> Atlas("results").failures().empty
-        True
-        """
+        """Return the failures with their reasons, the latest first."""
         return failures.read(self.folder / "failures")
 
     def query(
@@ -305,13 +296,6 @@ class Atlas:
         ------
         MurineError
             If there are no results, or DuckDB refuses the question.
-
-        Examples
-        --------
-        >>> import murine
-        >>> scores = murine.score("pixels", "simulated", n_bootstraps=20, n_permutations=20, atlas="results")
-        >>> Atlas("results").query("SELECT DISTINCT site FROM scores ORDER BY site").site.tolist()
-        ['SIMam', 'SIMl', 'SIMp']
         """
         with self.opened() as connection:
             try:
@@ -356,14 +340,6 @@ class Atlas:
         ------
         MurineError
             If there is no such result, or its file is damaged.
-
-        Examples
-        --------
-        >>> import murine
-        >>> scores = murine.score("pixels", "simulated", n_bootstraps=20, n_permutations=20, atlas="results")
-        >>> digest = scores.results[0].tasks[0]
-        >>> Atlas("results").about(digest)["task"]["network"]
-        'pixels'
         """
         import pyarrow.parquet as pq
 

@@ -73,7 +73,7 @@ def data_export(
     """
     from murine.cortex.loading import load_responses
     from murine.cortex.recording import Recording
-    from murine.interchange import assembly, rsatoolbox
+    from murine.interchange import assembly, rsatoolbox_files
     from murine.progress import progress_bars
 
     quieten(quiet)
@@ -87,7 +87,7 @@ def data_export(
                 f"{name!r} comes as matrices of whole sites: it has no presentations and no neurons. Export it with "
                 "--as rsatoolbox, without --select and --min-reliability."
             )
-        rsatoolbox.write(cortex, out)
+        rsatoolbox_files.write(cortex, out)
     else:
         labels: dict[str, list[str]] = {}
         for key, value in pairs(select or []):
@@ -96,7 +96,7 @@ def data_export(
         if kind is Kind.assembly:
             assembly.write(cortex, out, drop=drop.value)
         else:
-            rsatoolbox.write(cortex, out, drop=drop.value)
+            rsatoolbox_files.write(cortex, out, drop=drop.value)
     if not quiet:
         loader = "xarray.open_dataarray"
         if kind is Kind.rsatoolbox:

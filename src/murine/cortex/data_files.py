@@ -45,7 +45,7 @@ class FileKind:
 
 #: Readers of other tools' formats by name. They are imported when such a file is read.
 foreign_readers: Registry[Callable[..., Recording | NeuralRDMs]] = Registry("file_reader")
-foreign_readers.refer("rsatoolbox", "murine.interchange.rsatoolbox:read")
+foreign_readers.refer("rsatoolbox", "murine.interchange.rsatoolbox_files:read")
 
 
 def _read_rsatoolbox(file: Path, **options: Any) -> Recording | NeuralRDMs:

@@ -18,23 +18,11 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from murine.cortex.constructors import Constructors, coordinate_values
+from murine.cortex.recording_files import open_dataset, write_dataset
 from murine.errors import MurineError, nearest, some
-from murine.io.files import atomic_write
-from murine.io.fingerprints import Fingerprint, fingerprint
-from murine.io.hdf5 import foreign_format, look_through
-from murine.io.isolation import read_apart
 from murine.io.labels import as_labels
 
 log = logging.getLogger(__name__)
-
-#: Neurons whose responses are stored together: about 0.8 MB of the 119 conditions and 50 repetitions of one session.
-_STORED_TOGETHER = 32
-
-#: More than the labels of a million neurons take.
-_MOST_LABELS = 256 << 20
-
-#: Files that were looked through in a process of their own, and nothing came of it.
-_harmless: set[Fingerprint] = set()
 
 Halves = tuple[Float[np.ndarray, "n_neuroids n_stimuli"], Float[np.ndarray, "n_neuroids n_stimuli"]]
 
@@ -138,39 +126,14 @@ class Recording(Constructors):
             If there is no such file, it is of another format (the message says which), damaged, or no recording.
         """
         path = Path(file)
-        if not path.is_file():
-            raise MurineError(f"there is no file {str(file)!r}; expected a recording written by Recording.write.")
-        refusal = f"{str(file)!r} is no readable NetCDF file of a recording"
-        if foreign := foreign_format(path):
-            raise MurineError(f"{refusal}: it {foreign}.")
-        dataset = None
-        try:
-            if isolated:
-                _look_through_apart(path)
-            else:
-                look_through(path, _MOST_LABELS)
-            dataset = xr.open_dataset(path, engine="h5netcdf", phony_dims="access")
-            return cls(dataset, path.stem)
-        except Exception as error:  # of what xarray raises for damage there is no end
-            if dataset is not None:
-                dataset.close()
-            advice = "" if isinstance(error, MurineError) else "; it may be truncated"
-            raise MurineError(f"{refusal} ({str(error).rstrip('.')}){advice}.") from error
+        return open_dataset(path, lambda dataset: cls(dataset, path.stem), isolated=isolated)
 
     def write(self, file: str | Path) -> None:
         """Write to a NetCDF-4 file (compressed), which appears whole or not at all.
 
         Responses are stored by blocks of neurons, so that a choice of neurons can be read without the rest.
         """
-        n_stored = (min(_STORED_TOGETHER, max(1, self.n_neuroids)), max(1, self.n_stimuli), max(1, self.n_repetitions))
-        dims = ("neuroid", "stimulus", "repetition")
-        chunks = tuple(dict(zip(dims, n_stored, strict=True))[str(d)] for d in self.dataset["responses"].dims)
-        encoding = {"responses": {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": chunks}}
-        plain = self.dataset.copy()
-        for variable in plain.variables.values():
-            variable.encoding = {}  # of the file it was read from
-        with atomic_write(Path(file)) as partial:
-            plain.to_netcdf(partial, engine="h5netcdf", encoding=encoding)
+        write_dataset(self.dataset, Path(file))
 
     def __repr__(self) -> str:
         areas = pd.Series(self["area"]).value_counts().to_dict()
@@ -400,11 +363,3 @@ def _as_number(label: str) -> str:
         return as_labels((float(label),), "numbers", missing="nan")[0]
     except ValueError:
         return label
-
-
-def _look_through_apart(file: Path) -> None:
-    now = fingerprint(file)
-    if now not in _harmless:
-        read_apart(file, look_through, file, _MOST_LABELS)
-        if now is not None:
-            _harmless.add(now)
