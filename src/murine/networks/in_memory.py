@@ -48,8 +48,8 @@ def network_from_module(
     name
         What the network is called in tables; by default the name of its class.
     weights
-        What its weights are called in tables. ``random:SEED`` makes its role ``random``; anything but ``in memory``
-        and that, ``trained``.
+        Name of its weights in tables. The role of the network is ``as built`` for ``in memory``, ``random`` for
+        ``random:SEED``, and ``trained`` for every other name.
     mean, std
         Normalisation of pixels from 0 to 1, a number for each channel (3 or 1), or one number for all.
     input_size
@@ -57,8 +57,9 @@ def network_from_module(
     interpolation
         ``bilinear``, ``bicubic`` or ``nearest``.
     transform
-        Where mean, std, input size and interpolation are read from (`murine.networks.transforms`). What is given
-        beside it wins. Without it, what the module itself tells (timm's ``pretrained_cfg`` or ``default_cfg``).
+        A transform that mean, std, input size and interpolation are read from (`murine.networks.transforms`). The other
+        parameters override it. By default they are read from the module itself (timm's ``pretrained_cfg`` or
+        ``default_cfg``).
 
     Raises
     ------
