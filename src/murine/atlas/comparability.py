@@ -19,7 +19,7 @@ SETTINGS = [
 #: Columns of scores that say how neurons and features were treated.
 TREATMENT = ["normalise_neurons", "normalise_features"]
 
-#: How they are called, where their own name says little; and values that are empty.
+#: Names for readers, where the name of the column says little; and values that count as empty.
 _NAMES = {
     "cortex_digest": "data",
     "n_bootstraps": "bootstraps",

@@ -21,8 +21,8 @@ def pairwise_differences(rows: pd.DataFrame, min_ceiling: float = MIN_CEILING) -
     -------
     table
         One row per pair, the higher score first: ``cortex, metric, treatment, setting, network, weights, other,
-        other_weights``; ``difference, low, high``: of the mean over sites of what networks are ranked by, with its
-        95 % interval; ``differs``: whether the interval leaves out zero; ``unit`` as in
+        other_weights``; ``difference, low, high``: difference of the values that networks are ranked by (means over
+        sites), with its 95 % interval; ``differs``: whether the interval excludes zero; ``unit`` as in
         `murine.atlas.leaderboard.leaderboards`.
 
     Examples

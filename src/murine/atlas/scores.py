@@ -138,8 +138,8 @@ class Scores:
     def table(self) -> pd.DataFrame:
         """One row for each network, metric, treatment and site: the score of its chosen layer over all stimuli.
 
-        ``chosen`` is ``nested`` where layers were chosen on other stimuli than the score is of, else ``naive``. A site
-        that could not be scored has a row without a score, whose ``flag`` says why.
+        ``chosen`` is ``nested`` if layers were chosen and scored on different stimuli, otherwise ``naive``. A site that
+        could not be scored has a row without a score; its ``flag`` gives the reason.
         """
         whole = self.rows[self.rows.stimuli == "all"]
         key = ["task", "site"]

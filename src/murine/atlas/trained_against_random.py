@@ -21,7 +21,7 @@ ALL_SITES = "all sites"
 #: In the column ``network`` of the mean over networks.
 ALL_NETWORKS = "all networks"
 
-#: What scores have to share to be compared across treatments.
+#: Columns that must be equal in scores that are compared across treatments.
 _SHARED = ["cortex", "metric", "input_size", "setting", *SETTINGS]
 
 #: In the column ``note`` where the sign of a difference depends on the treatment.

@@ -92,7 +92,7 @@ def _reason(error: BaseException) -> str:
 def serve() -> None:
     """Run the networks that standard input names; see `murine.atlas.workers`."""
     requests, answers = os.fdopen(os.dup(0), "rb"), _Answers(os.fdopen(os.dup(1), "wb"))
-    # What a network prints must not get among the answers, nor what it reads be taken from the requests.
+    # Output that a network prints must not mix with the answers, and a network must not read from the requests.
     os.dup2(2, 1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

@@ -1,7 +1,7 @@
 """Treatments: whether neurons and features are standardised over stimuli before they are compared.
 
-Conwell et al. (2021) take both as they are. If only one side is standardised, unlike things are compared: that can
-reverse the sign of a difference between networks (docs/treatments.md)."""
+Conwell et al. (2021) standardise neither. If only one side is standardised, the two sides weigh their units
+differently, and this can reverse the sign of a difference between networks (docs/treatments.md)."""
 
 from __future__ import annotations
 

@@ -94,8 +94,8 @@ class LocalContrast(nn.Module):
 class Sobel(nn.Module):
     """Length of the gradient of every channel, by Sobel's filters (a step of 1 per pixel has length 1).
 
-    With ``relative`` it is divided by the largest of the image, over all channels and pixels: what is left between it
-    and NeuRN is how an edge is measured. Sobel and Feldman 1968; Duda and Hart 1973, p. 271.
+    With ``relative``, lengths are divided by the largest one of the image, over all channels and pixels. Then this
+    layer differs from NeuRN only in how it measures an edge. Sobel and Feldman 1968; Duda and Hart 1973, p. 271.
     """
 
     def __init__(self, relative: bool = True) -> None:
