@@ -72,11 +72,11 @@ def read_session(
     path
         A session file, ``session_<id>.nwb``.
     window
-        Seconds after the onset of a presentation. A spike at the first limit counts, one at the second does not, so
-        that adjoining windows share no spike. (AllenSDK's ``presentationwise_spike_counts`` counts both.)
+        Start and end in seconds after the onset of a presentation. A spike at the start counts, a spike at the end does
+        not, so that adjoining windows share no spike. (AllenSDK's ``presentationwise_spike_counts`` counts both.)
     isi_violations, amplitude_cutoff, presence_ratio
-        A unit is kept if it is below the first, below the second and above the third; NaN is not. None lifts a limit.
-        The defaults are those of the specification; AllenSDK's documentation tells them, but its code (2.16.2) keeps
+        A unit is kept if its values are below the first limit, below the second and above the third; units with NaN are
+        left out. None removes a limit. The defaults are those of AllenSDK's documentation; its code (2.16.2) keeps
         units with a presence ratio of *at least 0.95*.
     areas
         Areas to keep; None for every unit inside the brain. Parts of a structure count as the structure (``LGd-sh`` is
@@ -109,10 +109,11 @@ def read_session(
 
     Notes
     -----
-    Left out are also units not marked good, on channels whose data are not valid, or outside the brain, as AllenSDK
-    does. Invalid intervals: one with the name or id of a probe concerns that probe; ``optotagging`` none (it tells of
-    missing light pulses); every other all. Negative spike times mark spikes without a time and are dropped; units whose
-    spikes are not in order are sorted: files before May 2020 have both (AllenSDK issue 1349).
+    As in AllenSDK, units are also left out if they are not marked good, are on channels without valid data, or are
+    outside the brain. An invalid interval with the name or id of a probe applies to that probe; ``optotagging``
+    (missing light pulses) applies to no probe; every other one applies to all probes. Negative spike times mark spikes
+    without a time and are dropped. Spikes that are not in order are sorted. Files from before May 2020 need both
+    (AllenSDK issue 1349).
     """
     _check_window(window)
     limits = {
@@ -292,7 +293,8 @@ def _chosen(
     limits: dict[str, tuple[float | None, int]],
     areas: Collection[str] | None,
 ) -> pd.DataFrame:
-    """Keep the units that meet every condition; tell in the log, or where none is left, how many failed each."""
+    """Keep the units that meet every condition. The log says how many units failed each; so does the error if no unit
+    is left."""
     if isinstance(areas, str):
         areas = (areas,)
     conditions = {
