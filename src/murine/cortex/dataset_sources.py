@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class DatasetSource:
     """A function that loads a data set, with its description.
 
-    `dataset_source` makes one of a function. Calling it loads the data and puts the words into the `Dataset`. Pages
-    about stored results read the words from here, so they load no data.
+    `dataset_source` makes one from a function. A call loads the data and adds the description to the `Dataset`. Pages
+    about stored results read the description from here, without loading the data.
 
     Attributes
     ----------
@@ -30,16 +30,16 @@ class DatasetSource:
     about
         What was recorded, and how: one or two sentences.
     species
-        The animal, as ``mouse``; '' where it is not known.
+        The animal, for example ``mouse``; '' if unknown.
     citations
         What to cite, the most important first.
     licence
-        The terms of use; '' where they are not known.
+        The terms of use; '' if unknown.
     caveats
-        Sentences that a reader of any result has to know.
+        Sentences that every reader of a result should know.
     folders
-        Names of the folders in the folder of data that the data are read from; none for data that need no files, None
-        where the files are not known. Where they are known, finished work is recognised without loading the data.
+        Names of subfolders of the folder of data that are read; an empty tuple if no files are needed, None if the
+        files are unknown. If they are known, finished work is recognised without loading the data.
 
     Examples
     --------
@@ -65,7 +65,7 @@ class DatasetSource:
     folders: tuple[str, ...] | None = None
 
     def __call__(self, root: Path | None = None, **options: Any) -> Dataset:
-        """Load the data set; what the function itself states of it is kept."""
+        """Load the data set. Descriptions that the function itself put into the `Dataset` are kept."""
         data = self.load(root, **options)
         return replace(
             data,

@@ -8,7 +8,8 @@ from pathlib import Path
 #: The endings of the files that are accepted.
 SUFFIXES = (".nc", ".npz", ".npy", ".csv", ".parquet", ".nwb", ".h5", ".hdf5")
 
-#: What the files beside ``NAME.npy`` are called, without their ending: ``NAME_stimuli.txt`` or ``.csv``, and so on.
+#: Endings of the names of label files next to ``NAME.npy``, without file type: ``NAME_stimuli.txt`` or ``.csv``, and so
+#: on.
 _BESIDE = {"stimulus": "_stimuli", "neuroid": "_neurons"}
 
 

@@ -17,22 +17,22 @@ def join(recordings: Sequence[Recording], name: str = "recording") -> Recording:
     Parameters
     ----------
     recordings
-        With responses to the same stimuli, in any order.
+        Recordings with responses to the same stimuli, in any order.
     name
-        Of the result.
+        Name of the result.
 
     Returns
     -------
     joined
-        Neurons in the order in which they first occur, stimuli in that of the first recording. A neuron that occurs
-        again has the repetitions of both, in the order of the recordings; its labels that are ids are joined by ``+``
-        where they differ, and its other labels and measurements are those of its first occurrence. Repetitions that a
-        neuron has fewer than others are NaN; a label that a recording lacks is '' or NaN.
+        Neurons in the order of their first occurrence, and stimuli in the order of the first recording. A neuron that
+        is in several recordings has the repetitions of all of them, in the order of the recordings. Its ids are joined
+        by ``+`` if they differ; its other labels and measurements are those of its first occurrence. Repetitions that a
+        neuron lacks are NaN; a label that a recording lacks is '' or NaN.
 
     Raises
     ------
     MurineError
-        If there is none, or their stimuli differ.
+        If there are no recordings, or their stimuli differ.
 
     Examples
     --------

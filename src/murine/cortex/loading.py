@@ -21,7 +21,7 @@ from murine.stimuli import StimulusSet, matched
 
 log = logging.getLogger(__name__)
 
-#: What others call the blank screen, among them AllenSDK.
+#: Names of the blank screen in other software, for example AllenSDK.
 _BLANK_ELSEWHERE = ("-1", "blank", "blank screen", "blank_sweep", "grey", "gray", "grey screen", "gray screen", "nan")
 
 

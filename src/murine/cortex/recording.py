@@ -58,12 +58,12 @@ class Recording(Constructors):
     Parameters
     ----------
     dataset
-        Holds ``responses`` with dimensions ``neuroid, stimulus, repetition`` (a missing trial is NaN) and 1-D
+        Contains ``responses`` with dimensions ``neuroid, stimulus, repetition`` (a missing trial is NaN) and 1-D
         coordinates along them. ``neuroid_id`` and ``stimulus_id`` are required and must be unique; they become text, so
-        that ``7``, ``7.0`` and ``b"7"`` are one id. Of the others ``area`` is always there ('' where unknown).
-        `Recording.from_arrays` builds one.
+        that ``7``, ``7.0`` and ``b"7"`` are the same id. The coordinate ``area`` is always there ('' if unknown).
+        `Recording.from_arrays` builds such a dataset.
     name
-        What the data are called in tables; no part of the digest.
+        Name of the data in tables; it is not part of the digest.
 
     Raises
     ------
@@ -116,22 +116,23 @@ class Recording(Constructors):
         Parameters
         ----------
         isolated
-            Look through the file in a process of its own first, because a damaged file can make the HDF5 library crash
-            or never end; costs a quarter of a second, once as long as the file stays as it is. False for files that
-            are known to be whole.
+            Whether to check the file in a separate process first, because a damaged file can make the HDF5 library
+            crash or hang. This takes a quarter of a second, once for each version of a file. Use False for files that
+            are known to be intact.
 
         Raises
         ------
         MurineError
-            If there is no such file, it is of another format (the message says which), damaged, or no recording.
+            If there is no such file, it has another format (the message names it), is damaged, or contains no
+            recording.
         """
         path = Path(file)
         return open_dataset(path, lambda dataset: cls(dataset, path.stem), isolated=isolated)
 
     def write(self, file: str | Path) -> None:
-        """Write to a NetCDF-4 file (compressed), which appears whole or not at all.
+        """Write to a compressed NetCDF-4 file, which appears only when it is complete.
 
-        Responses are stored by blocks of neurons, so that a choice of neurons can be read without the rest.
+        Responses are stored in blocks of neurons, so that some neurons can be read without the others.
         """
         write_dataset(self.dataset, Path(file))
 
@@ -188,10 +189,10 @@ class Recording(Constructors):
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of ids, labels of the neurons and responses, sorted by id: the order of neurons and stimuli does not
-        count.
+        """The sha256 of ids, labels of the neurons and responses. It does not depend on the order of neurons and
+        stimuli.
 
-        Labels are all coordinates of the neurons but measurements (floats): sites may be made of any of them.
+        Labels are all coordinates of the neurons except measurements (floats), because any label may define sites.
         """
         neuroids = np.argsort(self["neuroid_id"].astype(str))
         stimuli = np.argsort(np.asarray(self.stimulus_ids))
@@ -226,8 +227,9 @@ class Recording(Constructors):
         Parameters
         ----------
         min_reliability
-            Keep neurons whose split-half reliability (Spearman-Brown, 100 splits, seed 0) is at least this; those whose
-            reliability is not defined are left out. A coordinate ``reliability`` is used where there is one.
+            Keep neurons whose split-half reliability (Spearman-Brown, 100 splits, seed 0) is at least this number.
+            Neurons with undefined reliability are left out. If there is a coordinate ``reliability``, it is used
+            instead.
         stimuli
             Ids to keep, in this order.
         labels
@@ -311,8 +313,8 @@ class Recording(Constructors):
     def usable(self) -> tuple[Recording, dict[str, tuple[str, ...]]]:
         """Return the recording without neurons that cannot be compared, and the left-out neurons with the reasons.
 
-        A neuron goes if some stimulus has no valid trial for it (NaN or infinite), or if its mean response is the
-        same to every stimulus. Returns the rest and the ids of the others by reason."""
+        A neuron is left out if it has no valid (finite) trial of some stimulus, or if its mean response is the same for
+        every stimulus. The ids of these neurons are returned by reason."""
         means = self.mean()
         known = np.isfinite(means)
         finite = known.all(axis=1)
@@ -341,7 +343,8 @@ class Recording(Constructors):
         return (self if not left_out else self._take(neuroid=keep)), left_out
 
     def mean(self, repetitions: Sequence[int] | slice = slice(None)) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
-        """Return the mean over repetitions (float64); infinite trials count as missing, NaN where none is left."""
+        """Return the mean over repetitions (float64). Infinite trials count as missing; the mean is NaN if no valid
+        trial is left."""
         trials = self.responses[:, :, repetitions]
         valid = np.isfinite(trials)
         count = valid.sum(axis=2)

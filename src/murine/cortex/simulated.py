@@ -1,4 +1,4 @@
-"""A simulated cortex: three areas of model neurons whose responses, and whose noise, are known exactly."""
+"""A simulated cortex: three areas of model neurons with exactly known responses and noise."""
 
 from __future__ import annotations
 
@@ -231,17 +231,17 @@ def simulate(
     stimuli
         Default: 100 `synthetic_scenes` of 64 px drawn with ``seed``.
     n_neuroids
-        In each of the three areas.
+        Number of neurons in each of the three areas.
     n_repetitions
-        Trials of each stimulus.
+        Number of trials of each stimulus.
     reliability
-        Above 0; at 1 there is no noise.
+        Reliability of every neuron, above 0 and at most 1; 1 means no noise.
     seed
-        Draws the neurons.
+        Seed of the neurons, and of the default stimuli.
     noise_seed
-        Draws the noise; default ``seed``.
+        Seed of the noise; default ``seed``.
     kept
-        Where default stimuli and true responses are kept between runs.
+        Cache for default stimuli and true responses between runs.
 
     Raises
     ------

@@ -28,7 +28,7 @@ from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.progress import AnyProgress
 
-#: Fields of the catalogue about a cell's experiment, and their names in a recording.
+#: Fields of the catalogue about a cell's experiment; a recording has coordinates of the same names.
 _LABELS = ("area", "layer", "depth_um", "cre_line", "cell_class", "indicator", "donor", "sex", "tags")
 
 
