@@ -36,9 +36,10 @@ def read_view(
     Parameters
     ----------
     view
-        ``leaderboard``; ``sites``: the chosen layers of every site; ``layers``: every layer; ``metrics``: networks by
-        metrics; ``agreement``: how scores by one metric go with those by another; ``treatments``: trained minus random
-        networks under every treatment; ``failures``: networks that could not be scored, and why.
+        ``leaderboard``; ``sites``: the chosen layers of every site; ``layers``: every layer; ``metrics``: a row for
+        each network, a column for each metric; ``agreement``: correlations over networks between the scores by two
+        metrics; ``treatments``: trained minus random networks under every treatment; ``failures``: networks that could
+        not be scored, and why.
     cortex, metric
         Only results against this data set, or by this metric.
     network, site, layer

@@ -53,10 +53,15 @@ def masquerade(
     areas: Annotated[str, typer.Option("--areas", help="Areas to show, as VISp,VISl (default: all).")] = "",
     windows: Annotated[
         WindowChoice,
-        typer.Option("--windows", help="thirds: windows of a half and a third of each map are candidates, too; none."),
+        typer.Option(
+            "--windows",
+            help="thirds: windows of a half and a third of each map are also candidates; none: only whole maps.",
+        ),
     ] = WindowChoice.thirds,
     alpha: Annotated[float, typer.Option("--alpha", help="Level of the tests.")] = 0.05,
-    twins: Annotated[int, typer.Option("--twins", min=0, help="Random twins of each network; 3 for a pass.")] = 3,
+    twins: Annotated[
+        int, typer.Option("--twins", min=0, help="Random twins of each network; to pass, a network needs 3.")
+    ] = 3,
     weights: WeightsOption = "",
     input_size: InputSizeOption = None,
     layers: LayersOption = "own",

@@ -37,7 +37,7 @@ def plan(
     input_size: InputSizeOption = None,
     layers: LayersOption = "own",
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", help="As for `murine score`; none: only captures.")
+        list[str] | None, typer.Option("--metric", help="Metric as for `murine score`; none: plan only the captures.")
     ] = None,
     stimuli: StimuliOption = None,
     data: DataOption = None,

@@ -49,8 +49,8 @@ def run_study(
         Scale,
         typer.Option(
             "--scale",
-            help="tiny tries everything in minutes; small takes the data and networks at hand; full is the whole of "
-            "the published work.",
+            help="tiny: a trial of every step, in minutes; small: the data and networks that are available; full: the "
+            "whole published work.",
         ),
     ] = Scale.small,
     against: Annotated[

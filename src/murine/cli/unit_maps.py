@@ -113,9 +113,9 @@ def maps(
         bool,
         typer.Option(
             "--centred/--plain",
-            help="centred first subtracts the mean response of each neuron (channel). plain does not, following the "
-            "text of the published method. Rates are not negative, so plain maps are nearly the mean stimulus, and "
-            "maps of shuffled responses are as near to units as maps of true responses, or nearer.",
+            help="centred: the mean response of each neuron (channel) is subtracted first. plain: it is not, as in the "
+            "published text. Rates are never negative, so plain maps are nearly equal to the mean stimulus, and maps "
+            "of shuffled responses are as similar to units as maps of true responses, or more.",
         ),
     ] = True,
     by: SitesOption = "area",

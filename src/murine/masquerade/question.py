@@ -61,7 +61,7 @@ def is_it_a_mouse(
     alpha
         Level of the tests.
     twins
-        Random twins of the network, at least 3 for a pass. Networks with random weights have none.
+        Number of random twins of the network; at least 3 are needed to pass. Networks with random weights have none.
     input_size
         Of a network that is given by name or as a module: pixels, or (height, width).
     layers

@@ -79,9 +79,7 @@ def network_from_module(
     with preserved_state(name):
         tower, part = module_adapters.image_tower(module_adapters.without_wrappers(module), name)
         if part:
-            log.warning(
-                "%s takes more than images: its layers are those of the part that takes images alone, %s.", name, part
-            )
+            log.warning("%s takes more than images: only the layers of its part for images, %s, are used.", name, part)
         config = dict(module_adapters.config_of(tower))
         if transform is not None:
             config |= config_from_transform(transform)
@@ -128,4 +126,4 @@ def _warn(
             " x ".join(map(str, preprocessing.input_size)),
         )
     if lazy:
-        log.warning("%s has lazy modules, whose weights were drawn at random now.", name)
+        log.warning("%s has lazy modules: their weights are drawn at random now.", name)

@@ -193,8 +193,8 @@ def _given_site_data(
     if without_error.any():
         names = [site.name for site, lacks in zip(data.sites, without_error, strict=True) if lacks]
         log.warning(
-            "%s: the reliability of %s has no standard error (reliability_sem). Its ceiling is taken as exact: "
-            "intervals of ceiled scores hold the error of scores alone.",
+            "%s: the reliability of %s has no standard error (reliability_sem). Its ceiling is treated as exact: "
+            "intervals of ceiled scores include only the error of the scores.",
             data.name,
             some(names),
         )
