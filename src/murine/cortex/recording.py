@@ -189,8 +189,9 @@ class Recording(Constructors):
 
     @cached_property
     def digest(self) -> str:
-        """The sha256 of ids, labels of the neurons and responses. It does not depend on the order of neurons and
-        stimuli.
+        """The sha256 of ids, labels of the neurons and responses.
+
+        It does not depend on the order of neurons and stimuli.
 
         Labels are all coordinates of the neurons except measurements (floats), because any label may define sites.
         """
@@ -343,8 +344,10 @@ class Recording(Constructors):
         return (self if not left_out else self._take(neuroid=keep)), left_out
 
     def mean(self, repetitions: Sequence[int] | slice = slice(None)) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
-        """Return the mean over repetitions (float64). Infinite trials count as missing; the mean is NaN if no valid
-        trial is left."""
+        """Return the mean over repetitions (float64).
+
+        Infinite trials count as missing; the mean is NaN if no valid trial is left.
+        """
         trials = self.responses[:, :, repetitions]
         valid = np.isfinite(trials)
         count = valid.sum(axis=2)

@@ -21,11 +21,11 @@ def to_assembly(recording: Recording, *, drop: str = "empty", multi_index: bool 
     Parameters
     ----------
     drop
-        Presentations to leave out: ``empty`` (no neuron has a valid trial), ``incomplete`` (some neuron has none) or
-        ``none``. What is still missing is NaN.
+        Presentations to leave out: ``empty`` (no neuron has a valid trial), ``incomplete`` (some neuron has no valid
+        trial) or ``none``. Other missing trials are NaN.
     multi_index
-        True: gather the coordinates of each dimension in a MultiIndex, as some tools ask for. They cannot be written to
-        NetCDF then.
+        True puts the coordinates of each dimension into a MultiIndex, which some tools require. Such an assembly cannot
+        be written to NetCDF.
 
     Returns
     -------

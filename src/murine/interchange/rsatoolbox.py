@@ -24,7 +24,7 @@ from murine.networks.layer_kernel import LayerKernel
 from murine.similarity.rdm import dissimilarities
 from murine.similarity.rdm_vectors import n_stimuli_of_pairs, upper_triangle
 
-#: What rsatoolbox calls our measures of dissimilarity; others keep their name.
+#: Names of dissimilarities in rsatoolbox, where they differ from ours.
 _MEASURES = {"pearson": "correlation"}
 
 #: Descriptors that are no labels of sites.
@@ -50,8 +50,8 @@ def to_dataset(recording: Recording, *, drop: str = "empty") -> Any:
     Parameters
     ----------
     drop
-        Presentations to leave out: ``empty`` (no neuron has a valid trial), ``incomplete`` (some neuron has none: most
-        of rsatoolbox does not know missing values) or ``none``. What is still missing is NaN.
+        Presentations to leave out: ``empty`` (no neuron has a valid trial), ``incomplete`` (some neuron has no valid
+        trial; most functions of rsatoolbox do not support missing values) or ``none``. Other missing trials are NaN.
 
     Returns
     -------
@@ -135,7 +135,7 @@ def to_rdms(rdms: NeuralRDMs, *, measure: str | None = None) -> Any:
     Parameters
     ----------
     measure
-        What the dissimilarities are, for ``dissimilarity_measure``.
+        Name of the measure, for ``dissimilarity_measure``.
 
     Returns
     -------

@@ -43,7 +43,7 @@ class ArrayCache:
     folder
         Folder of the files; None: nothing is stored.
     about
-        Everything that all arrays depend on, in plain values.
+        All values that every array depends on, as plain values.
 
     Examples
     --------
@@ -62,9 +62,9 @@ class ArrayCache:
         Parameters
         ----------
         about
-            Everything that these arrays depend on besides ``self.about``, in plain values.
+            All values that these arrays depend on, in addition to ``self.about``, as plain values.
         compute
-            A function that computes the arrays. It must depend on nothing else.
+            A function that computes the arrays. It must depend only on these values.
         """
         if self.folder is None:
             return compute()

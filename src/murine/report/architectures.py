@@ -33,7 +33,7 @@ _SMALL = 7  # font size
 
 _LONGEST = 40  # letters of a name
 
-#: Blue for what is unlike, red for what is alike, white between; safe for colour-blind readers.
+#: Blue for dissimilar, red for similar, white between; colour-blind readers can distinguish them.
 _DIVERGING = ("#2166ac", "#92c5de", "#f7f7f7", "#f4a582", "#b2182b")
 
 
@@ -60,7 +60,7 @@ def check_ending(file: Path) -> None:
 def alignments_figure(alignments: Sequence[tuple[str, str, Alignment]]) -> Figure:
     """Draw the matrix of every alignment, given with the names of its networks, and the path through it.
 
-    Dots mark cells that other best alignments pass: there are often many.
+    Dots mark cells of other best alignments; there are often many.
 
     Examples
     --------
@@ -162,7 +162,7 @@ def _called(networks: Iterable[str]) -> dict[str, str]:
 
 
 def length_figure(sequences: Sequence[str], effects: Mapping[str, str]) -> Figure:
-    """Draw every similarity of ``effects``, with what is said of it, against the ratio of lengths, a dot for a pair.
+    """Draw every similarity of ``effects`` against the ratio of lengths, with a dot for each pair of networks.
 
     Parameters
     ----------
@@ -199,12 +199,12 @@ def length_figure(sequences: Sequence[str], effects: Mapping[str, str]) -> Figur
 
 
 def relations_figure(distances: Mapping[str, Matrix], relations: pd.DataFrame) -> Figure:
-    """Draw what pairs of networks differ in, one kind against the other, a dot for a pair.
+    """Draw each kind of distance between networks against the other kinds, with a dot for each pair of networks.
 
     Parameters
     ----------
     distances, relations
-        As of `murine.studies.architectures.Explanation`. Drawn are the relations with nothing held constant.
+        As in `murine.studies.architectures.Explanation`. Only relations with nothing held constant are drawn.
 
     Examples
     --------

@@ -20,7 +20,7 @@ from murine.report.figures import WIDTH, save
 from murine.report.palette import CATEGORIES, GROUND_LIGHT, UNLABELLED
 from murine.report.short_names import shortened
 
-#: What coordinates are called in a figure; others go by their own name.
+#: Names of coordinates in a figure; other coordinates keep their names.
 TITLES = {"cre_line": "Cre line", "cell_class": "class", "donor": "mouse"}
 
 _SMALL = 7  # font size
@@ -75,9 +75,9 @@ def write_embedding(
 def embedding_figure(representatives: Representatives, *, colours: Sequence[str] | None = None) -> Figure:
     """Draw the embedding of each group (a row), once for every coordinate that colours it (a column).
 
-    All neurons are small dots, drawn in a mixed order so that no label hides another; those that were chosen are
-    ringed. The legends tell how many were chosen of how many. A label has the same colour in all rows; where there are
-    more labels than colours, those with the fewest neurons share a grey.
+    All neurons are small dots, drawn in random order so that no label hides another. Chosen neurons have a ring. The
+    legends give the numbers of chosen and of all neurons. A label has the same colour in all rows. If there are more
+    labels than colours, the labels with the fewest neurons share a grey.
 
     Parameters
     ----------

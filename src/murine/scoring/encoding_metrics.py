@@ -51,8 +51,10 @@ class SiteNeurons:
 
     @property
     def defined(self) -> Bool[np.ndarray, " n_sites"]:
-        """Sites in which every neuron varies over the stimuli. Other sites have no score, because it is a mean over all
-        neurons."""
+        """Sites in which every neuron varies over the stimuli.
+
+        Other sites have no score, because it is a mean over all neurons.
+        """
         varies = ~np.isnan(unit_length(self.responses)).any(axis=1)
         return np.array([varies[members].all() for members in self.members], bool)
 

@@ -308,8 +308,7 @@ class Metric(ABC):
         return np.stack([self.score(layers, self.select(sites, order)) for order in orders]).astype(np.float32)
 
     def ceiling(self, site_data: SiteData, counts: Counts, seed: int) -> Ceiling:
-        """Return the noise ceiling: the highest score that the noise in the data allows, with draws paired with
-        ``counts``.
+        """Return the noise ceiling, the highest score that noise allows, with draws paired with ``counts``.
 
         By default it is not known: scores stay raw.
         """

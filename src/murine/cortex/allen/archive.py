@@ -333,8 +333,10 @@ class Archive:
         isolated: Isolated,
         report: FetchReport,
     ) -> None:
-        """Make the recordings of a session. If a recording can never be made, write a file with the reason in its
-        place."""
+        """Make the recordings of a session.
+
+        If a recording can never be made, write a file with the reason in its place.
+        """
         files = {transfer.file for transfer in needed}
         raw = [self.place / key if self.place / key in files else None for key in session.keys]
         for file in (name for made in session.recordings for name in (made, verdict_of(made))):

@@ -267,8 +267,10 @@ def _rows(file: Path) -> list[_Row]:
 
 
 def _complete(rows: Sequence[_Row], needed: Sequence[str]) -> list[_Row]:
-    """Return the rows that have all required fields. Log once how many rows lack one, and refuse a file without
-    complete rows."""
+    """Return the rows that have all required fields.
+
+    Log once how many rows lack one, and refuse a file without complete rows.
+    """
     lacking = {i: path for i, row in enumerate(rows) for path in reversed(needed) if row.get(path) is None}
     if not lacking:
         return list(rows)

@@ -293,8 +293,10 @@ def _chosen(
     limits: dict[str, tuple[float | None, int]],
     areas: Collection[str] | None,
 ) -> pd.DataFrame:
-    """Keep the units that meet every condition. The log says how many units failed each; so does the error if no unit
-    is left."""
+    """Keep the units that meet every condition.
+
+    The log says how many units failed each; so does the error if no unit is left.
+    """
     if isinstance(areas, str):
         areas = (areas,)
     conditions = {

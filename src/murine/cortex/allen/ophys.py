@@ -244,8 +244,7 @@ class Experiment:
         return max(dataset.chunks[1] if dataset.chunks else 1 for _, dataset in self._datasets(signal))
 
     def _datasets(self, signal: str) -> list[tuple[str, h5py.Dataset]]:
-        """Return the arrays that a signal is computed from, with their paths: the measured traces, and the neuropil
-        traces to subtract."""
+        """Return the arrays of a signal with their paths: the measured traces, and the neuropil traces to subtract."""
         if signal not in SIGNALS:
             raise MurineError(
                 f"there is no signal {signal!r}{nearest(signal, SIGNALS) or '.'} Known: {', '.join(SIGNALS)}."

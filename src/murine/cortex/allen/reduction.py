@@ -136,8 +136,10 @@ def _recording(experiment: Experiment, measure: Measure, layer_scheme: str) -> R
 
 
 def _neuroid_ids(experiment: Experiment) -> list[str]:
-    """Return cell specimen ids. A cell without an id, or with the id of another cell, gets its position in this
-    experiment as id."""
+    """Return cell specimen ids.
+
+    A cell without an id, or with the id of another cell, gets its position in this experiment as id.
+    """
     ids = experiment.cell_specimen_ids
     values, counts = np.unique(ids, return_counts=True)
     own = set(values[(counts == 1) & (values > 0)].tolist())

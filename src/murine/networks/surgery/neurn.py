@@ -371,7 +371,9 @@ def or_one(x: Tensor) -> Tensor:
 
 
 def root_flat_at_0(x: Tensor) -> Tensor:
-    """Square root with slope 0 at 0. With the true slope, which is infinite, one flat patch would make the gradient of
-    the whole image NaN."""
+    """Square root with slope 0 at 0.
+
+    With the true slope, which is infinite, one flat patch would make the gradient of the whole image NaN.
+    """
     flat = x == 0
     return torch.where(flat, 0, torch.where(flat, 1, x).sqrt())
