@@ -166,13 +166,14 @@ class FigureSpec:
     name
         Name of its files, without an ending.
     kind
-        What is drawn, a key of `murine.report.study_figures.figure_kinds`: ``intervals``, ``violins``, ``heat`` ...
+        Kind of the figure, a key of `murine.report.study_figures.figure_kinds`: ``intervals``, ``violins``, ``heat``
+        ...
     rows
-        What it is drawn of.
+        The data of the figure.
     title
-        One line above it.
+        One line above the figure.
     options
-        Of the kind: the names of columns, units.
+        Options of the kind: the names of columns, units.
 
     Examples
     --------

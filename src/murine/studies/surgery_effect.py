@@ -49,19 +49,19 @@ class NetworkPair:
 
 
 def operations(choices: Sequence[NetworkSpec], layers: Sequence[str], places: Sequence[str]) -> list[Operation]:
-    """Every layer at every place in every network.
+    """Return the operations that insert every layer at every place in every network.
 
     Parameters
     ----------
     layers
-        Names with options, as `murine.networks.surgery.layer_named` takes them.
+        Names of layers with options, as in `murine.networks.surgery.layer_named`.
     places
-        As `surgery.insert` takes them.
+        Places, as in `murine.networks.surgery.insert`.
 
     Raises
     ------
     MurineError
-        A layer or a place that is not understood: before anything is computed.
+        If a layer or a place is unknown; this is checked before anything is computed.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def in_order(operations: Iterable[Operation]) -> list[NetworkSpec]:
 
 
 def pairs(operations: Iterable[Operation], outcomes: Iterable[NetworkResult]) -> list[NetworkPair]:
-    """What of a sweep can be held side by side; networks that failed have no pair.
+    """Return the pairs of results before and after surgery; networks that failed have no pair.
 
     Examples
     --------
@@ -110,16 +110,16 @@ def pairs(operations: Iterable[Operation], outcomes: Iterable[NetworkResult]) ->
 
 
 def effects(atlas: Atlas, pairs: Sequence[NetworkPair], *, min_ceiling: float = MIN_CEILING) -> pd.DataFrame:
-    """Scores before and after, and their differences, by network and site.
+    """Return scores before and after surgery, and their differences, by network and site.
 
-    Scores are those of a leaderboard (`murine.atlas.leaderboard.leaderboards`): the share of the noise ceiling that
-    each site's layers reach, which were chosen on other images than they are scored on, before and after anew.
+    Scores are those of a leaderboard (`murine.atlas.leaderboard.leaderboards`): shares of the noise ceiling. Layers are
+    chosen and scored on different images; they are chosen separately before and after surgery.
 
     Parameters
     ----------
     min_ceiling
-        Sites with a lower ceiling, or none, have rows but no part in means over sites; where no site has a ceiling,
-        scores are raw.
+        Sites with a lower ceiling, or without a ceiling, have rows but are left out of means over sites. If no site has
+        a ceiling, scores are raw.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def effects(atlas: Atlas, pairs: Sequence[NetworkPair], *, min_ceiling: float = 
     Raises
     ------
     MurineError
-        If there are no pairs, no scores, or they do not belong together.
+        If there are no pairs or no scores, or the scores of a pair have different settings.
 
     Examples
     --------
