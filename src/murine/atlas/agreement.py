@@ -18,7 +18,7 @@ from murine.statistics.bootstrap import percentile_interval
 #: Fewest networks for a correlation.
 MIN_NETWORKS = 4
 
-#: What makes a row of a leaderboard one network of one cortex, whatever the metric.
+#: Columns that identify one network and one cortex in a leaderboard, for every metric.
 _NETWORK = ["network", "weights", "input_size", "network_digest"]
 
 

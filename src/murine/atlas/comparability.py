@@ -1,4 +1,4 @@
-"""Settings that two results must share to be ranked together, and how their differences are told in words."""
+"""Settings that must be equal in results that are ranked together, and their differences in words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from murine.atlas.store import Atlas
 
-#: Columns of scores that say how they were computed, whatever the metric and the treatment.
+#: Columns of scores that describe the computation, apart from the metric and the treatment.
 SETTINGS = [
     *("cortex_digest", "cortex_settings", "layers", "method", "n_bootstraps", "seed", "over", "n_subject_draws"),
     "layer_choice",

@@ -240,7 +240,7 @@ class Atlas:
         found: dict[str, list[Path]] = {}
         left_out: dict[Path, str] = {}
         for table in TABLES:
-            # What begins with a point belongs to somebody else: macOS puts ._NAME beside NAME on foreign disks.
+            # Files that begin with a point are not results: macOS creates ._NAME for NAME on other file systems.
             for file in sorted(f for f in (self.folder / table).glob("*.parquet") if not f.name.startswith(".")):
                 try:
                     reason = self._defect(file)

@@ -48,7 +48,7 @@ def read_view(
     Raises
     ------
     MurineError
-        If there is no such view, no such results, or a view without that column.
+        If there is no such view, there are no such results, or the view has no such column.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """The work on one network after the other, in this process or in a worker process of a sweep.
 
 A process of a sweep (`serve`) reads networks from its standard input and answers with events: what was begun, steps
-that were done, signs of life, and results. It ends when its input closes, whatever the network is doing then."""
+that were done, signs of life, and results. It ends when its input closes, even if the network is running."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ class _RemoteBar:
 
 
 class _Forward(logging.Handler):
-    """Warnings are told by the process that started this one, each once."""
+    """The parent process prints each warning once."""
 
     def __init__(self, answers: _Answers) -> None:
         super().__init__(logging.WARNING)

@@ -41,7 +41,7 @@ def in_workers(
 ) -> Iterator[NetworkResult]:
     """Run networks in worker processes, and yield results as they finish.
 
-    A network that ends its process, in whatever way, or does nothing for ``time_limit`` seconds has failed.
+    A network fails if its process ends for any reason, or if it makes no progress for ``time_limit`` seconds.
 
     Raises
     ------
@@ -215,7 +215,7 @@ class _Worker:
 
 
 def _read(stream: IO[bytes], worker: _Worker, start: int, events: queue.SimpleQueue[tuple[_Worker, int, Any]]) -> None:
-    """Put what a process says into the queue, then None."""
+    """Put the messages of a process into the queue, and None at the end."""
     event: Any = ()
     while event is not None:
         try:

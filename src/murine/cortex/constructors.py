@@ -241,8 +241,8 @@ class Constructors:
             The column of the units or ROIs with their area. Default: a column ``area``; else the ``location`` of the
             electrodes of a unit, or of the imaging plane of a ROI.
         isolated
-            Read in a process of its own, because a damaged file can make the HDF5 library crash or never end; costs
-            half a second.
+            Whether to read in a separate process, because a damaged file can make the HDF5 library crash or hang. This
+            takes half a second.
 
         Returns
         -------

@@ -88,7 +88,7 @@ def read_responses(file: str | Path, **options: Any) -> Recording | NeuralRDMs:
     Raises
     ------
     MurineError
-        If there is no such file, it is of no kind that is known, it is damaged, or its content does not fit.
+        If there is no such file, its kind is unknown, it is damaged, or its content does not fit.
     """
     path = Path(file)
     kind = kind_of(path)

@@ -24,7 +24,7 @@ def files_beside(file: Path) -> dict[str, Path]:
 
 
 def is_data_file(name: str) -> bool:
-    """Whether a text names a file of responses, whatever data sets are registered: by its ending, or a folder in it."""
+    """Return whether a text names a file of responses: it has such an ending, or contains a folder."""
     return Path(name).suffix.lower() in SUFFIXES or os.sep in name
 
 

@@ -104,7 +104,7 @@ def known_dataset(data: object) -> Dataset:
 
 
 def _responses(source: Any, root: Path | None) -> Recording | NeuralRDMs:
-    """Return responses from whatever holds them."""
+    """Return the responses in an object, or in the file or data set that a text names."""
     if isinstance(source, (Recording, NeuralRDMs)):
         return source
     if isinstance(source, (str, Path)):

@@ -22,7 +22,7 @@ _STORED_TOGETHER = 32
 #: Limit of the bytes of labels: the labels of a million neurons take less.
 _MOST_LABELS = 256 << 20
 
-#: Files that were looked through in a process of their own without a fault.
+#: Files that were checked in a separate process without a fault.
 _harmless: set[Fingerprint] = set()
 
 

@@ -3,9 +3,9 @@
 As in Qazi, Jalil & Iqbal 2025, "Mice to Machines" (arXiv 2505.06886): 10 clusters a class and 50 neurons a cluster
 give 500 excitatory and 500 inhibitory neurons. What is not published is in ``docs/reference/sources.md``.
 
-Which neurons are chosen depends much on the seed: of real recordings, choices of two seeds share a third to two thirds
-of their neurons, of small ones hardly more than two random choices would (`stability`). So a result that rests on a
-choice should be repeated over several (`repeated`).
+The choice depends strongly on the seed. In real recordings, the choices of two seeds share a third to two thirds of
+their neurons; in small recordings, they share hardly more than two random choices (`stability`). So a result that
+depends on a choice should be repeated for several choices (`repeated`).
 """
 
 from __future__ import annotations

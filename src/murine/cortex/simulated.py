@@ -275,7 +275,7 @@ def simulate(
     true = (kept or ArrayCache()).arrays(about, respond)["true"]
 
     ids = np.array([f"{name}_{i:03d}" for name in AREAS for i in range(n_neuroids)])
-    # What is left of a constant in float32 is rounding, no signal.
+    # In float32, the variation of a constant is rounding, not signal.
     constant = np.ptp(true, axis=1) <= 1e-5 * np.abs(true).max(axis=1)
     if constant.any():
         raise MurineError(

@@ -23,7 +23,7 @@ from murine.networks import weights
 #: evaluation mode.
 _OF_TORCH = set(vars(nn.Module())) | {"training", "default_cfg", "pretrained_cfg"}
 
-#: Values of attributes that are told by their text.
+#: Types of attributes whose values are described by their text.
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), range, slice)
 
 _INSTALLED = tuple(sysconfig.get_path(kind) for kind in ("purelib", "platlib", "stdlib", "platstdlib"))

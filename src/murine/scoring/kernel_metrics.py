@@ -31,7 +31,7 @@ class KernelMetric(Metric):
     """Compare the centred kernels of layers with those of sites.
 
     Each metric names the comparison of `murine.similarity.kernel_similarity` that computes its scores. Noise lowers
-    them in a way that no reliability undoes, so there is no ceiling.
+    them in a way that a reliability cannot correct, so there is no ceiling.
     """
 
     comparison: ClassVar[kernel_similarity.KernelComparison]

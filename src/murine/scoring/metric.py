@@ -337,11 +337,11 @@ class Metric(ABC):
         Parameters
         ----------
         layers, stack
-            Kernels of all stimuli, and what the metric makes of them.
+            Kernels of all stimuli, and the layers as prepared by the metric (`of_layers`).
         members
             Positions of the stimuli, ascending.
         site_data, sites
-            The sites for these stimuli, and what the metric makes of them.
+            The sites for these stimuli, and the sites as prepared by the metric (`of_sites`).
         """
         own, defined = self.prepare([layer.select(members) for layer in layers], site_data)
         return np.where(defined[:, None], self.score(own, sites), np.nan)

@@ -41,7 +41,7 @@ class GroupBenchmark:
     counts, relabellings
         Bootstrap samples and random orders of these stimuli.
     sites
-        What the metric makes of the sites.
+        The sites as prepared by the metric (`Metric.of_sites`).
     ceiling, ceiling_without_one
         Ceilings of the sites, with draws paired with ``counts``, and without each stimulus.
     splits

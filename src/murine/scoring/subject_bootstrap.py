@@ -80,7 +80,7 @@ class Subjects:
 
 
 def draw_subjects(site_data: SiteData, over: str, n_draws: int, seed: int) -> Subjects:
-    """Draw neurons of every site, the same for the same seed, whatever the order of the neurons.
+    """Draw neurons of every site. The draws depend on the seed, but not on the order of the neurons.
 
     Neurons are drawn within their site. An animal with neurons at several sites is drawn at all of these sites
     together, so that a mean over sites varies as it does between animals. Animals that share sites, directly or through

@@ -36,7 +36,7 @@ def download_plan(
     keep_raw
         As for `Archive.fetch`.
     measures
-        What recordings are made by.
+        Definitions of the responses of the recordings.
     with_images
         Whether the images that were shown will be fetched too.
     """

@@ -87,8 +87,9 @@ def read_session(
     rates
         Spikes per second instead of counts.
     isolated
-        Read in a process of its own, under limits of time and memory, because a damaged file can make the HDF5 library
-        crash or never end; costs half a second. None: unless the file is as `murine.download` fetched and verified it.
+        Whether to read in a separate process with limits of time and memory, because a damaged file can make the HDF5
+        library crash or hang. This takes half a second. None: yes, unless `murine.download` fetched and verified the
+        file.
 
     Returns
     -------
@@ -186,7 +187,7 @@ def _check_window(window: Sequence[float]) -> None:
 
 
 def _rows(tree: Tree, path: str, kind: str) -> np.ndarray:
-    """Read the column that tells how many rows a table has."""
+    """Read the column that defines the number of rows of a table."""
     n_rows = tree.dataset(path, (None,), kind).shape[0]
     if n_rows > _MOST_ROWS:
         tree.refuse(path, f"{n_rows:,} rows", f"at most {_MOST_ROWS:,}")

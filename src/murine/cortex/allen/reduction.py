@@ -82,8 +82,9 @@ def read_recording(
     layer_scheme
         Rule that derives layers from depth and Cre line (`transgenic.layer_schemes`).
     isolated
-        Read in a process of its own, under limits of time and memory, because a damaged file can make the HDF5 library
-        crash or never end; costs half a second. None: unless the file is as `murine.download` fetched and verified it.
+        Whether to read in a separate process with limits of time and memory, because a damaged file can make the HDF5
+        library crash or hang. This takes half a second. None: yes, unless `murine.download` fetched and verified the
+        file.
 
     Returns
     -------

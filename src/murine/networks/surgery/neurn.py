@@ -325,7 +325,7 @@ def _squares_by_columns(x: Tensor, k: int) -> Tensor:
 
 
 def _squares_at_once(x: Tensor, k: int) -> Tensor:
-    """The same, pixel by pixel of the window in two passes: what a compiler makes one loop of."""
+    """The same in two passes over the pixels of the window, which a compiler turns into one loop."""
     width = x.shape[-1]
     before, after = (k - 1) // 2, k // 2
     padded = _mirrored(x, before, after, -1)
