@@ -94,8 +94,7 @@ def shifts(
 
 
 def association(table: pd.DataFrame) -> pd.DataFrame:
-    """Return Spearman's correlation over variants between the changes in brain score and in accuracy (means over
-    seeds).
+    """Return Spearman's correlation, over variants, of the changes in brain score and in accuracy.
 
     It shows whether variants with a higher brain score have a higher accuracy. Variants are few, and some are similar
     to each other (three sizes of NeuRN). The p-value treats them as independent, so it is a lower limit. Variants from
