@@ -114,7 +114,7 @@ def maps(
         typer.Option(
             "--centred/--plain",
             help="centred: the mean response of each neuron (channel) is subtracted first. plain: it is not, as in the "
-            "published text. Rates are never negative, so plain maps are nearly equal to the mean stimulus, and maps "
+            "published text. Rates are never negative, so plain maps are nearly the mean stimulus, and maps "
             "of shuffled responses are as similar to units as maps of true responses, or more.",
         ),
     ] = True,
