@@ -42,7 +42,27 @@ log = logging.getLogger(__name__)
 
 
 class Atlas:
-    """A folder of results; it is created at the first write."""
+    """A folder of results; it is created at the first write.
+
+    Attributes
+    ----------
+    folder
+        The folder. Copy it, or put it on a shared file system, to use the results elsewhere.
+
+    Examples
+    --------
+    >>> import murine
+    >>> scores = murine.score("pixels", "simulated", n_bootstraps=20, n_permutations=20, atlas="results")
+    >>> atlas = Atlas("results")
+    >>> atlas
+    <Atlas 'results': 1 result>
+    >>> atlas.leaderboard().network.tolist()
+    ['pixels']
+    >>> atlas.query("SELECT DISTINCT site FROM scores ORDER BY site").site.tolist()
+    ['SIMam', 'SIMl', 'SIMp']
+    >>> atlas.about(scores.results[0].tasks[0])["task"]["metric"]
+    'rsa-pearson'
+    """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -220,7 +240,7 @@ class Atlas:
         found: dict[str, list[Path]] = {}
         left_out: dict[Path, str] = {}
         for table in TABLES:
-            # What begins with a point belongs to somebody else: macOS puts ._NAME beside NAME on foreign disks.
+            # Files that begin with a point are not results: macOS creates ._NAME for NAME on other file systems.
             for file in sorted(f for f in (self.folder / table).glob("*.parquet") if not f.name.startswith(".")):
                 try:
                     reason = self._defect(file)
@@ -314,7 +334,13 @@ class Atlas:
                 self._connection = None
 
     def about(self, digest: str) -> dict[str, Any]:
-        """The configuration and provenance of a result."""
+        """The configuration and provenance of a result.
+
+        Raises
+        ------
+        MurineError
+            If there is no such result, or its file is damaged.
+        """
         import pyarrow.parquet as pq
 
         files = [self.folder / table / f"{digest}.parquet" for table in TABLES]
