@@ -194,6 +194,13 @@ def report(
     ------
     MurineError
         If there are no such results, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import murine
+    >>> scores = murine.score("pixels", "simulated", n_bootstraps=20, n_permutations=20, atlas="results")
+    >>> report("results", "page.html").name
+    'page.html'
     """
     from murine.atlas.store import Atlas
     from murine.report.page import write_report

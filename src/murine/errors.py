@@ -10,10 +10,19 @@ LONGEST_REASON = 400
 
 
 class MurineError(ValueError):
-    """Something the user gave cannot be used.
+    """An error in what the user gave: the input cannot be used.
 
     The message says what was given, what was expected and what to do. The command line prints it alone,
     without a traceback, and exits with code 2.
+
+    Examples
+    --------
+    >>> import murine
+    >>> try:
+    ...     murine.load_data("simulate")
+    ... except murine.MurineError as error:
+    ...     print(error)
+    unknown dataset 'simulate'; did you mean simulated...
     """
 
 
@@ -33,9 +42,9 @@ def some(items: Iterable[object], n: int = 5) -> str:
 def reason_of(error: BaseException) -> str:
     """Return what an exception says, in one printable line: ``'KeyError: 3'``.
 
-    The text of an exception from somebody else's code may be empty, pages long, hold control characters, or be
-    impossible to make (its ``__str__`` raises). Never raises, but for `KeyboardInterrupt`. A `MurineError` is given
-    without its type and at full length.
+    The text of an exception from other code may be empty, very long, or contain control characters, or its ``__str__``
+    may raise. This function raises only `KeyboardInterrupt`. A `MurineError` is returned without its type and at full
+    length.
     """
     kind = type(error).__name__
     try:

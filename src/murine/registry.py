@@ -17,21 +17,28 @@ T = TypeVar("T")
 
 
 class _Place(str):
-    """``module:attribute``, where a thing is that nobody has asked for yet."""
+    """``module:attribute``, the place of an entry that was not used yet."""
 
 
 log = logging.getLogger(__name__)
 
 
 class Registry(Generic[T]):
-    """Names to things of one kind.
+    """A registry: entries of one kind, each with a name.
 
     Parameters
     ----------
     kind
-        What the things are, in the singular, with ``_`` for spaces: used in messages and as the entry-point group
-        ``murine.<kind>``, through which other packages add theirs. A package whose entry cannot be loaded, or whose
-        name is taken, is left out with one warning.
+        Kind of the entries, in the singular, with ``_`` for spaces. It is used in messages and in the entry-point group
+        ``murine.<kind>``, through which other packages add entries. An entry that cannot be loaded, or whose name is
+        taken, is left out with one warning.
+
+    Examples
+    --------
+    >>> colours = Registry("colour")
+    >>> _ = colours.register("red")("#ff0000")
+    >>> colours["red"], "blue" in colours
+    ('#ff0000', False)
     """
 
     def __init__(self, kind: str) -> None:
@@ -60,7 +67,7 @@ class Registry(Generic[T]):
         return add
 
     def refer(self, name: str, place: str) -> None:
-        """Add ``module:attribute`` under ``name``, which is imported when it is first asked for."""
+        """Add ``module:attribute`` under ``name``; it is imported at its first use."""
         if name in self._entries:
             raise MurineError(f"the {self._spoken} {name!r} is registered already")
         self._entries[name] = _Place(place)

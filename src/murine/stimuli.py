@@ -40,7 +40,25 @@ class StimulusSet:
         Optional label of each stimulus (``n_stimuli`` strings, for example by origin or resolution), or an
         empty tuple. Scores can be computed within a group.
     name
-        What the set is called in tables; it is no part of the digest.
+        Name of the set in tables; it is not part of the digest.
+
+    Raises
+    ------
+    MurineError
+        If a shape or type is not possible, or ids are missing or repeated.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> images = np.random.default_rng(0).random((4, 32, 32))
+    >>> stimuli = StimulusSet.from_arrays(images, ids=["cat", "dog", "car", "bus"], name="mine")
+    >>> stimuli
+    <StimulusSet mine: 4 grey images, 32 x 32 px>
+    >>> stimuli.select(["dog", "cat"]).ids
+    ('dog', 'cat')
+    >>> stimuli.write("mine.npz")
+    >>> StimulusSet.from_npz("mine.npz").n_stimuli
+    4
     """
 
     images: NDArray[np.uint8]
@@ -81,7 +99,7 @@ class StimulusSet:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of ids, pixels and size; the order of the stimuli, groups and name do not count."""
+        """The sha256 of ids, pixels and size; it does not depend on the order of the stimuli, groups or name."""
         total = hashlib.sha256(repr(self.images.shape[1:]).encode())
         for i in np.argsort(np.asarray(self.ids)):
             total.update(self.ids[i].encode() + b"\0")
@@ -90,14 +108,14 @@ class StimulusSet:
 
     @property
     def groups_digest(self) -> str:
-        """sha256 of which stimulus is in which group, whatever their order; '' without groups."""
+        """The sha256 of the groups of all stimuli; it does not depend on their order; '' without groups."""
         if not self.groups:
             return ""
         pairs = sorted(zip(self.ids, self.groups, strict=True))
         return hashlib.sha256(repr(pairs).encode()).hexdigest()
 
     def select(self, ids: Iterable[object]) -> StimulusSet:
-        """Return the stimuli with these ids, in this order; an id that is not there raises."""
+        """Return the stimuli with these ids, in this order; an unknown id is an error."""
         ids = as_labels(tuple(ids), "stimulus ids to select")
         position = {stimulus: i for i, stimulus in enumerate(self.ids)}
         missing = [stimulus for stimulus in ids if stimulus not in position]
@@ -111,7 +129,7 @@ class StimulusSet:
         return StimulusSet(self.images[rows], ids, groups, self.name)
 
     def write(self, file: str | Path) -> None:
-        """Write images, ids and groups to an npz file that `from_npz` reads; it appears whole or not at all."""
+        """Write images, ids and groups to an npz file that `from_npz` reads; it appears only when it is complete."""
         groups = {"groups": np.array(self.groups)} if self.groups else {}
         with atomic_write(Path(file)) as partial, partial.open("wb") as opened:
             np.savez_compressed(opened, images=self.images, ids=np.array(self.ids), **groups)  # type: ignore[arg-type]
@@ -165,10 +183,10 @@ class StimulusSet:
 
     @classmethod
     def from_folder(cls, folder: str | Path, pattern: str = "*") -> StimulusSet:
-        """Read every image of a folder as a viewer shows it; the file name without its ending is the id.
+        """Read every image of a folder; the file name without its ending is the id.
 
-        Grey images stay grey; a set with any colour image becomes RGB. The turn that a camera noted is applied, and
-        transparent pixels are drawn on white. Files that other systems leave beside images (``._NAME``) are no images.
+        Grey images stay grey; if one image has colour, all become RGB. The rotation that a camera recorded is applied,
+        and transparent pixels are drawn on white. Hidden files of other systems (``._NAME``) are ignored.
 
         Parameters
         ----------
@@ -225,7 +243,7 @@ class StimulusSet:
 
 
 def _no_image(folder: Path, pattern: str) -> str:
-    """What to say of a folder without images: what was looked for, and where images are instead."""
+    """Return the message for a folder without images: what was expected, and which subfolders have images."""
     wanted = f"image ({', '.join(ENDINGS)})" if pattern == "*" else f"image that matches {pattern!r}"
     told = f"the folder {str(folder)!r} holds no {wanted}"
     others = [child.name for child in folder.iterdir() if child.is_dir() and not is_hidden(child)]
@@ -237,7 +255,7 @@ def _no_image(folder: Path, pattern: str) -> str:
 
 
 def matched(stimuli: StimulusSet, stimulus_ids: Sequence[str]) -> StimulusSet:
-    """Return the images that responses refer to, in the order of their ids; sets that differ are refused."""
+    """Return the images of the responses, in the order of their ids. Images without responses are refused."""
     extra = sorted(set(stimuli.ids) - set(stimulus_ids))
     if extra:
         raise MurineError(

@@ -17,7 +17,7 @@ from commands import Ran
 from murine.cortex.loading import load_responses
 from murine.cortex.recording import Recording
 from murine.interchange.assembly import to_assembly
-from murine.interchange.rsatoolbox import read
+from murine.interchange.rsatoolbox_files import read
 from murine.similarity.cka import LinearCKA
 from murine.studies import verification
 from murine.studies.reference_libraries import REFERENCES

@@ -399,7 +399,7 @@ def test_a_file_that_keeps_the_library_busy_forever_is_one_error(tmp_path, monke
 
 def test_a_file_is_looked_through_again_only_when_it_changed(tmp_path, monkeypatch, recording):
     looked = []
-    monkeypatch.setattr("murine.cortex.recording.read_apart", lambda file, *call: looked.append(file))
+    monkeypatch.setattr("murine.cortex.recording_files.read_apart", lambda file, *call: looked.append(file))
     file = tmp_path / "mouse.nc"
     recording.write(file)
     time.sleep(0.1)  # what changed just now may change again

@@ -19,11 +19,10 @@ from murine.interchange.rsatoolbox import (
     from_rdms,
     layer_rdms,
     matched,
-    read,
     to_dataset,
     to_rdms,
-    write,
 )
+from murine.interchange.rsatoolbox_files import read, write
 from murine.networks.layer_kernel import LayerKernel
 from murine.scenes import synthetic_scenes
 from murine.similarity.crossnobis import crossnobis_rdm

@@ -15,10 +15,10 @@ from murine.atlas.store import Atlas
 from murine.errors import MurineError
 from murine.statistics.bootstrap import percentile_interval
 
-#: A correlation over fewer networks says nothing.
+#: Fewest networks for a correlation.
 MIN_NETWORKS = 4
 
-#: What makes a row of a leaderboard one network of one cortex, whatever the metric.
+#: Columns that identify one network and one cortex in a leaderboard, for every metric.
 _NETWORK = ["network", "weights", "input_size", "network_digest"]
 
 
@@ -34,9 +34,9 @@ def agreement(
     """Correlate, over networks, the scores of every two metrics.
 
     Scores are those of `leaderboards`: means over sites, with layers chosen on other stimuli. Intervals are over
-    networks and stimuli: each draw takes networks with replacement and their scores under one sample of stimuli, the
-    same for all metrics. Networks are taken as drawn independently, which twins and sizes of one architecture are not,
-    so intervals are somewhat too narrow.
+    networks and stimuli: each draw resamples networks with replacement, and takes their scores for one bootstrap sample
+    of stimuli, which is the same for all metrics. Networks are treated as independent. Twins, and sizes of one
+    architecture, are not independent, so intervals are somewhat too narrow.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Seals: every file of results holds the digest of its configuration and of its own bytes.
+"""Seals: every file of results contains the digest of its configuration and of its own bytes.
 
 A seal is one line of text within the file: in the footer of a Parquet file, in the comment of an npz file. It is
 written last, in place of a blank one of the same length. One flipped bit, a file cut short and a file under the name

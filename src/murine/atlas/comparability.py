@@ -1,4 +1,4 @@
-"""Settings that two results must share to be ranked together, and how their differences are told in words."""
+"""Settings that must be equal in results that are ranked together, and their differences in words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from murine.atlas.store import Atlas
 
-#: Columns of scores that say how they were computed, whatever the metric and the treatment.
+#: Columns of scores that describe the computation, apart from the metric and the treatment.
 SETTINGS = [
     *("cortex_digest", "cortex_settings", "layers", "method", "n_bootstraps", "seed", "over", "n_subject_draws"),
     "layer_choice",
@@ -19,7 +19,7 @@ SETTINGS = [
 #: Columns of scores that say how neurons and features were treated.
 TREATMENT = ["normalise_neurons", "normalise_features"]
 
-#: How they are called, where their own name says little; and values that are empty.
+#: Names for readers, where the name of the column says little; and values that count as empty.
 _NAMES = {
     "cortex_digest": "data",
     "n_bootstraps": "bootstraps",

@@ -48,7 +48,8 @@ class Side:
         Names as in `murine.networks.spec.NetworkSpec.parse`. A name without weights stands for every trained network of
         this name.
     input_size
-        Height and width of the images, as ``64x64``; '' if every size counts, of which there may be only one.
+        Height and width of the images, for example ``64x64``; '' for any size (the results must then have only one
+        size).
     """
 
     networks: tuple[str, ...]
@@ -67,13 +68,13 @@ class Contrast:
     Attributes
     ----------
     factor
-        What differs, as ``training`` or ``task``.
+        The factor that differs, for example ``training`` or ``task``.
     name
-        What is compared, in words.
+        The comparison in words.
     first, second
         The difference is the mean of the first minus the mean of the second.
     note
-        What else differs, in one sentence; '' where nothing does.
+        Other differences between the two sides, in one sentence; '' if there are none.
     """
 
     factor: str

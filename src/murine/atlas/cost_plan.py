@@ -97,11 +97,11 @@ def plan_costs(
     against, data, stimuli
         As in `murine.cortex.loading.load_dataset`.
     metrics
-        Metrics whose scores are timed; ``none`` is none of them; without any, ``rsa-pearson``.
+        Metrics whose computation is timed; ``none`` for no metric; by default ``rsa-pearson``.
     layers
         As in `murine.networks.capture`.
     memory
-        Bytes to plan for; None for what is available now.
+        Memory to plan for, in bytes; None for the memory that is available now.
     batch_size
         Images that pass together; None for all that fit.
 

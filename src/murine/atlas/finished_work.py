@@ -2,8 +2,8 @@
 
 ``requests/<digest>.json`` belongs to one network and one sweep. The digest covers everything that the results depend on
 and that is known without building the network: the request itself, the program and its packages, and fingerprints of
-the files of the data (`murine.io.fingerprints`). The file holds what the network was seen to be made from, and the
-names of its results. Where anything is in doubt there is no such file, and the network is built."""
+the files of the data (`murine.io.fingerprints`). The file lists the files and settings that building the network read,
+and the names of its results. If any of these is in doubt, no file is written, and the network is built again."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def building_content(settings: SweepSettings, spec: NetworkSpec) -> dict[str, An
 
 
 def _network(spec: NetworkSpec) -> list[Any] | None:
-    """What is known of a network before it is built; None where that is not enough."""
+    """Facts about a network that are known before it is built; None if they are not sufficient."""
     if is_user_file(spec.name):
         if spec.weights and not spec.weights.startswith("random:") and not Path(spec.weights).is_file():
             return None

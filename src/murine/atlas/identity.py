@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, model_serializer
 from murine.networks.preprocessing import Preprocessing
 from murine.scoring.treatments import Standardisation
 
-#: Raised whenever the same configuration would give other kernels, or other scores: old results then no longer count
+#: Increased whenever the same configuration would give other kernels, or other scores. Then old results no longer count
 #: as done.
 CAPTURE_METHOD = 1
 SCORE_METHOD = 3
@@ -45,7 +45,7 @@ class CaptureTask(Identified):
 
     @model_serializer(mode="wrap")
     def _asked(self, plain: Any) -> dict[str, Any]:
-        """Without what was not asked for, so that kernels from before it could be keep their names."""
+        """Leave out options that were not used, so that kernels from before these options existed keep their names."""
         left_out = () if self.normalise != "none" else ("normalise",)
         return {key: value for key, value in plain(self).items() if key not in left_out}
 
@@ -86,13 +86,13 @@ class ScoreTask(Identified):
 
     @model_serializer(mode="wrap")
     def _asked(self, plain: Any) -> dict[str, Any]:
-        """Without what was not asked for, so that results from before it could be keep their names."""
+        """Leave out options that were not used, so that results from before these options existed keep their names."""
         left_out = set() if self.over else {"over", "n_subject_draws"}
         left_out |= set() if self.layer_choice == "naive" else {"layer_choice"}
         return {key: value for key, value in plain(self).items() if key not in left_out}
 
 
-#: As above, of rows of single units.
+#: The same for rows of single units.
 UNITS_METHOD = 2
 
 

@@ -19,18 +19,19 @@ from murine.scoring.score_sample import ScoreSample
 from murine.scoring.treatments import Treatment
 from murine.statistics.ranking import rank_bands, top_probability
 
-#: Sites whose ceiling is lower cannot rank networks (VISrl layer 5 of the two-photon matrices: 0.36) and are left out.
+#: Sites with a lower ceiling cannot rank networks and are left out (for example VISrl layer 5 of the two-photon
+#: matrices: 0.36).
 MIN_CEILING = 0.5
 
-#: What makes rows comparable: the same neurons and sites, the same treatment of neurons and features, the same layers
-#: in the choice, and bootstrap draws that are paired, which they are for the same number of samples and seed, over the
-#: same.
+#: Columns that must be equal in comparable rows: the same neurons and sites, the same treatment of neurons and
+#: features, the same candidate layers, and paired bootstrap draws. Draws are paired if the number of samples, the seed
+#: and what is resampled are the same.
 _BOARD = ["cortex", "metric", *SETTINGS, *TREATMENT]
 
-#: What networks are ranked by.
+#: Names of the quantity that networks are ranked by.
 SHARE, RAW_SCORE = "share of the ceiling", "raw score"
 
-#: What a row from before a column was there has in it.
+#: Values of columns in rows that were written before the column existed.
 BLANKS = {
     "over": "",
     "n_subject_draws": 0,
@@ -51,19 +52,19 @@ def leaderboards(
 ) -> pd.DataFrame:
     """Rank networks for every cortex and metric in the atlas.
 
-    A network's score is the unweighted mean over sites of the ceiling-normalised score of its layers, chosen on other
-    stimuli than they are scored on (``selection`` is ``nested``, `murine.scoring.held_out`); with too few stimuli
-    for that, the naive best (``naive``, optimistic for networks with many layers). Intervals, bands and probabilities
-    come from bootstrap draws that are the same for all networks: over stimuli, and over neurons or animals, too, where
-    ``over`` says so (`murine.scoring.subject_bootstrap`).
+    A network's score is the unweighted mean over sites of the score divided by the noise ceiling. Layers are chosen and
+    scored on different stimuli (``selection`` is ``nested``, `murine.scoring.held_out`). With too few stimuli for this,
+    the naive best layer counts (``naive``), which is optimistic for networks with many layers. Intervals, bands and
+    probabilities come from bootstrap draws that are the same for all networks: over stimuli, and also over neurons or
+    animals if ``over`` says so (`murine.scoring.subject_bootstrap`).
 
     Parameters
     ----------
     cortex, metric, tasks
-        Only these; tasks by digest.
+        Use only results of this data set, by this metric, or with these digests of tasks.
     min_ceiling
-        Sites with a lower ceiling, or none, are left out of the mean; where no site has a ceiling, raw scores are
-        ranked.
+        Sites with a lower ceiling, or without a ceiling, are left out of the mean. If no site has a ceiling, raw scores
+        are ranked.
 
     Returns
     -------
@@ -79,6 +80,21 @@ def leaderboards(
         for others); ``within GROUP`` (raw means of the same layers within groups of stimuli), ``p_max`` (largest p over
         sites), ``n_sites, n_sites_all, selection, top_probability`` (how often it is the best of the board in paired
         draws), ``layers`` (the chosen ones), ``over, task``; sorted by cortex, metric and value.
+
+    Raises
+    ------
+    MurineError
+        If there are no results, or none has the cortex or the metric.
+
+    Examples
+    --------
+    >>> import murine
+    >>> scores = murine.compare(["pixels", "gabor"], controls=False, n_bootstraps=20, atlas="results")
+    >>> board = leaderboards(Atlas("results"))
+    >>> print(board[["band", "network", "value", "unit"]].round(2).to_string(index=False))
+     band network  value                 unit
+        1   gabor   0.56 share of the ceiling
+        2  pixels  -0.02 share of the ceiling
     """
     rows = atlas.query("SELECT * FROM scores WHERE chosen <> ''").fillna(BLANKS)
     rows = only(rows, cortex=cortex, metric=metric)
@@ -140,7 +156,20 @@ def ask(atlas: Atlas, sql: str) -> pd.DataFrame:
 
     It holds the rows of `leaderboards`: one for each network in each set of results that can be ranked together.
     ``scores`` mixes metrics, groups of stimuli, naive and held-out rows, so a maximum over it compares what cannot be
-    compared."""
+    compared.
+
+    Raises
+    ------
+    MurineError
+        If there are no results, or DuckDB refuses the query.
+
+    Examples
+    --------
+    >>> import murine
+    >>> scores = murine.compare(["pixels", "gabor"], controls=False, n_bootstraps=20, atlas="results")
+    >>> ask(Atlas("results"), "SELECT network FROM leaderboard WHERE value > 0.3").network.tolist()
+    ['gabor']
+    """
     asked = re.search(r"\bleaderboard\b", sql, re.IGNORECASE) is not None
     return atlas.query(sql, leaderboard=leaderboards(atlas)) if asked else atlas.query(sql)
 

@@ -54,7 +54,7 @@ def chosen_data(
     Raises
     ------
     MurineError
-        If there is no such data set, or neurons are chosen or grouped of data that come as matrices.
+        If there is no such data set, or if neurons are selected or grouped but the data are matrices.
     """
     data = given or load_dataset(settings.cortex, root=folder, stimuli=stimuli)
     labels: dict[str, list[str]] = {}

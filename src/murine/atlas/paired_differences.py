@@ -21,9 +21,18 @@ def pairwise_differences(rows: pd.DataFrame, min_ceiling: float = MIN_CEILING) -
     -------
     table
         One row per pair, the higher score first: ``cortex, metric, treatment, setting, network, weights, other,
-        other_weights``; ``difference, low, high``: of the mean over sites of what networks are ranked by, with its
-        95 % interval; ``differs``: whether the interval leaves out zero; ``unit`` as in
+        other_weights``; ``difference, low, high``: difference of the values that networks are ranked by (means over
+        sites), with its 95 % interval; ``differs``: whether the interval excludes zero; ``unit`` as in
         `murine.atlas.leaderboard.leaderboards`.
+
+    Examples
+    --------
+    >>> import murine
+    >>> scores = murine.compare(["pixels", "gabor"], controls=False, n_bootstraps=20, n_permutations=20)
+    >>> table = pairwise_differences(scores.chosen)
+    >>> print(table[["network", "other", "difference", "differs"]].round(2).to_string(index=False))
+    network  other  difference  differs
+      gabor pixels        0.57     True
     """
     found = []
     for board in comparable_sets(rows):

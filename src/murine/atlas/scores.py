@@ -57,6 +57,17 @@ class Scores:
     <Scores: 1 network, 3 sites, rsa-pearson>
     >>> list(scores.best().site)
     ['SIMam', 'SIMl', 'SIMp']
+    >>> print(scores.table[["site", "layer", "score", "ceiling"]].round(2).to_string(index=False))
+     site  layer  score  ceiling
+    SIMam pixels  -0.02     0.89
+     SIMl pixels  -0.01     0.88
+     SIMp pixels  -0.01     0.70
+    >>> print(scores.summary())
+    pixels reaches -1.7% [...] of the noise ceiling of simulated cortex 0 (rsa-pearson, both as they are, ...).
+    >>> scores.to_csv("scores.csv").exists()
+    True
+    >>> scores.plot().get_xlabel()
+    'Relative depth of the layer'
     """
 
     def __init__(
@@ -127,8 +138,8 @@ class Scores:
     def table(self) -> pd.DataFrame:
         """One row for each network, metric, treatment and site: the score of its chosen layer over all stimuli.
 
-        ``chosen`` is ``nested`` where layers were chosen on other stimuli than the score is of, else ``naive``. A site
-        that could not be scored has a row without a score, whose ``flag`` says why.
+        ``chosen`` is ``nested`` if layers were chosen and scored on different stimuli, otherwise ``naive``. A site that
+        could not be scored has a row without a score; its ``flag`` gives the reason.
         """
         whole = self.rows[self.rows.stimuli == "all"]
         key = ["task", "site"]

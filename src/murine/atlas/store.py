@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import logging
 import platform
-import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ import pandas as pd
 from murine.atlas import failures, finished_work
 from murine.atlas.checksums import blank_seal, check, defect, seal
 from murine.atlas.identity import CaptureTask, ScoreTask, UnitsTask
+from murine.atlas.origins import origin
 from murine.atlas.queries import answer, opened
 from murine.atlas.tables import TABLES, UNITS_TABLES, schema_of, score_schema, write_rows
 from murine.errors import MurineError, some
@@ -43,7 +43,27 @@ log = logging.getLogger(__name__)
 
 
 class Atlas:
-    """A folder of results; it is created at the first write."""
+    """A folder of results; it is created at the first write.
+
+    Attributes
+    ----------
+    folder
+        The folder. Copy it, or put it on a shared file system, to use the results elsewhere.
+
+    Examples
+    --------
+    >>> import murine
+    >>> scores = murine.score("pixels", "simulated", n_bootstraps=20, n_permutations=20, atlas="results")
+    >>> atlas = Atlas("results")
+    >>> atlas
+    <Atlas 'results': 1 result>
+    >>> atlas.leaderboard().network.tolist()
+    ['pixels']
+    >>> atlas.query("SELECT DISTINCT site FROM scores ORDER BY site").site.tolist()
+    ['SIMam', 'SIMl', 'SIMp']
+    >>> atlas.about(scores.results[0].tasks[0])["task"]["metric"]
+    'rsa-pearson'
+    """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -221,7 +241,7 @@ class Atlas:
         found: dict[str, list[Path]] = {}
         left_out: dict[Path, str] = {}
         for table in TABLES:
-            # What begins with a point belongs to somebody else: macOS puts ._NAME beside NAME on foreign disks.
+            # Files that begin with a point are not results: macOS creates ._NAME for NAME on other file systems.
             for file in sorted(f for f in (self.folder / table).glob("*.parquet") if not f.name.startswith(".")):
                 try:
                     reason = self._defect(file)
@@ -315,28 +335,8 @@ class Atlas:
                 self._connection = None
 
     def about(self, digest: str) -> dict[str, Any]:
-        """Return the configuration and provenance of a result, whose digest may be shortened to its first letters.
-
-        Raises
-        ------
-        MurineError
-            If there is no such result, there are several, or its file is damaged.
-        """
-        import pyarrow.parquet as pq
-
-        if not re.fullmatch("[0-9a-f]{4,}", digest):
-            raise MurineError(f"{digest!r} names no result; expected at least the first 4 letters of a digest.")
-        files = [file for table in TABLES for file in sorted((self.folder / table).glob(f"{digest}*.parquet"))]
-        if not files:
-            raise MurineError(f"there is no result {digest!r} in {str(self.folder)!r}.")
-        if len(files) > 1:
-            raise MurineError(f"{len(files)} results begin with {digest!r}: {some(f.stem for f in files)}.")
-        (file,) = files
-        check(file)
-        metadata = pq.read_schema(file).metadata or {}
-        if b"murine.task" not in metadata:
-            raise MurineError(f"{str(file)!r} was not written by murine: it does not tell its configuration.")
-        return {key: json.loads(metadata[f"murine.{key}".encode()]) for key in ("task", "provenance")}
+        """Return the configuration and provenance of a result (`murine.atlas.origins.origin`)."""
+        return origin(self.folder, digest)
 
 
 def provenance() -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Sweeps: many networks against one cortex; only missing results are computed.
 
-Networks are the code of other people. They run in processes of their own, unless they are few and trusted, so that one
-that crashes, hangs or leaves the process takes none of the others with it. Nothing here imports PyTorch: a sweep that
-is done already is told at once."""
+Networks are code of other people. They run in separate processes, unless they are few and trusted. So a network that
+crashes, hangs or exits does not stop the other networks. This module does not import PyTorch, so a finished sweep is
+reported at once."""
 
 from __future__ import annotations
 
@@ -44,9 +44,11 @@ class SweepSettings:
     Attributes
     ----------
     cortex
-        Which neurons, grouped how; ``cortex.cortex`` is a name or a file that `load_dataset` takes.
+        Which neurons are used, and how they are grouped; ``cortex.cortex`` is a name or a file that `load_dataset`
+        takes.
     metrics
-        Names in `murine.scoring.metric.metrics`, or of `GROUPS`: those of them that can be had of the cortex.
+        Names in `murine.scoring.metric.metrics`, or in `GROUPS`. Of a group, only metrics that the data allow are
+        computed.
     layers, input_size
         As in `capture` and `zoo.load`.
     scoring
@@ -54,9 +56,9 @@ class SweepSettings:
     data, stimuli
         Folders, as in `load_dataset`.
     batch_size, device
-        How the work is done; they cannot change a result.
+        Number of images per pass, and the device. They cannot change a result.
     treatments
-        Whether neurons and features are standardised. Several are computed from one pass through the network.
+        Standardisation of neurons and features. Several treatments are computed from one pass through the network.
     """
 
     cortex: CortexSettings
@@ -78,15 +80,25 @@ class NetworkResult:
     Attributes
     ----------
     spec
-        The network.
+        The network: its name, weights and inserted layers.
+    state
+        What happened to it.
     tasks
-        Digests of its results.
+        Digests of its results in the atlas (see `murine.Atlas.about`), one for each metric and treatment; none after a
+        failure.
     reason
-        Why it failed.
+        Why it failed; '' otherwise.
     seconds, peak_memory
         Seconds that it took, and the most bytes that its process held; None where that was not measured.
     ran
         Whether the network was shown images. Otherwise its kernels were stored, or nothing was missing.
+
+    Examples
+    --------
+    >>> import murine
+    >>> result = murine.score("pixels", "simulated", n_bootstraps=20, n_permutations=20).results[0]
+    >>> result.state, len(result.tasks)
+    ('computed', 1)
     """
 
     spec: NetworkSpec
@@ -228,10 +240,10 @@ def sweep(
     Parameters
     ----------
     jobs
-        Processes that networks are shared among.
+        Number of processes that share the networks.
     isolated
-        Whether one job has a process of its own, too, so that a network that crashes or hangs is a failure like any
-        other. Without it, networks run in this process: quicker for a few that are trusted.
+        Whether networks run in a separate process even if ``jobs`` is 1, so that a crash or a hang is recorded as a
+        failure. Otherwise they run in this process, which is quicker for a few trusted networks.
     time_limit
         Seconds without progress after which a network in another process is stopped; None for no limit.
 
@@ -281,7 +293,7 @@ def _results(
     time_limit: float | None,
     n_threads: int | None,
 ) -> Iterator[NetworkResult]:
-    """Those that are known first; what runs networks is imported only if there are others."""
+    """Return the known results first. The code that runs networks is imported only if some are missing."""
     missing = []
     for spec in specs:
         if (result := task.known(spec, atlas)) is None:
@@ -302,7 +314,7 @@ def _results(
 
 
 def record(asked: dict[str, str], result: NetworkResult, atlas: Atlas) -> None:
-    """Note a failure in the atlas, or that there is none any more."""
+    """Record a failure in the atlas, or delete its record."""
     try:
         if result.state == "failed":
             atlas.add_failure(asked, result.reason)

@@ -21,7 +21,7 @@ ALL_SITES = "all sites"
 #: In the column ``network`` of the mean over networks.
 ALL_NETWORKS = "all networks"
 
-#: What scores have to share to be compared across treatments.
+#: Columns that must be equal in scores that are compared across treatments.
 _SHARED = ["cortex", "metric", "input_size", "setting", *SETTINGS]
 
 #: In the column ``note`` where the sign of a difference depends on the treatment.
@@ -57,6 +57,22 @@ def trained_minus_random(
     MurineError
         If no result has the cortex or the metric, or no trained network has a random network of the same architecture
         beside it.
+
+    Examples
+    --------
+    >>> import murine
+    >>> from torch import nn
+    >>> about = {"name": "net", "mean": 0.5, "std": 0.25, "input_size": 16}
+    >>> pair = [
+    ...     murine.load_network(nn.Conv2d(3, 8, 5, stride=2), weights=weights, **about)
+    ...     for weights in ("my training", "random:0")
+    ... ]
+    >>> scores = murine.compare(pair, controls=False, n_bootstraps=20, atlas="results")
+    >>> table = trained_minus_random(Atlas("results"))
+    >>> table.site.tolist()
+    ['SIMam', 'SIMl', 'SIMp', 'all sites']
+    >>> "both as they are" in table
+    True
     """
     rows = atlas.query("SELECT * FROM scores WHERE chosen <> '' AND stimuli = 'all'")
     rows = add_setting(atlas, only(rows.fillna(BLANKS), cortex=cortex, metric=metric))

@@ -28,7 +28,7 @@ from murine.units.layer_matching import match_layers
 from murine.units.neuron_rows import NEURON_COLUMNS, align_stimuli
 from murine.units.site_tables import summarise_sites
 
-#: What rows tell of networks, layers and scores.
+#: Columns of rows about networks, layers and scores.
 _TAKEN = {column for columns in UNITS_TABLES.values() for column in columns} - set(NEURON_COLUMNS)
 
 
@@ -121,7 +121,7 @@ class NeuronData:
         return [key for key in known if (self.recording[key].astype(str) != "").any()]
 
     def identity(self, network: Network) -> dict[str, Any]:
-        """What tasks tell of the neurons and of a network."""
+        """The fields of a task that describe the neurons and a network."""
         return {
             "network": network.name,
             "weights": network.weights,

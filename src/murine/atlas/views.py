@@ -36,9 +36,10 @@ def read_view(
     Parameters
     ----------
     view
-        ``leaderboard``; ``sites``: the chosen layers of every site; ``layers``: every layer; ``metrics``: networks by
-        metrics; ``agreement``: how scores by one metric go with those by another; ``treatments``: trained minus random
-        networks under every treatment; ``failures``: networks that could not be scored, and why.
+        ``leaderboard``; ``sites``: the chosen layers of every site; ``layers``: every layer; ``metrics``: a row for
+        each network, a column for each metric; ``agreement``: correlations over networks between the scores by two
+        metrics; ``treatments``: trained minus random networks under every treatment; ``failures``: networks that could
+        not be scored, and why.
     cortex, metric
         Only results against this data set, or by this metric.
     network, site, layer
@@ -47,7 +48,15 @@ def read_view(
     Raises
     ------
     MurineError
-        If there is no such view, no such results, or a view without that column.
+        If there is no such view, there are no such results, or the view has no such column.
+
+    Examples
+    --------
+    >>> import murine
+    >>> scores = murine.score("pixels", "simulated", n_bootstraps=20, n_permutations=20, atlas="results")
+    >>> view = read_view(Atlas("results"), "sites", site="SIM[lp]", network="pix*")
+    >>> sorted(set(view.table.site))
+    ['SIMl', 'SIMp']
     """
     if view not in _VIEWS:
         raise MurineError(f"there is no view {view!r}{nearest(view, _VIEWS) or '.'} Known: {', '.join(_VIEWS)}.")

@@ -1,7 +1,7 @@
 """The work on one network after the other, in this process or in a worker process of a sweep.
 
 A process of a sweep (`serve`) reads networks from its standard input and answers with events: what was begun, steps
-that were done, signs of life, and results. It ends when its input closes, whatever the network is doing then."""
+that were done, signs of life, and results. It ends when its input closes, even if the network is running."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _reason(error: BaseException) -> str:
 def serve() -> None:
     """Run the networks that standard input names; see `murine.atlas.workers`."""
     requests, answers = os.fdopen(os.dup(0), "rb"), _Answers(os.fdopen(os.dup(1), "wb"))
-    # What a network prints must not get among the answers, nor what it reads be taken from the requests.
+    # Output that a network prints must not mix with the answers, and a network must not read from the requests.
     os.dup2(2, 1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -214,7 +214,7 @@ class _RemoteBar:
 
 
 class _Forward(logging.Handler):
-    """Warnings are told by the process that started this one, each once."""
+    """The parent process prints each warning once."""
 
     def __init__(self, answers: _Answers) -> None:
         super().__init__(logging.WARNING)

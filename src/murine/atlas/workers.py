@@ -1,8 +1,9 @@
 """Processes that networks run in: started once, used for many networks, replaced after a crash.
 
-Pools of the standard library and of pebble were looked at: they end a task after a time, however much it has done,
-tell nothing of its progress, and lose other tasks with a process (`concurrent.futures`) or run the caller's main module
-again in every process (`multiprocessing`). A network may be slow; only one that does nothing is given up."""
+Pools of the standard library and of pebble do not suffice. They stop a task after a fixed time even if it makes
+progress, and do not report progress. When a process dies, `concurrent.futures` loses other tasks, too;
+`multiprocessing` runs the caller's main module again in every process. Here, a slow network may go on; only a network
+without progress is stopped."""
 
 from __future__ import annotations
 
@@ -223,7 +224,7 @@ class _Worker:
         """See whether the process has ended without a word, or does nothing any more."""
         if self.spec is None or self._process is None:
             return None
-        # A process that a network started may hold the pipe open when the network's own has ended.
+        # A process that a network started can keep the pipe open after the network's own process has ended.
         if self._process.poll() is not None and self._events.empty() and time.monotonic() - self._last > _POLL:
             return self._ended()
         idle = time.monotonic() - self._last
@@ -255,7 +256,7 @@ class _Worker:
     def _start(self) -> None:
         # -P and the same search path: what lies in the current folder is no more importable there than here.
         code = f"import sys; sys.path[:] = {sys.path!r}; from murine.atlas.worker import serve; serve()"
-        # A group of its own: Ctrl-C reaches this process alone, which ends the others.
+        # A separate process group: Ctrl-C reaches only the parent process, which then ends the others.
         group: dict[str, Any] = {"process_group": 0} if os.name == "posix" else {"creationflags": 0x200}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", code],
@@ -281,7 +282,7 @@ class _Worker:
             self._process.stdin.flush()
 
     def _ended(self) -> NetworkResult | None:
-        """What a process that is no more leaves of its network."""
+        """Return the result of a network whose process has died."""
         if self.spec is None or self._process is None:
             self.end()
             return None
@@ -308,7 +309,7 @@ class _Worker:
 
 
 def _read(stream: IO[bytes], worker: _Worker, start: int, events: queue.SimpleQueue[tuple[_Worker, int, Any]]) -> None:
-    """Put what a process says into the queue, then None."""
+    """Put the messages of a process into the queue, and None at the end."""
     event: Any = ()
     while event is not None:
         try:

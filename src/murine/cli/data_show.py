@@ -9,14 +9,15 @@ import typer
 
 from murine.cli.common import names
 from murine.cli.options import DataOption, FormatOption, StimuliOption
+from murine.cli.registry_help import CommandWithNames
 from murine.cli.tables import Format, show
 
 app = typer.Typer()
 
 
-@app.command("show")
+@app.command("show", cls=CommandWithNames)
 def data_show(
-    name: Annotated[str, typer.Argument(help="A name of `murine data list`, or a file.")],
+    name: Annotated[str, typer.Argument(help="Data set: {datasets}; or a file.")],
     by: Annotated[str, typer.Option("--by", help="Labels of neurons that define a site.")] = "area",
     stimuli: StimuliOption = None,
     data: DataOption = None,

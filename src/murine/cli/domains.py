@@ -63,7 +63,9 @@ FitOption = Annotated[Fit, typer.Option("--fit", help="stretch, crop, pad, or pl
 FramingOption = Annotated[
     Framing, typer.Option("--framing", help="mnist: ink in 20/28 of the side, centred by mass, as in MNIST.")
 ]
-PolarityOption = Annotated[Polarity, typer.Option("--polarity", help="Polarity of ink on plain ground.")]
+PolarityOption = Annotated[
+    Polarity, typer.Option("--polarity", help="Polarity of images with ink on a plain background.")
+]
 InterpolationOption = Annotated[Interpolation, typer.Option("--interpolation", help="Filter of resizing.")]
 
 

@@ -13,6 +13,7 @@ from murine.cli.common import isolated, quieten
 from murine.cli.common import names as listed
 from murine.cli.generalization_tables import show_answer
 from murine.cli.options import AtlasOption, CacheOption, DataOption, DeviceOption, FormatOption, QuietOption, limited
+from murine.cli.registry_help import CommandWithNames
 from murine.cli.tables import Format
 from murine.limits import COUNT, SEED, Limits
 
@@ -26,7 +27,7 @@ _VARIANTS = "plain,neurn3"
 _REFERENCE = "plain"
 
 
-@app.command()
+@app.command(cls=CommandWithNames)
 def generalize(
     source: Annotated[
         list[str] | None,
@@ -112,8 +113,8 @@ def generalize(
         str,
         typer.Option(
             "--against",
-            help="Also score every network against this cortex (a name of `murine data list`, or a file of "
-            "responses), and compare the changes in brain score and in accuracy.",
+            help="Also score every network against this data set ({datasets}; or a file of responses), and compare "
+            "the changes in brain score and in accuracy.",
         ),
     ] = "",
     metric: Annotated[

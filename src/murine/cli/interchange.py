@@ -11,6 +11,7 @@ import typer
 
 from murine.cli.common import pairs, quieten
 from murine.cli.options import DataOption, MinReliabilityOption, QuietOption, SelectOption
+from murine.cli.registry_help import CommandWithNames
 from murine.errors import MurineError
 
 app = typer.Typer()
@@ -35,9 +36,9 @@ class Drop(StrEnum):
 _SUFFIXES = {Kind.assembly: (".nc",), Kind.rsatoolbox: (".h5", ".hdf5")}
 
 
-@app.command("export")
+@app.command("export", cls=CommandWithNames)
 def data_export(
-    name: Annotated[str, typer.Argument(help="A name of `murine data list`, or a file of responses.")],
+    name: Annotated[str, typer.Argument(help="Data set: {datasets}; or a file of responses.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File to write: .nc for an assembly, .h5 for rsatoolbox.")],
     kind: Annotated[
         Kind,
@@ -72,7 +73,7 @@ def data_export(
     """
     from murine.cortex.loading import load_responses
     from murine.cortex.recording import Recording
-    from murine.interchange import assembly, rsatoolbox
+    from murine.interchange import assembly, rsatoolbox_files
     from murine.progress import progress_bars
 
     quieten(quiet)
@@ -86,7 +87,7 @@ def data_export(
                 f"{name!r} comes as matrices of whole sites: it has no presentations and no neurons. Export it with "
                 "--as rsatoolbox, without --select and --min-reliability."
             )
-        rsatoolbox.write(cortex, out)
+        rsatoolbox_files.write(cortex, out)
     else:
         labels: dict[str, list[str]] = {}
         for key, value in pairs(select or []):
@@ -95,7 +96,7 @@ def data_export(
         if kind is Kind.assembly:
             assembly.write(cortex, out, drop=drop.value)
         else:
-            rsatoolbox.write(cortex, out, drop=drop.value)
+            rsatoolbox_files.write(cortex, out, drop=drop.value)
     if not quiet:
         loader = "xarray.open_dataarray"
         if kind is Kind.rsatoolbox:

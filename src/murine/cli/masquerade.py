@@ -24,6 +24,7 @@ from murine.cli.options import (
     StimuliOption,
     WeightsOption,
 )
+from murine.cli.registry_help import CommandWithNames
 from murine.cli.tables import Format, show
 
 if TYPE_CHECKING:
@@ -39,19 +40,28 @@ class WindowChoice(StrEnum):
     thirds = "thirds"
 
 
-@app.command()
+@app.command(cls=CommandWithNames)
 def masquerade(
     networks: NetworksArgument,
     against: Annotated[
-        str, typer.Option("--against", help="Recording with single trials and an animal label of the neurons.")
+        str,
+        typer.Option(
+            "--against",
+            help="Data set with single trials and the animal of each neuron, one of: {datasets}; or a file of trials.",
+        ),
     ] = "allen-neuropixels",
     areas: Annotated[str, typer.Option("--areas", help="Areas to show, as VISp,VISl (default: all).")] = "",
     windows: Annotated[
         WindowChoice,
-        typer.Option("--windows", help="thirds: windows of a half and a third of each map are candidates, too; none."),
+        typer.Option(
+            "--windows",
+            help="thirds: windows of a half and a third of each map are also candidates; none: only whole maps.",
+        ),
     ] = WindowChoice.thirds,
     alpha: Annotated[float, typer.Option("--alpha", help="Level of the tests.")] = 0.05,
-    twins: Annotated[int, typer.Option("--twins", min=0, help="Random twins of each network; 3 for a pass.")] = 3,
+    twins: Annotated[
+        int, typer.Option("--twins", min=0, help="Random twins of each network; to pass, a network needs 3.")
+    ] = 3,
     weights: WeightsOption = "",
     input_size: InputSizeOption = None,
     layers: LayersOption = "own",

@@ -20,6 +20,7 @@ from murine.cli.options import (
     QuietOption,
     StimuliOption,
 )
+from murine.cli.registry_help import CommandWithNames
 from murine.cli.tables import Format, show
 from murine.errors import MurineError, some
 
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@app.command()
+@app.command(cls=CommandWithNames)
 def plan(
     networks: NetworksArgument,
     against: AgainstOption = "simulated",
     input_size: InputSizeOption = None,
     layers: LayersOption = "own",
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", help="As for `murine score`; none: only captures.")
+        list[str] | None, typer.Option("--metric", help="Metric as for `murine score`; none: plan only the captures.")
     ] = None,
     stimuli: StimuliOption = None,
     data: DataOption = None,

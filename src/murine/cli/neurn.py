@@ -50,6 +50,7 @@ from murine.cli.options import (
     WeightsOption,
 )
 from murine.cli.pictures import check_pictures, tell_picture
+from murine.cli.registry_help import CommandWithNames
 from murine.cli.tables import Format, show
 from murine.errors import MurineError
 
@@ -69,7 +70,7 @@ class EffectView(StrEnum):
     means = "means"
 
 
-@app.command()
+@app.command(cls=CommandWithNames)
 def neurn(
     networks: NetworksArgument,
     against: AgainstOption = "simulated",

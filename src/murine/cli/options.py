@@ -90,9 +90,7 @@ TimeLimitOption = Annotated[
         help="Stop a network after this many seconds without progress. A slow network that makes progress goes on.",
     ),
 ]
-AgainstOption = Annotated[
-    str, typer.Option("--against", help="Cortex: a name of `murine data list`, or a file of responses.")
-]
+AgainstOption = Annotated[str, typer.Option("--against", help="Data set: {datasets}; or a file of responses.")]
 NetworksArgument = Annotated[
     list[str],
     typer.Argument(

@@ -9,7 +9,8 @@ from typing import Any
 from typer.core import TyperCommand
 
 #: What stands in a help text -> the registry whose names are shown instead.
-_REGISTRIES = {
+REGISTRIES = {
+    "{datasets}": "murine.cortex.dataset_registry:datasets",
     "{metrics}": "murine.scoring.metric_registry:metrics",
     "{public_datasets}": "murine.cortex.public_data:public_datasets",
     "{studies}": "murine.studies.study:studies",
@@ -30,5 +31,5 @@ class CommandWithNames(TyperCommand):
 
 def _names(placeholder: re.Match[str]) -> str:
     """Return the names of the registry of a placeholder."""
-    module, _, attribute = _REGISTRIES[placeholder[0]].partition(":")
+    module, _, attribute = REGISTRIES[placeholder[0]].partition(":")
     return ", ".join(getattr(import_module(module), attribute).names())

@@ -34,9 +34,9 @@ def results(
         ResultView,
         typer.Option(
             "--view",
-            help="leaderboard; sites: the chosen layers of every site; layers: every layer; metrics: "
-            "networks by metrics; agreement: how scores of "
-            "networks by one metric go with those by another; treatments: trained minus random networks under every "
+            help="leaderboard; sites: the chosen layers of every site; layers: every layer; metrics: a row for "
+            "each network, a column for each metric; agreement: correlations over networks between the scores by two "
+            "metrics; treatments: trained minus random networks under every "
             "treatment of neurons and features; failures: networks that could not be scored, and why.",
         ),
     ] = ResultView.leaderboard,

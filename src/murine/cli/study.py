@@ -49,13 +49,13 @@ def run_study(
         Scale,
         typer.Option(
             "--scale",
-            help="tiny tries everything in minutes; small takes the data and networks at hand; full is the whole of "
-            "the published work.",
+            help="tiny: a trial of every step, in minutes; small: the data and networks that are available; full: the "
+            "whole published work.",
         ),
     ] = Scale.small,
     against: Annotated[
         list[str] | None,
-        typer.Option("--against", help="Data set: a name of `murine data list` or a file; repeat. [default: by scale]"),
+        typer.Option("--against", help="Data set: {datasets}; or a file; repeat. [default: by scale]"),
     ] = None,
     network: Annotated[
         list[str] | None,

@@ -31,6 +31,7 @@ from murine.cli.options import (
     WeightsOption,
     limited,
 )
+from murine.cli.registry_help import CommandWithNames
 from murine.cli.tables import Format
 from murine.cli.unit_tables import (
     FiguresOption,
@@ -76,7 +77,7 @@ class Normalisation(StrEnum):
     min_max = "min-max"
 
 
-@app.command()
+@app.command(cls=CommandWithNames)
 def maps(
     networks: NetworksArgument,
     against: NeuronsOption = "simulated",
@@ -112,9 +113,9 @@ def maps(
         bool,
         typer.Option(
             "--centred/--plain",
-            help="centred first subtracts the mean response of each neuron (channel). plain does not, following the "
-            "text of the published method. Rates are not negative, so plain maps are nearly the mean stimulus, and "
-            "maps of shuffled responses are as near to units as maps of true responses, or nearer.",
+            help="centred: the mean response of each neuron (channel) is subtracted first. plain: it is not, as in the "
+            "published text. Rates are never negative, so plain maps are nearly the mean stimulus, and maps "
+            "of shuffled responses are as similar to units as maps of true responses, or more.",
         ),
     ] = True,
     by: SitesOption = "area",

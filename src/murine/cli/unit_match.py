@@ -29,6 +29,7 @@ from murine.cli.options import (
     WeightsOption,
     limited,
 )
+from murine.cli.registry_help import CommandWithNames
 from murine.cli.tables import Format
 from murine.cli.unit_tables import (
     FiguresOption,
@@ -61,7 +62,7 @@ _MATCH_HEADINGS = {
 }
 
 
-@app.command()
+@app.command(cls=CommandWithNames)
 def match(
     networks: NetworksArgument,
     against: NeuronsOption = "simulated",

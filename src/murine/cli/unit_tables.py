@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 
 NeuronsOption = Annotated[
     str,
-    typer.Option(
-        "--against", help="Recording: a name of `murine data list` that has single neurons, or a file of single trials."
-    ),
+    typer.Option("--against", help="Data set with single neurons, one of: {datasets}; or a file of single trials."),
 ]
 SitesOption = Annotated[
     str,

@@ -9,18 +9,17 @@ import typer
 
 from murine.cli.common import quieten
 from murine.cli.options import DataOption, FormatOption, QuietOption, SeedOption
+from murine.cli.registry_help import CommandWithNames
 from murine.cli.tables import Format, show
 
 app = typer.Typer()
 
 
-@app.command()
+@app.command(cls=CommandWithNames)
 def verify(
     against: Annotated[
         str,
-        typer.Option(
-            "--against", help="Also check on these responses: a name of `murine data list`, or a file of responses."
-        ),
+        typer.Option("--against", help="Also check on these responses. Data set: {datasets}; or a file of responses."),
     ] = "",
     seed: SeedOption = 0,
     data: DataOption = None,

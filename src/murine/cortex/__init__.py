@@ -1,8 +1,8 @@
 """Responses of mouse visual cortex: recordings of single neurons, dissimilarity matrices, and data sets with images.
 
-A `Recording` holds single trials of neurons with their labels, `NeuralRDMs` holds data that come only as matrices, and
-a `Dataset` joins responses with the images that were shown. `load_dataset` loads one by name or from a file, and
-`dataset_source` gives a function that loads a new one its words (`known_sources`).
+A `Recording` contains single trials of neurons with their labels, `NeuralRDMs` contains data that come only as
+matrices, and a `Dataset` joins responses with the images that were shown. `load_dataset` loads one by name or from a
+file, and `dataset_source` adds a description to a function that loads a new one (`known_sources`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The data sets of murine itself, with their descriptions: Allen Brain Observatory, and a simulated cortex.
 
-What reads the data is imported when they are loaded, so that the words alone are at hand at once."""
+The code that reads the data is imported when they are loaded, so that the descriptions alone are quick to import."""
 
 # ruff: noqa: RUF001 (dashes and signs are meant)
 

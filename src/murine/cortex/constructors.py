@@ -36,22 +36,22 @@ class Constructors:
         Parameters
         ----------
         responses
-            (n_neuroids, n_stimuli, n_repetitions), or (n_neuroids, n_stimuli) where each stimulus was shown once or
-            only the mean is known; any real numbers, in any unit. A missing trial is NaN, or masked. Kept as float32.
+            (n_neuroids, n_stimuli, n_repetitions), or (n_neuroids, n_stimuli) if each stimulus was shown once or only
+            the mean is known. Real numbers in any unit; stored as float32. A missing trial is NaN or masked.
         neuroid
-            Labels of the neurons by name, each of length n_neuroids; ``neuroid_id`` is required, usual ones are
-            ``area, layer, depth_um, cre_line, cell_class, session_id, donor``. A sequence is taken for the ids. Ids
-            become text. A missing text becomes ''.
+            Labels of the neurons by name, each of length n_neuroids. ``neuroid_id`` is required; other usual labels are
+            ``area, layer, depth_um, cre_line, cell_class, session_id, donor``. A sequence instead of a mapping is used
+            as the ids. Ids are converted to text. A missing text becomes ''.
         stimulus
-            Labels of the stimuli by name, each of length n_stimuli; ``stimulus_id`` is required. A sequence is taken
-            for the ids: the names of the images.
+            Labels of the stimuli by name, each of length n_stimuli; ``stimulus_id``, the name of the image, is
+            required. A sequence instead of a mapping is used as the ids.
         name
             What the data are called in tables.
 
         Raises
         ------
         MurineError
-            If shapes do not fit, responses are no real numbers, or ids are missing or repeated.
+            If shapes do not fit, responses are not real numbers, or ids are missing or repeated.
 
         Examples
         --------
@@ -111,9 +111,9 @@ class Constructors:
             The column with the responses: real numbers in any unit. NaN is a missing trial, as is a row that is not
             there.
         repetition
-            The column that tells the trials of one neuron and stimulus apart. Default: the column ``repetition`` if
-            there is one; otherwise the trials of each neuron and stimulus are counted in the order of the rows. Rows
-            with one repetition of one stimulus should be of one presentation.
+            The column that distinguishes the trials of one neuron and stimulus. Default: the column ``repetition`` if
+            there is one; otherwise the trials of each neuron and stimulus are counted in the order of the rows. All
+            rows with the same stimulus and repetition should belong to the same presentation.
         area
             The column with the area of the neurons. Default: the column ``area`` if there is one.
         labels
@@ -164,25 +164,26 @@ class Constructors:
         Parameters
         ----------
         data
-            With dimensions ``neuroid`` and ``stimulus``, with or without ``repetition``; or ``presentation`` and
-            ``neuroid``, which is called an assembly: a row for each presentation of a stimulus. Dimensions are in any
-            order; further ones must have size 1. Coordinates may be gathered in a MultiIndex. Missing trials are NaN.
+            An array with the dimensions ``neuroid`` and ``stimulus``, with or without ``repetition``; or an assembly
+            with the dimensions ``presentation`` and ``neuroid``, which has a row for each presentation of a stimulus.
+            Dimensions may be in any order; other dimensions must have size 1. Coordinates may be in a MultiIndex.
+            Missing trials are NaN.
         variable
             The variable of a Dataset that holds the responses. Default: the only one with these dimensions. Its
             variables of one dimension are labels.
         stimulus, neuroid
             The coordinates with the ids. Default: ``stimulus_id`` and ``neuroid_id``, else the index of the dimension.
         repetition
-            Of an assembly, the coordinate that tells the presentations of a stimulus apart. Default: ``repetition`` if
-            there is one; otherwise they are counted in their order.
+            For an assembly, the coordinate that distinguishes the presentations of a stimulus. Default: ``repetition``
+            if there is one; otherwise presentations are counted in their order.
         name
             What the data are called in tables. Default: ``attrs["identifier"]``, else ``recording``.
 
         Returns
         -------
         recording
-            With all one-dimensional coordinates as labels. Labels of presentations that differ between the
-            presentations of a stimulus have no place in a recording: they are left out and logged.
+            A recording with all one-dimensional coordinates as labels. Labels that differ between the presentations of
+            a stimulus cannot be stored in a recording; they are left out and logged.
 
         Raises
         ------
@@ -226,22 +227,22 @@ class Constructors:
             A file with sorted units (``Units`` with ``spike_times``) or traces (``RoiResponseSeries``), and a table of
             the stimuli that were shown (``TimeIntervals`` with ``start_time`` and ``stop_time``).
         signal
-            What the responses are made of: the path of the units or of the series inside the file, or its end, as
-            ``units`` or ``DfOverF/RoiResponseSeries``. Needed where the file has several.
+            Source of the responses: the path of the units or of the series inside the file, or the end of this path,
+            for example ``units`` or ``DfOverF/RoiResponseSeries``. Required if the file has several.
         stimulus_table
-            The table of presentations, by path or name, as ``natural_scenes_presentations``. Needed where the file has
-            several tables of intervals.
+            Path or name of the table of presentations, for example ``natural_scenes_presentations``. Required if the
+            file has several tables of intervals.
         stimulus_column
-            Its column with the ids of the stimuli. Needed where the table has several columns that could hold them.
+            Column of this table with the ids of the stimuli. Required if several columns could contain them.
         window
-            Seconds after onset, from the first to the second; None: until the stimulus goes (``stop_time``). A spike
-            or sample at the first limit counts, one at the second does not.
+            Start and end in seconds after onset; None for the end of the presentation (``stop_time``). A spike or
+            sample at the start counts, one at the end does not.
         area
             The column of the units or ROIs with their area. Default: a column ``area``; else the ``location`` of the
             electrodes of a unit, or of the imaging plane of a ROI.
         isolated
-            Read in a process of its own, because a damaged file can make the HDF5 library crash or never end; costs
-            half a second.
+            Whether to read in a separate process, because a damaged file can make the HDF5 library crash or hang. This
+            takes half a second.
 
         Returns
         -------
@@ -255,8 +256,8 @@ class Constructors:
         Raises
         ------
         MurineError
-            If the file is damaged or not NWB 2, has none or several of what is needed (the message lists them and
-            names the parameter that chooses), or its columns do not fit each other.
+            If the file is damaged or not NWB 2, its columns do not fit each other, or it has no signal or table of
+            stimuli, or several (then the message lists them and names the parameter that selects one).
 
         Notes
         -----

@@ -45,7 +45,7 @@ class FileKind:
 
 #: Readers of other tools' formats by name. They are imported when such a file is read.
 foreign_readers: Registry[Callable[..., Recording | NeuralRDMs]] = Registry("file_reader")
-foreign_readers.refer("rsatoolbox", "murine.interchange.rsatoolbox:read")
+foreign_readers.refer("rsatoolbox", "murine.interchange.rsatoolbox_files:read")
 
 
 def _read_rsatoolbox(file: Path, **options: Any) -> Recording | NeuralRDMs:
@@ -73,12 +73,12 @@ def read_responses(file: str | Path, **options: Any) -> Recording | NeuralRDMs:
     Parameters
     ----------
     file
-        What it is, its content tells: a recording that murine wrote, labelled arrays (`Recording.from_xarray`), a table
-        of trials (`Recording.from_frame`), an array with ids (`murine.cortex.array_files`), an NWB 2 file
-        (`Recording.from_nwb`), or a Dataset or RDMs that rsatoolbox saved.
+        The kind of the file is recognised by its content: a recording that murine wrote, labelled arrays
+        (`Recording.from_xarray`), a table of trials (`Recording.from_frame`), an array with ids
+        (`murine.cortex.array_files`), an NWB 2 file (`Recording.from_nwb`), or a Dataset or RDMs that rsatoolbox saved.
     options
-        Those of the function that reads this kind of file; None is the default. One that this kind does not take is
-        refused.
+        Options of the function that reads this kind of file; None is the default. An option that this function does not
+        have is refused.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def read_responses(file: str | Path, **options: Any) -> Recording | NeuralRDMs:
     Raises
     ------
     MurineError
-        If there is no such file, it is of no kind that is known, it is damaged, or its content does not fit.
+        If there is no such file, its kind is unknown, it is damaged, or its content does not fit.
     """
     path = Path(file)
     kind = kind_of(path)
@@ -117,8 +117,8 @@ def read_together(
     files
         As for `read_responses`. One file may hold matrices; several must hold recordings.
     shared_ids
-        What neurons are that have one id in several files: ``same`` (their repetitions are joined) or ``different``
-        (all neurons are renamed to ``FILE/ID``). None: they are refused.
+        Meaning of an id that is in several files: ``same`` neuron (repetitions are joined) or ``different`` neurons
+        (all neurons are renamed to ``FILE/ID``). None: repeated ids are refused.
     name
         Of the recording that is joined.
     options
@@ -127,7 +127,7 @@ def read_together(
     Raises
     ------
     MurineError
-        If a file cannot be read, holds matrices beside others, or stimuli or ids do not fit.
+        If a file cannot be read, one of several files contains matrices, or stimuli or ids do not fit.
     """
     if shared_ids not in (None, "same", "different"):
         raise MurineError(f"shared_ids is {shared_ids!r}; expected same, different or None.")
@@ -171,7 +171,7 @@ def kind_of(path: Path) -> FileKind:
     Raises
     ------
     MurineError
-        If it is none, with what it looks like and what is accepted.
+        If it is not a file of responses. The message says what it looks like and what is accepted.
     """
     if not path.is_file():
         found = f"{str(path)!r} is a folder" if path.is_dir() else f"there is no file {str(path)!r}"
@@ -228,7 +228,7 @@ def _is_text(start: bytes) -> bool:
 
 
 def _look(path: Path, start: bytes) -> str:
-    """What a file looks like, in words."""
+    """Return the probable kind of a file in words."""
     if not start:
         return "is empty"
     if start.startswith(b"PK\x03\x04") and "[Content_Types].xml" in _members(path):

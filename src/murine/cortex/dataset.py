@@ -27,11 +27,11 @@ class Dataset:
     responses
         A `Recording` of single neurons, or `NeuralRDMs` where data come only as matrices.
     species
-        The animal, as ``mouse``; '' where it is not known.
+        The animal, for example ``mouse``; '' if unknown.
     citation, licence
-        What to cite, a line for each publication, and the terms of use; '' where they are not known.
+        Publications to cite, one per line, and the terms of use; '' if unknown.
     caveats
-        Sentences that a reader of any result has to know.
+        Sentences that every reader of a result should know.
 
     Examples
     --------

@@ -14,8 +14,8 @@ from murine.registry import Registry
 if TYPE_CHECKING:
     from murine.cortex.dataset import Dataset
 
-#: Names to functions that load a data set from the folder of data; best a `murine.cortex.DatasetSource`, which also
-#: tells what the data are before they are loaded. Other packages add theirs through the entry-point group
+#: Functions, by name, that load a data set from the folder of data. A `murine.cortex.DatasetSource` is best, because
+#: its description is known before the data are loaded. Other packages add data sets through the entry-point group
 #: ``murine.dataset``.
 datasets: Registry[Callable[[Path | None], Dataset]] = Registry("dataset")
 

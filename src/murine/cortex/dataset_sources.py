@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class DatasetSource:
     """A function that loads a data set, with its description.
 
-    `dataset_source` makes one of a function. Calling it loads the data and puts the words into the `Dataset`. Pages
-    about stored results read the words from here, so they load no data.
+    `dataset_source` makes one from a function. A call loads the data and adds the description to the `Dataset`. Pages
+    about stored results read the description from here, without loading the data.
 
     Attributes
     ----------
@@ -30,16 +30,30 @@ class DatasetSource:
     about
         What was recorded, and how: one or two sentences.
     species
-        The animal, as ``mouse``; '' where it is not known.
+        The animal, for example ``mouse``; '' if unknown.
     citations
         What to cite, the most important first.
     licence
-        The terms of use; '' where they are not known.
+        The terms of use; '' if unknown.
     caveats
-        Sentences that a reader of any result has to know.
+        Sentences that every reader of a result should know.
     folders
-        Names of the folders in the folder of data that the data are read from; none for data that need no files, None
-        where the files are not known. Where they are known, finished work is recognised without loading the data.
+        Names of subfolders of the folder of data that are read; an empty tuple if no files are needed, None if the
+        files are unknown. If they are known, finished work is recognised without loading the data.
+
+    Examples
+    --------
+    >>> from murine.cortex.simulated import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> from murine.cortex.dataset import Dataset
+    >>> def load(root=None):
+    ...     cortex = simulate(synthetic_scenes(20, size=32), n_neuroids=10, n_repetitions=2)
+    ...     return Dataset(cortex.stimuli, cortex.recording)
+    >>> source = DatasetSource(load, "Responses of thirty neurons.", species="mouse", licence="CC0")
+    >>> source().species
+    'mouse'
+    >>> source.terms()
+    ['Species: mouse.', 'Licence: CC0.']
     """
 
     load: Callable[..., Dataset]
@@ -51,7 +65,7 @@ class DatasetSource:
     folders: tuple[str, ...] | None = None
 
     def __call__(self, root: Path | None = None, **options: Any) -> Dataset:
-        """Load the data set; what the function itself states of it is kept."""
+        """Load the data set. Descriptions that the function itself put into the `Dataset` are kept."""
         data = self.load(root, **options)
         return replace(
             data,
@@ -89,10 +103,11 @@ def dataset_source(
     Examples
     --------
     >>> from murine.cortex import Dataset, simulate
+    >>> from murine.scenes import synthetic_scenes
     >>> @dataset_source(species="mouse", licence="CC0", caveats=("One animal only.",))
     ... def tiny(root=None):
     ...     "Responses of ten neurons to 100 images."
-    ...     cortex = simulate(n_neuroids=10, n_repetitions=2)
+    ...     cortex = simulate(synthetic_scenes(20, size=32), n_neuroids=10, n_repetitions=2)
     ...     return Dataset(cortex.stimuli, cortex.recording)
     >>> tiny().licence
     'CC0'
@@ -130,7 +145,13 @@ def known_source(name: str) -> DatasetSource | None:
 
 
 def known_sources() -> dict[str, DatasetSource]:
-    """Return the description of every registered data set, in the order of the names."""
+    """Return the description of every registered data set, in the order of the names.
+
+    Examples
+    --------
+    >>> known_sources()["allen-2p"].species
+    'mouse'
+    """
     found = {name: known_source(name) for name in sorted(datasets)}
     return {name: source for name, source in found.items() if source is not None}
 

@@ -8,7 +8,8 @@ from pathlib import Path
 #: The endings of the files that are accepted.
 SUFFIXES = (".nc", ".npz", ".npy", ".csv", ".parquet", ".nwb", ".h5", ".hdf5")
 
-#: What the files beside ``NAME.npy`` are called, without their ending: ``NAME_stimuli.txt`` or ``.csv``, and so on.
+#: Endings of the names of label files next to ``NAME.npy``, without file type: ``NAME_stimuli.txt`` or ``.csv``, and so
+#: on.
 _BESIDE = {"stimulus": "_stimuli", "neuroid": "_neurons"}
 
 
@@ -23,7 +24,7 @@ def files_beside(file: Path) -> dict[str, Path]:
 
 
 def is_data_file(name: str) -> bool:
-    """Whether a text names a file of responses, whatever data sets are registered: by its ending, or a folder in it."""
+    """Return whether a text names a file of responses: it has such an ending, or contains a folder."""
     return Path(name).suffix.lower() in SUFFIXES or os.sep in name
 
 

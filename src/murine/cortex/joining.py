@@ -17,22 +17,32 @@ def join(recordings: Sequence[Recording], name: str = "recording") -> Recording:
     Parameters
     ----------
     recordings
-        With responses to the same stimuli, in any order.
+        Recordings with responses to the same stimuli, in any order.
     name
-        Of the result.
+        Name of the result.
 
     Returns
     -------
     joined
-        Neurons in the order in which they first occur, stimuli in that of the first recording. A neuron that occurs
-        again has the repetitions of both, in the order of the recordings; its labels that are ids are joined by ``+``
-        where they differ, and its other labels and measurements are those of its first occurrence. Repetitions that a
-        neuron has fewer than others are NaN; a label that a recording lacks is '' or NaN.
+        Neurons in the order of their first occurrence, and stimuli in the order of the first recording. A neuron that
+        is in several recordings has the repetitions of all of them, in the order of the recordings. Its ids are joined
+        by ``+`` if they differ; its other labels and measurements are those of its first occurrence. Repetitions that a
+        neuron lacks are NaN; a label that a recording lacks is '' or NaN.
 
     Raises
     ------
     MurineError
-        If there is none, or their stimuli differ.
+        If there are no recordings, or their stimuli differ.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> images = synthetic_scenes(20, size=32)
+    >>> first = simulate(images, n_neuroids=4, n_repetitions=2, seed=0).recording
+    >>> second = simulate(images, n_neuroids=4, n_repetitions=2, seed=1).recording
+    >>> join([first.select(area="SIMp"), second.select(area="SIMl")], name="two areas")
+    <Recording two areas: 8 neuroids x 20 stimuli x 2 repetitions; {'SIMp': 4, 'SIMl': 4}>
     """
     if not recordings:
         raise MurineError("there are no recordings to join.")

@@ -21,7 +21,7 @@ from murine.stimuli import StimulusSet, matched
 
 log = logging.getLogger(__name__)
 
-#: What others call the blank screen, among them AllenSDK.
+#: Names of the blank screen in other software, for example AllenSDK.
 _BLANK_ELSEWHERE = ("-1", "blank", "blank screen", "blank_sweep", "grey", "gray", "grey screen", "gray screen", "nan")
 
 
@@ -45,6 +45,15 @@ def load_dataset(source: Any, *, stimuli: str | Path | StimulusSet | None = None
     ------
     MurineError
         If there is no such data set or file, images are missing, or ids do not match.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> cortex = simulate(synthetic_scenes(20, size=32), n_neuroids=10, n_repetitions=4)
+    >>> cortex.recording.write("mine.nc")
+    >>> load_dataset("mine.nc", stimuli=cortex.stimuli)
+    <Dataset mine: 20 images, 30 neurons in 3 areas>
     """
     if isinstance(source, Dataset):
         if stimuli is not None:
@@ -95,7 +104,7 @@ def known_dataset(data: object) -> Dataset:
 
 
 def _responses(source: Any, root: Path | None) -> Recording | NeuralRDMs:
-    """Return responses from whatever holds them."""
+    """Return the responses in an object, or in the file or data set that a text names."""
     if isinstance(source, (Recording, NeuralRDMs)):
         return source
     if isinstance(source, (str, Path)):
@@ -111,7 +120,18 @@ def _responses(source: Any, root: Path | None) -> Recording | NeuralRDMs:
 
 
 def load_responses(name: str, *, root: Path | None = None) -> Recording | NeuralRDMs:
-    """Load the responses of a data set by name or from a file; a user's own file needs no images for this."""
+    """Load the responses of a data set by name or from a file; a user's own file needs no images for this.
+
+    Raises
+    ------
+    MurineError
+        If there is no such data set or file, or the file cannot be read.
+
+    Examples
+    --------
+    >>> load_responses("simulated").responses.shape
+    (360, 100, 20)
+    """
     return read_responses(name) if _is_own_file(name) else datasets[name](root).responses
 
 

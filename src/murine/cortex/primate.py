@@ -22,9 +22,9 @@ _N_IMAGES = 92
 def read_primate_matrices(root: Path | None = None) -> Dataset:
     """Read the dissimilarities of 92 object images in monkey IT, human IT and human judgements.
 
-    1 - Pearson correlation of response patterns. Matrices of people are means over 4 (fMRI) and 16 (judgements)
-    subjects; their reliability is that of the mean, by Spearman and Brown from the correlations between subjects. The
-    reliability of the monkeys' matrix is not known.
+    1 - Pearson correlation of response patterns. Human matrices are means over 4 subjects (fMRI) and 16 subjects
+    (judgements). Their reliability is that of the mean, from the correlations between subjects by the Spearman-Brown
+    formula. The reliability of the monkeys' matrix is unknown.
 
     Raises
     ------

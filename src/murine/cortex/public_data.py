@@ -176,7 +176,7 @@ class DownloadPlan:
     Attributes
     ----------
     lines
-        In words: how much is done, how much will come, and what becomes of it.
+        The plan in words: how much is complete, how much will be fetched, and which files are kept.
     needs_consent
         Whether a person is to be asked first: files would be fetched, or kept ones deleted.
     access

@@ -17,9 +17,9 @@ from murine.io.files import atomic_write
 from murine.io.labels import as_labels
 from murine.io.masked_arrays import unmasked
 
-#: Two entries of a matrix that should be equal may differ by so much, over its largest entry: what rounding to float32
-#: leaves, whatever type the matrix has by now. What rounding to float64 leaves is less than the second number; such a
-#: matrix stays as it is.
+#: Two entries of a matrix that should be equal may differ by the first number times the largest entry: the matrix may
+#: have been rounded to float32 once. Differences below the second number come from rounding to float64; then the matrix
+#: is not changed.
 _ROUNDING, _EXACT = 1e-5, 1e-8
 
 
@@ -27,24 +27,41 @@ _ROUNDING, _EXACT = 1e-5, 1e-8
 class NeuralRDMs:
     """One dissimilarity matrix per site.
 
-    Masked entries count as NaN: of a matrix they are refused, of a reliability they say that it is not known. Ids may
-    be numbers or bytes; they become text (`murine.io.labels.as_labels`).
+    Masked entries count as NaN: in a matrix they are refused, in a reliability they mean unknown. Ids may be numbers or
+    bytes; they become text (`murine.io.labels.as_labels`).
 
     Attributes
     ----------
     matrices
-        (n_sites, n_stimuli, n_stimuli): symmetric, zero diagonal, finite. Kept as float64; what rounding to float32
-        leaves of asymmetry and on the diagonal is taken out.
+        (n_sites, n_stimuli, n_stimuli): symmetric, finite, with zero diagonal. Stored as float64. Asymmetry and a
+        diagonal that come from rounding to float32 are removed.
     sites
         ``n_sites`` different sites.
     stimulus_ids
         ``n_stimuli`` different ids, in the order of the rows.
     reliability, reliability_sem
-        (n_sites,): reliability of each matrix (correlation of what would be two independent copies made from as much
-        data, so the Spearman-Brown value where it comes from halves), 0 to 1, and its standard error; NaN where not
-        known. Without a standard error the ceiling is held fixed, and intervals of ceiled scores are those of scores.
+        (n_sites,): reliability of each matrix, from 0 to 1, and its standard error; NaN if unknown. The reliability is
+        the correlation expected between two independent copies from the same amount of data; if it was computed from
+        halves, give the Spearman-Brown value. Without a standard error the ceiling is treated as exact, and intervals
+        of ceiled scores include only the variation of the scores.
     name
-        What the data are called in tables; no part of the digest.
+        Name of the data in tables; it is not part of the digest.
+
+    Raises
+    ------
+    MurineError
+        If a shape does not fit, names or ids are repeated, a matrix is no dissimilarity matrix, or a reliability is
+        outside 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> matrix = 1 - np.corrcoef(np.random.default_rng(0).normal(size=(5, 100)))
+    >>> sites, ids = (Site("VISp", {"area": "VISp"}),), ("a", "b", "c", "d", "e")
+    >>> rdms = NeuralRDMs(matrix[None], sites, ids, reliability=np.array([0.8]), reliability_sem=np.array([np.nan]))
+    >>> rdms
+    <NeuralRDMs rdms: 1 sites x 5 stimuli>
+    >>> rdms.write("mine.npz")
     """
 
     matrices: Float[np.ndarray, "n_sites n_stimuli n_stimuli"]
@@ -81,7 +98,7 @@ class NeuralRDMs:
     def _dissimilarities(
         self, site: Site, matrix: Float[np.ndarray, "n_stimuli n_stimuli"]
     ) -> Float[np.ndarray, "n_stimuli n_stimuli"]:
-        """Return the matrix without what rounding left; refuse what is no dissimilarity matrix."""
+        """Return the matrix without rounding errors; refuse a matrix that is not a dissimilarity matrix."""
         if not np.isfinite(matrix).all():
             bad = [self.stimulus_ids[i] for i in np.flatnonzero(~np.isfinite(matrix).all(axis=1))]
             raise MurineError(
@@ -136,7 +153,7 @@ class NeuralRDMs:
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of sites, ids and matrices; the order of the stimuli does not count."""
+        """The sha256 of sites, ids and matrices; it does not depend on the order of the stimuli."""
         order = np.argsort(np.asarray(self.stimulus_ids))
         total = hashlib.sha256("\0".join(self.stimulus_ids[i] for i in order).encode())
         for site, matrix in zip(self.sites, self.matrices, strict=True):

@@ -18,23 +18,11 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from murine.cortex.constructors import Constructors, coordinate_values
+from murine.cortex.recording_files import open_dataset, write_dataset
 from murine.errors import MurineError, nearest, some
-from murine.io.files import atomic_write
-from murine.io.fingerprints import Fingerprint, fingerprint
-from murine.io.hdf5 import foreign_format, look_through
-from murine.io.isolation import read_apart
 from murine.io.labels import as_labels
 
 log = logging.getLogger(__name__)
-
-#: Neurons whose responses are stored together: about 0.8 MB of the 119 conditions and 50 repetitions of one session.
-_STORED_TOGETHER = 32
-
-#: More than the labels of a million neurons take.
-_MOST_LABELS = 256 << 20
-
-#: Files that were looked through in a process of their own, and nothing came of it.
-_harmless: set[Fingerprint] = set()
 
 Halves = tuple[Float[np.ndarray, "n_neuroids n_stimuli"], Float[np.ndarray, "n_neuroids n_stimuli"]]
 
@@ -49,6 +37,11 @@ class Site:
         For example ``VISp`` or ``VISp 2/3``.
     labels
         The coordinate values that its neurons share, for example ``{"area": "VISp", "layer": "2/3"}``.
+
+    Examples
+    --------
+    >>> Site.of({"area": "VISp", "layer": "2/3"}).name
+    'VISp 2/3'
     """
 
     name: str
@@ -65,12 +58,31 @@ class Recording(Constructors):
     Parameters
     ----------
     dataset
-        Holds ``responses`` with dimensions ``neuroid, stimulus, repetition`` (a missing trial is NaN) and 1-D
+        Contains ``responses`` with dimensions ``neuroid, stimulus, repetition`` (a missing trial is NaN) and 1-D
         coordinates along them. ``neuroid_id`` and ``stimulus_id`` are required and must be unique; they become text, so
-        that ``7``, ``7.0`` and ``b"7"`` are one id. Of the others ``area`` is always there ('' where unknown).
-        `Recording.from_arrays` builds one.
+        that ``7``, ``7.0`` and ``b"7"`` are the same id. The coordinate ``area`` is always there ('' if unknown).
+        `Recording.from_arrays` builds such a dataset.
     name
-        What the data are called in tables; no part of the digest.
+        Name of the data in tables; it is not part of the digest.
+
+    Raises
+    ------
+    MurineError
+        If ``dataset`` has no such variable, or ids are missing or repeated.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> recording = simulate(n_neuroids=10, n_repetitions=4).recording
+    >>> recording
+    <Recording simulated cortex 0: 30 neuroids x 100 stimuli x 4 repetitions; {'SIMp': 10, 'SIMl': 10, 'SIMam': 10}>
+    >>> recording.select(area="SIMp").n_neuroids
+    10
+    >>> [site.name for site in recording.sites("area")]
+    ['SIMam', 'SIMl', 'SIMp']
+    >>> recording.write("mine.nc")
+    >>> Recording.read("mine.nc").responses.shape
+    (30, 100, 4)
     """
 
     def __init__(self, dataset: xr.Dataset, name: str = "recording") -> None:
@@ -104,49 +116,25 @@ class Recording(Constructors):
         Parameters
         ----------
         isolated
-            Look through the file in a process of its own first, because a damaged file can make the HDF5 library crash
-            or never end; costs a quarter of a second, once as long as the file stays as it is. False for files that
-            are known to be whole.
+            Whether to check the file in a separate process first, because a damaged file can make the HDF5 library
+            crash or hang. This takes a quarter of a second, once for each version of a file. Use False for files that
+            are known to be intact.
 
         Raises
         ------
         MurineError
-            If there is no such file, it is of another format (the message says which), damaged, or no recording.
+            If there is no such file, it has another format (the message names it), is damaged, or contains no
+            recording.
         """
         path = Path(file)
-        if not path.is_file():
-            raise MurineError(f"there is no file {str(file)!r}; expected a recording written by Recording.write.")
-        refusal = f"{str(file)!r} is no readable NetCDF file of a recording"
-        if foreign := foreign_format(path):
-            raise MurineError(f"{refusal}: it {foreign}.")
-        dataset = None
-        try:
-            if isolated:
-                _look_through_apart(path)
-            else:
-                look_through(path, _MOST_LABELS)
-            dataset = xr.open_dataset(path, engine="h5netcdf", phony_dims="access")
-            return cls(dataset, path.stem)
-        except Exception as error:  # of what xarray raises for damage there is no end
-            if dataset is not None:
-                dataset.close()
-            advice = "" if isinstance(error, MurineError) else "; it may be truncated"
-            raise MurineError(f"{refusal} ({str(error).rstrip('.')}){advice}.") from error
+        return open_dataset(path, lambda dataset: cls(dataset, path.stem), isolated=isolated)
 
     def write(self, file: str | Path) -> None:
-        """Write to a NetCDF-4 file (compressed), which appears whole or not at all.
+        """Write to a compressed NetCDF-4 file, which appears only when it is complete.
 
-        Responses are stored by blocks of neurons, so that a choice of neurons can be read without the rest.
+        Responses are stored in blocks of neurons, so that some neurons can be read without the others.
         """
-        n_stored = (min(_STORED_TOGETHER, max(1, self.n_neuroids)), max(1, self.n_stimuli), max(1, self.n_repetitions))
-        dims = ("neuroid", "stimulus", "repetition")
-        chunks = tuple(dict(zip(dims, n_stored, strict=True))[str(d)] for d in self.dataset["responses"].dims)
-        encoding = {"responses": {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": chunks}}
-        plain = self.dataset.copy()
-        for variable in plain.variables.values():
-            variable.encoding = {}  # of the file it was read from
-        with atomic_write(Path(file)) as partial:
-            plain.to_netcdf(partial, engine="h5netcdf", encoding=encoding)
+        write_dataset(self.dataset, Path(file))
 
     def __repr__(self) -> str:
         areas = pd.Series(self["area"]).value_counts().to_dict()
@@ -201,10 +189,11 @@ class Recording(Constructors):
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of ids, labels of the neurons and responses, sorted by id: the order of neurons and stimuli does not
-        count.
+        """The sha256 of ids, labels of the neurons and responses.
 
-        Labels are all coordinates of the neurons but measurements (floats): sites may be made of any of them.
+        It does not depend on the order of neurons and stimuli.
+
+        Labels are all coordinates of the neurons except measurements (floats), because any label may define sites.
         """
         neuroids = np.argsort(self["neuroid_id"].astype(str))
         stimuli = np.argsort(np.asarray(self.stimulus_ids))
@@ -239,8 +228,9 @@ class Recording(Constructors):
         Parameters
         ----------
         min_reliability
-            Keep neurons whose split-half reliability (Spearman-Brown, 100 splits, seed 0) is at least this; those whose
-            reliability is not defined are left out. A coordinate ``reliability`` is used where there is one.
+            Keep neurons whose split-half reliability (Spearman-Brown, 100 splits, seed 0) is at least this number.
+            Neurons with undefined reliability are left out. If there is a coordinate ``reliability``, it is used
+            instead.
         stimuli
             Ids to keep, in this order.
         labels
@@ -324,8 +314,8 @@ class Recording(Constructors):
     def usable(self) -> tuple[Recording, dict[str, tuple[str, ...]]]:
         """Return the recording without neurons that cannot be compared, and the left-out neurons with the reasons.
 
-        A neuron goes if some stimulus has no valid trial for it (NaN or infinite), or if its mean response is the
-        same to every stimulus. Returns the rest and the ids of the others by reason."""
+        A neuron is left out if it has no valid (finite) trial of some stimulus, or if its mean response is the same for
+        every stimulus. The ids of these neurons are returned by reason."""
         means = self.mean()
         known = np.isfinite(means)
         finite = known.all(axis=1)
@@ -354,7 +344,10 @@ class Recording(Constructors):
         return (self if not left_out else self._take(neuroid=keep)), left_out
 
     def mean(self, repetitions: Sequence[int] | slice = slice(None)) -> Float[np.ndarray, "n_neuroids n_stimuli"]:
-        """Return the mean over repetitions (float64); infinite trials count as missing, NaN where none is left."""
+        """Return the mean over repetitions (float64).
+
+        Infinite trials count as missing; the mean is NaN if no valid trial is left.
+        """
         trials = self.responses[:, :, repetitions]
         valid = np.isfinite(trials)
         count = valid.sum(axis=2)
@@ -376,11 +369,3 @@ def _as_number(label: str) -> str:
         return as_labels((float(label),), "numbers", missing="nan")[0]
     except ValueError:
         return label
-
-
-def _look_through_apart(file: Path) -> None:
-    now = fingerprint(file)
-    if now not in _harmless:
-        read_apart(file, look_through, file, _MOST_LABELS)
-        if now is not None:
-            _harmless.add(now)

@@ -58,9 +58,20 @@ def split_half(
     Returns
     -------
     reliability
-        Computed in float64, whatever the responses are; NaN for a neuron that is constant or has no valid trial of some
-        stimulus in some half. A neuron that misses single trials, not whole repetitions, takes several times as long
-        as others.
+        Computed in float64 for responses of any type. NaN for a neuron that is constant, or has no valid trial of some
+        stimulus in some half. A neuron that lacks single trials, and not whole repetitions, takes several times longer.
+
+    Raises
+    ------
+    MurineError
+        If there are fewer than 2 repetitions.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> recording = simulate(n_neuroids=100, n_repetitions=20, reliability=0.7).recording
+    >>> split_half(recording.responses).mean().round(2).item()
+    0.7
     """
     from threadpoolctl import ThreadpoolController
 
@@ -115,13 +126,13 @@ def _from_products(
     the repetitions have the variance h' P h, and the covariance h' P (1 - h) with the sums over the other half. So P
     serves all splits, and no half mean is ever computed.
 
-    Not done are neurons with other gaps, and those of which one half varies so much less than the whole that the
-    difference of these sums would lose digits.
+    Two kinds of neurons are not done here: neurons that lack single trials, and neurons where one half varies much less
+    than the whole, so that the difference of these sums would lose digits.
     """
     n_neuroids, n_stimuli, n_repetitions = responses.shape
     trials = responses.astype(np.float64)
     t, u = np.triu_indices(n_repetitions)
-    # What is missing or too large ends in a sum that is not finite; what is constant, in a half that is not safe.
+    # Missing or very large trials give a sum that is not finite; constant responses give a half that is not safe.
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         means = np.full((1, n_stimuli), 1 / n_stimuli) @ trials
         short = np.flatnonzero(~np.isfinite(means).all(axis=(1, 2)))

@@ -3,9 +3,9 @@
 As in Qazi, Jalil & Iqbal 2025, "Mice to Machines" (arXiv 2505.06886): 10 clusters a class and 50 neurons a cluster
 give 500 excitatory and 500 inhibitory neurons. What is not published is in ``docs/reference/sources.md``.
 
-Which neurons are chosen depends much on the seed: of real recordings, choices of two seeds share a third to two thirds
-of their neurons, of small ones hardly more than two random choices would (`stability`). So a result that rests on a
-choice should be repeated over several (`repeated`).
+The choice depends strongly on the seed. In real recordings, the choices of two seeds share a third to two thirds of
+their neurons; in small recordings, they share hardly more than two random choices (`stability`). So a result that
+depends on a choice should be repeated for several choices (`repeated`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 #: The groups of neurons that are embedded and chosen from separately, where these are the cell classes.
 CLASSES = ("excitatory", "inhibitory")
 
-#: Seeds whose choices are compared at least, to tell how stable a choice is.
+#: Smallest number of seeds whose choices are compared, to measure how stable a choice is.
 COMPARED = 3
 
 
@@ -42,11 +42,23 @@ class Representatives:
     Attributes
     ----------
     embedded
-        All neurons that could be chosen, in the order of the recording given. Coordinates of the neurons, beside those
-        they had: ``umap_1``, ``umap_2`` (no unit; each group has its own embedding), ``cluster`` ("excitatory 3") and
-        ``chosen`` (bool).
+        All neurons that could be chosen, in the order of the given recording. Additional coordinates of the neurons:
+        ``umap_1``, ``umap_2`` (no unit; each group has its own embedding), ``cluster`` ("excitatory 3") and ``chosen``
+        (bool).
     by
         The coordinate that tells the groups.
+
+    Examples
+    --------
+    >>> from murine.cortex.simulated import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> recording = simulate(synthetic_scenes(20, size=32), n_neuroids=40, n_repetitions=2).recording
+    >>> few = {"by": "area", "vectors": "responses", "n_clusters": 2, "n_per_cluster": 3}
+    >>> found = representative(recording, **few)
+    >>> found.chosen.n_neuroids
+    18
+    >>> sorted(set(found.embedded["cluster"].tolist()))[:2]
+    ['SIMam 0', 'SIMam 1']
     """
 
     embedded: Recording
@@ -67,11 +79,11 @@ class Stability:
     Attributes
     ----------
     n_choices, n_chosen
-        How many choices there are, and of how many neurons each.
+        Number of choices, and number of neurons of each choice.
     shared
-        Mean over pairs of choices of the neurons that both have, with the ``least`` and ``most``.
+        Number of neurons that two choices share: mean over pairs of choices, with the ``least`` and ``most``.
     by_lottery
-        How many neurons two random choices share on average, with the same number of neurons in each group.
+        Average number of neurons that two random choices share, with the same number of neurons in each group.
     """
 
     n_choices: int
@@ -95,6 +107,18 @@ def stability(choices: Sequence[Representatives]) -> Stability:
     ------
     MurineError
         Fewer than two choices, or choices from different neurons.
+
+    Examples
+    --------
+    >>> from murine.cortex.simulated import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> recording = simulate(synthetic_scenes(20, size=32), n_neuroids=40, n_repetitions=2).recording
+    >>> few = {"by": "area", "vectors": "responses", "n_clusters": 2, "n_per_cluster": 3}
+    >>> choices = repeated(recording, 2, **few)
+    >>> stability(choices).n_chosen
+    18
+    >>> stability(choices[:1] * 2).shared
+    18.0
     """
     if len(choices) < 2:
         raise MurineError(f"{len(choices)} choices share nothing with each other; expected at least 2.")
@@ -135,10 +159,10 @@ def representative(
     each group, the vectors are embedded in two dimensions by UMAP (Euclidean), the embedding is divided by k-means, and
     the members of each cluster that are nearest to its centre are chosen.
 
-    Neurons and stimuli are sorted by id first, so their order does not change what is chosen. The same seed gives the
-    same neurons on the same machine with the same versions of the libraries; UMAP amplifies rounding, so elsewhere
-    others may be chosen. Keep the ids of what was chosen, or write the recording. Another seed gives largely
-    other neurons: see `stability` and `repeated`.
+    Neurons and stimuli are sorted by id first, so their order does not change the choice. The same seed gives the same
+    neurons on the same machine with the same versions of the libraries. UMAP amplifies rounding errors, so another
+    machine may choose other neurons. Keep the ids of the chosen neurons, or write the recording. Another seed gives
+    mostly other neurons: see `stability` and `repeated`.
 
     Parameters
     ----------
@@ -194,13 +218,22 @@ def representative(
 def repeated(recording: Recording, n_choices: int, *, seed: int = 0, **settings: Any) -> list[Representatives]:
     """Choose several times, with seeds ``seed``, ``seed + 1`` ...; settings are those of `representative`.
 
-    Results that rest on a choice should be computed for each of them and their spread be told. `stability` tells how
-    much the choices share.
+    Compute results that depend on a choice for each choice, and report their spread. `stability` measures how many
+    neurons the choices share.
 
     Raises
     ------
     MurineError
         As `representative`, for any of the seeds; or fewer than one choice.
+
+    Examples
+    --------
+    >>> from murine.cortex.simulated import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> recording = simulate(synthetic_scenes(20, size=32), n_neuroids=40, n_repetitions=2).recording
+    >>> few = {"by": "area", "vectors": "responses", "n_clusters": 2, "n_per_cluster": 3}
+    >>> [choice.chosen.n_neuroids for choice in repeated(recording, 2, **few)]
+    [18, 18]
     """
     return _choices(_chooser(recording, **settings), n_choices, seed)
 

@@ -48,9 +48,10 @@ def response_weighted(
     Parameters
     ----------
     responses
-        NaN to any stimulus makes the map NaN. Leave the blank screen out: it has no image.
+        If a response to any stimulus is NaN, the map is NaN. Leave out the blank screen, because it has no image.
     centred
-        Take each neuron's mean response over stimuli off first, which is the same as taking the mean stimulus off.
+        Whether to subtract each neuron's mean response over stimuli first, which is equal to subtracting the mean
+        stimulus.
     """
     if responses.shape[-1] != len(stimuli):
         raise MurineError(

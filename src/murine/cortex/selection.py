@@ -46,17 +46,17 @@ def conwell2021(
     Parameters
     ----------
     recording
-        Needs the coordinates above, unless their conditions are switched off.
+        A recording with the coordinates above, except for conditions that are switched off.
     min_reliability
         Of `murine.cortex.reliability.split_half`: Spearman-Brown, mean over splits. Neurons for which it is not defined
         (constant, or a stimulus without valid trials in some half) are left out.
     run_alpha
-        None: running does not count.
+        None: running is not a condition.
     max_p_ns
-        0.05 gives the selection of the first version of their code; None: selectivity does not count.
+        0.05 gives the selection of the first version of their code; None: selectivity is not a condition.
     blank
-        Whether the stimulus ``blank``, where there is one, is a condition like the others, as in their vectors of 119.
-        It stays in the recording either way.
+        Whether the stimulus ``blank``, if there is one, is used like the other stimuli, as in their vectors of 119
+        values. It stays in the recording in both cases.
     n_splits, seed
         Of the random halvings.
 

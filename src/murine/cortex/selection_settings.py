@@ -54,8 +54,8 @@ def check_selection(
     Raises
     ------
     MurineError
-        If there is no such selection or setting, a number is none, or another selection has neither several choices nor
-        an embedding.
+        If there is no such selection or setting, a value is not a number, or several choices or an embedding are
+        requested of a selection without them.
     """
     if selection != BY_CLUSTERS and n_choices > 1:
         raise MurineError(f"--choices repeats --selection {BY_CLUSTERS}, which depends on its seed.")

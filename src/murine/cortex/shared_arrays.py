@@ -22,8 +22,9 @@ def natural_scenes(root: Path | None = None) -> StimulusSet:
     """Return the 118 natural scenes of the Allen Brain Observatory, 231 x 295, with their real resolution as
     ``groups``.
 
-    Scenes 0-58 are fourfold enlargements of animal photographs, 59-101 have full resolution (mostly plants), 102-117
-    are enlarged: content goes with resolution, so scores within the first two groups are told beside the overall one.
+    Scenes 0-58 are fourfold enlargements of animal photographs, 59-101 have full resolution (mostly plants), and
+    102-117 are enlarged. Content and resolution are confounded, so scores within the first two groups are reported in
+    addition to the overall score.
     """
     scenes = StimulusSet.from_folder(data_folder(root) / "allen_natural_scenes" / "scenes")
     if scenes.ids != SCENE_IDS:

@@ -1,4 +1,4 @@
-"""A simulated cortex: three areas of model neurons whose responses, and whose noise, are known exactly."""
+"""A simulated cortex: three areas of model neurons with exactly known responses and noise."""
 
 from __future__ import annotations
 
@@ -231,22 +231,30 @@ def simulate(
     stimuli
         Default: 100 `synthetic_scenes` of 64 px drawn with ``seed``.
     n_neuroids
-        In each of the three areas.
+        Number of neurons in each of the three areas.
     n_repetitions
-        Trials of each stimulus.
+        Number of trials of each stimulus.
     reliability
-        Above 0; at 1 there is no noise.
+        Reliability of every neuron, above 0 and at most 1; 1 means no noise.
     seed
-        Draws the neurons.
+        Seed of the neurons, and of the default stimuli.
     noise_seed
-        Draws the noise; default ``seed``.
+        Seed of the noise; default ``seed``.
     kept
-        Where default stimuli and true responses are kept between runs.
+        Cache for default stimuli and true responses between runs.
 
     Raises
     ------
     MurineError
         If a number is out of range, or a neuron responds the same to all stimuli: it can have no reliability.
+
+    Examples
+    --------
+    >>> cortex = simulate(n_neuroids=10, n_repetitions=4)
+    >>> cortex.recording
+    <Recording simulated cortex 0: 30 neuroids x 100 stimuli x 4 repetitions; {'SIMp': 10, 'SIMl': 10, 'SIMam': 10}>
+    >>> cortex.true_responses.shape
+    (30, 100)
     """
     if not 0 < reliability <= 1 or n_repetitions < 1:
         raise MurineError(
@@ -267,7 +275,7 @@ def simulate(
     true = (kept or ArrayCache()).arrays(about, respond)["true"]
 
     ids = np.array([f"{name}_{i:03d}" for name in AREAS for i in range(n_neuroids)])
-    # What is left of a constant in float32 is rounding, no signal.
+    # In float32, the variation of a constant is rounding, not signal.
     constant = np.ptp(true, axis=1) <= 1e-5 * np.abs(true).max(axis=1)
     if constant.any():
         raise MurineError(

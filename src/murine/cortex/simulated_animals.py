@@ -1,4 +1,4 @@
-"""Simulated animals whose similarity is known: latent variables that all share, and latent variables of their own.
+"""Simulated animals with known similarity: each has latent variables that all animals share, and own latent variables.
 
 They have no images. They show whether a similarity between animals, and a test that rests on it, is right.
 """
@@ -36,18 +36,18 @@ def simulate_animals(
     Parameters
     ----------
     shared
-        rho of each animal, 0 to 1: the share of its variance that comes from what all animals share.
+        rho of each animal, 0 to 1: the share of its variance that comes from the shared latent variables.
     seed
-        Draws everything. The shared latent variables are drawn first.
+        Seed of all random numbers. The shared latent variables are drawn first.
     n_units
         The smallest and largest number of units, drawn for each animal; or a number for each, if there are more than
         two animals.
     n_stimuli, n_latents, n_repetitions
         Numbers of stimuli, latent variables and trials.
     rate
-        Spikes in a trial, about.
+        Approximate number of spikes in a trial.
     noisy
-        False gives rates themselves, one trial; for one animal or for all.
+        False returns the rates themselves, as one trial. One value for all animals, or one for each.
 
     Returns
     -------

@@ -21,13 +21,13 @@ class ArchiveFile:
     Attributes
     ----------
     name
-        Its name, here and at addresses that are folders.
+        Name of the file, here and in addresses that are folders.
     addresses
-        Where it is, in the order in which they are tried.
+        Addresses of the file, in the order in which they are tried.
     size
-        Bytes; None where nobody has published it.
+        Size in bytes; None if it was not published.
     sha256, md5
-        Digests that somebody else than the server has published; at least one.
+        Digests that were published elsewhere than on the server; at least one.
     """
 
     name: str
@@ -176,6 +176,15 @@ def fetch_domain(
     ------
     MurineError
         If the domain has no files to fetch, or no address has the right file. The message lists the addresses.
+
+    Examples
+    --------
+    >>> [file.name for file in FILES["usps-official"]]
+    ['usps.bz2', 'usps.t.bz2']
+    >>> fetch_domain("mnist")
+    Traceback (most recent call last):
+        ...
+    murine.errors.MurineError: there is nothing to fetch for 'mnist'; did you mean mnist-official? ...
     """
     folder = archive_folder(domain, cache)
     files = _files(domain)

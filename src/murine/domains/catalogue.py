@@ -58,6 +58,20 @@ class DomainSource:
         Number of images in the two parts; None if it depends on the machine.
     licence
         Licence as its publisher states it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def stripes(folders):
+    ...     images = np.zeros((4, 16, 16), np.uint8)
+    ...     images[:2, ::2] = images[2:, :, ::2] = 255
+    ...     labels, parts = np.array([0, 0, 1, 1]), np.array(["train", "test"] * 2)
+    ...     return RawDomain(images, labels, parts, np.array([""] * 4), ("horizontal", "vertical"), sources=())
+    >>> source = DomainSource(stripes, "two kinds of stripes", n_train=2, n_test=2, licence="CC0")
+    >>> source.read(DataFolders()).images.shape
+    (4, 16, 16)
+    >>> domains["rendered-fonts"].kind
+    'made'
     """
 
     read: Callable[[DataFolders], RawDomain]
@@ -144,6 +158,18 @@ def load_domain(
     ------
     MurineError
         If there is no such domain, or its files are missing, damaged or not the published ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> for i, name in enumerate(["cat", "cat", "cat", "dog", "dog", "dog"]):
+    ...     Path("animals", name).mkdir(parents=True, exist_ok=True)
+    ...     Image.fromarray(np.full((20, 20), 40 * i, np.uint8)).save(f"animals/{name}/{i}.png")
+    >>> load_domain("folder:animals")
+    <Domain folder:animals: 6 images, 32 x 32 px, 2 classes>
+    >>> load_domain("folder:animals+noise:3", part="train").name
+    'folder:animals+noise:3'
     """
     base, steps = _spelt(name)
     if part not in (None, *PARTS):

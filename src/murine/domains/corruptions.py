@@ -156,6 +156,18 @@ def corrupted(domain: Domain, name: str, strength: int) -> Domain:
     ------
     MurineError
         If there is no such corruption or strength.
+
+    Returns
+    -------
+    domain
+        uint8 images of the same shape; labels, parts and groups are unchanged.
+
+    Examples
+    --------
+    >>> from murine.domains import load_domain
+    >>> digits = load_domain("rendered-fonts", part="test").subset(range(10))
+    >>> corrupted(digits, "noise", 3)
+    <Domain rendered-fonts+noise:3: 10 images, 32 x 32 px, 10 classes>
     """
     parsed(f"{name}:{strength}")
     corrupt = corruptions[name]

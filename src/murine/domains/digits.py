@@ -50,8 +50,8 @@ def digits_folder(root: Path | None = None) -> Path:
 def mnist(root: Path | None = None) -> RawDomain:
     """MNIST: the first 12,000 training images and all 10,000 test images, 28 x 28, white on black.
 
-    Groups are ``mnist-train-I`` and ``mnist-test-I``, by the place in the official files: images of other domains that
-    were made of it carry the same."""
+    Groups are ``mnist-train-I`` and ``mnist-test-I``, where I is the position in the official files. Images of other
+    domains that were made from an image have the same group."""
     arrays, sources = _arrays(root, "mnist.npz", ("x_train", "y_train", "x_test", "y_test"))
     n_train, n_test = len(arrays["y_train"]), len(arrays["y_test"])
     return RawDomain(

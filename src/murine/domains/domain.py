@@ -54,7 +54,7 @@ class Identity(BaseModel):
         return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Domain:
     """Labelled images of one domain, prepared.
 
@@ -83,6 +83,16 @@ class Domain:
     ------
     MurineError
         If a shape, type, label, part or class is not possible.
+
+    Examples
+    --------
+    >>> from murine.domains import Preparation, load_domain
+    >>> digits = load_domain("rendered-fonts", preparation=Preparation(size=16))
+    >>> digits.classes[:3]
+    ('0', '1', '2')
+    >>> training = digits.part("train")
+    >>> training.subset([0, 1, 2]).n_images
+    3
     """
 
     name: str
@@ -116,6 +126,10 @@ class Domain:
                 f"{self.name!r} has the classes {some(self.classes) or '-'}; expected at least two, with different "
                 "names: there is nothing to tell apart."
             )
+
+    def __repr__(self) -> str:
+        height, width = self.images.shape[1:3]
+        return f"<Domain {self.name}: {self.n_images} images, {height} x {width} px, {self.n_classes} classes>"
 
     @property
     def n_images(self) -> int:

@@ -26,10 +26,10 @@ SEED = 0
 def image_folder(folder: str | Path) -> RawDomain:
     """Read a folder of images, one subfolder for each class: ``FOLDER/CLASS/IMAGE``.
 
-    Where there are folders ``train`` and ``test`` (and nothing else but files), the classes are in these; otherwise a
-    fifth of every class is drawn as the test part. Files with the same bytes are of one group, so that they are never
-    on two sides. Classes and images are in the order of their names. Images may be of any size, grey or colour; what
-    is transparent becomes white, sixteen bits become eight, cameras' turns are undone.
+    If the only subfolders are ``train`` and ``test``, the classes are in these; otherwise a fifth of every class is
+    drawn as the test part. Files with the same bytes are of one group, so that they are never in both parts. Classes
+    and images are sorted by name. Images may have any size, and be grey or in colour. Transparent pixels become white,
+    sixteen bits are reduced to eight, and the rotation that a camera recorded is applied.
 
     Raises
     ------

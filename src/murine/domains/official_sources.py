@@ -65,8 +65,8 @@ def syndigits(cache: Path | None = None) -> RawDomain:
 def mnist_m(cache: Path | None = None) -> RawDomain:
     """MNIST-M, the authors' release: 59,001 training and 9,001 test images of 32 x 32, colour.
 
-    Test image i was made of MNIST test image i: the labels of the first 9,000 agree. Of the training images nobody has
-    recorded which MNIST training images they are of; they are alone."""
+    Test image i was made from MNIST test image i: the labels of the first 9,000 agree. The MNIST images of the training
+    images are not recorded, so each training image is a group by itself."""
     files, sources = fetched("mnist-m-official", cache)
     archive = files["mnist_m.tar.gz"]
     (x_train, y_train), (x_test, y_test) = read_pictures(archive, "train"), read_pictures(archive, "test")

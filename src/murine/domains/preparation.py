@@ -44,6 +44,13 @@ class Preparation(BaseModel):
     polarity
         ``as-is``, or ``white-on-black`` or ``black-on-white``: images with ink on a plain background are inverted if
         their source has the other polarity. Photographs are unchanged.
+
+    Examples
+    --------
+    >>> Preparation(size=28, framing="mnist", polarity="white-on-black").fit
+    'stretch'
+    >>> prepare(np.zeros((5, 16, 16), np.uint8), Preparation(size=28)).shape
+    (5, 28, 28, 3)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

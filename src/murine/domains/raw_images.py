@@ -32,6 +32,16 @@ class RawDomain:
         Polarity of images with ink on a plain background; None for photographs.
     framed
         Whether the ink is framed as in MNIST.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> images = np.random.default_rng(0).integers(0, 256, (40, 16, 16), dtype=np.uint8)
+    >>> labels, groups = np.arange(40) % 2, np.array([""] * 40)
+    >>> parts = drawn_parts(labels, groups, seed=0)
+    >>> raw = RawDomain(images, labels, parts, groups, ("even", "odd"), sources=())
+    >>> parts.tolist().count("test")
+    8
     """
 
     images: NDArray[Any] | Sequence[NDArray[Any]]

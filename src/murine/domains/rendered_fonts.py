@@ -55,11 +55,11 @@ class Typeface:
 def rendered_fonts(files: list[Path] | None = None) -> RawDomain:
     """Digits in black on white, 64 x 64, with every installed font that draws digits: `VARIANTS` of each.
 
-    All but the first variant are turned (up to 12 degrees), sized (between 44 and 64 px) and moved (up to 4 px) at
-    random. A font counts where it is readable and most of its digits are more like those of a plain font than like
-    other digits, which leaves out fonts of symbols. Where two files have one name, the one with the smaller digest
-    counts. A fifth of the families is drawn as the test part. Which images these are depends on the machine; the
-    digests of the fonts are part of the identity.
+    All variants except the first are rotated (up to 12 degrees), resized (44 to 64 px) and moved (up to 4 px) at
+    random. A font is used if it is readable and most of its digits are more similar to the same digits of a plain font
+    than to other digits; this excludes fonts of symbols. Of two files with the same name, the one with the smaller
+    digest is used. A fifth of the families is drawn as the test part. The images depend on the fonts of the machine;
+    the digests of the fonts are part of the identity.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What domains hold, in one row each: numbers of images and groups, brightness, and what they were made of."""
+"""A summary of domains, one row each: numbers of images and groups, brightness, and sources."""
 
 from __future__ import annotations
 

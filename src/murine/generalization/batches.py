@@ -1,8 +1,8 @@
 """Batches of images on a device, and the seeds of everything that is drawn in training.
 
-A source is small enough to be kept on the device as it is, uint8. Batches are selected there by index and become
-floating point there. Every epoch draws its order and augmentations from generators of its own, so training that was
-interrupted continues exactly as if it had not been.
+A source is small enough to stay on the device as uint8. Batches are selected there by index and converted to floating
+point. Every epoch draws its order and augmentations from its own generators, so an interrupted training continues
+exactly as without interruption.
 """
 
 from __future__ import annotations

@@ -33,6 +33,16 @@ class History:
         Position of the epoch with the highest accuracy on validation images, the earliest of equals; -1 without epochs.
     state
         ``running``, ``finished`` or ``diverged``.
+
+    Examples
+    --------
+    >>> history, recipe = History(), Recipe(epochs=2)
+    >>> history.add(Epoch(loss=2.1, validation_loss=2.0, validation_accuracy=0.3), recipe, n_classes=10)
+    True
+    >>> history.add(Epoch(loss=1.5, validation_loss=1.9, validation_accuracy=0.4), recipe, n_classes=10)
+    True
+    >>> history.best, history.state
+    (1, 'finished')
     """
 
     epochs: list[Epoch] = field(default_factory=list)

@@ -48,6 +48,17 @@ class Run:
         What the variant changes.
     task
         The configuration that identifies the result.
+
+    Examples
+    --------
+    >>> from murine.domains import load_domain
+    >>> from murine.generalization import settings
+    >>> chosen = settings("full", ["rendered-fonts"], [], lambda name, part: load_domain(name, part=part))
+    >>> run = plan(chosen, ["lenet-small"], ["neurn3"], Recipe(), seeds=[(0, 0)])[0]
+    >>> run.variant, run.definition.layer
+    ('neurn3', 'neurn(k=3)')
+    >>> run.task.model_seed
+    0
     """
 
     setting: Setting
@@ -93,6 +104,15 @@ def plan(
     MurineError
         If a name is unknown, a network does not take such images, a layer has no place, or the recipe does not fit the
         source.
+
+    Examples
+    --------
+    >>> from murine.domains import load_domain
+    >>> from murine.generalization import settings
+    >>> chosen = settings("full", ["rendered-fonts"], [], lambda name, part: load_domain(name, part=part))
+    >>> runs = plan(chosen, ["lenet-small"], ["plain", "neurn3"], Recipe(), seeds=seed_pairs(3))
+    >>> len(runs)
+    6
     """
     for network in networks:
         check_network(network, pretrained)
@@ -147,6 +167,21 @@ def compute(
     rows
         One row for each run and target; see `murine.generalization.results`. The column ``corruption`` separates
         corrupted images of the source from other domains.
+
+    Examples
+    --------
+    >>> from murine.atlas import Atlas
+    >>> from murine.domains import load_domain
+    >>> from murine.generalization import settings
+    >>> def load(name, part):
+    ...     return load_domain(name, part=part)
+    >>> chosen = settings("full", ["rendered-fonts"], [], load, corruptions=[("noise", 3)], n_test=20)
+    >>> runs = plan(chosen, ["lenet-small"], ["plain"], Recipe(epochs=1), seeds=[(0, 0)])
+    >>> table = compute(runs, Results(Atlas("atlas")))
+    >>> print(table[["target", "unseen", "n_images", "state"]].to_string(index=False))
+                    target  unseen  n_images    state
+            rendered-fonts   False        20 finished
+    rendered-fonts+noise:3    True        20 finished
     """
     missing = [run for run in runs if results.trained(run.task) is None]
     n_epochs = sum(run.task.recipe.epochs for run in missing)

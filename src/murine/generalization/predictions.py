@@ -32,7 +32,6 @@ class Predictions:
     confidence: NDArray[np.float32]
 
 
-@torch.no_grad()
 def predict(module: nn.Module, domain: Domain, *, device: str = "cpu", precision: str = "32") -> Predictions:
     """Return the classes that a network predicts for the images of a domain, with their probabilities.
 
@@ -52,11 +51,20 @@ def predict(module: nn.Module, domain: Domain, *, device: str = "cpu", precision
     ------
     MurineError
         If the device cannot be used.
+
+    Examples
+    --------
+    >>> from murine.domains import load_domain
+    >>> from murine.generalization import build
+    >>> digits = load_domain("rendered-fonts", part="test").subset(range(10))
+    >>> found = predict(build("lenet-small", digits.n_classes, seed=0).module, digits)
+    >>> found.predicted.shape, found.confidence.shape
+    ((10,), (10,))
     """
     target = usable_device(device)
     module.to(target).eval()
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
-    with torch.autocast(target.type, half, enabled=half is not None):
+    with torch.no_grad(), torch.autocast(target.type, half, enabled=half is not None):
         found = [
             module(images).float().softmax(dim=1).max(dim=1) for images, _ in Batches(domain, EVALUATION_BATCH, target)
         ]

@@ -128,6 +128,15 @@ def settings(
     MurineError
         If a name is unknown, the classes differ, the protocol is not defined for a source, or two targets have the same
         name.
+
+    Examples
+    --------
+    >>> from murine.domains import load_domain
+    >>> def load(name, part):
+    ...     return load_domain(name, part=part)
+    >>> setting = settings("full", ["rendered-fonts"], [], load, corruptions=[("noise", 3)], n_test=20)[0]
+    >>> [(each.target.name, each.unseen) for each in setting.evaluated]
+    [('rendered-fonts', False), ('rendered-fonts+noise:3', True)]
     """
     chosen = protocols[protocol]
     if chosen.sources and (wrong := [name for name in sources if name not in chosen.sources]):

@@ -34,6 +34,18 @@ class Recipe(BaseModel):
         taken from the images after them (protocol ``mnist10k``).
     precision
         Number type of the forward pass. ``bf16`` and ``fp16`` are mixed precision.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        If a value is not possible, or a field is unknown. `Recipe.changed` raises a `murine.MurineError` instead.
+
+    Examples
+    --------
+    >>> Recipe(epochs=3, schedule="cosine").learning_rate
+    0.001
+    >>> recipes["quick"].epochs
+    6
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

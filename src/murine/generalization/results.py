@@ -93,6 +93,19 @@ class Results:
     """Runs and their rows: ``trained/<digest>.json`` and ``.safetensors``, ``generalization/<digest>.parquet``.
 
     A file that is there is complete; the .json appears when training is over.
+
+    Examples
+    --------
+    >>> from murine.domains import load_domain
+    >>> from murine.generalization import compute, plan, settings
+    >>> chosen = settings("full", ["rendered-fonts"], [], lambda name, part: load_domain(name, part=part), n_test=20)
+    >>> runs = plan(chosen, ["lenet-small"], ["plain"], Recipe(epochs=1), seeds=[(0, 0)])
+    >>> results = Results(Atlas("atlas"))
+    >>> table = compute(runs, results)
+    >>> results.trained(runs[0].task).history.state
+    'finished'
+    >>> results.rows(runs[0].task).n_images.tolist()
+    [20]
     """
 
     def __init__(self, atlas: Atlas) -> None:

@@ -34,6 +34,15 @@ def split(source: Domain, recipe: Recipe, seed: int) -> tuple[Domain, Domain]:
     ------
     MurineError
         If there are too few images or groups, or only one class.
+
+    Examples
+    --------
+    >>> from murine.domains import load_domain
+    >>> training, validation = split(load_domain("rendered-fonts"), Recipe(validation=0.1), seed=0)
+    >>> training.n_images > validation.n_images
+    True
+    >>> set(training.groups.tolist()) & set(validation.groups.tolist())
+    set()
     """
     images = source.part("train")
     n = images.n_images

@@ -1,4 +1,4 @@
-"""What a matrix says: means with intervals over seeds and images, and differences to one of the variants.
+"""Summary of a matrix: means with intervals over seeds and images, and differences to one of the variants.
 
 A difference supports a conclusion only where there are at least two seeds and where all networks that are compared have
 learned their own source (`source_tests`). Elsewhere it has no p, and ``no_claim`` says why.
@@ -171,7 +171,7 @@ def source_tests(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _above_p(right: Float[np.ndarray, " n_images"], groups: Int[np.ndarray, " n_images"], chance: float) -> float:
-    """One-sided p of the share right being above chance; 1 where nothing can be told."""
+    """Return the one-sided p for an accuracy above chance; 1 if it cannot be computed."""
     from scipy.stats import binom, t
 
     p = float(binom.sf(right.sum() - 1, len(right), chance))
@@ -267,11 +267,11 @@ def differences(rows: pd.DataFrame, reference: str = PLAIN) -> pd.DataFrame:
     -------
     differences
         ``difference`` with ``difference_low``, ``difference_high`` (95 %), ``p_value`` (two-sided, Student's t with the
-        same error) and ``p_adjusted``, by Holm's method: for single targets over all variants and targets of a source
-        and network, for the mean over unseen domains over all variants. ``no_claim`` says why nothing can be concluded,
-        '' where something can: one seed says nothing of other seeds, and a run that is not above chance on its own
-        source has learned nothing (`source_tests`). There both p are NaN and count in no adjustment. Empty where there
-        is no such variant, or nothing beside it.
+        same error) and ``p_adjusted``. The adjustment is Holm's: single targets are adjusted over all variants and
+        targets of a source and network, the mean over unseen domains over all variants. ``no_claim`` says why nothing
+        can be concluded, otherwise ''. One seed allows no conclusion about other seeds, and a run that is not above
+        chance on its own source has learned nothing (`source_tests`). Then both p are NaN and are not part of the
+        adjustment. The table is empty if there is no such variant, or no other variant.
     """
     found = []
     unlearned = _unlearned(rows)
@@ -334,7 +334,7 @@ def confusion(rows: pd.DataFrame, n_classes: int) -> NDArray[np.int64]:
 
 
 def _unlearned(rows: pd.DataFrame) -> dict[tuple[Any, ...], set[tuple[int, int]]]:
-    """By source, network and variant: the pairs of seeds whose runs are not above chance on their own source."""
+    """Return the pairs of seeds whose runs are not above chance on their own source, by source, network and variant."""
     tests = source_tests(rows)
     found: dict[tuple[Any, ...], set[tuple[int, int]]] = {}
     for row in tests[~tests.learned.astype(bool)].to_dict("records"):

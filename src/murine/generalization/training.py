@@ -73,6 +73,17 @@ def train(
     ------
     MurineError
         If the device cannot be used, or the checkpoint is of another network.
+
+    Examples
+    --------
+    >>> from murine.domains import load_domain
+    >>> from murine.generalization import build, split
+    >>> recipe = Recipe(epochs=1)
+    >>> training, validation = split(load_domain("rendered-fonts"), recipe, seed=0)
+    >>> network = build("lenet-small", training.n_classes, seed=0).module
+    >>> history = train(network, training, validation, recipe)
+    >>> history.state, len(history.epochs)
+    ('finished', 1)
     """
     target = usable_device(device)
     if recipe.precision == "fp16" and target.type == "cpu":

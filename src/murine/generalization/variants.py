@@ -46,6 +46,13 @@ class TrainingVariant:
         Name of an augmentation of the training images; '' for none.
     about
         A short description for lists.
+
+    Examples
+    --------
+    >>> TrainingVariant("neurn(k=3)", "inner").layer
+    'neurn(k=3)'
+    >>> variants["randconv"].augmentation
+    'randconv'
     """
 
     layer: str = ""

@@ -21,17 +21,28 @@ def to_assembly(recording: Recording, *, drop: str = "empty", multi_index: bool 
     Parameters
     ----------
     drop
-        Presentations to leave out: ``empty`` (no neuron has a valid trial), ``incomplete`` (some neuron has none) or
-        ``none``. What is still missing is NaN.
+        Presentations to leave out: ``empty`` (no neuron has a valid trial), ``incomplete`` (some neuron has no valid
+        trial) or ``none``. Other missing trials are NaN.
     multi_index
-        True: gather the coordinates of each dimension in a MultiIndex, as some tools ask for. They cannot be written to
-        NetCDF then.
+        True puts the coordinates of each dimension into a MultiIndex, which some tools require. Such an assembly cannot
+        be written to NetCDF.
 
     Returns
     -------
     assembly
         (n_presentations, n_neuroids) float32. Coordinates of presentations: ``stimulus_id``, ``repetition`` (from 0)
         and those of the stimuli; of neuroids: all of the recording's. The name is in ``attrs["identifier"]``.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> recording = simulate(synthetic_scenes(20, size=32), n_neuroids=10, n_repetitions=4).recording
+    >>> assembly = to_assembly(recording)
+    >>> assembly.dims, assembly.shape
+    (('presentation', 'neuroid'), (80, 30))
+    >>> Recording.from_xarray(assembly).responses.shape
+    (30, 20, 4)
     """
     rows = Presentations.of(recording, drop)
     labels = dict(zip(DIMS, (rows.presentation, rows.neuroid), strict=True))

@@ -1,14 +1,13 @@
-"""rsatoolbox: its ``Dataset`` and ``RDMs``, in and out, as objects and as the HDF5 files it saves.
+"""rsatoolbox: conversion to and from its objects ``Dataset`` and ``RDMs``.
 
-Stimuli are called ``stimulus`` there. rsatoolbox compares RDMs pair by pair, whatever their patterns are called: what
-goes out is therefore in the order of the stimulus ids, and `matched` puts RDMs from elsewhere into one order. It is
-needed to make its objects, not to read its files."""
+rsatoolbox calls stimuli ``stimulus``. It compares RDMs pair by pair and does not look at the names of their patterns.
+So RDMs that murine makes are in the order of the stimulus ids, and `matched` puts RDMs from elsewhere into one order.
+`murine.interchange.rsatoolbox_files` writes and reads its files."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,15 +18,13 @@ from murine.cortex.presentations import Presentations, column, required
 from murine.cortex.rdms import NeuralRDMs
 from murine.cortex.recording import Recording, Site
 from murine.errors import MurineError, some
-from murine.io.files import atomic_write
-from murine.io.hdf5 import Tree
 from murine.io.labels import as_labels
 from murine.io.masked_arrays import unmasked
 from murine.networks.layer_kernel import LayerKernel
 from murine.similarity.rdm import dissimilarities
 from murine.similarity.rdm_vectors import n_stimuli_of_pairs, upper_triangle
 
-#: What rsatoolbox calls our measures of dissimilarity; others keep their name.
+#: Names of dissimilarities in rsatoolbox, where they differ from ours.
 _MEASURES = {"pearson": "correlation"}
 
 #: Descriptors that are no labels of sites.
@@ -53,14 +50,28 @@ def to_dataset(recording: Recording, *, drop: str = "empty") -> Any:
     Parameters
     ----------
     drop
-        Presentations to leave out: ``empty`` (no neuron has a valid trial), ``incomplete`` (some neuron has none: most
-        of rsatoolbox does not know missing values) or ``none``. What is still missing is NaN.
+        Presentations to leave out: ``empty`` (no neuron has a valid trial), ``incomplete`` (some neuron has no valid
+        trial; most functions of rsatoolbox do not support missing values) or ``none``. Other missing trials are NaN.
 
     Returns
     -------
     dataset
         Observations are presentations (float64), with the descriptors ``stimulus``, ``repetition`` (from 0) and the
         coordinates of the stimuli; channels are neurons with all their coordinates.
+
+    Raises
+    ------
+    MurineError
+        If rsatoolbox is not installed.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> recording = simulate(synthetic_scenes(20, size=32), n_neuroids=10, n_repetitions=4).recording
+    >>> dataset = to_dataset(recording)
+    >>> dataset.n_obs, dataset.n_channel
+    (80, 30)
     """
     toolbox = rsatoolbox()
     rows = Presentations.of(recording, drop)
@@ -97,6 +108,14 @@ def from_dataset(
     ------
     MurineError
         If ids are missing, repeated or do not fit.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> recording = simulate(synthetic_scenes(20, size=32), n_neuroids=10, n_repetitions=4).recording
+    >>> from_dataset(to_dataset(recording)).responses.shape
+    (30, 20, 4)
     """
     name = name or str(dataset.descriptors.get("name", "dataset"))
     return Presentations.labelled(
@@ -116,13 +135,30 @@ def to_rdms(rdms: NeuralRDMs, *, measure: str | None = None) -> Any:
     Parameters
     ----------
     measure
-        What the dissimilarities are, for ``dissimilarity_measure``.
+        Name of the measure, for ``dissimilarity_measure``.
 
     Returns
     -------
     rdms
         The descriptors of RDMs are ``site``, the labels of the sites ('' where one lacks it), ``reliability`` and
         ``reliability_sem``; of patterns ``stimulus``.
+
+    Raises
+    ------
+    MurineError
+        If rsatoolbox is not installed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> matrix = 1 - np.corrcoef(np.random.default_rng(0).normal(size=(4, 100)))
+    >>> unknown = np.array([np.nan])
+    >>> data = NeuralRDMs(matrix[None], (Site("VISp", {"area": "VISp"}),), ("a", "b", "c", "d"), unknown, unknown)
+    >>> rdms = to_rdms(data, measure="correlation")
+    >>> rdms.n_rdm, rdms.n_cond
+    (1, 4)
+    >>> rdms.rdm_descriptors["site"]
+    ['VISp']
     """
     keys = dict.fromkeys(key for site in rdms.sites for key in site.labels)
     labels = {key: [site.labels.get(key, "") for site in rdms.sites] for key in keys}
@@ -162,6 +198,15 @@ def layer_rdms(
     ------
     MurineError
         If ids do not fit the kernels or are repeated, or a layer has no such RDM (`LayerKernel.flag`).
+
+    Examples
+    --------
+    >>> import murine
+    >>> data = murine.load_data("simulated")
+    >>> layers = {layer.name: layer.kernel for layer in murine.capture("pixels", data.stimuli)}
+    >>> rdms = layer_rdms(layers, data.stimuli.ids)
+    >>> rdms.rdm_descriptors["layer"], rdms.n_cond
+    (['pixels', '(output)'], 100)
     """
     matrices = []
     for layer, kernel in layers.items():
@@ -199,8 +244,20 @@ def from_rdms(rdms: Any, *, stimulus: str = "stimulus", site: str = "site", name
     ------
     MurineError
         If names or ids are missing or repeated, or dissimilarities are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from rsatoolbox.rdm import RDMs
+    >>> rdms = RDMs(
+    ...     np.array([[0.9, 1.1, 0.4]]),
+    ...     rdm_descriptors={"site": ["VISp"]},
+    ...     pattern_descriptors={"stimulus": ["cat", "dog", "car"]},
+    ... )
+    >>> from_rdms(rdms)
+    <NeuralRDMs rdms: 1 sites x 3 stimuli>
     """
-    return _neural_rdms(
+    return neural_rdms(
         unmasked(rdms.dissimilarities),
         rdms.pattern_descriptors,
         rdms.rdm_descriptors,
@@ -229,47 +286,6 @@ def matched(*rdms: Any, stimulus: str = "stimulus") -> tuple[Any, ...]:
         copy.reorder(np.argsort(ids))
         found.append(copy)
     return tuple(found)
-
-
-def write(data: Recording | NeuralRDMs, file: str | Path, *, drop: str = "empty") -> None:
-    """Write the result of `to_dataset` or `to_rdms` to an HDF5 file of rsatoolbox, completely or not at all."""
-    made = to_dataset(data, drop=drop) if isinstance(data, Recording) else to_rdms(data)
-    with atomic_write(Path(file)) as partial:
-        try:
-            made.save(str(partial), file_type="hdf5", overwrite=True)  # the empty file of this name is ours
-        except UnicodeEncodeError as error:
-            raise MurineError(
-                f"{data.name!r} has labels with {error.object[error.start : error.end]!r}; files of rsatoolbox hold "
-                "ASCII only. Rename them."
-            ) from error
-
-
-def read(
-    file: str | Path,
-    *,
-    stimulus: str = "stimulus",
-    repetition: str | None = None,
-    neuroid: str = "neuroid_id",
-    site: str = "site",
-) -> Recording | NeuralRDMs:
-    """Read an HDF5 file that rsatoolbox saved: a recording of a ``Dataset``, matrices of sites of ``RDMs``.
-
-    The parameters are those of `from_dataset` and `from_rdms`. rsatoolbox itself is not needed. Its pickles are never
-    read: they can run anything.
-    """
-    path = Path(file)
-    if path.suffix in (".pkl", ".pickle"):
-        raise MurineError(f"{str(file)!r} is a pickle, which may run anything; save it as hdf5 (file_type='hdf5').")
-    with Tree(path, max_bytes=8 << 30) as tree:
-        if "dissimilarities" in tree:
-            vectors = tree.array("dissimilarities", (None, None))
-            patterns, about = (_descriptors(tree, group) for group in ("pattern_descriptors", "rdm_descriptors"))
-            return _neural_rdms(vectors, patterns, about, stimulus, site, path.stem)
-        measurements = tree.array("measurements", (None, None))
-        rows, columns = (_descriptors(tree, group) for group in ("obs_descriptors", "channel_descriptors"))
-    return Presentations.labelled(
-        measurements, rows, columns, stimulus=stimulus, repetition=repetition, neuroid_id=neuroid, name=path.stem
-    ).recording(path.stem)
 
 
 def _lists(labels: Mapping[str, np.ndarray]) -> dict[str, list[Any]]:
@@ -308,7 +324,7 @@ def _rdms(
     )
 
 
-def _neural_rdms(
+def neural_rdms(
     vectors: np.ndarray,
     patterns: Mapping[str, ArrayLike],
     about: Mapping[str, ArrayLike],
@@ -316,6 +332,7 @@ def _neural_rdms(
     site: str,
     name: str,
 ) -> NeuralRDMs:
+    """Return `NeuralRDMs` from vectors of dissimilarities and the descriptors of patterns and RDMs; see `from_rdms`."""
     ids = _ids(patterns, stimulus, f"the patterns of {name!r}")
     if vectors.ndim != 2 or n_stimuli_of_pairs(vectors.shape[1]) != len(ids):
         raise MurineError(f"{name!r} has dissimilarities of shape {vectors.shape} for {len(ids)} stimulus ids.")
@@ -343,13 +360,3 @@ def _neural_rdms(
     unknown = np.full(len(names), np.nan)
     reliability, sem = (labels.get(key, unknown).astype(np.float64) for key in _MEASURED)
     return NeuralRDMs(matrices, tuple(sites), tuple(ids.tolist()), reliability, sem, name)
-
-
-def _descriptors(tree: Tree, group: str) -> dict[str, ArrayLike]:
-    """The descriptors in a group, texts decoded."""
-    found: dict[str, ArrayLike] = {}
-    for key in tree.names(group):
-        path = f"{group}/{key}"
-        texts = tree.dataset(path, (None,), "biufSO").dtype.kind in "SO"
-        found[key] = tree.texts(path) if texts else tree.array(path, (None,), "biuf")
-    return found

@@ -43,7 +43,14 @@ class ArrayCache:
     folder
         Folder of the files; None: nothing is stored.
     about
-        Everything that all arrays depend on, in plain values.
+        All values that every array depends on, as plain values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cache = ArrayCache(Path("cache"), about={"method": 1})
+    >>> cache.arrays({"size": 3}, lambda: {"ones": np.ones(3)})["ones"]
+    array([1., 1., 1.])
     """
 
     folder: Path | None = None
@@ -55,9 +62,9 @@ class ArrayCache:
         Parameters
         ----------
         about
-            Everything that these arrays depend on besides ``self.about``, in plain values.
+            All values that these arrays depend on, in addition to ``self.about``, as plain values.
         compute
-            A function that computes the arrays. It must depend on nothing else.
+            A function that computes the arrays. It must depend only on these values.
         """
         if self.folder is None:
             return compute()

@@ -123,6 +123,13 @@ def read_npz(file: str | Path, *, max_bytes: int = 8 << 30) -> dict[str, NDArray
     ------
     MurineError
         If the file is missing or damaged, contains pickled objects, or has more than ``max_bytes`` of arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> np.savez("arrays.npz", rates=np.ones((3, 5)))
+    >>> read_npz("arrays.npz")["rates"].shape
+    (3, 5)
     """
     import warnings
     import zipfile
@@ -170,6 +177,12 @@ def read_json(file: str | Path, *, max_bytes: int = 1 << 30) -> Any:
     ------
     MurineError
         If the file is missing, damaged, larger than ``max_bytes``, or contains NaN or infinity, which JSON lacks.
+
+    Examples
+    --------
+    >>> size = Path("about.json").write_text('{"n": 3}')
+    >>> read_json("about.json")
+    {'n': 3}
     """
 
     def refuse(constant: str) -> None:
@@ -205,6 +218,13 @@ def read_table(file: Path, columns: tuple[str, ...], *, text: tuple[str, ...] = 
     ------
     MurineError
         If the file is missing, truncated or unreadable, or lacks one of the columns.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> pd.DataFrame({"mouse": ["001", "002"], "age": [90, 85]}).to_csv("mice.csv", index=False)
+    >>> read_table(Path("mice.csv"), ("mouse", "age"), text=("mouse",)).mouse.tolist()
+    ['001', '002']
     """
     import pandas as pd
 

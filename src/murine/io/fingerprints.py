@@ -24,7 +24,18 @@ ABSENT: Fingerprint = ()
 
 
 def fingerprint(path: str | Path) -> Fingerprint | None:
-    """Return the fingerprint of a file, or of the names in a folder; None if it changed just now or is inaccessible."""
+    """Return the fingerprint of a file, or of the names in a folder; None if it changed just now or is inaccessible.
+
+    The fingerprint of a file that does not exist is ``()``.
+
+    Examples
+    --------
+    >>> import sys
+    >>> fingerprint(sys.executable) == fingerprint(sys.executable)
+    True
+    >>> fingerprint("no-such-file")
+    ()
+    """
     try:
         stat = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -16,7 +16,7 @@ from murine.errors import MurineError, some
 if TYPE_CHECKING:
     import h5py
 
-#: The sizes of a dataset, each exact or None for any; None for any number of them.
+#: The sizes of the dimensions of a dataset, each a number or None for any; None for any number of dimensions.
 Shape = Sequence[int | None] | None
 
 #: Kinds of numbers in a file to what users call them.
@@ -34,7 +34,7 @@ _MOST_TEXT_BYTES = 64 << 20
 #: No compression stores this many bytes as one; what is small is not looked at.
 _MOST_COMPRESSED, _SMALL = 2000, 64 << 20
 
-#: How files of other formats begin, what they are, and what to do with them.
+#: First bytes of files of other formats, the name of the format, and advice.
 _FOREIGN = (
     (
         b"CDF\x01",
@@ -64,7 +64,7 @@ _DAMAGE = (
 
 
 def foreign_format(file: Path) -> str:
-    """Return what a file is instead of HDF5, with what to do, as its first bytes tell; '' if they do not."""
+    """Return the format of a file that is not HDF5, and advice, recognised by its first bytes; '' if it is unknown."""
     try:
         with file.open("rb") as opened:
             start = opened.read(32)
@@ -78,21 +78,31 @@ def foreign_format(file: Path) -> str:
 class Tree:
     """An open HDF5 file.
 
-    Every read states what it expects; what is not so is a `MurineError` with the file, the path inside it, what was
-    found and what was expected. Nothing is allocated before the declared size was checked, and no other file is opened:
-    external links, external storage and virtual datasets are refused.
+    Every read states what it expects. Otherwise a `MurineError` names the file, the path inside it, what was found and
+    what was expected. Memory is allocated only after the declared size was checked. No other file is opened: external
+    links, external storage and virtual datasets are refused.
 
     Parameters
     ----------
     file
         An HDF5 file, opened for reading.
     max_bytes
-        The most that one read may take.
+        Largest number of bytes of one read.
 
     Notes
     -----
-    libhdf5 itself may crash or run forever on damaged *metadata*. Files whose digest was not verified are therefore
-    read in a process of their own (`murine.io.isolation`).
+    libhdf5 itself can crash or hang if *metadata* are damaged. So files whose digest was not verified are read in a
+    separate process (`murine.io.isolation`).
+
+    Examples
+    --------
+    >>> import h5py
+    >>> import numpy as np
+    >>> with h5py.File("rates.h5", "w") as file:
+    ...     file["units/rates"] = np.ones((3, 5))
+    >>> with Tree("rates.h5") as tree:
+    ...     tree.names("units"), tree.array("units/rates", (None, 5)).shape
+    (['rates'], (3, 5))
     """
 
     def __init__(self, file: str | Path, *, max_bytes: int = 2 << 30) -> None:
@@ -151,7 +161,7 @@ class Tree:
         return stored.decode(errors="replace") if isinstance(stored, bytes) else str(stored)
 
     def names(self, path: str) -> list[str]:
-        """The names in a group; none where nothing is."""
+        """Return the names in a group; an empty list if there is no group."""
         import h5py
 
         with self._reading(path, "a group"):
@@ -184,7 +194,7 @@ class Tree:
                         ahead.append((f"{path}/{name}", inner))
 
     def attribute(self, path: str, name: str) -> Any:
-        """Return an attribute of what is at a path: text as str, others as h5py gives them; None without one."""
+        """Return an attribute of the object at a path: text as str, other values as in h5py; None if there is none."""
         with self._reading(path, f"an attribute {name!r}, or none"):
             found = self._find(path)
             value = None if found is None else found.attrs.get(name)
@@ -201,7 +211,10 @@ class Tree:
             return str(self._h5[reference].name or "")
 
     def _find(self, path: str) -> h5py.Group | h5py.Dataset | h5py.Datatype | None:
-        """Open what is at a path; None where nothing is. Step by step, so that no link leads out of the file."""
+        """Open the object at a path; None if there is none.
+
+        Each step of the path is checked, so that no link leads out of the file.
+        """
         import h5py
 
         found = self._h5["/"]
@@ -238,7 +251,8 @@ class Tree:
                 self.refuse(path, self._nearby(path), expected)
             if not isinstance(found, h5py.Dataset):
                 self.refuse(path, f"a {type(found).__name__.lower()}", expected)
-            # Before the shape is asked for: that of a virtual dataset may be told by other files.
+            # This check comes before the shape is read, because the shape of a virtual dataset can depend on other
+            # files.
             if found.is_virtual or found.external:
                 self.refuse(path, "data that are kept in other files", expected)
             fits = shape is None or (

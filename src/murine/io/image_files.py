@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 #: Endings of files that are taken for images, in either case.
 ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
-#: Folders that other systems put among the user's: of a Mac's archives, and of network drives.
+#: Folders that other systems create: in archives from a Mac, and on network drives.
 _FOREIGN_FOLDERS = ("__MACOSX", "@eaDir")
 
 #: What happened to a picture on the way, for one sentence about all of them.
@@ -45,7 +45,7 @@ class Picture:
     pixels
         (height, width) for grey images, or (height, width, 3).
     notes
-        What a user should know of how they were read: keys of what `warn_about` says.
+        Notes on how the image was read: keys of the messages of `warn_about`.
     """
 
     pixels: UInt8[np.ndarray, "height width *channels"]
@@ -53,17 +53,17 @@ class Picture:
 
 
 def is_hidden(path: Path) -> bool:
-    """Whether a system, not the user, put a file or folder there: ``._NAME`` and ``.DS_Store`` of a Mac, and so on."""
+    """Return whether a system, not the user, created a file or folder, such as ``._NAME`` or ``.DS_Store`` of a Mac."""
     return path.name.startswith(".") or path.name in _FOREIGN_FOLDERS
 
 
 def image_files(folder: Path, pattern: str = "*") -> list[Path]:
-    """Return the image files of a folder, by name; what other systems leave beside them is no image.
+    """Return the image files of a folder, sorted by name, without hidden files that other systems create.
 
     Parameters
     ----------
     folder
-        Only what lies directly in it.
+        The folder. Its subfolders are not searched.
     pattern
         Shell pattern of the names. The default takes every file with one of `ENDINGS`, in upper or lower case; a
         pattern of the user's takes what it matches.
@@ -103,7 +103,7 @@ def read_content(file: Path) -> bytes:
 def read_picture(content: bytes, file: Path, *, exact: bool = False) -> Picture:
     """Decode one image as a viewer shows it.
 
-    The turn that a camera noted (EXIF) is applied. Transparent pixels are drawn on white. Grey images stay grey.
+    The rotation that a camera recorded (EXIF) is applied. Transparent pixels are drawn on white. Grey images stay grey.
 
     Parameters
     ----------
@@ -112,13 +112,23 @@ def read_picture(content: bytes, file: Path, *, exact: bool = False) -> Picture:
     file
         Its name, for messages.
     exact
-        Refuse more than eight bits, which would be cut. Otherwise sixteen bits of grey are rounded to eight (65535
-        becomes 255), floats between 0 and 1 too, and of sixteen bits of colour the first eight are taken.
+        Whether images with more than eight bits are refused. Otherwise grey images of sixteen bits (65535 becomes 255),
+        and of floats between 0 and 1, are rounded to eight bits, and colour images of sixteen bits are cut to their
+        first eight bits.
 
     Raises
     ------
     MurineError
         If the image cannot be read, has more than one frame, or more bits than are allowed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> Image.fromarray(np.zeros((4, 6), np.uint8)).save("black.png")
+    >>> file = Path("black.png")
+    >>> read_picture(file.read_bytes(), file).pixels.shape
+    (4, 6)
     """
     from PIL import Image, ImageOps
 

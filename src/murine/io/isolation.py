@@ -1,7 +1,7 @@
-"""A process of its own for work that may crash, hang or swallow all memory: reading files nobody has verified.
+"""A separate process for work that may crash, hang or use all memory: reading files that were not verified.
 
-libhdf5 can be brought to a crash or an endless loop by a damaged file. In a process of its own that is one clear error
-and not the end of a night's work.
+A damaged file can make libhdf5 crash or loop forever. In a separate process this gives one clear error and does not end
+the whole run.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from murine.errors import MurineError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: What libhdf5 says when it cannot have memory.
+#: Messages of libhdf5 when it cannot allocate memory.
 _NO_MEMORY = "memory allocation failed|unable to allocate|can't allocate"
 
-#: Seconds after which a process ends itself if the one that should have ended it has not.
+#: Seconds after which a process ends itself if its parent has not ended it.
 _GRACE = 5.0
 
 
@@ -37,25 +37,33 @@ class Crashed(MurineError):
 
 
 class OutOfMemory(Crashed):
-    """The process needed more memory than it may take. That says nothing of what it read."""
+    """The process needed more memory than its limit. The file may still be intact."""
 
 
 class Isolated:
-    """A process that calls functions, one after another, under limits; made when first needed.
+    """A separate process that calls functions, one after the other, with limits of time and memory.
 
-    It is made anew after a call that did not return: what a damaged file did to it cannot harm the next one.
+    It starts at the first call.
+
+    After a call that did not return, a new process is started, so that a damaged file cannot affect the next call.
 
     Parameters
     ----------
     memory
-        Bytes that the process may take beyond what it has when the first function is loaded (where the system supports
-        that limit; macOS and Windows do not). Files that are mapped and address space that is only reserved do not
-        count.
+        Limit of the bytes that the process may use in addition to its memory when the first function is loaded. macOS
+        and Windows do not support this limit. Mapped files and reserved address space do not count.
 
     Notes
     -----
-    Functions must be importable by name, and arguments and results must pickle; both sides are this program. Not for
-    use by several threads at once. The process ends by itself when this one does.
+    Functions must be importable by name, and arguments and results must pickle. Only one thread at a time may use an
+    object. The process ends when the parent process ends.
+
+    Examples
+    --------
+    >>> import math
+    >>> with Isolated() as process:
+    ...     process.call(60, math.factorial, 5)
+    120
     """
 
     def __init__(self, memory: int = 2 << 30) -> None:
@@ -82,15 +90,15 @@ class Isolated:
                         stream.close()
 
     def call(self, seconds: float, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function there and return what it returns.
+        """Call a function in the process and return its result.
 
         Raises
         ------
         MurineError
-            That the function raised; `Crashed` if it took longer than ``seconds`` or too much memory, or the process
-            died.
+            An error that the function raised; `Crashed` if it took longer than ``seconds`` or too much memory, or the
+            process died.
         RuntimeError
-            For any other exception of the function, with its traceback as text: a mistake in the program.
+            If the function raised any other exception, which is a mistake in the program; with the traceback as text.
         """
         process = self._started()
         if process.stdin is None or process.stdout is None:
@@ -173,12 +181,28 @@ def reading_memory() -> int:
 
 
 def read_apart(file: Path, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function that reads a file in a process of its own, with time enough for a file of that size.
+    """Call a function that reads a file in a separate process, with a time limit that depends on the size of the file.
 
     Raises
     ------
     MurineError
-        That the function raised; one that names the file if the process crashed, hung or ran out of memory.
+        An error that the function raised, or an error with the name of the file if the process crashed, hung or ran out
+        of memory.
+
+    Parameters
+    ----------
+    file
+        The file that the function reads. Its size decides how long the function may take: a minute, and a second for
+        every megabyte.
+    function, args, kwargs
+        An importable function and its arguments. Arguments and results must pickle.
+
+    Examples
+    --------
+    >>> from murine.io import read_json
+    >>> size = Path("about.json").write_text('{"n": 3}')
+    >>> read_apart(Path("about.json"), read_json, "about.json")
+    {'n': 3}
     """
     with Isolated(reading_memory()) as process:
         try:
@@ -192,9 +216,9 @@ def read_apart(file: Path, function: Callable[P, T], *args: P.args, **kwargs: P.
 
 
 def with_warnings(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, list[tuple[str, str]]]:
-    """Call a function in another process; return also what it warned of (logger and text, each once).
+    """Call a function, and return its result and its warnings (logger and text, each once).
 
-    Nothing of it is printed: the process that asked says it.
+    The warnings are not printed here; the parent process prints them.
     """
     handler = _Collector()
     logger = logging.getLogger("murine")
@@ -217,7 +241,7 @@ class _Collector(logging.Handler):
 
 
 def could_not_read(file: Path, error: Crashed) -> MurineError:
-    """Return the error for a file whose reader did not answer: what happened, and what to do."""
+    """Return the error for a file whose reader did not answer, with advice."""
     if isinstance(error, OutOfMemory):
         advice = (
             f"This limit protects against damaged files. If the file may be damaged, fetch it again; if it is whole, "
@@ -233,7 +257,7 @@ def could_not_read(file: Path, error: Crashed) -> MurineError:
 
 
 def reading_seconds(*files: Path) -> float:
-    """Time after which a process that reads files has hung."""
+    """Return the seconds after which a process that reads these files is considered to hang."""
     return _SECONDS + sum(file.stat().st_size for file in files if file.is_file()) / _BYTES_PER_SECOND
 
 
@@ -248,7 +272,7 @@ def _cause(code: int) -> str:
 
 
 def serve(memory: int) -> None:
-    """Answer calls from standard input until it closes; what the process `Isolated` starts runs."""
+    """Answer calls from standard input until it closes. The process of `Isolated` runs this function."""
     import signal
     import traceback
 
@@ -284,7 +308,7 @@ def _pickled(state: str, value: object) -> bytes:
 
 
 def _lack_of_memory(error: BaseException) -> BaseException | None:
-    """Of an error and those that it was raised for, the first that says that memory could not be had; None if none.
+    """Return the first lack of memory among an error and its causes; None if there is none.
 
     libhdf5 says so in the text of an OSError.
     """
@@ -318,7 +342,7 @@ def _limit_memory(memory: int) -> None:
 
 
 def _limit_time(seconds: float | None) -> None:
-    """Have the system end this process even if it hangs in a library and the other one, whose timer is first, died."""
+    """Set a system timer that ends this process if it hangs in a library after its parent has died."""
     import signal
 
     if hasattr(signal, "setitimer"):

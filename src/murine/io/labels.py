@@ -16,9 +16,9 @@ _EXACT = 2.0**53
 def as_labels(values: Iterable[object], what: str = "ids", *, missing: str | None = None) -> tuple[str, ...]:
     """Return labels as text, so that the same label is the same text whatever type it came in.
 
-    HDF5 and older NumPy files hold text as bytes, and a column of whole numbers with a gap comes from pandas as floats:
-    ``b"7"``, ``7``, ``7.0`` and ``"7"`` all become ``"7"``. Accents are joined with their letters (NFC), which the file
-    names of a Mac take apart.
+    HDF5 and older NumPy files store text as bytes, and pandas stores a column of whole numbers with a gap as floats. So
+    ``b"7"``, ``7``, ``7.0`` and ``"7"`` all become ``"7"``. Accents are joined with their letters (NFC), because file
+    names on a Mac separate them.
 
     Parameters
     ----------

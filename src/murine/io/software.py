@@ -17,7 +17,14 @@ PACKAGES = ("numpy", "scipy", "torch", "torchvision", "timm", "safetensors", "pi
 
 @cache
 def program_state() -> list[Any]:
-    """Return the state of the software: murine's files with sizes and times, versions of packages, and plug-ins."""
+    """Return the state of the software: murine's files with sizes and times, versions of packages, and plug-ins.
+
+    Examples
+    --------
+    >>> files, packages, plug_ins, python = program_state()
+    >>> sorted(packages)[:3]
+    ['numba', 'numpy', 'pillow']
+    """
     root = Path(__file__).resolve().parents[1]  # of the whole package murine
     files = sorted(f for f in root.rglob("*") if f.suffix in (".py", ".csv"))
     stats = [(str(file.relative_to(root)), file.stat().st_size, file.stat().st_mtime_ns) for file in files]

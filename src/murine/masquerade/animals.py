@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 #: Fewer units of an animal have a norm that is too unsure.
 MIN_UNITS = 20
 
-#: A norm whose splits scatter by more than this share is told of.
+#: A norm is reported if its splits vary by more than this share.
 MOST_SCATTER = 0.25
 
 #: Recordings whose units vary together more than this (`shared_noise`) share trials. In the Allen recording, arrays of
@@ -126,7 +126,7 @@ def load_animals(
     n_splits, seed
         Random halves of the trials.
     kept
-        Where kernels are kept between runs; they depend on nothing but the arguments.
+        Cache for kernels, which depend only on the arguments.
 
     Raises
     ------
@@ -187,9 +187,10 @@ def _animals_of(recording: Recording) -> tuple[str, np.ndarray]:
 def shared_noise(trials: Sequence[np.ndarray]) -> Float[np.ndarray, "n_arrays n_arrays"]:
     """Return how much arrays of units vary together from trial to trial, above what stimuli do.
 
-    It is the correlation of the mean over units of their deviations from the mean response to the stimulus and from
-    that of the repetition, each unit scaled, over trials that both arrays have. Recordings of different animals have
-    none but sampling noise; those of one animal do, also of different units.
+    Each unit is scaled, and its mean response to the stimulus and its mean in the repetition are subtracted. The
+    correlation is between the means over units of these deviations, over the trials that both arrays have. For
+    recordings of different animals it is only sampling noise. For two recordings of one animal it is not, even with
+    different units.
 
     Parameters
     ----------

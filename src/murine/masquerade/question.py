@@ -61,15 +61,15 @@ def is_it_a_mouse(
     alpha
         Level of the tests.
     twins
-        Random twins of the network, at least 3 for a pass. Networks with random weights have none.
+        Number of random twins of the network; at least 3 are needed to pass. Networks with random weights have none.
     input_size
-        Of a network that is given by name or as a module: pixels, or (height, width).
+        Image size of a network that is given by name or as a module: pixels, or (height, width).
     layers
         As in `murine.compare`.
     seed
-        Draws trial halves, units of large layers, the order of shuffled images, and pools of animals.
+        Seed of trial halves, units of large layers, the order of shuffled images, and pools of animals.
     atlas
-        Where answers are kept; what is there already is not computed again. By default nothing is kept.
+        Atlas where answers are stored. Stored answers are not computed again. By default nothing is stored.
     data_folder
         The folder of named data sets.
     device, batch_size

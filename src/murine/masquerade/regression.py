@@ -1,7 +1,7 @@
 """Regression between animals and a network, in both directions: a description beside the test, never a test.
 
-A network and an animal have no number of units at which they are alike: 1,500 units of a whole map predict more than 50
-of them, and a probe's units share one place. So no p-value follows from these numbers.
+A network and an animal cannot be compared at equal numbers of units: 1,500 units of a whole map predict more than 50 of
+them, and the units of a probe are at one place. So these numbers give no p-value.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def _predict(
 ) -> Float[np.ndarray, "n_units n_stimuli"]:
     """Return predictions of the target for each stimulus, from a map that was fitted without its fold.
 
-    They are less the mean that each map was fitted to, which goes against the stimuli that were left out.
+    The mean response that each map was fitted to is subtracted, because it is negatively correlated with the responses
+    to the left-out stimuli.
     """
     scale = source.std(axis=1, keepdims=True)
     units = source[scale[:, 0] > 0] / scale[scale[:, 0] > 0]

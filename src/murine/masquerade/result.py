@@ -36,7 +36,7 @@ class MasqueradeResult:
         All rows (`murine.masquerade.verdict_table.verdict_table`): the network and, beside it always, its controls,
         real animals left out, animals of other areas and pooled animals.
     areas
-        What the animals of each area are like (`murine.masquerade.areas.area_table`).
+        Properties of the animals of each area (`murine.masquerade.areas.area_table`).
     animals
         Every real animal in its own area and in every other (`murine.masquerade.areas.animal_table`).
     pools
@@ -154,7 +154,7 @@ class MasqueradeResult:
         return Path(file)
 
     def to_csv(self, file: str | Path) -> Path:
-        """Write `table` to a CSV file, which appears whole or not at all. Return its path."""
+        """Write `table` to a CSV file, which appears only when it is complete. Return its path."""
         with atomic_write(Path(file)) as partial:
             self.table.to_csv(partial, index=False)
         return Path(file)

@@ -61,7 +61,7 @@ def masquerade_schema() -> Any:
 
 
 def write_result(atlas: Atlas, task: MasqueradeTask, result: MasqueradeResult) -> None:
-    """Store an answer: its rows, and what its animals are like in the file's metadata."""
+    """Store an answer: its rows, and the tables of its animals in the metadata of the file."""
     height, width = task.preprocessing.input_size
     about = {"task": task.digest, "network_digest": task.network_digest, "input_size": f"{height}x{width}"}
     about |= {"cortex": task.cortex, "cortex_digest": task.cortex_digest}

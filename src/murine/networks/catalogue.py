@@ -53,6 +53,14 @@ class Entry:
         The paper of the architecture (for self-supervised weights, of the method).
     sources
         Where these facts come from.
+
+    Examples
+    --------
+    >>> known = entry("resnet18.a1_in1k")
+    >>> known.parameters, known.depth, known.input_size, known.data
+    (11689512, 18, (224, 224), 'in1k')
+    >>> known.row()["input_size"]
+    '224x224'
     """
 
     network: str
@@ -128,6 +136,12 @@ def suite(name: str) -> tuple[Member, ...]:
     ------
     MurineError
         If there is no such list.
+
+    Examples
+    --------
+    >>> members = suite("suite:neurn44")
+    >>> len(members), members[0].name, members[0].network
+    (44, 'mobilenet', 'mobilenetv1_100')
     """
     name = name.removeprefix(SUITE)
     if name not in suites():

@@ -1,8 +1,8 @@
 """The identity of a module in memory: its code, its structure, its settings and its weights.
 
-A network in a file is identified by the file. A module that somebody made in a notebook has no file: here, the source
-of its methods and of the functions that these call stand for it. Code of installed packages is not part of the
-identity, as for every other network; the versions of packages are told with each result."""
+A network in a file is identified by the file. A module that was made in a notebook has no file. It is identified by the
+source of its methods and of the functions that they call. Code of installed packages is not part of the identity of any
+network; each result records the versions of packages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from murine.networks import weights
 #: evaluation mode.
 _OF_TORCH = set(vars(nn.Module())) | {"training", "default_cfg", "pretrained_cfg"}
 
-#: Values of attributes that are told by their text.
+#: Types of attributes whose values are described by their text.
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), range, slice)
 
 _INSTALLED = tuple(sysconfig.get_path(kind) for kind in ("purelib", "platlib", "stdlib", "platstdlib"))
@@ -82,7 +82,7 @@ def _functions_of(kind: type) -> Iterator[tuple[str, FunctionType]]:
 
 
 def _text(value: Any, functions: dict[str, FunctionType]) -> str:
-    """Return a text that changes with a value; functions are noted beside, and told by their names."""
+    """Return a text that changes with a value. Functions appear in it by name and are added to ``functions``."""
     if isinstance(value, Tensor):
         return weights.digest(_Holder(value))
     if isinstance(value, _PLAIN):

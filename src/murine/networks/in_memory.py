@@ -48,8 +48,8 @@ def network_from_module(
     name
         What the network is called in tables; by default the name of its class.
     weights
-        What its weights are called in tables. ``random:SEED`` makes its role ``random``; anything but ``in memory``
-        and that, ``trained``.
+        Name of its weights in tables. The role of the network is ``as built`` for ``in memory``, ``random`` for
+        ``random:SEED``, and ``trained`` for every other name.
     mean, std
         Normalisation of pixels from 0 to 1, a number for each channel (3 or 1), or one number for all.
     input_size
@@ -57,8 +57,9 @@ def network_from_module(
     interpolation
         ``bilinear``, ``bicubic`` or ``nearest``.
     transform
-        Where mean, std, input size and interpolation are read from (`murine.networks.transforms`). What is given
-        beside it wins. Without it, what the module itself tells (timm's ``pretrained_cfg`` or ``default_cfg``).
+        A transform that mean, std, input size and interpolation are read from (`murine.networks.transforms`). The other
+        parameters override it. By default they are read from the module itself (timm's ``pretrained_cfg`` or
+        ``default_cfg``).
 
     Raises
     ------
@@ -78,9 +79,7 @@ def network_from_module(
     with preserved_state(name):
         tower, part = module_adapters.image_tower(module_adapters.without_wrappers(module), name)
         if part:
-            log.warning(
-                "%s takes more than images: its layers are those of the part that takes images alone, %s.", name, part
-            )
+            log.warning("%s takes more than images: only the layers of its part for images, %s, are used.", name, part)
         config = dict(module_adapters.config_of(tower))
         if transform is not None:
             config |= config_from_transform(transform)
@@ -127,4 +126,4 @@ def _warn(
             " x ".join(map(str, preprocessing.input_size)),
         )
     if lazy:
-        log.warning("%s has lazy modules, whose weights were drawn at random now.", name)
+        log.warning("%s has lazy modules: their weights are drawn at random now.", name)

@@ -24,7 +24,7 @@ COMPLEX = "complex"
 #: No axis of the output is as long as the number of images.
 NO_AXIS = "no axis of images"
 
-#: Features of an image change with the images beside it: batch statistics, for example.
+#: Features of an image change with the other images of the batch, for example because of batch statistics.
 DEPENDS = "depends on the other images of the batch"
 
 #: Features are drawn at random in every pass: dropout that stays on, for example.

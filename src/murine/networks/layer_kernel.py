@@ -27,12 +27,24 @@ class LayerKernel:
     Attributes
     ----------
     covariance
-        (n_stimuli, n_stimuli) float64: (X - m)(X - m)', the products of the features less each image's own mean. NaN
-        in the rows of images with features that are not finite.
+        (n_stimuli, n_stimuli) float64: (X - m)(X - m)', the products of the features after subtraction of each image's
+        mean. NaN in the rows of images with features that are not finite.
     means
         (n_stimuli,) float64: m, each image's mean over units.
     n_units
         Number of units of the layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> features = np.random.default_rng(0).normal(size=(5, 1000))
+    >>> kernel = LayerKernel.of(features)
+    >>> kernel
+    <LayerKernel: 5 images, 1,000 units>
+    >>> bool(np.allclose(kernel.gram, features @ features.T))
+    True
+    >>> LayerKernel.of(np.ones((5, 1000))).flag
+    'constant within images'
     """
 
     covariance: Float[np.ndarray, "n_stimuli n_stimuli"]
@@ -86,10 +98,10 @@ class LayerKernel:
     def of(cls, features: np.ndarray, out: np.ndarray | None = None) -> LayerKernel:
         """Reduce features of shape (n_stimuli, n_units), float32 or float64.
 
-        Products less the product of means would cancel digits where means are large (on bright pixels, say), so there
-        an estimate of each image's mean, from evenly spaced units, is subtracted first, block by block; what it
-        missed is put right at the end. Products of float32 features are taken in float32 by blocks and added up in
-        float64. Extra memory: one block.
+        Where means are large, as for bright pixels, subtracting the product of the means from the products would cancel
+        digits. There, each image's mean is estimated from evenly spaced units and subtracted first, block by block. The
+        error of this estimate is corrected at the end. Products of float32 features are computed in float32 by blocks
+        and summed in float64. The extra memory is one block.
 
         Parameters
         ----------

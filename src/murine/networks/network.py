@@ -11,7 +11,7 @@ from murine.networks.preprocessing import Preprocessing
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Network:
-    """A network ready to be shown images.
+    """A network with its weights and preprocessing.
 
     Attributes
     ----------
@@ -19,14 +19,23 @@ class Network:
         A timm name, a name with its source (``torchvision:alexnet``), ``file.py:factory`` or a control; with
         ``+VARIANT`` where there is one.
     weights
-        ``pretrained:TAG``, ``random:SEED``, ``file:NAME``, ``as built`` (what a user's function makes without saying
-        where it is from) or ``none`` (controls).
+        ``pretrained:TAG``, ``random:SEED``, ``file:NAME``, ``as built`` (a user's function made them and does not state
+        their origin) or ``none`` (controls).
     role
         ``trained``, ``random``, ``as built`` or ``control``.
     digest
-        sha256 over the name, the modules, the weights, for a user's factory its source file, and the variant.
+        sha256 of the name, the modules, the weights, the variant and, for a user's function, its source file.
     variant
-        Layers that surgery put in, as ``neurn(k=3)@input``, joined by ``+``; '' for the network as it is.
+        Layers that were inserted, for example ``neurn(k=3)@input``, joined by ``+``; '' if there are none.
+
+    Examples
+    --------
+    >>> import murine
+    >>> network = murine.load_network("resnet18@random:0", input_size=64)
+    >>> network
+    <Network resnet18 (random:0): 11,689,512 parameters, images of 64 x 64 px>
+    >>> network.role, network.preprocessing.input_size
+    ('random', (64, 64))
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Pages and figures: what an atlas or a study holds, for people to read and to send on.
+"""Pages and figures: the results of an atlas or a study, for people to read and to share.
 
 `write_report` writes one HTML page about all results of an atlas, which works offline, and `write_figures` draws the
 same for a paper. The words of a page come from the objects that they are about: metrics, data sets and settings.

@@ -33,7 +33,7 @@ _SMALL = 7  # font size
 
 _LONGEST = 40  # letters of a name
 
-#: Blue for what is unlike, red for what is alike, white between; safe for colour-blind readers.
+#: Blue for dissimilar, red for similar, white between; colour-blind readers can distinguish them.
 _DIVERGING = ("#2166ac", "#92c5de", "#f7f7f7", "#f4a582", "#b2182b")
 
 
@@ -60,7 +60,16 @@ def check_ending(file: Path) -> None:
 def alignments_figure(alignments: Sequence[tuple[str, str, Alignment]]) -> Figure:
     """Draw the matrix of every alignment, given with the names of its networks, and the path through it.
 
-    Dots mark cells that other best alignments pass: there are often many."""
+    Dots mark cells of other best alignments; there are often many.
+
+    Examples
+    --------
+    >>> from murine.architecture import align
+    >>> figure = alignments_figure([("first", "second", align("CRMCRML", "CRCRL"))])
+    >>> len(figure.axes)
+    1
+    >>> figure.savefig("alignment.png")
+    """
     n_columns = min(len(alignments), 3)
     n_rows = -(-len(alignments) // n_columns)
     figure = Figure(figsize=(3.6 * n_columns + 0.3, 3.5 * n_rows), layout="constrained")
@@ -113,6 +122,15 @@ def heat_map_figure(names: Sequence[str], panels: Mapping[str, Matrix], label: s
         Values from -1 to 1 in the order of the names; NaN is hatched.
     label
         Of the bar of colours.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from murine.architecture import heat_map
+    >>> similarity = np.array([[1.0, 0.8, 0.1], [0.8, 1.0, 0.1], [0.1, 0.1, 1.0]])
+    >>> figure = heat_map_figure(["a", "b", "c"], {"index": heat_map(similarity)}, "correlation")
+    >>> [axes.get_title() for axes in figure.axes][0]
+    'index'
     """
     short = _called(names)
     called = [short[name] for name in names]
@@ -144,7 +162,21 @@ def _called(networks: Iterable[str]) -> dict[str, str]:
 
 
 def length_figure(sequences: Sequence[str], effects: Mapping[str, str]) -> Figure:
-    """Draw every similarity of ``effects``, with what is said of it, against the ratio of lengths, a dot for a pair."""
+    """Draw every similarity of ``effects`` against the ratio of lengths, with a dot for each pair of networks.
+
+    Parameters
+    ----------
+    sequences
+        Layer sequences of the networks.
+    effects
+        Names of similarities (`murine.architecture.similarities`), each with a text that is written above its panel.
+
+    Examples
+    --------
+    >>> figure = length_figure(["CR", "CRCR", "CRCRCRCR"], {"index": "longer networks are less similar"})
+    >>> figure.axes[0].get_xlabel()
+    'doublings between the lengths'
+    """
     figure = Figure(figsize=(2.5 * len(effects), 2.5), layout="constrained")
     ratios = upper_triangle(length_ratios(sequences))
     for axes, (name, said) in zip(figure.subplots(1, len(effects), squeeze=False)[0], effects.items(), strict=True):
@@ -167,12 +199,22 @@ def length_figure(sequences: Sequence[str], effects: Mapping[str, str]) -> Figur
 
 
 def relations_figure(distances: Mapping[str, Matrix], relations: pd.DataFrame) -> Figure:
-    """Draw what pairs of networks differ in, one kind against the other, a dot for a pair.
+    """Draw each kind of distance between networks against the other kinds, with a dot for each pair of networks.
 
     Parameters
     ----------
     distances, relations
-        As of `murine.studies.architectures.Explanation`. Drawn are the relations with nothing held constant.
+        As in `murine.studies.architectures.Explanation`. Only relations with nothing held constant are drawn.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> points = np.random.default_rng(0).normal(size=(2, 10, 3))
+    >>> distances = {name: np.linalg.norm(p[:, None] - p, axis=2) for name, p in zip(["layers", "score"], points)}
+    >>> relations = pd.DataFrame([{"first": "layers", "second": "score", "given": "", "r": 0.1, "p": 0.4}])
+    >>> relations_figure(distances, relations).axes[0].get_ylabel()
+    'score'
     """
     plain = relations[relations.given == ""]
     rows, columns = (list(dict.fromkeys(plain[side])) for side in ("second", "first"))

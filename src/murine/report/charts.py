@@ -109,7 +109,7 @@ def _triple(values: Interval) -> list[float | None]:
 
 
 def rounded(value: Any) -> float | int | None:
-    """Four digits that count, whole numbers as they are; None where there is no number."""
+    """Return four significant digits; whole numbers are not changed; None if there is no number."""
     if pd.isna(value) or not math.isfinite(value):
         return None
     if isinstance(value, (int, np.integer)):

@@ -15,7 +15,7 @@ _ZOOM = 2
 
 
 def example_grid(domain: Domain, kernel_size: int = 3) -> UInt8[np.ndarray, "height width 3"]:
-    """The first image of every class, above what NeuRN makes of it."""
+    """The first image of every class, and below it the image after NeuRN."""
     import torch
 
     from murine.networks.surgery.neurn import neurn

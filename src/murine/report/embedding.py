@@ -20,7 +20,7 @@ from murine.report.figures import WIDTH, save
 from murine.report.palette import CATEGORIES, GROUND_LIGHT, UNLABELLED
 from murine.report.short_names import shortened
 
-#: What coordinates are called in a figure; others go by their own name.
+#: Names of coordinates in a figure; other coordinates keep their names.
 TITLES = {"cre_line": "Cre line", "cell_class": "class", "donor": "mouse"}
 
 _SMALL = 7  # font size
@@ -36,16 +36,48 @@ def write_embedding(
     name: str = "embedding",
     colours: Sequence[str] | None = None,
 ) -> list[Path]:
-    """Write `embedding_figure` as NAME.pdf (its text can be edited, its dots are pixels) and NAME.png (300 dpi)."""
+    """Write `embedding_figure` as NAME.pdf (its text can be edited, its dots are pixels) and NAME.png (300 dpi).
+
+    Parameters
+    ----------
+    representatives
+        The embedding, from `murine.cortex.representative.representative` or `murine.cortex.repeated`.
+    folder
+        Where the files are written; it is made if needed.
+    name
+        Name of the files, without an ending.
+    colours
+        As in `embedding_figure`.
+
+    Returns
+    -------
+    files
+        The paths that were written.
+
+    Raises
+    ------
+    MurineError
+        If there is no such coordinate, or a file cannot be written.
+
+    Examples
+    --------
+    >>> from murine.cortex import repeated, simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> recording = simulate(synthetic_scenes(20, size=32), n_neuroids=40, n_repetitions=2).recording
+    >>> few = {"by": "area", "vectors": "responses", "n_clusters": 2, "n_per_cluster": 3}
+    >>> files = write_embedding(repeated(recording, 1, **few)[0], "figures")
+    >>> [file.name for file in files]
+    ['embedding.pdf', 'embedding.png']
+    """
     return save(embedding_figure(representatives, colours=colours), folder, name)
 
 
 def embedding_figure(representatives: Representatives, *, colours: Sequence[str] | None = None) -> Figure:
     """Draw the embedding of each group (a row), once for every coordinate that colours it (a column).
 
-    All neurons are small dots, drawn in a mixed order so that no label hides another; those that were chosen are
-    ringed. The legends tell how many were chosen of how many. A label has the same colour in all rows; where there are
-    more labels than colours, those with the fewest neurons share a grey.
+    All neurons are small dots, drawn in random order so that no label hides another. Chosen neurons have a ring. The
+    legends give the numbers of chosen and of all neurons. A label has the same colour in all rows. If there are more
+    labels than colours, the labels with the fewest neurons share a grey.
 
     Parameters
     ----------

@@ -42,6 +42,14 @@ def write_figures(
     ------
     MurineError
         As in `murine.report.page.write_report`.
+
+    Examples
+    --------
+    >>> import murine
+    >>> scores = murine.compare(["pixels", "gabor"], controls=False, n_bootstraps=20, atlas="results")
+    >>> files = write_figures(Atlas("results"), "figures")
+    >>> [file.name for file in files][:2]
+    ['ranking-simulated-cortex-0-rsa-pearson.pdf', 'ranking-simulated-cortex-0-rsa-pearson.png']
     """
     files = []
     for board in read_boards(atlas, cortex=cortex, metric=metric):

@@ -141,7 +141,7 @@ def _error(rows: pd.DataFrame, name: str) -> dict[str, Any]:
 
 
 def strengths(cells: pd.DataFrame) -> dict[str, Any] | None:
-    """Accuracy against the strength of corruptions, one panel each; None where there are none."""
+    """Draw accuracy against the strength of corruptions, one panel for each; None if there are no corruptions."""
     there = cells[cells.corruption]
     if there.empty:
         return None

@@ -177,7 +177,7 @@ def _uncertainty(board: Board) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Over:
-    """Of what bootstrap samples are drawn beside images."""
+    """What is resampled in addition to images."""
 
     short: str
     drawn: str

@@ -53,7 +53,7 @@ def write_report(
     atlas
         The results.
     file
-        Where to; its folder is made. The file appears whole at the end, or not at all.
+        The file to write; its folder is made. It appears only when it is complete.
     cortex, metric
         Only these.
     title
@@ -67,7 +67,14 @@ def write_report(
     Raises
     ------
     MurineError
-        No results, an unknown cortex or metric, nothing that can be ranked, or a file that cannot be written.
+        If there are no results, the cortex or metric is unknown, nothing can be ranked, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import murine
+    >>> scores = murine.compare(["pixels", "gabor"], controls=False, n_bootstraps=20, atlas="results")
+    >>> write_report(Atlas("results"), "report.html").name
+    'report.html'
     """
     return save(render(atlas, read_boards(atlas, cortex=cortex, metric=metric), title), file)
 
@@ -147,7 +154,7 @@ def _board(atlas: Atlas, board: Board, identity: str, boards: Sequence[Board]) -
 
 
 def _cell(value: float, text: str) -> dict[str, str]:
-    """A cell of a sortable table: what is shown, and what is sorted by ('' where there is no number)."""
+    """A cell of a sortable table: the shown text, and the number to sort by ('' if there is none)."""
     return {"v": f"{value:.6g}" if math.isfinite(value) else "", "text": text}
 
 

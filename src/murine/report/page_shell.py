@@ -31,15 +31,15 @@ SCRIPTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 def filled(template: str, title: str, **content: object) -> str:
     """A page as text.
 
-    A content security policy forbids it to load anything and to run any script but its two own ones, known by
-    their digests (none where it has no scripts): whatever a network is called, it stays text.
+    A content security policy forbids the page to load anything, and to run scripts other than its own two, which are
+    listed by their digests. So the name of a network can never become code.
 
     Parameters
     ----------
     template
         Name of one of the pages that `SCRIPTS` lists.
     content
-        What else the template tells.
+        Other values for the template.
     """
     from plotly.offline import get_plotlyjs
 
@@ -64,12 +64,12 @@ def filled(template: str, title: str, **content: object) -> str:
 
 
 def joined(scripts: Iterable[str]) -> str:
-    """The scripts of a page as one, in a block: its parts see each other's names and nobody else does."""
+    """Join the scripts of a page in one block, so that their names are visible only to each other."""
     return '"use strict";\n{\n' + "\n".join(scripts) + "}\n"
 
 
 def save(page: str, file: str | Path) -> Path:
-    """Write a page; it appears whole, or not at all."""
+    """Write a page, which appears only when it is complete."""
     file = Path(file)
     with atomic_write(file) as partial:
         partial.write_text(page, encoding="utf-8", errors="backslashreplace", newline="\n")

@@ -20,7 +20,8 @@ MARKERS = {"trained": "o", "as built": "^", "random": "D", "control": "s"}
 HUES_LIGHT = ("#0072b2", "#aa4499", "#117733", "#b8860b", "#882255", "#2aa198", "#332288", "#cc6677")
 HUES_DARK = ("#56b4e9", "#d28ac6", "#5fc98a", "#e3c565", "#e07aa0", "#66d9c8", "#9d95f0", "#f0a3ad")
 
-#: As many labels as a figure can tell apart on white: the hues above, then lighter ones of other hues between them.
+#: The largest number of colours that readers can distinguish on white: the hues above, then lighter colours of other
+#: hues.
 CATEGORIES = (*HUES_LIGHT, "#e69f00", "#56b4e9", "#ee8fb5", "#8db33a", "#8c6d4f", "#b79ad6")
 
 #: What has no label, or one too many.

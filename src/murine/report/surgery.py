@@ -18,16 +18,27 @@ _IN_A_ROW = 6
 
 
 def effects_figure(table: pd.DataFrame) -> Figure:
-    """Draw scores after surgery against those before; what lies above the diagonal got more like cortex.
+    """Draw scores after surgery against scores before. Points above the diagonal became more similar to cortex.
 
-    A panel for each variant, metric and treatment, at most six in a row. Small dots are sites of networks, large marks
-    networks in the mean over sites, with their 95 % intervals before and after (that of the difference, which is
-    shorter, is in the table).
+    There is a panel for each variant, metric and treatment, at most six in a row. Small dots are sites of networks.
+    Large marks are means over sites of networks, with their 95 % intervals before and after. The interval of the
+    difference is shorter; it is in the table.
 
     Parameters
     ----------
     table
-        As of `murine.studies.surgery_effect.effects`, of one cortex and input size.
+        Table of `murine.studies.surgery_effect.effects`, for one cortex and input size.
+
+    Examples
+    --------
+    >>> import murine
+    >>> from murine.networks import NetworkSpec
+    >>> from murine.studies import effects, operations, pairs
+    >>> asked = operations([NetworkSpec("pixels")], ["neurn(k=3)"], ["input"])
+    >>> scores = murine.compare([asked[0].before, asked[0].after], controls=False, n_bootstraps=20, atlas="results")
+    >>> table = effects(murine.Atlas("results"), pairs(asked, scores.results))
+    >>> effects_figure(table).axes[0].get_xlabel()
+    'before, share of ceiling'
     """
     own = table[table.n_networks == 1]
     variants = list(dict.fromkeys(own.variant))

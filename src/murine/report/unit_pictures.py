@@ -39,7 +39,7 @@ SITES_PER_PICTURE = 6
 def pictures(
     runner: Matching | MapComparison, outcome: NetworkResult, atlas: Atlas, labels: pd.DataFrame
 ) -> Iterator[tuple[str, Figure]]:
-    """Draw what a runner made of one network.
+    """Draw the comparison of one network with neurons.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ def _responses(neurons: NeuronData, values: np.ndarray) -> dict[str, np.ndarray]
 def _reduced(
     runner: Matching | MapComparison, network: Network, wanted: dict[str, Any], reducer: Callable[[Features], Any]
 ) -> dict[str, Any]:
-    """What a reducer makes of the wanted layers, by their names."""
+    """Return the results of a reducer for the wanted layers, by name."""
     device = next(chain(network.module.parameters(), network.module.buffers()), torch.empty(0)).device
     # Calls and members of outputs are named after their module (`capture`).
     modules = {re.sub(r"(:\d+)?(\[[^\[\]]*\])*$", "", layer) for layer in wanted}

@@ -24,7 +24,7 @@ from murine.report.short_names import shortened
 #: Below, at and above zero.
 DIVERGING = (LIGHT["random"], "#ffffff", LIGHT["trained"])
 
-#: What a picture of pairs says of how they were chosen.
+#: Text in a picture of pairs about how they were chosen.
 CHOSEN = "Pairs are chosen on odd repetitions and shown on even ones: a pair beside the best may look better."
 
 _NEURON, _QUIET = GROUND_LIGHT["ink"], GROUND_LIGHT["quiet"]
@@ -39,13 +39,13 @@ class PairOfPictures:
     Attributes
     ----------
     site, neuron, unit
-        What they are called.
+        Names of the site, the neuron and the unit.
     responses, activations
         (n_stimuli,) mean responses on the even repetitions, and activations, in the same order; any unit.
     r, r_shuffled
         Over stimuli; and of the neuron's best unit with its stimuli shuffled.
     r_odd
-        On the odd repetitions, which pairs are chosen on.
+        The same on the odd repetitions, on which pairs are chosen.
     overlap
         Of the densities of both, standardised.
     """
@@ -74,7 +74,7 @@ class MapPair:
 
 @dataclass(frozen=True, eq=False)
 class Distributions:
-    """What neurons of a site score, and what they score with shuffled stimuli: one pair of samples for each score."""
+    """Scores of the neurons of a site with true and with shuffled stimuli: one pair of samples for each score."""
 
     site: str
     own: Mapping[str, Float[np.ndarray, " n_neuroids"]]
@@ -252,7 +252,7 @@ def _standardised(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def _density(values: Float[np.ndarray, " n"], points: Float[np.ndarray, " n_points"]) -> Float[np.ndarray, " n_points"]:
-    """Gaussian kernel estimate with Scott's bandwidth; zero where there is nothing to estimate."""
+    """Return the Gaussian kernel estimate with Scott's bandwidth; zero if there are no data."""
     from scipy.stats import gaussian_kde
 
     known = values[np.isfinite(values)]

@@ -51,7 +51,10 @@ class SiteNeurons:
 
     @property
     def defined(self) -> Bool[np.ndarray, " n_sites"]:
-        """Sites in which every neuron varies over the stimuli; the mean over neurons of other sites has no score."""
+        """Sites in which every neuron varies over the stimuli.
+
+        Other sites have no score, because it is a mean over all neurons.
+        """
         varies = ~np.isnan(unit_length(self.responses)).any(axis=1)
         return np.array([varies[members].all() for members in self.members], bool)
 
@@ -108,7 +111,8 @@ class EncodingMetric(Metric):
     def plain(self, layers: Stack, sites: SiteNeurons) -> Scores:
         """Return Pearson's r between responses and uncorrected predictions, mean over a site's neurons.
 
-        Scores are made of predictions less the mean of the responses that each was fitted to."""
+        Scores are computed from predictions after subtraction of the mean of the responses that each prediction was
+        fitted to."""
 
     @abstractmethod
     def chance(self, layers: Stack, sites: SiteNeurons, relabellings: Relabellings) -> Scores:

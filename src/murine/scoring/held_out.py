@@ -63,9 +63,9 @@ class Splits:
     halves
         Both halves of every split.
     drawn, left_out
-        (n_draws, n_splits) and (n_stimuli, n_splits): shares of the splits in bootstrap draws, and in the scores
-        without each stimulus. Each row sums to 1. Through them, intervals include that other random splits would give
-        other scores.
+        (n_draws, n_splits) and (n_stimuli, n_splits): weights of the splits in each bootstrap draw and in the score
+        without each stimulus. Each row sums to 1. With these weights, intervals include the variation over random
+        splits.
     """
 
     halves: tuple[tuple[Half, Half], ...]
@@ -212,7 +212,7 @@ def choose(
     Parameters
     ----------
     layers
-        Kernels of all stimuli. A layer that has no score in some half, because it is constant there, is not chosen.
+        Kernels of all stimuli. A layer that is constant in some half has no score there and is not chosen.
     stack, defined
         What the metric makes of them, and which layers have a score (`murine.scoring.metric.Metric.prepare`).
     scores

@@ -1,7 +1,7 @@
 """Metrics of geometry: the kernels of layers (products of patterns of every two stimuli) against those of sites.
 
-`KernelMetric` says what layers and sites are; a comparison of `murine.similarity.kernel_similarity` computes scores and
-draws. That second class is there for speed alone: it resamples and relabels all layers and sites at once."""
+`KernelMetric` prepares layers and sites. A comparison of `murine.similarity.kernel_similarity` computes scores and
+draws. It is a separate class for speed: it resamples and relabels all layers and sites at once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class KernelMetric(Metric):
     """Compare the centred kernels of layers with those of sites.
 
     Each metric names the comparison of `murine.similarity.kernel_similarity` that computes its scores. Noise lowers
-    them in a way that no reliability undoes, so there is no ceiling.
+    them in a way that a reliability cannot correct, so there is no ceiling.
     """
 
     comparison: ClassVar[kernel_similarity.KernelComparison]
@@ -84,8 +84,9 @@ class CKAMetric(KernelMetric):
 class DebiasedCKAMetric(KernelMetric):
     """Linear centred kernel alignment from unbiased estimates.
 
-    It has a ceiling: noise adds nothing to its kernels in expectation, so halves of the data are as alike as their
-    reliability says. The reliability that comes with matrices is one of dissimilarities, not of kernels.
+    It has a ceiling, because the expected kernel does not contain the noise, so the reliability follows from the
+    similarity of two halves of the trials. Given matrices have no ceiling: their reliability is that of
+    dissimilarities, not of kernels.
     """
 
     name = "cka-debiased"

@@ -48,7 +48,16 @@ Bias = Literal["none", "higher with few stimuli", "lower with few stimuli", "dep
 
 @dataclass(frozen=True)
 class MetricDescription:
-    """The description of a metric for readers; the attributes are those of `Metric`."""
+    """The description of a metric for readers; the attributes are those of `Metric`.
+
+    Examples
+    --------
+    >>> description = metrics["rsa-pearson"].describe()
+    >>> description.scale, description.over_pairs
+    ('r', True)
+    >>> print(str(description).splitlines()[0])
+    rsa-pearson: Representational similarity analysis: Pearson's r between the dissimilarities of a layer and of a site.
+    """
 
     name: str
     summary: str
@@ -76,12 +85,23 @@ class ReferenceScores:
     Attributes
     ----------
     package, function
-        Whose it is, and which function of it: ``"NumPy", "definition, image by image"``.
+        Name of the package, and of its function: ``"NumPy", "definition, image by image"``.
     compute
         Takes the features of every layer, each (n_stimuli, n_units), and the mean responses of one site,
         (n_neuroids, n_stimuli); returns the score of every layer, (n_layers,).
     tolerance
         The largest absolute difference that counts as agreement.
+
+    Examples
+    --------
+    >>> def compute(layers, responses):
+    ...     patterns = np.corrcoef(responses.T)[np.triu_indices(responses.shape[1], 1)]
+    ...     return [np.corrcoef(np.corrcoef(x)[np.triu_indices(len(x), 1)], patterns)[0, 1] for x in layers]
+    >>> reference = ReferenceScores("NumPy", "correlation of correlations", compute)
+    >>> generator = np.random.default_rng(0)
+    >>> features = generator.normal(size=(20, 50))
+    >>> np.round(reference.compute([features], features[:, :30].T), 1)
+    array([0.8])
     """
 
     package: str
@@ -118,13 +138,13 @@ class Metric(ABC):
     resampling
         What a bootstrap draw is, as a clause.
     costly_permutations
-        True where a permutation test of all layers takes minutes: it is then run for chosen layers only.
+        True if a permutation test of all layers takes minutes. Then only chosen layers are tested.
     max_permutations
         How many relabellings `permute` computes at most; 0 for all.
     combines_layers
         True where all layers together have one score.
     chooses_naively
-        True where that score chooses layers on the stimuli that it scores.
+        True if this score chooses layers on the same stimuli that it scores.
     over_pairs
         True where a score is a mean over pairs of stimuli. The variance of its draws is then corrected
         (`murine.statistics.bootstrap.pair_corrected`).
@@ -138,6 +158,29 @@ class Metric(ABC):
     n_splits
         Number of random halves of the stimuli for held-out scores, where the usual number would take minutes; 0 for the
         usual number.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> from murine.scoring import make_site_data
+    >>> class KernelCorrelation(Metric):
+    ...     name, summary = "kernel-correlation", "Pearson's r between the products of every two images."
+    ...
+    ...     def of_layers(self, layers, site_data):
+    ...         return np.array([layer.gram for layer in layers])
+    ...
+    ...     def of_sites(self, site_data):
+    ...         return site_data.kernels
+    ...
+    ...     def score(self, layers, sites):
+    ...         return np.array([[np.corrcoef(a.ravel(), b.ravel())[0, 1] for b in sites] for a in layers])
+    >>> metric = KernelCorrelation()
+    >>> cortex = simulate(synthetic_scenes(24, 32), n_neuroids=10, n_repetitions=4)
+    >>> sites = make_site_data(cortex.recording, n_splits=2)
+    >>> pixels = LayerKernel.of(cortex.stimuli.images.reshape(24, -1).astype(float))
+    >>> metric.score(metric.of_layers([pixels], sites), metric.of_sites(sites)).shape
+    (1, 3)
     """
 
     name: str
@@ -238,10 +281,10 @@ class Metric(ABC):
     def resample(self, layers: Stack, sites: Any, counts: Counts) -> Draws:
         """Compare under resampled stimuli: ``counts[b, i]`` is how often stimulus i was drawn in sample b.
 
-        The default are jackknife pseudo-values (Efron & Tibshirani 1993, ch. 11), exact to first order: the score, and
-        for each stimulus what it adds to the score, as often as it was drawn. No sample holds a stimulus beside its own
-        copy, which most metrics would take for likeness. If the metric is `over_pairs`, intervals of scores near zero
-        are up to sqrt(2) times too wide.
+        The default uses jackknife pseudo-values (Efron & Tibshirani 1993, ch. 11), which are exact to first order: a
+        draw is the score plus the influence of each stimulus, times the number of times that it was drawn. So no sample
+        contains a stimulus twice; most metrics would count the two copies as similar stimuli. If the metric is
+        `over_pairs`, intervals of scores near zero are up to sqrt(2) times too wide.
         """
         without = self.leave_one_out(layers, sites, counts.shape[1]).astype(np.float64)
         influence = (len(without) - 1) * (without.mean(axis=0) - without)
@@ -249,7 +292,7 @@ class Metric(ABC):
         return (self.score(layers, sites) + shifts).astype(np.float32)
 
     def resample_independently(self, layers: Stack, sites: Any, counts: Counts) -> Draws:
-        """Like `resample`, but each draw is computed independently of the others; their mean may be another."""
+        """Like `resample`, but each draw is computed independently of the others; the mean of the draws may differ."""
         return self.resample(layers, sites, counts)
 
     def leave_one_out(self, layers: Stack, sites: Any, n_stimuli: int) -> Draws:
@@ -260,12 +303,12 @@ class Metric(ABC):
         return np.stack(found).astype(np.float32)
 
     def permute(self, layers: Stack, sites: Any, relabellings: Relabellings) -> Draws:
-        """Compare with the stimuli of the sites relabelled: the distribution of scores where nothing is shared."""
+        """Compare with relabelled stimuli of the sites: the distribution of scores if layer and site share nothing."""
         orders = relabellings[: self.max_permutations or None]
         return np.stack([self.score(layers, self.select(sites, order)) for order in orders]).astype(np.float32)
 
     def ceiling(self, site_data: SiteData, counts: Counts, seed: int) -> Ceiling:
-        """Return the best score that noise in the data allows, with draws paired with ``counts``.
+        """Return the noise ceiling, the highest score that noise allows, with draws paired with ``counts``.
 
         By default it is not known: scores stay raw.
         """
@@ -294,11 +337,11 @@ class Metric(ABC):
         Parameters
         ----------
         layers, stack
-            Kernels of all stimuli, and what the metric makes of them.
+            Kernels of all stimuli, and the layers as prepared by the metric (`of_layers`).
         members
             Positions of the stimuli, ascending.
         site_data, sites
-            The sites for these stimuli, and what the metric makes of them.
+            The sites for these stimuli, and the sites as prepared by the metric (`of_sites`).
         """
         own, defined = self.prepare([layer.select(members) for layer in layers], site_data)
         return np.where(defined[:, None], self.score(own, sites), np.nan)

@@ -1,4 +1,4 @@
-"""The single neurons of a cortex, and what patterns are made of their responses."""
+"""The single neurons of a cortex, and the response patterns computed from them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Population:
     members
         Positions of the neurons of each site.
     normalise
-        ``none`` or ``zscore``: what is done to responses before patterns are made of them.
+        ``none`` or ``zscore``: the treatment of responses before patterns are computed.
     keys
-        Orders of the trials of all stimuli, by which they are halved; none where there is one repetition.
+        Random orders of the trials of all stimuli, which define the halves; empty if there is one repetition.
     neuroid_ids, donors
         Id and animal of every neuron; '' for an animal that is not known.
     source
-        The population that this is a selection of. It computes the mean responses once, for all selections.
+        The population that this selection was taken from. It computes the mean responses once for all selections.
     """
 
     responses: Float[np.ndarray, "n_neuroids n_all_stimuli n_repetitions"]
@@ -80,7 +80,8 @@ class Population:
 class PatternScale:
     """Make patterns from responses: as they are, or standardised by a mean and an SD for each neuron.
 
-    Halves are standardised by the mean and SD of the whole. With their own, they would weigh neurons in another way."""
+    Halves are standardised by the mean and SD of all trials. With the mean and SD of each half, the weights of neurons
+    would differ between halves."""
 
     mean: Float[np.ndarray, "n_neuroids 1"]
     sd: Float[np.ndarray, "n_neuroids 1"]

@@ -1,7 +1,7 @@
 """Metrics of representational similarity: the dissimilarities of a layer against those of a site.
 
-`RDMMetric` says what layers and sites are and has the ceiling; a comparison of `murine.similarity.rsa` computes scores
-and draws. That second class is there for speed alone: it resamples and relabels all layers and sites at once."""
+`RDMMetric` prepares layers and sites and computes the ceiling. A comparison of `murine.similarity.rsa` computes scores
+and draws. It is a separate class for speed: it resamples and relabels all layers and sites at once."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class RDMMetric(Metric):
         site_data: SiteData,
         sites: Any,
     ) -> Scores:
-        # The dissimilarity of two stimuli does not depend on which others there are.
+        # The dissimilarity of two stimuli does not depend on the other stimuli.
         return self.score(self.select(stack, members), sites)
 
     def placeholder(self, stack: Stack) -> np.ndarray:

@@ -34,9 +34,9 @@ _SIZES = (
 class RidgeMetric(EncodingMetric):
     """Predict each stimulus by ridge on all others, and count scores from chance.
 
-    Predictions are taken less the mean of the responses that each was fitted to. The mean r over neurons is then put on
-    a scale where a layer that says nothing has 0 in the mean (`murine.encoding.null_correlation`). Draws include that
-    stimuli are learned from, too (`murine.encoding.jackknife`).
+    The mean of the responses that a prediction was fitted to is subtracted from it. The mean r over neurons is then
+    rescaled, so that the expected score of a layer without information is 0 (`murine.encoding.null_correlation`). Draws
+    include the effect of each stimulus on the fit (`murine.encoding.jackknife`).
     """
 
     name = "ridge"
@@ -177,7 +177,7 @@ class PerNeuronRidgeMetric(PublishedRidgeMetric):
         return self.score(layers, sites)
 
     def chance(self, layers: Stack, sites: SiteNeurons, relabellings: Relabellings) -> Scores:
-        # What the best of several has by chance depends on all of them, so that no closed form holds.
+        # The chance level of the best of several penalties depends on all of them, so there is no closed form.
         if not len(relabellings):
             return np.full((len(layers), len(sites.members)), np.nan)
         return np.asarray(self.permute(layers, sites, relabellings).mean(axis=0))

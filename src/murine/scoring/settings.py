@@ -20,8 +20,20 @@ class ScoreSettings:
     n_subject_draws
         Number of samples of neurons or animals, at most ``n_bootstraps``.
     layer_choice
-        ``held-out``: layers are chosen on other stimuli than they are scored on (`murine.scoring.held_out`);
-        ``naive``: on the same, as Conwell et al. (2021) do.
+        ``held-out``: layers are chosen and scored on different stimuli (`murine.scoring.held_out`); ``naive``: on the
+        same stimuli, as in Conwell et al. (2021).
+
+    Raises
+    ------
+    MurineError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> ScoreSettings(n_bootstraps=200).n_permutations
+    1000
+    >>> ScoreSettings(n_bootstraps=100, over="neurons").subject_draws
+    100
     """
 
     n_bootstraps: int = 1000

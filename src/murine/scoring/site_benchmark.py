@@ -24,7 +24,7 @@ from murine.statistics.permutation import permutations
 #: A group of stimuli smaller than this is not scored by itself.
 MIN_GROUP = 20
 
-#: Groups scored beside the whole set, in the order of their first stimulus.
+#: Largest number of groups that are scored in addition to the whole set, in the order of their first stimulus.
 MAX_GROUPS = 2
 
 
@@ -35,19 +35,19 @@ class GroupBenchmark:
     Attributes
     ----------
     site_data
-        The sites for these stimuli, without what only ceilings need.
+        The sites for these stimuli, without the arrays that only ceilings need.
     members
         Positions of the stimuli among all.
     counts, relabellings
         Bootstrap samples and random orders of these stimuli.
     sites
-        What the metric makes of the sites.
+        The sites as prepared by the metric (`Metric.of_sites`).
     ceiling, ceiling_without_one
         Ceilings of the sites, with draws paired with ``counts``, and without each stimulus.
     splits
-        Random halves, by which layers are chosen; None where no layer is.
+        Random halves that layers are chosen on; None if no layer is chosen.
     subjects
-        Resampled neurons or animals; None where they are not asked for.
+        Resampled neurons or animals; None if they were not requested.
     """
 
     site_data: SiteData
@@ -62,7 +62,7 @@ class GroupBenchmark:
 
     @property
     def site_flags(self) -> tuple[str, ...]:
-        """What a reader has to know of each site and its ceiling; '' for nothing."""
+        """Notes on each site and its ceiling for the reader; '' if there are none."""
         return self.site_data.site_notes(self.ceiling)
 
 
@@ -89,6 +89,18 @@ class SiteBenchmark:
     ------
     MurineError
         Too few stimuli, an unknown metric, or one that these data cannot have.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> from murine.scoring import make_site_data
+    >>> cortex = simulate(synthetic_scenes(24, 32), n_neuroids=10, n_repetitions=4)
+    >>> benchmark = SiteBenchmark(make_site_data(cortex.recording, n_splits=2), "cka", settings=ScoreSettings(20, 19))
+    >>> benchmark.groups["all"].ceiling.value.shape
+    (3,)
+    >>> benchmark.groups["all"].counts.shape
+    (20, 24)
     """
 
     def __init__(

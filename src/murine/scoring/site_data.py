@@ -18,8 +18,8 @@ from murine.statistics.bootstrap import Counts
 from murine.statistics.noise_ceiling import DISTANCE, SCALES, Ceiling
 from murine.statistics.random_halves import half_means
 
-#: Where a neuron has a single trial of a stimulus, that trial is in both halves, and the halves agree too well. If more
-#: than this share of a site's mean responses are of a single trial, its ceiling is not known.
+#: If a neuron has only one trial of a stimulus, this trial is in both halves, and the halves agree too well. If more
+#: than this share of a site's mean responses come from a single trial, its ceiling is unknown.
 MOST_SINGLE_TRIALS = 0.1
 
 #: Dissimilarities that are one less a cosine between patterns, and whether patterns are centred first.
@@ -57,10 +57,10 @@ class SiteData:
         (n_sites, 2, n_splits, n_pairs) float32: RDM vectors of two random halves of the trials; None for data without
         repetitions. NaN where too many trials are missing.
     half_patterns
-        (n_sites, 3, n_stimuli): how well the patterns of halves agree about a stimulus, the length of the pattern and
-        the number of trials (`murine.similarity.rdm_ceilings.SplitHalfRDM`); None with ``half_rdms``.
+        (n_sites, 3, n_stimuli): agreement of the patterns of both halves for a stimulus, the length of the pattern and
+        the number of trials (`murine.similarity.rdm_ceilings.SplitHalfRDM`); None if ``half_rdms`` is None.
     given_reliability
-        (n_sites, 2): mean and standard error that came with the data; NaN where they did not.
+        (n_sites, 2): mean and standard error that came with the data; NaN if none came.
     n_neuroids
         Neurons per site; 0 where not known.
     left_out
@@ -73,7 +73,20 @@ class SiteData:
     lost
         Sites of the data that are not among ``sites``, because they cannot be compared.
     notes
-        What a reader has to know of each site, '' for nothing: a constant matrix, a ceiling that is too high.
+        Notes on each site for the reader, for example a constant matrix or a ceiling that is too high; '' if there are
+        none.
+
+    Examples
+    --------
+    >>> from murine.cortex import simulate
+    >>> from murine.scenes import synthetic_scenes
+    >>> from murine.scoring import make_site_data
+    >>> cortex = simulate(synthetic_scenes(24, 32), n_neuroids=10, n_repetitions=4)
+    >>> data = make_site_data(cortex.recording, n_splits=2)
+    >>> [site.name for site in data.sites], data.n_neuroids
+    (['SIMam', 'SIMl', 'SIMp'], (10, 10, 10))
+    >>> data.select(np.arange(12)).rdms.shape
+    (3, 12, 12)
     """
 
     name: str
@@ -98,7 +111,7 @@ class SiteData:
         return len(self.stimulus_ids)
 
     def site_notes(self, ceiling: Ceiling) -> tuple[str, ...]:
-        """Return what a reader has to know of each site and its ceiling, '' for nothing.
+        """Return the notes on each site and its ceiling for the reader; '' if there are none.
 
         Of a metric without ceilings, the notes are about the site alone.
         """
@@ -126,9 +139,10 @@ class SiteData:
     def ceiling(self, scale: str, counts: Counts, *, ranks: bool = False, seed: int = 0) -> Ceiling:
         """Return the ceiling of a score on ``scale`` against the RDMs, with draws paired with ``counts``.
 
-        From single trials: the correlation with what the RDM would be without noise (of ranks with ``ranks``), from
-        random halves (`murine.similarity.rdm_ceilings`). From given reliabilities: their value, with normal draws of
-        their standard error, or without an error where that is not given. It is not known of single trials.
+        With repetitions, it is the correlation of the RDM with the RDM without noise (of ranks with ``ranks``),
+        estimated from random halves of the trials (`murine.similarity.rdm_ceilings`). With given reliabilities, it is
+        computed from them; draws are normal with the given standard error, or constant if none is given. With one trial
+        per stimulus, it is unknown.
         """
         reliability = np.empty(len(self.sites))
         draws = np.empty((len(counts), len(self.sites)))

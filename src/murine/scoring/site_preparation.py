@@ -45,17 +45,17 @@ def make_site_data(
     data
         A recording (RDMs are dissimilarities of the population responses to every two stimuli) or given matrices.
     by
-        Coordinates that make up a site, for a recording. Without any, a site is an area, or the whole recording where
-        it names no area.
+        Coordinates that define a site of a recording. By default a site is an area, or the whole recording if it has no
+        areas.
     normalise
         ``none``: neurons as they are, so the most active ones dominate, as in Conwell et al. (2021). ``zscore``: each
         neuron is standardised over stimuli first, so all count alike. Given matrices cannot be standardised.
     dissimilarity
-        A name in `murine.similarity.rdm.dissimilarities`. Given matrices are taken to be made with it.
+        A name in `murine.similarity.rdm.dissimilarities`. For given matrices it states how they were computed.
     n_splits, seed
         Random halves of the trials of each stimulus, for the ceiling.
     kept
-        Where RDMs of halves are kept between runs. They depend on nothing but the arguments.
+        Cache for the RDMs of halves, which depend only on the arguments.
 
     Raises
     ------
@@ -193,8 +193,8 @@ def _given_site_data(
     if without_error.any():
         names = [site.name for site, lacks in zip(data.sites, without_error, strict=True) if lacks]
         log.warning(
-            "%s: the reliability of %s has no standard error (reliability_sem). Its ceiling is taken as exact: "
-            "intervals of ceiled scores hold the error of scores alone.",
+            "%s: the reliability of %s has no standard error (reliability_sem). Its ceiling is treated as exact: "
+            "intervals of ceiled scores include only the error of the scores.",
             data.name,
             some(names),
         )

@@ -1,4 +1,4 @@
-"""Bootstrap over neurons or animals: how scores would vary with other images and other subjects.
+"""Bootstrap over neurons or animals: the variation of scores with other images and other subjects.
 
 The neurons of every site are drawn again (`murine.statistics.crossed_bootstrap.neuron_counts`), together with the
 stimuli and alone. In a draw, each neuron counts as often as it was drawn: in the RDM or kernel of the site, or in the
@@ -80,11 +80,12 @@ class Subjects:
 
 
 def draw_subjects(site_data: SiteData, over: str, n_draws: int, seed: int) -> Subjects:
-    """Draw neurons of every site, the same for the same seed, whatever the order of the neurons.
+    """Draw neurons of every site. The draws depend on the seed, but not on the order of the neurons.
 
-    Neurons are drawn within their site. An animal that has neurons at several sites is drawn at all of them together,
-    so that a mean over sites varies as it does between animals. Of animals that share sites, directly or through
-    others, as many are drawn as there are; a sample that leaves a site without any is drawn anew.
+    Neurons are drawn within their site. An animal with neurons at several sites is drawn at all of these sites
+    together, so that a mean over sites varies as it does between animals. Animals that share sites, directly or through
+    other animals, form a group; as many animals are drawn from a group as it has. A sample without an animal at some
+    site is drawn again.
 
     Raises
     ------
@@ -294,7 +295,7 @@ def _population(site_data: SiteData) -> Population:
 
 
 def drawn_sites(site_data: SiteData, site: int, counts: NeuronCounts) -> SiteData:
-    """Return a site made of resampled neurons, each draw as a site of its own.
+    """Return resampled versions of a site: each draw of its neurons is one site.
 
     NaN where the drawn neurons all respond alike to some stimulus, as a single neuron does."""
     population = _population(site_data)

@@ -1,7 +1,7 @@
 """Treatments: whether neurons and features are standardised over stimuli before they are compared.
 
-Conwell et al. (2021) take both as they are. If only one side is standardised, unlike things are compared: that can
-reverse the sign of a difference between networks (docs/treatments.md)."""
+Conwell et al. (2021) standardise neither. If only one side is standardised, the two sides weigh their units
+differently, and this can reverse the sign of a difference between networks (docs/treatments.md)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ Standardisation = Literal["none", "zscore"]
 
 
 class Treatment(NamedTuple):
-    """How neurons and units of a network are treated: ``none``, or ``zscore`` (standardised over stimuli)."""
+    """How neurons and units of a network are treated: ``none``, or ``zscore`` (standardised over stimuli).
+
+    Examples
+    --------
+    >>> Treatment().words, Treatment("zscore", "none").words
+    ('both as they are', 'neurons z-scored')
+    >>> Treatment("zscore", "none").is_matched
+    False
+    """
 
     neurons: Standardisation = "none"
     features: Standardisation = "none"

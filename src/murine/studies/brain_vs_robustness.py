@@ -43,31 +43,50 @@ def trained_choices(runs: Sequence[Run], results: Results) -> dict[str, NetworkS
 def shifts(
     rows: pd.DataFrame, choices: Mapping[str, NetworkSpec], outcomes: Sequence[NetworkResult], results: Results
 ) -> pd.DataFrame:
-    """Change in brain score beside change in accuracy, of every variant.
+    """Return the change in brain score and the change in accuracy of every variant.
 
     Parameters
     ----------
     rows
-        As `murine.generalization.matrix.compute` returns them.
+        The table that `murine.generalization.matrix.compute` returns.
     choices
-        See `trained_choices`.
+        Networks of the runs, from `trained_choices`.
     outcomes
-        Of a sweep over all ``choices`` with one metric.
+        Results of a sweep over all ``choices`` with one metric, for example ``murine.compare(choices.values(),
+        ...).results``.
 
     Returns
     -------
     table
-        Per source, network and variant a row for every pair of seeds, and one for their mean (``model_seed`` is -1).
-        ``brain_before, brain_after``: brain scores (share of the noise ceiling, mean over sites) of the plain network
-        and of the variant, and ``brain_difference``; ``accuracy_difference``: of the accuracy on unseen domains, their
-        mean where they are several. Differences have ``_low`` and ``_high``, 95 %: of single seeds over images, of
-        means over seeds and images together. ``no_claim`` says why nothing can be concluded from a row, as in
-        `murine.generalization.summary.differences`. Empty without a plain network.
+        For each source, network and variant, one row for every pair of seeds and one for their mean (``model_seed`` is
+        -1). ``brain_before, brain_after``: brain scores (share of the noise ceiling, mean over sites) of the plain
+        network and of the variant, and ``brain_difference``; ``accuracy_difference``: difference of the accuracy on
+        unseen domains (their mean if there are several). Differences have 95 % intervals, ``_low`` and ``_high``: over
+        images for single seeds, over seeds and images for means. ``no_claim`` says why nothing can be concluded from a
+        row, as in `murine.generalization.summary.differences`. The table is empty without a plain network.
 
     Raises
     ------
     MurineError
         If no pair has a score.
+
+    Examples
+    --------
+    >>> import murine
+    >>> from murine.atlas import Atlas
+    >>> from murine.domains import load_domain
+    >>> from murine.generalization import Recipe, compute, plan, settings
+    >>> def load(name, part):
+    ...     return load_domain(name, part=part)
+    >>> chosen = settings("full", ["rendered-fonts"], ["rendered-fonts+noise:3"], load, n_test=20)
+    >>> runs = plan(chosen, ["lenet-small"], ["plain", "neurn3"], Recipe(epochs=1), seeds=[(0, 0)])
+    >>> results = Results(Atlas("results"))
+    >>> rows = compute(runs, results)
+    >>> choices = trained_choices(runs, results)
+    >>> scores = murine.compare(choices.values(), controls=False, n_bootstraps=20, n_permutations=20, atlas="results")
+    >>> table = shifts(rows, choices, scores.results, results)
+    >>> table[["variant", "model_seed"]].values.tolist()
+    [['neurn3', 0], ['neurn3', -1]]
     """
     tables = [_of_network(mine, choices, outcomes, results) for _, mine in rows.groupby(MATRIX, sort=False)]
     there = [table for table in tables if len(table)]
@@ -75,15 +94,24 @@ def shifts(
 
 
 def association(table: pd.DataFrame) -> pd.DataFrame:
-    """Whether variants that gain brain score gain accuracy: Spearman's correlation over variants, of means over seeds.
+    """Return Spearman's correlation, over variants, of the changes in brain score and in accuracy.
 
-    Variants are few and relatives of each other (three sizes of NeuRN): p takes them for independent, so it is the
-    least that can be had. Variants from which nothing can be concluded (``no_claim``) do not count.
+    It shows whether variants with a higher brain score have a higher accuracy. Variants are few, and some are similar
+    to each other (three sizes of NeuRN). The p-value treats them as independent, so it is a lower limit. Variants from
+    which nothing can be concluded (``no_claim``) are left out.
 
     Returns
     -------
     correlations
         ``source, network, pretrained, n_variants, rho, p_value``; NaN with fewer than three variants.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"brain_difference": [0.1, 0.2, 0.3], "accuracy_difference": [0.0, 0.2, 0.1]})
+    >>> table = table.assign(source="mnist", network="lenet-small", pretrained=False, model_seed=-1, no_claim="")
+    >>> association(table)[["n_variants", "rho"]].round(2).values.tolist()
+    [[3.0, 0.5]]
     """
     from scipy.stats import spearmanr
 

@@ -166,13 +166,22 @@ class FigureSpec:
     name
         Name of its files, without an ending.
     kind
-        What is drawn, a key of `murine.report.study_figures.figure_kinds`: ``intervals``, ``violins``, ``heat`` ...
+        Kind of the figure, a key of `murine.report.study_figures.figure_kinds`: ``intervals``, ``violins``, ``heat``
+        ...
     rows
-        What it is drawn of.
+        The data of the figure.
     title
-        One line above it.
+        One line above the figure.
     options
-        Of the kind: the names of columns, units.
+        Options of the kind: the names of columns, units.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"network": ["pixels", "gabor"], "score": [0.1, 0.4]})
+    >>> spec = FigureSpec("ranking", "intervals", rows, "Scores", {"label": "network", "value": "score"})
+    >>> spec.kind, len(spec.rows)
+    ('intervals', 2)
     """
 
     name: str

@@ -49,19 +49,26 @@ class NetworkPair:
 
 
 def operations(choices: Sequence[NetworkSpec], layers: Sequence[str], places: Sequence[str]) -> list[Operation]:
-    """Every layer at every place in every network.
+    """Return the operations that insert every layer at every place in every network.
 
     Parameters
     ----------
     layers
-        Names with options, as `murine.networks.surgery.layer_named` takes them.
+        Names of layers with options, as in `murine.networks.surgery.layer_named`.
     places
-        As `surgery.insert` takes them.
+        Places, as in `murine.networks.surgery.insert`.
 
     Raises
     ------
     MurineError
-        A layer or a place that is not understood: before anything is computed.
+        If a layer or a place is unknown; this is checked before anything is computed.
+
+    Examples
+    --------
+    >>> from murine.networks import NetworkSpec
+    >>> found = operations([NetworkSpec("pixels")], ["neurn(k=3)", "sobel"], ["input"])
+    >>> [str(operation.after) for operation in found]
+    ['pixels+neurn(k=3)@input', 'pixels+sobel(relative=True)@input']
     """
     variants = [
         f"{canonical_layer(layer_named(layer))}@{canonical_place(place)}" for layer in layers for place in places
@@ -83,7 +90,17 @@ def in_order(operations: Iterable[Operation]) -> list[NetworkSpec]:
 
 
 def pairs(operations: Iterable[Operation], outcomes: Iterable[NetworkResult]) -> list[NetworkPair]:
-    """What of a sweep can be held side by side; networks that failed have no pair."""
+    """Return the pairs of results before and after surgery; networks that failed have no pair.
+
+    Examples
+    --------
+    >>> import murine
+    >>> from murine.networks import NetworkSpec
+    >>> asked = operations([NetworkSpec("pixels")], ["neurn(k=3)"], ["input"])
+    >>> scores = murine.compare([asked[0].before, asked[0].after], controls=False, n_bootstraps=20, n_permutations=20)
+    >>> [pair.variant for pair in pairs(asked, scores.results)]
+    ['neurn(k=3)@input']
+    """
     tasks = {outcome.spec: outcome.tasks for outcome in outcomes}
     return [
         NetworkPair(before, after, operation.variant)
@@ -93,16 +110,16 @@ def pairs(operations: Iterable[Operation], outcomes: Iterable[NetworkResult]) ->
 
 
 def effects(atlas: Atlas, pairs: Sequence[NetworkPair], *, min_ceiling: float = MIN_CEILING) -> pd.DataFrame:
-    """Scores before and after, and their differences, by network and site.
+    """Return scores before and after surgery, and their differences, by network and site.
 
-    Scores are those of a leaderboard (`murine.atlas.leaderboard.leaderboards`): the share of the noise ceiling that
-    each site's layers reach, which were chosen on other images than they are scored on, before and after anew.
+    Scores are those of a leaderboard (`murine.atlas.leaderboard.leaderboards`): shares of the noise ceiling. Layers are
+    chosen and scored on different images; they are chosen separately before and after surgery.
 
     Parameters
     ----------
     min_ceiling
-        Sites with a lower ceiling, or none, have rows but no part in means over sites; where no site has a ceiling,
-        scores are raw.
+        Sites with a lower ceiling, or without a ceiling, have rows but are left out of means over sites. If no site has
+        a ceiling, scores are raw.
 
     Returns
     -------
@@ -120,7 +137,21 @@ def effects(atlas: Atlas, pairs: Sequence[NetworkPair], *, min_ceiling: float = 
     Raises
     ------
     MurineError
-        If there are no pairs, no scores, or they do not belong together.
+        If there are no pairs or no scores, or the scores of a pair have different settings.
+
+    Examples
+    --------
+    >>> import murine
+    >>> from murine.networks import NetworkSpec
+    >>> asked = operations([NetworkSpec("pixels")], ["neurn(k=3)"], ["input"])
+    >>> scores = murine.compare([asked[0].before, asked[0].after], controls=False, n_bootstraps=20, atlas="results")
+    >>> table = effects(Atlas("results"), pairs(asked, scores.results))
+    >>> print(table[["site", "before", "after", "difference"]].round(2).to_string(index=False))
+         site  before  after  difference
+        SIMam   -0.02   0.15        0.17
+         SIMl   -0.01   0.13        0.14
+         SIMp   -0.02   0.24        0.26
+    all sites   -0.02   0.17        0.19
     """
     if not pairs:
         raise MurineError("there is no network that could be scored both before and after surgery.")

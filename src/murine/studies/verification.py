@@ -150,15 +150,21 @@ def _scores_of(sample: TestData, metric: Metric, reference: ReferenceScores) -> 
 
 
 def verify(samples: list[TestData], progress: Progress | None = None) -> pd.DataFrame:
-    """Compute every metric on every sample, here and by the references, on one thread.
+    """Compute every metric on every sample by murine and by the references, on one thread.
 
     Returns
     -------
     table
-        A row for each sample and reference that it can answer: ``data, metric, reference, version, function,
-        difference`` (the largest, absolute; infinite where one of them has no number), ``tolerance, agreement``
-        (``ok``, ``MISMATCH``, ``not installed``, or ``failed`` where an error was raised, which is logged) and
-        ``seconds`` (of both).
+        One row for each sample and each reference that can use it: ``data, metric, reference, version, function``;
+        ``difference``: the largest absolute difference, infinite if only one side has a number; ``tolerance``;
+        ``agreement``: ``ok``, ``MISMATCH``, ``not installed``, or ``failed`` if an error was raised (it is logged);
+        ``seconds``: the time of both.
+
+    Examples
+    --------
+    >>> table = verify([simulated_sample()])
+    >>> set(table.agreement) <= {"ok", "not installed"}
+    True
     """
     from threadpoolctl import threadpool_limits
 

@@ -1,8 +1,8 @@
 """A folder with a part of the public bucket, and the recordings made from it.
 
-A *session* is what is measured at once: a few raw files, of which one or more recordings are made. Raw files are large;
-unless they are to be kept, each is deleted when its recordings are there, so that a data set of half a terabyte passes
-through a disk of a few gigabytes.
+A *session* is one measurement: a few raw files, from which one or more recordings are made. Raw files are large. Unless
+the user wants to keep them, each is deleted when its recordings are complete. So a data set of half a terabyte needs
+only a few gigabytes of the disk.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ class Archive:
     Parameters
     ----------
     folder
-        Where; made when first written to. It can be moved.
+        The folder of recordings; it is made at the first write. It can be moved.
     prefix
-        What the keys of the data set begin with.
+        Prefix of the keys of the data set.
     bucket
-        Where files come from.
+        Bucket that files are fetched from.
     check
         ``etag``, or ``size`` for servers whose ETags are no digests.
     timeout, retries
-        Seconds without a byte after which an attempt is given up; attempts without progress.
+        Seconds without a byte after which an attempt is stopped; number of attempts without progress.
     """
 
     prefix = ""
@@ -177,18 +177,19 @@ class Archive:
     ) -> FetchReport:
         """Carry out a plan: fetch raw files, and make the recordings of each session when its files are complete.
 
-        One session that fails does not stop the others; its raw files stay. After Ctrl-C or a crash the same plan goes
-        on where it was.
+        A session that fails does not stop the others; its raw files are kept. After Ctrl-C or a crash, the same plan
+        continues where it stopped.
 
         Parameters
         ----------
         reduction
-            Makes the recordings; called in a process of its own.
+            Function that makes the recordings; it is called in a separate process.
         keep_raw
-            What becomes of raw files whose recordings are there: True leaves all, False deletes all, None deletes those
-            that were only fetched to be reduced, and leaves those that were kept before, or put there by somebody.
+            Whether to keep raw files whose recordings are complete. True keeps all, False deletes all. None deletes
+            files that were fetched only to be reduced, and keeps files that were kept before or that the user put
+            there.
         workers
-            Files that are fetched at a time.
+            Number of files that are fetched at the same time.
 
         Raises
         ------
@@ -332,11 +333,14 @@ class Archive:
         isolated: Isolated,
         report: FetchReport,
     ) -> None:
-        """Make the recordings of a session; what cannot be made ever is noted beside where it would be."""
+        """Make the recordings of a session.
+
+        If a recording can never be made, write a file with the reason in its place.
+        """
         files = {transfer.file for transfer in needed}
         raw = [self.place / key if self.place / key in files else None for key in session.keys]
         for file in (name for made in session.recordings for name in (made, verdict_of(made))):
-            # What a process that was killed has left; we hold the session's lock.
+            # Temporary files of a killed process; no other process uses them, because this one has the session's lock.
             for stale in file.parent.glob(f".{file.name}.*.partial"):
                 with suppress(OSError):
                     stale.unlink(missing_ok=True)

@@ -72,8 +72,8 @@ class Catalogue:
         Raises
         ------
         MurineError
-            If a file is missing, damaged, or has something else where it is needed; the message names the row and the
-            field. Rows in which a needed field is null or absent are skipped, which the log tells.
+            If a file is missing or damaged, or a required field has the wrong type; the message names the row and the
+            field. Rows in which a required field is null or absent are skipped, with a message in the log.
         """
         folder = Path(folder)
         layer_of = transgenic.layer_schemes[layer_scheme]
@@ -267,7 +267,10 @@ def _rows(file: Path) -> list[_Row]:
 
 
 def _complete(rows: Sequence[_Row], needed: Sequence[str]) -> list[_Row]:
-    """The rows that have all needed fields; says once how many have not, and refuses a file in which none has."""
+    """Return the rows that have all required fields.
+
+    Log once how many rows lack one, and refuse a file without complete rows.
+    """
     lacking = {i: path for i, row in enumerate(rows) for path in reversed(needed) if row.get(path) is None}
     if not lacking:
         return list(rows)

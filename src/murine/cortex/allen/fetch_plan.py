@@ -45,19 +45,19 @@ class FetchPlan:
     Attributes
     ----------
     sessions
-        Those that are not done, each with what has to come.
+        Sessions that are not complete, each with the files to fetch.
     done
-        How many sessions have all their recordings.
+        Number of sessions that have all their recordings.
     leftovers
-        Raw files of these that are still here, or of which a mark is.
+        Raw files of complete sessions that are still on the disk, or that have a mark there.
     absent
         Ids of sessions that the bucket does not have.
     without
         Keys of optional files that the bucket does not have.
     transfers
-        What has to come, and what that means for the disk.
+        The files to fetch, and the disk space that they need.
     free
-        Bytes that the disk has left.
+        Free bytes on the disk.
     """
 
     sessions: tuple[tuple[Session, tuple[Transfer, ...]], ...]
@@ -84,13 +84,13 @@ class FetchReport:
     Attributes
     ----------
     made
-        Ids of the sessions that are done now.
+        Ids of the sessions that are now complete.
     failed
-        Ids of those that are not, with reasons.
+        Ids of the other sessions, with reasons.
     impossible
-        Recordings that cannot be made of their raw files, with reasons.
+        Recordings that cannot be made from their raw files, with reasons.
     notes
-        What else there is to know of the recordings that were made.
+        Notes on the recordings that were made.
     """
 
     made: list[int] = field(default_factory=list)

@@ -36,7 +36,7 @@ def download_plan(
     keep_raw
         As for `Archive.fetch`.
     measures
-        What recordings are made by.
+        Definitions of the responses of the recordings.
     with_images
         Whether the images that were shown will be fetched too.
     """
@@ -70,7 +70,7 @@ def _lines(plan: FetchPlan, archive: Archive, keep_raw: bool | None, with_images
 
 
 def download_result(report: FetchReport, plan: FetchPlan, archive: Archive) -> DownloadResult:
-    """Put what a fetch did into words."""
+    """Describe the result of a fetch in words."""
     impossible = [
         f"no recording of session {file.with_suffix('').stem}: {reason}" for file, reason in report.impossible.items()
     ]

@@ -28,7 +28,7 @@ from murine.cortex.recording import Recording
 from murine.errors import MurineError
 from murine.progress import AnyProgress
 
-#: What the catalogue says of a cell's experiment and what a recording calls it.
+#: Fields of the catalogue about a cell's experiment; a recording has coordinates of the same names.
 _LABELS = ("area", "layer", "depth_um", "cre_line", "cell_class", "indicator", "donor", "sex", "tags")
 
 
@@ -54,7 +54,7 @@ class TwoPhoton(Archive):
         return Catalogue.read(self.place, layer_scheme=layer_scheme, cells=cells)
 
     def sessions(self, experiments: Sequence[int], measures: Sequence[Measure]) -> list[Session]:
-        """What to fetch for experiments, and what to make of it."""
+        """Return the files to fetch for experiments, and the recordings to make from them."""
         with_events = any(measure.signal == "events" for measure in measures)
         return [
             Session(
@@ -152,7 +152,7 @@ class Neuropixels(Archive):
         self.templates.keep(tiff_images(files[0].parent), str(files[0].parent))
 
     def sessions(self, numbers: Sequence[int], windows: Sequence[SpikeCounts]) -> list[Session]:
-        """What to fetch for sessions, and what to make of it."""
+        """Return the files to fetch for sessions, and the recordings to make from them."""
         return [
             Session(
                 number,

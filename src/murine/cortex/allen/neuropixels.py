@@ -72,11 +72,11 @@ def read_session(
     path
         A session file, ``session_<id>.nwb``.
     window
-        Seconds after the onset of a presentation. A spike at the first limit counts, one at the second does not, so
-        that adjoining windows share no spike. (AllenSDK's ``presentationwise_spike_counts`` counts both.)
+        Start and end in seconds after the onset of a presentation. A spike at the start counts, a spike at the end does
+        not, so that adjoining windows share no spike. (AllenSDK's ``presentationwise_spike_counts`` counts both.)
     isi_violations, amplitude_cutoff, presence_ratio
-        A unit is kept if it is below the first, below the second and above the third; NaN is not. None lifts a limit.
-        The defaults are those of the specification; AllenSDK's documentation tells them, but its code (2.16.2) keeps
+        A unit is kept if its values are below the first limit, below the second and above the third; units with NaN are
+        left out. None removes a limit. The defaults are those of AllenSDK's documentation; its code (2.16.2) keeps
         units with a presence ratio of *at least 0.95*.
     areas
         Areas to keep; None for every unit inside the brain. Parts of a structure count as the structure (``LGd-sh`` is
@@ -87,8 +87,9 @@ def read_session(
     rates
         Spikes per second instead of counts.
     isolated
-        Read in a process of its own, under limits of time and memory, because a damaged file can make the HDF5 library
-        crash or never end; costs half a second. None: unless the file is as `murine.download` fetched and verified it.
+        Whether to read in a separate process with limits of time and memory, because a damaged file can make the HDF5
+        library crash or hang. This takes half a second. None: yes, unless `murine.download` fetched and verified the
+        file.
 
     Returns
     -------
@@ -109,10 +110,11 @@ def read_session(
 
     Notes
     -----
-    Left out are also units not marked good, on channels whose data are not valid, or outside the brain, as AllenSDK
-    does. Invalid intervals: one with the name or id of a probe concerns that probe; ``optotagging`` none (it tells of
-    missing light pulses); every other all. Negative spike times mark spikes without a time and are dropped; units whose
-    spikes are not in order are sorted: files before May 2020 have both (AllenSDK issue 1349).
+    As in AllenSDK, units are also left out if they are not marked good, are on channels without valid data, or are
+    outside the brain. An invalid interval with the name or id of a probe applies to that probe; ``optotagging``
+    (missing light pulses) applies to no probe; every other one applies to all probes. Negative spike times mark spikes
+    without a time and are dropped. Spikes that are not in order are sorted. Files from before May 2020 need both
+    (AllenSDK issue 1349).
     """
     _check_window(window)
     limits = {
@@ -185,7 +187,7 @@ def _check_window(window: Sequence[float]) -> None:
 
 
 def _rows(tree: Tree, path: str, kind: str) -> np.ndarray:
-    """Read the column that tells how many rows a table has."""
+    """Read the column that defines the number of rows of a table."""
     n_rows = tree.dataset(path, (None,), kind).shape[0]
     if n_rows > _MOST_ROWS:
         tree.refuse(path, f"{n_rows:,} rows", f"at most {_MOST_ROWS:,}")
@@ -292,7 +294,10 @@ def _chosen(
     limits: dict[str, tuple[float | None, int]],
     areas: Collection[str] | None,
 ) -> pd.DataFrame:
-    """Keep the units that meet every condition; tell in the log, or where none is left, how many failed each."""
+    """Keep the units that meet every condition.
+
+    The log says how many units failed each; so does the error if no unit is left.
+    """
     if isinstance(areas, str):
         areas = (areas,)
     conditions = {

@@ -20,7 +20,8 @@ VISUAL_AREAS = ("VISp", "VISl", "VISrl", "VISal", "VISpm", "VISam")
 #: The kind of session in which natural scenes were shown.
 SESSION_TYPE = "brain_observatory_1.1"
 
-#: Files to their columns beside ``id``: (name, other spelling) and whether it holds numbers.
+#: Names of files, each with its columns other than ``id``: (name, other spelling), and whether the column contains
+#: numbers.
 _COLUMNS: dict[str, dict[str, tuple[tuple[str, ...], bool]]] = {
     "sessions": {
         "session_type": ((), False),
@@ -85,7 +86,7 @@ class Tables(NamedTuple):
         Raises
         ------
         MurineError
-            If an area is none of `VISUAL_AREAS`, or a session is none of those with natural scenes in these areas.
+            If an area is not in `VISUAL_AREAS`, or a session has no natural scenes in these areas.
         """
         unknown = [name for name in areas if name not in VISUAL_AREAS]
         if unknown:
@@ -125,8 +126,8 @@ class Tables(NamedTuple):
 def read_tables(folder: str | Path) -> Tables:
     """Read ``sessions.csv``, ``probes.csv``, ``channels.csv`` and ``units.csv``.
 
-    Rows that refer to an id which no other table has are kept, and told in the log. A missing, truncated or incomplete
-    table, an id that is repeated or no whole number, or text where numbers belong, raises a `MurineError`.
+    Rows with an id that no other table has are kept and logged. A `MurineError` is raised if a table is missing,
+    truncated or incomplete, an id is repeated or not a whole number, or a column of numbers contains text.
     """
     place = Path(folder)
     tables = Tables(*(_read_csv(place / f"{name}.csv", _COLUMNS[name]) for name in Tables._fields))

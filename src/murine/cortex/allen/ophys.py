@@ -112,7 +112,7 @@ class Experiment:
 
     @cached_property
     def pipeline_version(self) -> str:
-        """The last text of ``general/generated_by``; 0.9 where there is none."""
+        """Return the last text of ``general/generated_by``; 0.9 if there is none."""
         return pipeline_version(self.tree)
 
     @property
@@ -223,7 +223,7 @@ class Experiment:
             found = f"{self.n_cells} cells x {sum(widths)} frames of {dtype}"
             self.tree.refuse(path, found, f"at most {self.tree.max_bytes:,} bytes")
         traces = np.empty((self.n_cells, sum(widths)), dtype)
-        # Whole rows of chunks, so that nothing is decompressed twice, and no more of them than stay in the cache.
+        # Whole rows of chunks, so that no chunk is decompressed twice, and few enough to stay in the cache.
         step = measured.chunks[0] if measured.chunks else 1
         step *= max(1, _READ_TOGETHER // max(1, row * step))
         for start in range(0, self.n_cells, step):
@@ -244,7 +244,7 @@ class Experiment:
         return max(dataset.chunks[1] if dataset.chunks else 1 for _, dataset in self._datasets(signal))
 
     def _datasets(self, signal: str) -> list[tuple[str, h5py.Dataset]]:
-        """What a signal is made of, with paths: what was measured, and the neuropil's part to be subtracted."""
+        """Return the arrays of a signal with their paths: the measured traces, and the neuropil traces to subtract."""
         if signal not in SIGNALS:
             raise MurineError(
                 f"there is no signal {signal!r}{nearest(signal, SIGNALS) or '.'} Known: {', '.join(SIGNALS)}."
@@ -311,8 +311,8 @@ class Experiment:
         Raises
         ------
         MurineError
-            If there is none, or its first time is that of no frame: then nobody knows which frame a sample belongs to
-            (AllenSDK raises IndexError).
+            If there is none, or its first time is not the time of a frame, so that the frames of its samples are
+            unknown (AllenSDK raises IndexError).
         """
         path = f"{RUNNING}/data"
         dataset = self.tree.dataset(path, None)

@@ -54,6 +54,6 @@ def session_metadata(tree: Tree) -> dict[str, Any]:
 
 
 def pipeline_version(tree: Tree) -> str:
-    """Return the last text of ``general/generated_by``; 0.9 where there is none."""
+    """Return the last text of ``general/generated_by``; 0.9 if there is none."""
     path = "general/generated_by"
     return (tree.texts(path, None) or ["0.9"])[-1] if path in tree else "0.9"

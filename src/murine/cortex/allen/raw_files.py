@@ -1,4 +1,4 @@
-"""Small files beside raw files: marks of raw files to delete after reduction, and reasons for missing recordings."""
+"""Small files next to raw files: marks of raw files to delete after reduction, and reasons for missing recordings."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class Measure:
     """The measure of a response: a signal, averaged over a window.
 
-    ``corrected`` fluorescence is told in percent of a local baseline, ``dff`` and ``events`` as they are stored.
+    ``corrected`` fluorescence is given in percent of a local baseline; ``dff`` and ``events`` are given as stored.
     """
 
     signal: str = "corrected"
@@ -82,8 +82,9 @@ def read_recording(
     layer_scheme
         Rule that derives layers from depth and Cre line (`transgenic.layer_schemes`).
     isolated
-        Read in a process of its own, under limits of time and memory, because a damaged file can make the HDF5 library
-        crash or never end; costs half a second. None: unless the file is as `murine.download` fetched and verified it.
+        Whether to read in a separate process with limits of time and memory, because a damaged file can make the HDF5
+        library crash or hang. This takes half a second. None: yes, unless `murine.download` fetched and verified the
+        file.
 
     Returns
     -------
@@ -98,7 +99,7 @@ def read_recording(
     Raises
     ------
     MurineError
-        If the file is damaged, shows no natural scenes, or lacks what the signal is made of.
+        If the file is damaged, has no natural scenes, or lacks the arrays that the signal is computed from.
     """
     measure, path = Measure(signal, window), Path(file)
     if isolated or (isolated is None and not untouched(path)):
@@ -136,7 +137,10 @@ def _recording(experiment: Experiment, measure: Measure, layer_scheme: str) -> R
 
 
 def _neuroid_ids(experiment: Experiment) -> list[str]:
-    """Cell specimen ids; a cell that has none, or one that another has too, goes by its place in this experiment."""
+    """Return cell specimen ids.
+
+    A cell without an id, or with the id of another cell, gets its position in this experiment as id.
+    """
     ids = experiment.cell_specimen_ids
     values, counts = np.unique(ids, return_counts=True)
     own = set(values[(counts == 1) & (values > 0)].tolist())
@@ -180,9 +184,10 @@ def reduce_file(file: Path, events: Path | None, measures: Mapping[Path, Measure
     file, events
         As for `read_recording`.
     measures
-        Files to write, each with what to take as a response.
+        Files to write, each with the definition of its responses.
     templates
-        Folder of the images that all experiments showed: kept there the first time, compared every other time.
+        Folder of the images that all experiments showed. The first experiment stores them there; later ones are
+        compared with them.
 
     Returns
     -------
@@ -229,7 +234,7 @@ def write_recordings(
     Returns
     -------
     failures
-        Why there is no recording of some files; a damaged file does not stop the others.
+        Reasons why files could not be written; a damaged file does not stop the others.
 
     Raises
     ------

@@ -86,9 +86,10 @@ class Excerpt:
     Attributes
     ----------
     pieces
-        In time order, apart from each other.
+        In time order, without overlap.
     starts
-        Onsets of the sweeps in the joined pieces. A window that is not complete there is not in the recording, either.
+        Onsets of the sweeps in the joined pieces. A window that is incomplete there is incomplete in the recording,
+        too.
     """
 
     pieces: tuple[slice, ...]
@@ -160,9 +161,9 @@ def windows_within(
 ) -> Iterator[tuple[Int[np.ndarray, " n_chosen"], int]]:
     """Find the sweeps whose windows have frames, with where these stop: pairs of their positions and that frame.
 
-    Nearly always one pair, all sweeps with ``stop``; where the recording ends within windows these stop earlier, as in
-    AllenSDK. Sweeps of which a frame would lie before the recording (from ``before`` before the onset, or from
-    ``first`` from it on) have no window.
+    There is nearly always one pair: all sweeps with ``stop``. Windows that reach beyond the end of the recording stop
+    earlier, as in AllenSDK. Sweeps that need a frame before the start of the recording (``before`` frames before the
+    onset, or ``first`` frames after it) have no window.
     """
     begins = starts >= max(before, -first)
     stops = np.minimum(stop, n_frames - starts)
@@ -183,22 +184,22 @@ def sweep_means(
     Parameters
     ----------
     traces
-        float32 or float64, kept as they are: the promotion decides the last digits.
+        float32 or float64. They are not converted, because the type decides the last digits of the result.
     starts
         Onsets of the sweeps.
     length
         Frames of a sweep (`sweep_length`).
     local_baseline
-        Give percent of the mean over the four sweep lengths before onset, as AllenSDK does with corrected
-        fluorescence; else the plain mean.
+        Whether to return percent of the mean over the four sweep lengths before onset, as AllenSDK does for corrected
+        fluorescence; otherwise the plain mean is returned.
 
     Returns
     -------
     means
-        Typed as the traces. With AllenSDK's window and corrected fluorescence **bitwise** equal to its
-        ``mean_sweep_response``. A NaN in a sweep's window or baseline makes that response NaN, as does a window that
-        begins before the recording; one in which the recording ends is averaged as far as it goes. Other sweeps and
-        cells are not touched.
+        Of the type of the traces. With AllenSDK's window and corrected fluorescence they are **bitwise** equal to its
+        ``mean_sweep_response``. A NaN in a sweep's window or baseline makes that response NaN, and so does a window
+        that begins before the recording. A window that ends after the recording is averaged over its existing frames.
+        Other sweeps and cells are not affected.
     """
     if traces.dtype.kind != "f":
         traces = traces.astype(np.float64)

@@ -55,7 +55,7 @@ class NaturalScenes:
     Parameters
     ----------
     experiment
-        An open session with natural scenes and what corrected fluorescence is made of.
+        An open session with natural scenes and the traces that corrected fluorescence is computed from.
     n_scenes
         Scenes that can be shown (118).
 
@@ -97,7 +97,7 @@ class NaturalScenes:
         return sweep_means(self._traces, self._excerpt.starts, self.sweep_length)
 
     def sweep_means(self, signal: str, window: Window) -> Float[np.ndarray, "n_sweeps n_cells"]:
-        """Any signal, averaged over any window: corrected fluorescence in percent as above, others as they are stored.
+        """Any signal, averaged over any window: corrected fluorescence in percent as above, other signals as stored.
 
         See `responses.sweep_means`.
         """
@@ -137,11 +137,11 @@ class NaturalScenes:
         ``image_sel_ns``        1 - 2 x mean fraction of scenes above 1000 thresholds between least and largest response
         ======================  ======================================================================================
 
-        A cell for which one cannot be computed has NaN there, and the others their values. AllenSDK raises for the
-        whole experiment where a sweep of a preferred scene is NaN, or the recording ends in its window; here such
-        sweeps are left out of the metrics they would spoil. A NaN of a trace after the response, where it spoils
-        nothing else, counts as the peak of the time course, as in AllenSDK. Where the running speed is missing or does
-        not fit the frames, the two metrics of running are NaN, which the log tells; nothing else needs it.
+        A metric that cannot be computed for a cell is NaN for this cell only. If a sweep of a preferred scene is NaN,
+        or the recording ends within its window, AllenSDK raises an error for the whole experiment; here these sweeps
+        are left out of the metrics that need them. A NaN in a trace after the response counts as the peak of the time
+        course, as in AllenSDK. If the running speed is missing or does not fit the frames, the two metrics of running
+        are NaN, with a message in the log; other metrics do not need it.
         """
         scenes = self.conditions.means(self.mean_sweep_response)[1:].astype(np.float64)
         preferred = np.where(np.isnan(scenes), -np.inf, scenes).argmax(axis=0).tolist()
@@ -252,7 +252,7 @@ class Conditions:
     Raises
     ------
     MurineError
-        If a frame is none of these, or there is none.
+        If a frame is not one of these, or there are no frames.
     """
 
     def __init__(self, frames: Int[np.ndarray, " n_sweeps"], n_scenes: int) -> None:
@@ -337,8 +337,8 @@ def running_modulation(
 ) -> tuple[float, float]:
     """Compare the responses in running (>= 1 cm/s) and still sweeps: p of Welch's t-test, and the modulation.
 
-    The modulation is (running - still) / abs(larger of the two means). Both NaN unless there are more than four sweeps
-    of each kind, and where the two means are the same; sweeps with unknown speed belong to neither.
+    The modulation is (running - still) / abs(larger of the two means). Both values are NaN if a kind has fewer than
+    five sweeps, or if the two means are equal. Sweeps with unknown speed belong to neither kind.
     """
     running, still = responses[speeds >= RUNNING_SPEED], responses[speeds < RUNNING_SPEED]
     if min(len(running), len(still)) <= MIN_RUNNING_SWEEPS:
@@ -350,7 +350,7 @@ def running_modulation(
 
 
 def _mean(values: Shaped[np.ndarray, " n"]) -> np.floating:
-    """What ``values.mean()`` is, in less time."""
+    """Return ``values.mean()``, computed in less time."""
     mean: np.floating = np.add.reduce(values) / values.dtype.type(len(values))
     return mean
 

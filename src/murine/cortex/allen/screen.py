@@ -77,7 +77,7 @@ def warped(
 
     canvas = on_canvas(template).astype(np.float64)
     height, width = SCREEN
-    # what the screen shows lies within the canvas, so the mode only tells the splines how to start
+    # the screen lies within the canvas, so the mode only affects the start of the splines
     levels = map_coordinates(canvas, origins + np.reshape((height / 2, width / 2), (2, 1, 1)), order=3, mode="constant")
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
 

@@ -1,7 +1,7 @@
 """The natural scenes stored beside the recordings: checked, kept once, compared, and returned as a StimulusSet.
 
-Two-photon files hold them as whole numbers in float32 (specification, sections 3.3 and 13), every file its own copy of
-the same pictures; the Neuropixels sessions share one TIFF file per scene (section 16).
+Every two-photon file contains a copy of the same pictures, as whole numbers in float32. The Neuropixels sessions share
+one TIFF file per scene.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def scene_images(stack: Stack, source: str = "") -> UInt8[np.ndarray, "118 heigh
         (118, height, width), whole numbers from 0 to 255 of any dtype: an open ``h5py.Dataset`` (the public ones are
         float32, 918 x 1174, 509 MB) or an array. It is read in blocks of at most 64 MB.
     source
-        What errors call it; without it the dataset's file and path.
+        Name of the array in errors; by default the file and path of the dataset.
 
     Raises
     ------
@@ -135,7 +135,7 @@ class Templates:
         return False
 
     def images(self) -> UInt8[np.ndarray, "118 height width"]:
-        """The stored scenes; raises a MurineError if there are none."""
+        """Return the stored scenes; raise a MurineError if there are none."""
         return self._read()[0]
 
     def stimuli(self, *, warp: bool = False, mask: bool = False, size: tuple[int, int] | None = None) -> StimulusSet:
@@ -191,26 +191,27 @@ def displayed(
 ) -> StimulusSet:
     """Scenes as the screen displayed them.
 
-    The stored pictures are equidistant in visual angle, about 0.103 degrees a pixel, because they were made to be bent
-    for the flat screen: as they are, apart from what was cut off, they are what the eye saw. The warped ones are what
-    the screen showed (specification, section 6.3).
+    The stored pictures are equidistant in visual angle (about 0.103 degrees per pixel), because they were made to be
+    warped for the flat screen. So the stored pictures, except for the parts that were cut off, are what the eye saw.
+    The warped pictures are what the screen showed.
 
     Parameters
     ----------
     scenes
         Grey pictures; for warp and mask 918 x 1174.
     warp
-        Give the screen, 1200 x 1920, as AllenSDK computes it. About 0.3 s a scene and processor.
+        Whether to return the picture on the screen, 1200 x 1920, as AllenSDK computes it. It takes about 0.3 s per
+        scene and processor.
     mask
-        Paint the 14 % of each template that never reached the screen in the grey of the blank screen (127).
+        Whether to paint the 14 % of each template that were outside the screen in the grey of the blank screen (127).
     size
-        Height and width to reduce the pictures to, after warp or mask: means of areas. None keeps them as they are.
+        Height and width to reduce the pictures to, after warp or mask, by means over areas. None keeps their size.
 
     Raises
     ------
     MurineError
-        If warp or mask is asked of pictures that are not 918 x 1174, or both together (what is masked lies outside the
-        screen); if the size is larger than the pictures; if they are not grey.
+        If warp or mask is used for pictures that are not 918 x 1174, or both are used together (the masked part is
+        outside the screen); if the size is larger than the pictures; or if they are not grey.
     """
     shape = scenes.images.shape[1:]
     if len(shape) != 2:
@@ -284,7 +285,7 @@ def _blocks(stack: Stack, source: str) -> Iterator[tuple[int, np.ndarray]]:
     source = source or _name(stack)
     shape, dtype = stack.shape, stack.dtype
     fits = len(shape) == 3 and shape[0] == N_SCENES
-    # none can be larger than the screen, so neither is what gets allocated
+    # no picture is larger than the screen, which limits the memory that is allocated
     if not (fits and all(0 < n <= most for n, most in zip(shape[1:], screen.SCREEN, strict=True))):
         raise MurineError(
             f"the natural scenes of {source} have the shape {shape}; expected ({N_SCENES}, height, width), "
@@ -315,7 +316,7 @@ def _block(stack: Stack, scenes: slice, source: str) -> np.ndarray:
 
 
 def _levels(values: Shaped[np.ndarray, "height width"], where: str) -> UInt8[np.ndarray, "height width"]:
-    """Whole numbers from 0 to 255 as uint8; anything else is refused, not rounded."""
+    """Return whole numbers from 0 to 255 as uint8. Other values are refused, not rounded."""
     if values.dtype == np.uint8:
         return values
     low, high = values.min(), values.max()

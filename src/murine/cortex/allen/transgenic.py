@@ -22,7 +22,7 @@ INHIBITORY = ("Pvalb-IRES-Cre", "Sst-IRES-Cre", "Vip-IRES-Cre")
 #: Spellings of NWB genotypes that mean one of the lines above.
 _SPELLINGS = {"Rbp4-Cre": "Rbp4-Cre_KL100"}
 
-#: Names to functions that tell the layer ('2/3', '4', '5', '6', or '' for none) from depth (um) and Cre line.
+#: Functions, by name, that return the layer ('2/3', '4', '5', '6', or '' for none) for a depth (um) and a Cre line.
 layer_schemes: Registry[Callable[[float, str], str]] = Registry("layer_scheme")
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from murine.progress import AnyProgress
     from murine.stimuli import StimulusSet
 
-#: What there is to see of an experiment at a glance.
+#: Columns that describe an experiment in short.
 _AT_A_GLANCE = (
     *("experiment_id", "container_id", "area", "depth_um", "layer", "cre_line", "cell_class", "indicator"),
     *("donor", "sex", "date", "failed", "tags"),

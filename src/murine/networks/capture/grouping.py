@@ -20,7 +20,8 @@ from murine.networks.memory import available_memory
 #: Share of the available memory that one forward pass may use.
 MEMORY_SHARE = 0.5
 
-#: Share of the available memory that features collected from groups of images may use beside a pass.
+#: Share of the available memory for features that are collected from groups of images, in addition to the memory of a
+#: pass.
 GATHERED_SHARE = 0.25
 
 

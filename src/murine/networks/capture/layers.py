@@ -22,9 +22,9 @@ class Features:
     name
         As `CapturedLayer.name`.
     tensor
-        (n_stimuli, *shape), float32 or float64, on the device of the network. Often a view of what the network goes on
-        with: not to be changed, nor kept, whole or as a view. Unit u is number u in the C order of ``shape``, in
-        whatever order the memory is.
+        (n_stimuli, *shape), float32 or float64, on the device of the network. It is often a view of a tensor that the
+        network still needs: do not change it, and keep neither it nor a view of it. Unit u is number u in the C order
+        of ``shape``, whatever the order in memory.
     image_size
         (height, width) of the images that entered the network, or () where they are no images.
     """

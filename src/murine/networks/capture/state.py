@@ -117,8 +117,8 @@ def random_state(device: torch.device) -> tuple[Any, ...]:
 class InitialState:
     """The state of a network besides its parameters: buffers and attributes, restored after a pass.
 
-    A hidden state, a counter or a running mean that one pass leaves would otherwise enter the next. Containers and
-    tensors are put back with what they held; what other objects hold is not known."""
+    Otherwise a hidden state, a counter or a running mean of one pass would change the next pass. The content of
+    containers and tensors is restored; the content of other objects is unknown and is not."""
 
     def __init__(self, module: nn.Module) -> None:
         self._attributes: list[tuple[dict[str, Any], dict[str, Any]]] = []

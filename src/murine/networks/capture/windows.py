@@ -35,8 +35,8 @@ class MapWindow:
 def map_windows(height: int, width: int) -> list[MapWindow]:
     """Return windows of a half and of a third of both sides (rounded up), each at 3 x 3 places.
 
-    Windows of a small map can be the same part of it; each part is there once. The whole map is none of them, so that a
-    map of one place has no windows.
+    In a small map, several windows can cover the same part; each part is returned once. The whole map is not a window,
+    so a map with one place has no windows.
 
     Examples
     --------

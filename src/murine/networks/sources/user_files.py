@@ -194,7 +194,7 @@ def _log_once(text: str, level: int = logging.WARNING) -> None:
 def _warn_about_assumptions(name: str, tower: str, config: Mapping[str, Any], preprocessing: Preprocessing) -> None:
     """Warn once for each network about what it does not state, so that murine assumes it."""
     if tower:
-        _log_once(f"{name} takes more than images: its layers are those of the part that takes images alone, {tower}.")
+        _log_once(f"{name} takes more than images: only the layers of its part for images, {tower}, are used.")
     missing = [key for key in ("mean", "std") if key not in config]
     if missing:
         channels = preprocessing.n_channels

@@ -1,8 +1,8 @@
 """The NeuRN layer: an image becomes its local contrast, relative to the highest one.
 
-The variance of a patch is found without subtracting large numbers: not E[x^2] - E[x]^2, which leaves nothing but
-rounding of a bright image, but from differences of pixels of the same patch, which are exact where the pixels are alike
-and never much larger than the deviation itself.
+The variance of a patch is computed from differences between pixels of the patch. The formula E[x^2] - E[x]^2 would
+subtract two large numbers, and for a bright image only their rounding errors would remain. Differences are exact where
+pixels are similar, and never much larger than the standard deviation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from murine.errors import MurineError
 
-#: Over what the largest deviation is taken; ``none``: deviations as they are.
+#: The set over which the largest deviation is taken; ``none``: deviations are not divided.
 Maximum = Literal["image", "channel", "batch", "none"]
 
 #: Bytes of images worked on at once: what stays in a core's cache, or keeps another device busy.
@@ -34,36 +34,48 @@ def neurn(
 ) -> Float[Tensor, "*batch channels height width"]:
     """Divide the standard deviation around every pixel by the largest one of the image.
 
-    For every channel and pixel the population standard deviation of the ``kernel_size`` x ``kernel_size`` patch around
-    it; then one maximum per image, over all channels and pixels (Jalil, Qazi, Iqbal 2025, arXiv 2505.06881; ``specs``
-    2.1). The border is reflected with the edge pixel repeated; an even kernel reaches one pixel further down and to the
-    right.
+    First, the population standard deviation of the ``kernel_size`` x ``kernel_size`` patch around every pixel is
+    computed in every channel. Then all of them are divided by the largest one of the image, over all channels and
+    pixels (Jalil, Qazi, Iqbal 2025, arXiv 2505.06881). The border is reflected, with the edge pixel repeated. An even
+    kernel reaches one pixel further down and to the right.
 
     Parameters
     ----------
     x
-        Floating point, on any device, in any memory format, which is kept; any number of images, also none, or one
-        without a batch. The scale does not matter: the result depends on neither gain nor offset, as long as squares
-        of differences can be represented (in float32 differences between 1e-18 and 1e18). Half precisions are computed
-        in float32 and returned as given.
+        Floating point, on any device and in any memory format, which the result has, too. Any number of images, also
+        none, or one image without a batch dimension. Gain and offset of the pixels do not change the result, as long as
+        squares of differences can be represented (in float32: differences between 1e-18 and 1e18). Half precisions are
+        computed in float32; the result has the type of ``x``.
     kernel_size
-        At least 1, where every patch is flat, and at most the height and the width.
+        Side of the patch in pixels, at most the height and the width of the image. With 1, every patch is flat, so the
+        result is zero.
     maximum
-        ``image``: one for all channels and pixels, as published; ``channel``: one per channel. In both, an image's
-        result depends on no other image of the batch. ``batch``: one for all images, which the published pictures rule
-        out; ``none``: deviations in units of ``x``, of which a pixel's depends on its patch alone.
+        ``image``: one maximum for all channels and pixels, as published; ``channel``: one for each channel. In both
+        cases, the result for an image does not depend on other images of the batch. ``batch``: one maximum for all
+        images; the published pictures show that the authors did not use this. ``none``: no division; the result is in
+        units of ``x`` and depends only on the patch.
 
     Returns
     -------
     contrast
-        Between 0 and 1, except for ``none``; all zeros for a constant image. Whatever ``maximum`` covers becomes NaN
-        where it holds a NaN or an infinity, for then it is not known; nothing else is touched. Differentiable; where
-        the deviation is 0 its gradient is 0.
+        Between 0 and 1, except for ``none``; zero for a constant image. If the pixels that share a maximum contain NaN
+        or infinity, the maximum is unknown, and the result is NaN for all of them; other pixels are not affected. The
+        result is differentiable; the gradient is 0 where the deviation is 0.
 
     Raises
     ------
     MurineError
         If ``x`` is not floating point or no image, or the kernel is larger than the image.
+
+    Examples
+    --------
+    >>> import torch
+    >>> images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> contrast = neurn(images)
+    >>> contrast.shape, contrast.amax(dim=(1, 2, 3))
+    (torch.Size([2, 3, 8, 8]), tensor([1., 1.]))
+    >>> bool(torch.allclose(neurn(0.5 * images + 0.2), contrast, atol=1e-5))
+    True
     """
     _check_options(kernel_size, maximum)
     _check_images(x, kernel_size)
@@ -83,7 +95,31 @@ torch.fx.wrap("neurn")
 
 
 class NeuRN(nn.Module):
-    """`neurn` as a layer without parameters."""
+    """`neurn` as a layer without parameters.
+
+    Parameters
+    ----------
+    kernel_size, maximum
+        As in `neurn`.
+
+    Raises
+    ------
+    MurineError
+        If an option cannot be used, or the images have another type or shape than `neurn` takes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> network = nn.Sequential(NeuRN(kernel_size=5), nn.Conv2d(3, 8, 3))
+    >>> network
+    Sequential(
+      (0): NeuRN(kernel_size=5)
+      (1): Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
+    )
+    >>> network(torch.rand(1, 3, 32, 32)).shape
+    torch.Size([1, 8, 30, 30])
+    """
 
     def __init__(self, kernel_size: int = 3, *, maximum: Maximum = "image") -> None:
         super().__init__()
@@ -104,11 +140,29 @@ class NeuRN(nn.Module):
 class NeuRNTransform:
     """NeuRN as a transform of a picture, like torchvision's transforms.
 
-    Takes a PIL image, a numpy array (height, width) or (height, width, channels), or a tensor (..., channels, height,
-    width), of integers or floating point; returns a tensor (..., channels, height, width), float32 where the picture is
-    of integers, else of its type. A transparent channel is left out, indexed colours are looked up. Put it where
-    `ToTensor` is, without a normalisation before it, which would weigh the channels. For ``maximum="none"``: pictures
-    of 8 or 16 bits are scaled so that white is 1, other integers are taken as they are.
+    The picture is a PIL image, an array (height, width) or (height, width, channels), or a tensor (..., channels,
+    height, width), of integers or floating point. The result is a tensor (..., channels, height, width): float32 for
+    pictures of integers, otherwise of the type of the picture. Transparency is ignored, and indexed colours are
+    converted to RGB. Use it in place of `ToTensor`. Do not normalise before it, because a normalisation would give the
+    channels different weights. With ``maximum="none"``, pictures of 8 or 16 bits are scaled so that white is 1, and
+    other integers are not scaled.
+
+    Parameters
+    ----------
+    kernel_size, maximum
+        As in `neurn`.
+
+    Raises
+    ------
+    MurineError
+        If an option cannot be used, or the picture is of another kind.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> picture = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    >>> NeuRNTransform()(picture).shape
+    torch.Size([3, 32, 48])
     """
 
     def __init__(self, kernel_size: int = 3, *, maximum: Maximum = "image") -> None:
@@ -271,7 +325,7 @@ def _squares_by_columns(x: Tensor, k: int) -> Tensor:
 
 
 def _squares_at_once(x: Tensor, k: int) -> Tensor:
-    """The same, pixel by pixel of the window in two passes: what a compiler makes one loop of."""
+    """The same in two passes over the pixels of the window, which a compiler turns into one loop."""
     width = x.shape[-1]
     before, after = (k - 1) // 2, k // 2
     padded = _mirrored(x, before, after, -1)
@@ -317,6 +371,9 @@ def or_one(x: Tensor) -> Tensor:
 
 
 def root_flat_at_0(x: Tensor) -> Tensor:
-    """Square root whose slope at 0 is 0: a flat patch would turn the gradient of the whole image into NaN."""
+    """Square root with slope 0 at 0.
+
+    With the true slope, which is infinite, one flat patch would make the gradient of the whole image NaN.
+    """
     flat = x == 0
     return torch.where(flat, 0, torch.where(flat, 1, x).sqrt())

@@ -1,7 +1,8 @@
-"""Layers beside NeuRN, to tell what of its effect any local normalisation has: all without parameters.
+"""Layers to compare NeuRN with: other normalisations and filters, all without parameters.
 
-All take images (..., channels, height, width), floating point, and return the same shape. Borders are mirrored with the
-edge pixel repeated, as in NeuRN. An image with a NaN becomes NaN where the NaN is seen, at least.
+They show which part of NeuRN's effect any normalisation has. All take images (..., channels, height, width) of floating
+point and return the same shape. Borders are mirrored, with the edge pixel repeated, as in NeuRN. If an image contains
+NaN, the result is NaN at least wherever it depends on that pixel.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ class _Standardising(nn.Module):
 
 @layers.register("instance-norm")
 class InstanceNorm(_Standardising):
-    """Every channel of every image with mean 0 and variance 1: (x - mean) / sqrt(variance + eps).
+    """Give every channel of every image mean 0 and variance 1: (x - mean) / sqrt(variance + eps).
 
-    Global where NeuRN is local: it takes light and contrast of the whole image away, and keeps what is where. Ulyanov,
-    Vedaldi, Lempitsky 2016, arXiv 1607.08022.
+    NeuRN is local; this layer is global: it removes brightness and contrast of the whole image and keeps their pattern
+    within the image. Ulyanov, Vedaldi, Lempitsky 2016, arXiv 1607.08022.
     """
 
     axes = (-2, -1)
@@ -57,9 +58,9 @@ class InstanceNorm(_Standardising):
 
 @layers.register("standardise")
 class Standardise(_Standardising):
-    """Every image with mean 0 and variance 1 over all its channels and pixels: (x - mean) / sqrt(variance + eps).
+    """Give every image mean 0 and variance 1 over all channels and pixels: (x - mean) / sqrt(variance + eps).
 
-    Of a grey image the same as `InstanceNorm`, which takes every channel by itself.
+    For a grey image, this equals `InstanceNorm`, which normalises every channel separately.
     """
 
     axes = (-3, -2, -1)
@@ -69,9 +70,9 @@ class Standardise(_Standardising):
 class LocalContrast(nn.Module):
     """Local contrast normalisation: v = x - blur(x), then v / max(mean(s), s) with s = sqrt(blur(v^2)).
 
-    The blur is over space (a Gaussian of ``sigma`` px, cut at 2.5 sigma) and over all channels alike; the mean of s is
-    that of the image. Signed where NeuRN is not, and divided by the contrast around each pixel where NeuRN returns it.
-    Jarrett, Kavukcuoglu, Ranzato, LeCun 2009 (ICCV), after Pinto, Cox, DiCarlo 2008.
+    The blur is a Gaussian over space (``sigma`` in pixels, cut at 2.5 sigma) and the mean over channels; mean(s) is
+    over the image. The result has a sign, unlike NeuRN's. It is divided by the contrast around each pixel, whereas
+    NeuRN returns this contrast. Jarrett, Kavukcuoglu, Ranzato, LeCun 2009 (ICCV), after Pinto, Cox, DiCarlo 2008.
     """
 
     def __init__(self, sigma: float = 1.6) -> None:
@@ -93,8 +94,8 @@ class LocalContrast(nn.Module):
 class Sobel(nn.Module):
     """Length of the gradient of every channel, by Sobel's filters (a step of 1 per pixel has length 1).
 
-    With ``relative`` it is divided by the largest of the image, over all channels and pixels: what is left between it
-    and NeuRN is how an edge is measured. Sobel and Feldman 1968; Duda and Hart 1973, p. 271.
+    With ``relative``, lengths are divided by the largest one of the image, over all channels and pixels. Then this
+    layer differs from NeuRN only in how it measures an edge. Sobel and Feldman 1968; Duda and Hart 1973, p. 271.
     """
 
     def __init__(self, relative: bool = True) -> None:
