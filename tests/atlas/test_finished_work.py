@@ -96,6 +96,11 @@ def test_what_is_done_is_known_without_a_network(plan, folder, tmp_path, loaded)
     (scores, *_) = (atlas.folder / "scores").iterdir()
     scores.write_bytes(scores.read_bytes()[:-1])
     assert sorted(o.state for o in sweep(chosen, plan, Atlas(atlas.folder))) == ["computed", "done"]
+    assert len(loaded) == 2  # its kernels are stored
+    for kernels in (atlas.folder / "kernels").iterdir():
+        kernels.unlink()
+    scores.write_bytes(scores.read_bytes()[:-1])
+    assert sorted(o.state for o in sweep(chosen, plan, Atlas(atlas.folder))) == ["computed", "done"]
     assert len(loaded) == 3
 
 

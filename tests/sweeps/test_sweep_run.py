@@ -215,3 +215,41 @@ def test_a_process_that_keeps_memory_is_replaced(lab, tmp_path, monkeypatch):
 
     assert n_processes(1 << 40, "kept") == 1
     assert n_processes(-(1 << 40), "replaced") == 6
+
+
+def test_a_new_metric_touches_no_network(lab, tmp_path, monkeypatch):
+    """Kernels are stored once: another metric, other neurons, another seed or more samples need no network."""
+    sweep(lab / "sweep.yaml", tmp_path / "atlas", isolated=False)
+
+    def no_network(*arguments: object, **options: object) -> None:
+        raise AssertionError("a network was built")
+
+    changes = (
+        {"metrics": "rsa-spearman"},
+        {"bootstraps": 30},
+        {"seeds": 4},
+        {"data": [{"name": str(lab / "mouse.nc"), "stimuli": str(lab / "images.npz"), "select": {"area": "SIMl"}}]},
+    )
+    for number, change in enumerate(changes):
+        file = small_sweep.write_sweep(tmp_path / f"{number}.yaml", lab, **change)
+        with monkeypatch.context() as patch:
+            patch.setattr("murine.networks.zoo.load", no_network)
+            outcome = sweep(file, tmp_path / "atlas", isolated=False)
+        assert outcome.failures == {}
+        assert not any(result.ran for result in outcome.results)
+        sweep(file, tmp_path / f"fresh{number}", isolated=False)
+        mine = small_sweep.rows(tmp_path / "atlas")
+        fresh = small_sweep.rows(tmp_path / f"fresh{number}")
+        assert_same_rows(tmp_path / f"fresh{number}", mine[mine.task.isin(fresh.task)].reset_index(drop=True))
+
+
+def test_a_network_whose_file_changed_is_run_again(lab, tmp_path):
+    (tmp_path / "net.py").write_text((lab / "nets.py").read_text())
+    network = f"{tmp_path}/net.py:conv@random:0"
+    file = small_sweep.write_sweep(tmp_path / "a.yaml", lab, networks=network, controls=False, input_sizes=24)
+    assert sweep(file, tmp_path / "atlas", isolated=False).results[0].ran
+    (tmp_path / "net.py").write_text((lab / "nets.py").read_text().replace("3, 6, 5", "3, 6, 3"))
+    again = small_sweep.write_sweep(
+        tmp_path / "b.yaml", lab, networks=network, controls=False, input_sizes=24, metrics="rsa-spearman"
+    )
+    assert sweep(again, tmp_path / "atlas", isolated=False).results[0].ran

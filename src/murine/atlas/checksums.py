@@ -75,6 +75,14 @@ def check(file: Path) -> None:
         raise MurineError(f"{str(file)!r} cannot be used: {reason}.")
 
 
+def seal_of(file: Path) -> str:
+    """Return the checksum that a file states in its seal; '' if there is no seal."""
+    content = file.read_bytes()
+    start = content.rfind(_MARK)
+    parts = content[start : start + 512].split(b" ", 2) if start >= 0 else []
+    return parts[2][: len(_BLANK)].decode("ascii", "replace") if len(parts) == 3 else ""
+
+
 def _defect(content: memoryview, start: int, file: Path) -> str:
     with content:
         if start < 0:

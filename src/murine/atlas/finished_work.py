@@ -60,22 +60,32 @@ def request_digest(settings: SweepSettings, spec: NetworkSpec, data: str | None)
     data
         As `data_fingerprint`, from before the data were read.
     """
-    network = _network(spec)
-    if data is None or network is None:
+    building = building_content(settings, spec)
+    if data is None or building is None:
         return None
     content: dict[str, Any] = {
-        "choice": [spec.name, spec.weights, spec.variant],
-        "network": network,
+        **building,
         "cortex": settings.cortex.model_dump(mode="json"),
         "metrics": settings.metrics,
         "treatments": settings.treatments,
-        "layers": settings.layers,
-        "input_size": settings.input_size,
         "settings": asdict(settings.scoring),
         "data": data,
-        "program": program_state(),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def building_content(settings: SweepSettings, spec: NetworkSpec) -> dict[str, Any] | None:
+    """Return what the kernels of a network depend on, beside the images; None if its files are unknown."""
+    network = _network(spec)
+    if network is None:
+        return None
+    return {
+        "choice": [spec.name, spec.weights, spec.variant],
+        "network": network,
+        "layers": settings.layers,
+        "input_size": settings.input_size,
+        "program": program_state(),
+    }
 
 
 def _network(spec: NetworkSpec) -> list[Any] | None:
@@ -103,7 +113,13 @@ def _file(path: str) -> list[Any]:
 
 
 def find(folder: Path, digest: str) -> tuple[str, ...] | None:
-    """Return the digests of the results that answered a request; None if there are none or the network changed."""
+    """Return the digests of the results that answer a request; None if there are none or the network changed."""
+    record = find_record(folder, digest)
+    return None if record is None else record[1]
+
+
+def find_record(folder: Path, digest: str) -> tuple[Observation, tuple[str, ...]] | None:
+    """Return what a network was seen to be made from, and the texts recorded for it; None if it has changed."""
     from murine.networks.dependencies import Observation
 
     try:
@@ -113,7 +129,7 @@ def find(folder: Path, digest: str) -> tuple[str, ...] | None:
         intact = about["check"] == _check(digest, seen, tasks)
     except (MurineError, KeyError, TypeError, AttributeError):
         return None
-    return tasks if intact and seen.holds() else None
+    return (seen, tasks) if intact and seen.holds() else None
 
 
 def add(folder: Path, digest: str, seen: Observation, tasks: Sequence[str]) -> None:

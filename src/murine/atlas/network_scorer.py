@@ -8,8 +8,9 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from murine.atlas import finished_work
+from murine.atlas import finished_work, known_networks
 from murine.atlas.identity import CaptureTask, CortexSettings, ScoreTask
+from murine.atlas.known_networks import NetworkIdentity
 from murine.atlas.store import Atlas, provenance
 from murine.atlas.sweep import GROUPS, NetworkResult, SweepSettings, UnusableDataError, own_work
 from murine.cortex.dataset import Dataset
@@ -195,41 +196,76 @@ class NetworkScorer:
         return self._benchmarks[key]
 
     def run(self, spec: NetworkSpec, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
-        """Build one network and score it by every metric, unless its scores are stored."""
+        """Score one network by every metric, unless its scores are stored. It is built only if its kernels are not."""
         settings = self.settings
         request = finished_work.request_digest(settings, spec, self._fingerprint)
-        with preserved_state(str(spec)), observation(busy_packages(spec.name)) as seen:
-            network = zoo.load(spec, input_size=settings.input_size, device=settings.device)
-        result = self.score(network, atlas, progress)
+        building = known_networks.building_digest(settings, spec)
+        result = None
+        if (known := known_networks.find(atlas.folder, building)) is not None:
+            identity, seen = known
+            result = self._score(identity, None, atlas, progress)
+        if result is None:
+            with preserved_state(str(spec)), observation(busy_packages(spec.name)) as seen:
+                network = zoo.load(spec, input_size=settings.input_size, device=settings.device)
+            result = self.score(network, atlas, progress)
+            known_networks.add(atlas.folder, building, seen, self._identity(network))
         if request is not None:
             atlas.add_request(request, seen, result.tasks)
         return replace(result, spec=spec)
 
     def score(self, network: Network, atlas: Atlas, progress: Progress | None = None) -> NetworkResult:
         """Score a built network by every metric, unless its scores are stored."""
-        tasks = self._tasks(network)
+        result = self._score(self._identity(network), network, atlas, progress)
+        if result is None:
+            raise RuntimeError("a network that is there can be shown the images")
+        return result
+
+    def _identity(self, network: Network) -> NetworkIdentity:
+        return NetworkIdentity(
+            name=network.name,
+            weights=network.weights,
+            role=network.role,
+            digest=network.digest,
+            preprocessing=network.preprocessing,
+            layers=self._layers_asked(network),
+        )
+
+    def _score(
+        self, identity: NetworkIdentity, network: Network | None, atlas: Atlas, progress: Progress | None
+    ) -> NetworkResult | None:
+        """Score a network from stored kernels, or from the network; None if that is needed and not there."""
+        tasks = self._tasks(identity)
         missing = [task for task in tasks if not atlas.done(task)]
+        captures = dict.fromkeys(task.capture for task in missing)
+        layers = {task: found for task in captures if (found := self._known(task, atlas)) is not None}
+        unknown = [task for task in captures if task not in layers]
+        if unknown and network is None:
+            return None
         with own_work(progress):
             for task in missing:
                 self.site_data(task.normalise_neurons)  # before the network is shown anything: they may not exist
-        captures = dict.fromkeys(task.capture for task in missing)
-        layers = self._layers(network, list(captures), atlas, progress)
-        with own_work(progress), (progress or Silent()).task(f"scores of {network.name}", len(missing)) as bar:
+        if unknown and network is not None:
+            layers |= self._captured(network, unknown, atlas, progress)
+        with own_work(progress), (progress or Silent()).task(f"scores of {identity.name}", len(missing)) as bar:
             for task in missing:
                 rows = score_layers(layers[task.capture], self.benchmark(task.metric, task.normalise_neurons))
-                atlas.write_scores(task, rows.assign(role=network.role), provenance())
+                atlas.write_scores(task, rows.assign(role=identity.role), provenance())
                 bar.advance()
-        digests = tuple(task.digest for task in tasks)
-        return NetworkResult(NetworkSpec(network.name, network.weights), "computed" if missing else "done", digests)
+        return NetworkResult(
+            NetworkSpec(identity.name, identity.weights),
+            "computed" if missing else "done",
+            tuple(task.digest for task in tasks),
+            ran=bool(unknown),
+        )
 
-    def _tasks(self, network: Network) -> list[ScoreTask]:
+    def _tasks(self, network: NetworkIdentity) -> list[ScoreTask]:
         """Return the identities of all results of a network."""
         settings = self.settings
         capturing = CaptureTask(
             network_digest=network.digest,
             preprocessing=network.preprocessing,
             stimuli_digest=self.stimuli.digest,
-            layers=self._layers_asked(network),
+            layers=network.layers,
         )
         return [
             ScoreTask(
@@ -264,14 +300,11 @@ class NetworkScorer:
                 return "all"
         return self.settings.layers
 
-    def _layers(
-        self, network: Network, tasks: Sequence[CaptureTask], atlas: Atlas, progress: Progress | None
+    def _captured(
+        self, network: Network, missing: Sequence[CaptureTask], atlas: Atlas, progress: Progress | None
     ) -> dict[CaptureTask, list[CapturedLayer]]:
-        """Kernels from the atlas, or from the network: those of all treatments from the same pass."""
-        found = {task: layers for task in tasks if (layers := self._known(task, atlas)) is not None}
-        missing = [task for task in tasks if task not in found]
-        if not missing:
-            return found
+        """Kernels of all treatments from the same pass through the network; they are stored."""
+        found = {}
         images = network.preprocessing.apply(self.stimuli).to(self.settings.device)
         with preserved_state(network.name):
             captured = capture(

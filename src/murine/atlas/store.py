@@ -26,6 +26,7 @@ import pandas as pd
 from murine.atlas import failures, finished_work
 from murine.atlas.checksums import blank_seal, check, defect, seal
 from murine.atlas.identity import CaptureTask, ScoreTask, UnitsTask
+from murine.atlas.origins import origin
 from murine.atlas.queries import answer, opened
 from murine.atlas.tables import TABLES, UNITS_TABLES, schema_of, score_schema, write_rows
 from murine.errors import MurineError, some
@@ -334,24 +335,8 @@ class Atlas:
                 self._connection = None
 
     def about(self, digest: str) -> dict[str, Any]:
-        """The configuration and provenance of a result.
-
-        Raises
-        ------
-        MurineError
-            If there is no such result, or its file is damaged.
-        """
-        import pyarrow.parquet as pq
-
-        files = [self.folder / table / f"{digest}.parquet" for table in TABLES]
-        file = next((file for file in files if file.exists()), None)
-        if file is None:
-            raise MurineError(f"there is no result {digest!r} in {str(self.folder)!r}.")
-        check(file)
-        metadata = pq.read_schema(file).metadata or {}
-        if b"murine.task" not in metadata:
-            raise MurineError(f"{str(file)!r} was not written by murine: it does not tell its configuration.")
-        return {key: json.loads(metadata[f"murine.{key}".encode()]) for key in ("task", "provenance")}
+        """Return the configuration and provenance of a result (`murine.atlas.origins.origin`)."""
+        return origin(self.folder, digest)
 
 
 def provenance() -> dict[str, str]:

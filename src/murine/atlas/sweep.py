@@ -90,6 +90,8 @@ class NetworkResult:
         Why it failed; '' otherwise.
     seconds, peak_memory
         Seconds that it took, and the most bytes that its process held; None where that was not measured.
+    ran
+        Whether the network was shown images. Otherwise its kernels were stored, or nothing was missing.
 
     Examples
     --------
@@ -105,6 +107,7 @@ class NetworkResult:
     reason: str = ""
     seconds: float | None = None
     peak_memory: int | None = None
+    ran: bool = False
 
 
 @runtime_checkable

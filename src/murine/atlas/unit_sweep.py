@@ -219,7 +219,7 @@ class Matching:
                 progress=progress,
             )
         atlas.write_units(task, rows.assign(role=network.role), neurons.provenance())
-        return NetworkResult(spec, "computed", (task.digest,))
+        return NetworkResult(spec, "computed", (task.digest,), ran=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,7 +287,7 @@ class MapComparison:
             ).assign(role=network.role)
         for side, task in missing.items():
             atlas.write_units(task, rows[rows.side == side], neurons.provenance())
-        return NetworkResult(spec, "computed", digests)
+        return NetworkResult(spec, "computed", digests, ran=True)
 
 
 def site_table(

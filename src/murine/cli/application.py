@@ -8,6 +8,7 @@ import typer
 
 from murine.cli import (
     align,
+    atlas,
     data,
     domains,
     explain,
@@ -48,6 +49,8 @@ app.add_typer(unit_maps.app)
 app.add_typer(generalization.app)
 app.add_typer(study.app)
 app.add_typer(verification.app)
+app.add_typer(atlas.why_app)
+app.add_typer(atlas.app, name="atlas")
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
 app.add_typer(domains.app, name="domains")

@@ -107,8 +107,10 @@ def count_results(results: Sequence[NetworkResult], folder: Path, quiet: bool) -
     if quiet:
         return
     counts = {state: sum(result.state == state for result in results) for state in ("computed", "done", "failed")}
+    stored = sum(result.state == "computed" and not result.ran for result in results)
+    from_kernels = f" ({stored} from stored kernels, without running the network)" if stored else ""
     print(
-        f"{counts['computed']} computed, {counts['done']} done before, {counts['failed']} failed; results are in "
-        f"{folder}",
+        f"{counts['computed']} computed{from_kernels}, {counts['done']} done before, {counts['failed']} failed; "
+        f"results are in {folder}",
         file=sys.stderr,
     )

@@ -38,12 +38,21 @@ def create_beside(file: Path) -> Path:
 
 def remove_abandoned(folder: Path) -> None:
     """Remove the temporary files in a folder whose processes on this machine have ended."""
+    for file in abandoned_files(folder):
+        with suppress(OSError):
+            file.unlink()
+
+
+def abandoned_files(folder: Path) -> list[Path]:
+    """Return the temporary files in a folder whose processes on this machine have ended."""
+    found = []
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(".partial") and _is_abandoned(entry.name):
                 with suppress(OSError):
                     if entry.is_file(follow_symlinks=False):
-                        os.unlink(entry.path)
+                        found.append(Path(entry.path))
+    return found
 
 
 def _is_abandoned(name: str) -> bool:
