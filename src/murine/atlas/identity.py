@@ -17,7 +17,7 @@ from murine.scoring.treatments import Standardisation
 
 #: Raised whenever the same configuration would give other kernels, or other scores: old results then no longer count
 #: as done.
-CAPTURE_METHOD = 1
+CAPTURE_METHOD = 2
 SCORE_METHOD = 3
 
 
