@@ -5,7 +5,7 @@ Claims, each a ratio of CPU times on one thread, measured side by side in this r
 1. resnet18 at 224 px, 118 images: capture of all modules + kernels + RSA against 21 sites with 1,000 bootstraps takes
    at most 1.3 x the bare forward pass at its fastest batch size and memory format. The goal is not reached yet.
 2. Peak memory of a process that captures resnet18 or vgg16 is below 2.5 GB. vgg16 is above it.
-3. The Pearson RDM of 118 x 800,000 features is at least 12 x faster than rsatoolbox's.
+3. The Pearson RDM of 118 x 800,000 features is at least 15 x faster than rsatoolbox's.
 
 Run: python benchmarks/score.py
 """
