@@ -19,11 +19,11 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
 
     Sums are taken in the order in which they are written, and NaN, zeros and infinities mean what they do in NumPy:
     with the compiler's liberties a loop may be right on one processor and give NaN on another. Division by zero gives
-    infinity or NaN instead of an error, as in NumPy.
+    infinity or NaN instead of an error, as in NumPy. Other threads can run meanwhile.
     """
     plain = inspect.unwrap(function)  # without checks of types that may have been put around it
     try:
-        result: Callable[P, R] = numba.njit(plain, cache=True, fastmath=False, error_model="numpy")
+        result: Callable[P, R] = numba.njit(plain, cache=True, nogil=True, fastmath=False, error_model="numpy")
     except RuntimeError:  # nowhere to keep it: neither beside the source nor in the user's cache
-        result = numba.njit(plain, fastmath=False, error_model="numpy")
+        result = numba.njit(plain, nogil=True, fastmath=False, error_model="numpy")
     return result

@@ -34,7 +34,7 @@ def changed(task, **values):
 
 
 CAPTURE_CHANGES = [
-    {"method": 2},
+    {"method": 1},
     {"network_digest": "m"},
     {"stimuli_digest": "t"},
     {"layers": "blocks"},

@@ -17,7 +17,7 @@ from murine.scoring.treatments import Standardisation
 
 #: Increased whenever the same configuration would give other kernels, or other scores. Then old results no longer count
 #: as done.
-CAPTURE_METHOD = 1
+CAPTURE_METHOD = 2
 SCORE_METHOD = 3
 
 

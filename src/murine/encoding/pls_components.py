@@ -22,23 +22,21 @@ _NEGLIGIBLE = 1e-14
 
 @compiled
 def _multiply(matrix: np.ndarray, vector: np.ndarray, out: np.ndarray) -> None:
-    """Compute the product with a symmetric matrix, four rows at once: reading the vector takes as long as the rest."""
+    """Compute the product with a symmetric matrix as a sum of its rows.
+
+    A processor adds rows at many columns at once, although every entry adds its terms one after the other: the numbers
+    are those of a loop over the columns. Two rows at a time are fastest.
+    """
     n = len(vector)
-    whole = n - n % 4
-    for row in range(0, whole, 4):
-        a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    out[:] = 0.0
+    for row in range(0, n - 1, 2):
+        a, b = vector[row], vector[row + 1]
         for k in range(n):
-            x = vector[k]
-            a += matrix[row, k] * x
-            b += matrix[row + 1, k] * x
-            c += matrix[row + 2, k] * x
-            d += matrix[row + 3, k] * x
-        out[row], out[row + 1], out[row + 2], out[row + 3] = a, b, c, d
-    for row in range(whole, n):
-        a = 0.0
+            out[k] = out[k] + matrix[row, k] * a + matrix[row + 1, k] * b
+    if n % 2:
+        a = vector[n - 1]
         for k in range(n):
-            a += matrix[row, k] * vector[k]
-        out[row] = a
+            out[k] += matrix[n - 1, k] * a
 
 
 @compiled

@@ -14,6 +14,9 @@ from murine.networks.layer_flags import CONSTANT_WITHIN, NOT_FINITE, ONE_UNIT, S
 #: Units multiplied at once: enough for BLAS to run at full speed, few enough that float32 sums keep their digits.
 BLOCK = 32768
 
+#: Float32 features of at least this many units are multiplied by compiled code, which takes a second to load.
+COMPILED = 4096
+
 #: Units that the means are estimated from.
 SAMPLE = 256
 
@@ -95,7 +98,7 @@ class LayerKernel:
         return LayerKernel(self.covariance[np.ix_(stimuli, stimuli)], self.means[stimuli], self.n_units)
 
     @classmethod
-    def of(cls, features: np.ndarray, out: np.ndarray | None = None) -> LayerKernel:
+    def of(cls, features: np.ndarray, out: np.ndarray | None = None, n_threads: int = 1) -> LayerKernel:
         """Reduce features of shape (n_stimuli, n_units), float32 or float64.
 
         Where means are large, as for bright pixels, subtracting the product of the means from the products would cancel
@@ -109,27 +112,43 @@ class LayerKernel:
             NaN or infinite features give NaN in the rows of their images.
         out
             (n_stimuli, n_stimuli) float64 array of zeros to put the covariance in.
+        n_threads
+            Number of threads for float32 features of many units. It does not change the numbers.
         """
         n_stimuli, n_units = features.shape
         # Channels are often the fastest axis: a step without factors 2 and 3 does not keep to a few of them.
         sample = features[:, :: n_units // SAMPLE // 6 * 6 + 1]
         with np.errstate(invalid="ignore", over="ignore"):
-            centre = sample.mean(axis=1, keepdims=True)
-            if (centre**2 <= sample.var(axis=1, keepdims=True)).all():
+            centre = sample.mean(axis=1)
+            if (centre**2 <= sample.var(axis=1)).all():
                 centre = np.zeros_like(centre)  # little to cancel: spare the subtraction
-        covariance = np.zeros((n_stimuli, n_stimuli)) if out is None else out
-        with np.errstate(invalid="ignore", over="ignore"):
-            if centre.any():
-                sums = np.zeros(n_stimuli)
-                buffer = np.empty((n_stimuli, min(BLOCK, n_units)), features.dtype)
-            else:
-                sums = features.sum(axis=1).astype(np.float64)
-            for start in range(0, n_units, BLOCK):
-                block = features[:, start : start + BLOCK]
-                if centre.any():
-                    block = np.subtract(block, centre, out=buffer[:, : block.shape[1]])
-                    sums += block.sum(axis=1)
-                covariance += block @ block.T
+            products, sums = _products(features, centre, n_threads)
+            covariance = np.zeros((n_stimuli, n_stimuli)) if out is None else out
             missed = sums / n_units
-            covariance -= n_units * np.outer(missed, missed)
-        return cls(covariance, centre[:, 0] + missed, n_units)
+            np.subtract(products, n_units * np.outer(missed, missed), out=covariance)
+        return cls(covariance, centre + missed, n_units)
+
+
+def _products(
+    features: np.ndarray, centre: np.ndarray, n_threads: int
+) -> tuple[Float[np.ndarray, "n_stimuli n_stimuli"], Float[np.ndarray, " n_stimuli"]]:
+    """Sum products of images, and features, less the centre, over units."""
+    n_stimuli, n_units = features.shape
+    if features.dtype == np.float32 and n_units >= COMPILED:
+        from murine.networks.unit_products import sum_products
+
+        return sum_products(features, centre, BLOCK, n_threads)
+    products = np.zeros((n_stimuli, n_stimuli))
+    centred = bool(centre.any())
+    if centred:
+        sums = np.zeros(n_stimuli)
+        buffer = np.empty((n_stimuli, min(BLOCK, n_units)), features.dtype)
+    else:
+        sums = features.sum(axis=1).astype(np.float64)
+    for start in range(0, n_units, BLOCK):
+        block = features[:, start : start + BLOCK]
+        if centred:
+            block = np.subtract(block, centre[:, None], out=buffer[:, : block.shape[1]])
+            sums += block.sum(axis=1)
+        products += block @ block.T
+    return products, sums

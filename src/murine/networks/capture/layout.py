@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,10 +82,13 @@ class Layout:
 
 def rows_of(tensor: Tensor, axis: int, n: int) -> np.ndarray:
     """Return evenly spaced units of every row along an axis, (n_rows, n_units), about UNITS for each image."""
-    rows = tensor.detach().movedim(axis, 0).flatten(1) if tensor.dim() > 1 else tensor.detach()[:, None]
-    wanted = max(UNITS * n // len(rows), ROW_UNITS)
+    whole = tensor.detach().movedim(axis, 0) if tensor.dim() > 1 else tensor.detach()[:, None]
+    n_units = math.prod(whole.shape[1:])
+    wanted = max(UNITS * n // len(whole), ROW_UNITS)
     # Channels are often the fastest axis. A step without factors 2 and 3 does not select only a few of them.
-    rows = rows[:, :: rows.shape[1] // wanted // 6 * 6 + 1]
+    chosen = torch.arange(0, n_units, n_units // wanted // 6 * 6 + 1, device=whole.device)
+    places: Any = torch.unravel_index(chosen, whole.shape[1:])
+    rows = whole[:, *places]  # to flatten all units would copy them
     if rows.is_complex():
         rows = torch.view_as_real(rows.resolve_conj()).flatten(1)
     kept = rows if rows.dtype == torch.float64 else rows.float()

@@ -187,7 +187,7 @@ def flat(features: Tensor) -> Tensor:
 def kernel_of(features: Tensor, space: np.ndarray | None) -> LayerKernel:
     """Return the kernel of features: with `LayerKernel.of` on the CPU, else with `device_kernel`."""
     if features.device.type == "cpu":
-        return LayerKernel.of(features.numpy(), space)
+        return LayerKernel.of(features.numpy(), space, torch.get_num_threads())
     return device_kernel(features)
 
 
