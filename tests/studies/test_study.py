@@ -9,7 +9,7 @@ import murine
 from murine.errors import MurineError
 from murine.literature import CONWELL
 from murine.studies import Claim, FigureSpec, Study, StudyResult
-from murine.studies.study import CLAIM_COLUMNS
+from murine.studies.claim import CLAIM_COLUMNS
 
 TABLE = pd.DataFrame({"network": ["a", "b"], "score": [0.5, 0.25]})
 COLUMNS = {"network": "Name of the network.", "score": "Mean score."}

@@ -16,12 +16,13 @@ from typing import Any
 import pandas as pd
 
 import murine
-from murine.atlas.contrasts import COLUMNS as CONTRAST_COLUMNS
 from murine.atlas.contrasts import Contrast, Side, contrast_table, sign_changes, spread
 from murine.atlas.trained_against_random import ALL_SITES
 from murine.errors import MurineError
 from murine.literature import CONWELL
-from murine.studies.study import SCALES, Claim, FigureSpec, Study, StudyResult, options_for
+from murine.studies import columns
+from murine.studies.claim import Claim
+from murine.studies.study import SCALES, FigureSpec, Study, StudyResult, options_for
 
 #: Seeds of random networks, and the size of images, at each scale.
 SEEDS = {"tiny": 2, "small": 5, "full": 5}
@@ -35,14 +36,6 @@ DATA = {
     "tiny": ("simulated",),
     "small": ("allen-neuropixels", "allen-2p", "primate-92"),
     "full": ("allen-neuropixels", "allen-2p", "primate-92"),
-}
-
-COLUMNS = {
-    **CONTRAST_COLUMNS,
-    "networks": "Networks that differ only by chance.",
-    "spread": "Standard deviation of their scores (mean over sites); empty with fewer than two.",
-    "n_networks": "Their number.",
-    "in_spreads": "The difference, in standard deviations between random seeds; empty where that is not known.",
 }
 
 
@@ -82,7 +75,7 @@ class Contrasts(Study):
         return StudyResult(
             self.name,
             {"contrasts": table, "spread": seeds},
-            COLUMNS,
+            columns.CONTRASTS,
             figures=tuple(_figures(table)),
             claims=tuple(_claims(table)),
         )

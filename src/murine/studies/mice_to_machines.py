@@ -14,14 +14,17 @@ import pandas as pd
 import murine
 from murine.architecture import align, sequences_as_published
 from murine.atlas.unit_results import compare_maps
+from murine.cortex.representative import CLASSES
 from murine.errors import MurineError
 from murine.generalization.summary import UNSEEN, cells, differences
 from murine.literature import JALIL, QAZI, published_numbers
 from murine.progress import Progress, progress_bars
+from murine.studies import columns
 from murine.studies.architectures import published_agreement
+from murine.studies.claim import Claim
 from murine.studies.generalization_run import GeneralizationQuestion, answer
-from murine.studies.study import Claim, FigureSpec, Study, StudyResult
-from murine.units.nearest_maps import map_error_differences, neuron_map_errors
+from murine.studies.study import FigureSpec, Study, StudyResult
+from murine.units.nearest_maps import map_error_contrast, map_error_differences, neuron_map_errors
 
 NEURN = "neurn(k=3)@input"
 
@@ -46,33 +49,6 @@ TRAINING: dict[str, dict[str, Any]] = {
     "tiny": {"networks": ("lenet-small",), "n_seeds": 2, "changes": {"n_train": 300, "epochs": 2}, "n_test": 200},
     "small": {"networks": ("lenet",), "n_seeds": 3, "changes": {"n_train": 2000}},
     "full": {"networks": ("lenet", "resnet18", "nasnet", "vit"), "n_seeds": 3, "recipe": "paper"},
-}
-
-COLUMNS = {
-    "network": "Name of the network.",
-    "weights": "Its weights.",
-    "neuroid_id": "Neuron.",
-    "group": "Site of the neurons: area or Cre line.",
-    "kind": "area, cre_line or cell_class.",
-    "layer": "Layer that is nearest to the site.",
-    "rmse": "RMSE of the neuron's map to that of its nearest unit, maps of unit length, times side / 11.",
-    "rmse_shuffled": "The same with the stimuli of the responses shuffled: chance.",
-    "before": "Mean RMSE without NeuRN.",
-    "after": "Mean RMSE with NeuRN at the input.",
-    "difference": "With minus without; below zero: NeuRN brings units nearer. For accuracies: in per cent.",
-    "low": "Lower end of the 95 % interval.",
-    "high": "Upper end of the 95 % interval.",
-    "n_neuroids": "Number of neurons.",
-    "n_networks": "Number of networks.",
-    "first": "First network of a pair.",
-    "second": "Second network of a pair.",
-    "published": "Published value.",
-    "ours": "Our value.",
-    "item": "What the value is of.",
-    "variant": "Variant of training.",
-    "source": "Domain that the network was trained on.",
-    "target": "Domain that it met.",
-    "accuracy": "Accuracy in per cent, mean over seeds.",
 }
 
 
@@ -101,7 +77,12 @@ class MiceToMachines(Study):
             _architectures(found)
             _domains(found, scale, store, bars, int(options.get("seed", 0)))
         return StudyResult(
-            self.name, found.tables, COLUMNS, tuple(found.figures), tuple(found.claims), tuple(found.notes)
+            self.name,
+            found.tables,
+            columns.MICE_TO_MACHINES,
+            tuple(found.figures),
+            tuple(found.claims),
+            tuple(found.notes),
         )
 
 
@@ -124,8 +105,8 @@ def _maps(
     every = [spec for network in networks for spec in (network, _with_neurn(network))]
     rows = compare_maps(every, dataset, input_size=SIDES[scale], seed=seed, atlas=atlas, progress=bars)
     for kind in ("area", "cre_line", "cell_class"):
-        if (rows[kind] == "").all():
-            found.notes.append(f"Left out for {dataset.name}: maps by {kind}. No neuron has a label {kind}.")
+        if rows[kind].isin(["", "unknown"]).all():
+            found.notes.append(f"Left out for {dataset.name}: maps by {kind}. No neuron has a known {kind}.")
             continue
         errors = neuron_map_errors(rows, (kind,))
         has_neurn = errors.network.str.contains(NEURN, regex=False)
@@ -137,6 +118,16 @@ def _maps(
         found.tables[f"neurn-{name}"] = paired
         found.figures += list(_map_figures(plain.rename(columns={kind: "label"}), paired, kind, name))
         found.claims += list(_map_claims(paired, kind, dataset.name))
+        if kind == "cell_class" and set(CLASSES) <= set(plain[kind]):
+            row = map_error_contrast(plain, kind, *CLASSES, n_bootstraps=samples, seed=seed)
+            found.claims.append(
+                Claim.above_zero(
+                    f"Maps of excitatory neurons are nearer to units than those of inhibitory ones ({dataset.name}).",
+                    row | {"unit": "RMSE"},
+                    "excitatory - inhibitory",
+                    -1,
+                )
+            )
 
 
 def _with_neurn(network: str) -> str:

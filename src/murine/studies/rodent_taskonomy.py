@@ -12,14 +12,17 @@ import pandas as pd
 
 import murine
 from murine.atlas.agreement import agreement
-from murine.atlas.contrasts import COLUMNS as CONTRAST_COLUMNS
 from murine.atlas.contrasts import Contrast, Side, contrast_table, sign_changes
+from murine.atlas.depth_order import depth_order
 from murine.atlas.trained_against_random import ALL_SITES
+from murine.cortex.simulated import AREAS
 from murine.errors import MurineError
-from murine.literature import CONWELL, published_numbers
+from murine.literature import CONWELL, SIEGLE, published_numbers
 from murine.networks.catalogue import entry
 from murine.networks.spec import expand
-from murine.studies.study import Claim, FigureSpec, Study, StudyResult, options_for
+from murine.studies import columns
+from murine.studies.claim import Claim
+from murine.studies.study import FigureSpec, Study, StudyResult, options_for
 
 _SHARED = (
     *("shared:squeezenet", "shared:mobilenet_v1_025", "shared:mobilenet_v1_05", "shared:mobilenet_v1_075"),
@@ -48,29 +51,6 @@ RANDOM = {
 DATA = {"tiny": ("simulated",), "small": ("allen-2p", "allen-neuropixels"), "full": ("allen-2p", "allen-neuropixels")}
 METRICS = ("rsa-pearson", "ridge")
 SIDES = {"tiny": 32, "small": 64, "full": None}
-
-COLUMNS = {
-    **CONTRAST_COLUMNS,
-    "item": "What a value is of.",
-    "published": "Published value.",
-    "ours": "Our value.",
-    "network": "Name of the network.",
-    "weights": "Its weights.",
-    "value": "Score: mean over sites, as a share of the ceiling where there is one.",
-    "family": "Family of the network in the catalogue; empty where unknown.",
-    "kind": "convolution, transformer or mixer, by its family.",
-    "parameters": "Number of parameters; empty where unknown.",
-    "task": "Task of the training; empty where unknown.",
-    "depth": "Relative depth of the chosen layer: 0 is the first, 1 the last.",
-    "other_metric": "The metric that the first one is correlated with.",
-    "n_networks": "Number of networks.",
-    "r": "Pearson's correlation over networks.",
-    "r_low": "Lower end of its 95 % interval.",
-    "r_high": "Upper end of its 95 % interval.",
-    "rho": "Spearman's correlation over networks.",
-    "rho_low": "Lower end of its 95 % interval.",
-    "rho_high": "Upper end of its 95 % interval.",
-}
 
 
 class RodentTaskonomy(Study):
@@ -111,6 +91,7 @@ class RodentTaskonomy(Study):
                     "trained-random": sign_changes(contrast_table(scores.chosen, _contrasts(trained))),
                     "networks": _networks(scores.leaderboard),
                     "depths": scores.table[["network", "weights", "metric", "treatment", "site", "depth"]],
+                    "depth-order": depth_order(scores.table, _areas_in_order()),
                 }
                 try:
                     own["agreement"] = agreement(store, cortex=dataset.name)[list(_AGREEMENT)]
@@ -119,7 +100,7 @@ class RodentTaskonomy(Study):
                 tables |= {f"{label}-{dataset.name}": table for label, table in own.items()}
                 figures += list(_figures(own, dataset.name))
                 claims += list(_claims(own, dataset.name))
-        return StudyResult(self.name, tables, COLUMNS, tuple(figures), tuple(claims), tuple(notes))
+        return StudyResult(self.name, tables, columns.RODENT_TASKONOMY, tuple(figures), tuple(claims), tuple(notes))
 
 
 _AGREEMENT = ("treatment", "metric", "other_metric", "n_networks", "r", "r_low", "r_high", "rho", "rho_low", "rho_high")
@@ -143,6 +124,12 @@ def _ceilings(scores: murine.Scores) -> pd.DataFrame:
     numbers = published_numbers(CONWELL.key, "noise ceiling of a site").set_index("item").value
     items = own.site.str.replace(",", " ").str.replace("  ", " ")
     return pd.DataFrame({"item": items, "published": items.map(numbers), "ours": own.ceiling**2})
+
+
+def _areas_in_order() -> list[str]:
+    """Areas of the mouse by their anatomical hierarchy, and those of the simulated cortex by their receptive fields."""
+    scores = published_numbers(SIEGLE.key, "anatomical hierarchy score").sort_values("value")
+    return [*scores["item"], *AREAS]
 
 
 def _networks(board: pd.DataFrame) -> pd.DataFrame:
@@ -208,6 +195,9 @@ def _claims(own: dict[str, pd.DataFrame], name: str) -> Iterator[Claim]:
         yield Claim.above_zero(
             f"Trained networks predict cortex better than random ones ({where}).", row, row["contrast"]
         )
+    for row in own["depth-order"].to_dict("records"):
+        where = f"{name}, {row['metric']}, {row['treatment']}, {row['role']} networks"
+        yield Claim.by_order(f"The depth of the best layer follows the order of areas ({where}).", row)
     for row in own.get("agreement", pd.DataFrame()).to_dict("records"):
         gap = {"difference": row["rho"], "low": row["rho_low"], "high": row["rho_high"], "unit": "Spearman"}
         metrics = f"{row['metric']} and {row['other_metric']}"
