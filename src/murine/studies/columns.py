@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from murine.atlas.contrasts import COLUMNS as CONTRAST_COLUMNS
 from murine.atlas.depth_order import COLUMNS as DEPTH_COLUMNS
+from murine.atlas.network_predictors import COLUMNS as NETWORK_COLUMNS
+from murine.statistics.predictor_regression import COLUMNS as REGRESSION_COLUMNS
 
 MICE_TO_MACHINES = {
     "network": "Name of the network.",
@@ -35,16 +37,14 @@ MICE_TO_MACHINES = {
 RODENT_TASKONOMY = {
     **CONTRAST_COLUMNS,
     **DEPTH_COLUMNS,
+    **NETWORK_COLUMNS,
+    **REGRESSION_COLUMNS,
     "item": "What a value is of.",
     "published": "Published value.",
     "ours": "Our value.",
     "network": "Name of the network.",
     "weights": "Its weights.",
     "value": "Score: mean over sites, as a share of the ceiling where there is one.",
-    "family": "Family of the network in the catalogue; empty where unknown.",
-    "kind": "convolution, transformer or mixer, by its family.",
-    "parameters": "Number of parameters; empty where unknown.",
-    "task": "Task of the training; empty where unknown.",
     "depth": "Relative depth of the chosen layer: 0 is the first, 1 the last.",
     "other_metric": "The metric that the first one is correlated with.",
     "n_networks": "Number of networks.",

@@ -14,12 +14,13 @@ import murine
 from murine.atlas.agreement import agreement
 from murine.atlas.contrasts import Contrast, Side, contrast_table, sign_changes
 from murine.atlas.depth_order import depth_order
+from murine.atlas.network_predictors import PREDICTORS, network_predictors
 from murine.atlas.trained_against_random import ALL_SITES
 from murine.cortex.simulated import AREAS
 from murine.errors import MurineError
 from murine.literature import CONWELL, SIEGLE, published_numbers
-from murine.networks.catalogue import entry
 from murine.networks.spec import expand
+from murine.statistics.predictor_regression import regress_predictors
 from murine.studies import columns
 from murine.studies.claim import Claim
 from murine.studies.study import FigureSpec, Study, StudyResult, options_for
@@ -89,7 +90,8 @@ class RodentTaskonomy(Study):
                 own = {
                     "ceilings": _ceilings(scores),
                     "trained-random": sign_changes(contrast_table(scores.chosen, _contrasts(trained))),
-                    "networks": _networks(scores.leaderboard),
+                    "networks": (known := network_predictors(store, scores.leaderboard, scores.chosen)),
+                    "predictors": _regression(known),
                     "depths": scores.table[["network", "weights", "metric", "treatment", "site", "depth"]],
                     "depth-order": depth_order(scores.table, _areas_in_order()),
                 }
@@ -132,17 +134,14 @@ def _areas_in_order() -> list[str]:
     return [*scores["item"], *AREAS]
 
 
-def _networks(board: pd.DataFrame) -> pd.DataFrame:
-    """What is known of the networks beside their scores."""
-    facts = [entry(name.partition("+")[0]) for name in board.network]
-    table = board[["metric", "treatment", "network", "weights", "value"]].copy()
-    for column in ("family", "parameters", "task"):
-        table[column] = [getattr(fact, column) for fact in facts]
-    return table.assign(kind=[_kind(name) for name in board.network])
-
-
-def _kind(network: str) -> str:
-    return "transformer" if network in _TRANSFORMER else "mixer" if network in _MIXER else "convolution"
+def _regression(known: pd.DataFrame) -> pd.DataFrame:
+    """The score on all predictors at once, for each metric and treatment."""
+    sets = known.groupby(["metric", "treatment"], sort=False)
+    found = [
+        regress_predictors(own, "value", PREDICTORS).assign(metric=metric, treatment=treatment)
+        for (metric, treatment), own in sets
+    ]
+    return pd.concat(found, ignore_index=True)
 
 
 def _figures(own: dict[str, pd.DataFrame], name: str) -> Iterator[FigureSpec]:
@@ -159,12 +158,26 @@ def _figures(own: dict[str, pd.DataFrame], name: str) -> Iterator[FigureSpec]:
     if own["ceilings"].published.notna().any():
         yield FigureSpec(f"ceilings-{name}", "beside_published", own["ceilings"], f"{name}: reliability of sites")
     raw = own["networks"][own["networks"].treatment == "both as they are"]
-    known = raw[raw.parameters.notna() & (raw.metric == "rsa-pearson")].assign(label=raw.network)
+    known = raw[raw.log_parameters.notna() & (raw.metric == "rsa-pearson")].assign(label=raw.network)
+    for metric, rows in own["predictors"].dropna(subset="coefficient").groupby("metric", sort=False):
+        yield FigureSpec(
+            f"predictors-{name}-{metric}",
+            "intervals",
+            rows.rename(columns={"coefficient_low": "low", "coefficient_high": "high"}),
+            f"{name}, {metric}: predictors of the score in one regression ({rows.n_used.iloc[0]} networks of "
+            f"{rows.n_architectures.iloc[0]} architectures)",
+            {
+                "label": "predictor",
+                "value": "coefficient",
+                "group": "treatment",
+                "unit": "change of the score, in its standard deviations",
+            },
+        )
     if len(known):
         yield FigureSpec(
             f"size-{name}",
             "relation",
-            known.assign(parameters=known.parameters.astype(float) / 1e6),
+            known.assign(parameters=10**known.log_parameters / 1e6),
             f"{name}: size and score of networks",
             {"x": "parameters", "y": "value", "group": "kind", "x_unit": "million parameters", "y_unit": "score"},
         )
