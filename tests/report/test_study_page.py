@@ -27,7 +27,7 @@ NETWORKS = pd.DataFrame({"size": RNG.random(4), "score": RNG.random(4), "kind": 
 MATRIX = pd.DataFrame({"a": LABELS * 2, "b": ["x"] * 4 + ["y"] * 4, "value": RNG.normal(size=8)})
 COURSES = pd.DataFrame({"t": list(range(5)) * 2, "v": RNG.random(10), "kind": ["a"] * 5 + ["b"] * 5})
 FIGURES = {
-    "intervals": (INTERVALS, {"unit": "share of the ceiling", "band": 0.05, "band_label": "two trainings"}),
+    "intervals": (INTERVALS, {"unit": "share of the ceiling", "bands": ((0.05, "seeds"), (0.02, "two trainings"))}),
     "beside_published": (PUBLISHED, {}),
     "paired": (PAIRS, {"first": "plain", "second": "NeuRN"}),
     "violins": (SAMPLES, {"unit": "RMSE"}),
@@ -106,3 +106,24 @@ def test_in_a_browser_figures_are_shown_and_nothing_overflows(page, tmp_path, wi
 def test_what_cannot_be_drawn_is_refused(kind, rows, said):
     with pytest.raises(MurineError, match=said):
         draw(kind, rows)
+
+
+def test_a_forest_plot_has_whole_labels_and_its_yardsticks():
+    long = "training: a network with a very long name - the same network with random weights"
+    rows = pd.DataFrame({"label": [long, "short"], "value": [0.1, -0.1], "low": -0.2, "high": 0.2})
+    bands = ((0.05, "seeds"), (0.02, "two trainings"), (0.5, "a third"))
+    axes = draw("intervals", rows, bands=bands).axes[0]
+    assert [text.get_text().replace("\n", " ") for text in axes.get_yticklabels()] == [long, "short"]
+    legend = axes.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["seeds", "two trainings"]
+    lines = sorted(line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1)
+    assert lines == [-0.02, 0, 0.02]
+    (shaded,) = axes.patches
+    assert shaded.get_x() == pytest.approx(-0.05)
+    assert shaded.get_width() == pytest.approx(0.1)
+
+
+def test_a_yardstick_that_is_not_known_is_left_out():
+    axes = draw("intervals", INTERVALS, bands=((np.nan, "seeds"), (0.0, "two trainings"))).axes[0]
+    assert axes.get_legend() is None
+    assert not axes.patches

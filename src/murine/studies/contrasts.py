@@ -76,7 +76,7 @@ class Contrasts(Study):
             self.name,
             {"contrasts": table, "spread": seeds},
             columns.CONTRASTS,
-            figures=tuple(_figures(table)),
+            figures=tuple(_figures(table, seeds)),
             claims=tuple(_claims(table)),
         )
 
@@ -127,16 +127,22 @@ def _in_spreads(table: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
     return merged.assign(in_spreads=merged.difference / merged.spread).drop(columns="spread")
 
 
-def _figures(table: pd.DataFrame) -> Iterator[FigureSpec]:
+def _figures(table: pd.DataFrame, seeds: pd.DataFrame) -> Iterator[FigureSpec]:
     whole = table[(table.site == ALL_SITES) & table.difference.notna()]
     for (cortex, metric), own in whole.groupby(["cortex", "metric"], sort=False):
         rows = own.assign(label=own.factor + ": " + own.contrast)
+        spreads = seeds[(seeds.cortex == cortex) & (seeds.metric == metric)]
+        retrained = own[own.factor == "training run"].difference.abs().max()
+        bands = (
+            (spreads.spread.max(), f"one SD between {spreads.n_networks.max()} random seeds"),
+            (retrained, "difference between two training runs"),
+        )
         yield FigureSpec(
             f"contrasts-{cortex}-{metric}",
             "intervals",
             rows,
             f"{cortex}, {metric}: what changes when one factor changes",
-            {"value": "difference", "group": "treatment", "unit": f"difference, {own.unit.iloc[0]}"},
+            {"value": "difference", "group": "treatment", "unit": f"difference, {own.unit.iloc[0]}", "bands": bands},
         )
 
 
