@@ -43,7 +43,7 @@ class Small(Study):
     def run(self, *, data=(), networks=(), scale="small", atlas=None, progress=False, **options):
         specs = tuple(FigureSpec(kind, kind, rows, f"Of {kind}", given) for kind, (rows, given) in FIGURES.items())
         claims = (
-            Claim("Training helps.", "reproduced", "It does.", 0.1, 0.2, 0.15, 0.25),
+            Claim("Training helps.", "reproduced", "It does.", 0.1, 0.2, 0.15, 0.25, kind="effect", mark="F"),
             Claim("Depth helps.", "not tested", "No deep network <b>.", 0.75),
         )
         columns = {"label": "A label.", "value": "A value.", "low": "Lower end.", "high": "Upper end."}
@@ -73,6 +73,10 @@ def test_the_page_tells_claims_notes_and_missing_values(page):
     text = page.read_text("utf-8")
     assert "1 of 1 tested claims reproduced (100 %); 0 not reproduced, 1 not tested." in text
     assert "Taskonomy is missing." in text
+    assert "F measured from a published figure" in text
+    shares = [re.sub(r"<[^>]*>", " ", row).split() for row in re.findall(r"<tr>.*?</tr>", text)]
+    assert ["effect", "1", "1", "100", "%", "0"] in shares
+    assert ["statement", "0", "0", "1"] in shares
     assert "A &lt;small&gt; study" in text
     assert not re.search(r">\s*nan\s*<", text)
     assert "script-src 'none'" in html.unescape(text)

@@ -15,7 +15,7 @@ def test_a_small_run(name, shared_data, monkeypatch, tmp_path):
     few = {"n_bootstraps": 30, "n_permutations": 0}
     result = rodent_taskonomy.run(data=[name], scale="tiny", atlas=tmp_path / "atlas", **few)
     (ceilings,) = (table for label, table in result.tables.items() if label.startswith("ceilings"))
-    verdicts = [claim.verdict for claim in result.claims if claim.claim.startswith("Reliability (published")]
+    verdicts = [claim.verdict for claim in result.claims if claim.kind == "noise ceiling of a site"]
     n_published = 21 if name == "allen-2p" else 0
     assert ceilings.published.notna().sum() == n_published
     assert verdicts == ["reproduced"] * n_published

@@ -9,7 +9,7 @@ import pandas as pd
 
 from murine.atlas.identity import CaptureTask
 from murine.atlas.store import Atlas
-from murine.networks.catalogue import entry
+from murine.networks.catalogue import Entry, entry
 from murine.networks.layer_geometry import effective_dimensionality, sparseness
 from murine.networks.layer_kernel import LayerKernel
 
@@ -48,6 +48,7 @@ _SELF_SUPERVISED = (
 
 #: Columns of `network_predictors`, with their meaning.
 COLUMNS = {
+    "architecture": "Family and depth: the same of a network, its random twins, and other trainings of it.",
     "kind": "convolution, transformer or mixer, by the family of the network; empty where unknown or mixed.",
     "task": "Task of the training; empty where unknown, or where there was none.",
     "trained": "Whether the weights are trained: True or False; empty for controls.",
@@ -92,6 +93,7 @@ def network_predictors(atlas: Atlas, board: pd.DataFrame, chosen: pd.DataFrame) 
     tasks = [fact.task if own else "" for fact, own in zip(facts, trained, strict=True)]
     geometry = [_geometry(atlas, chosen[chosen.task == task]) for task in rows.task]
     table = rows[["metric", "treatment", "network", "weights", "value"]].assign(
+        architecture=[_architecture(*pair) for pair in zip(facts, rows.network, strict=True)],
         kind=kinds,
         task=tasks,
         trained=trained.astype(float),
@@ -104,6 +106,10 @@ def network_predictors(atlas: Atlas, board: pd.DataFrame, chosen: pd.DataFrame) 
         sparseness=[sparse for _, sparse in geometry],
     )
     return table.reset_index(drop=True)
+
+
+def _architecture(fact: Entry, network: str) -> str:
+    return f"{fact.family}, {fact.depth} layers" if fact.family and fact.depth else network
 
 
 def _kind(family: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from murine.errors import MurineError
+from murine.literature import published_numbers
 
 #: What a test of a claim came to.
 Verdict = Literal["reproduced", "not reproduced", "not tested"]
@@ -22,7 +23,13 @@ CLAIM_COLUMNS = {
     "unit": "Unit of the values; empty for plain numbers.",
     "verdict": "reproduced, not reproduced or not tested.",
     "explanation": "Why, in one sentence.",
+    "kind": "What kind of number was published, as noise ceiling of a site; statement where none was.",
+    "mark": "How sure the published number is: V printed, F measured from a figure, S from a summary, I inferred, "
+    "M from memory; empty where there is none.",
 }
+
+#: The kind of a claim without a published number.
+STATEMENT = "statement"
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,10 @@ class Claim:
         Our value with its 95 % interval; NaN where it was not computed.
     unit
         Unit of all values; '' for plain numbers.
+    kind
+        What kind of number was published; `STATEMENT` where none was.
+    mark
+        The mark of the published number (`murine.literature.MARKS`); '' where there is none.
 
     Raises
     ------
@@ -64,6 +75,8 @@ class Claim:
     low: float = math.nan
     high: float = math.nan
     unit: str = ""
+    kind: str = STATEMENT
+    mark: str = ""
 
     def __post_init__(self) -> None:
         if self.verdict not in ("reproduced", "not reproduced", "not tested"):
@@ -132,9 +145,22 @@ interval lies above zero.
 
     @classmethod
     def beside(
-        cls, claim: str, published: float, ours: float, tolerance: float, unit: str = "", what: str = ""
+        cls,
+        claim: str,
+        published: float,
+        ours: float,
+        tolerance: float,
+        unit: str = "",
+        what: str = "",
+        kind: str = "number",
+        mark: str = "",
     ) -> Claim:
         """Return the claim that our value is the published one, within a tolerance that is stated.
+
+        Parameters
+        ----------
+        what
+            A sentence before the difference; the reason where ours is NaN.
 
         Examples
         --------
@@ -142,15 +168,77 @@ interval lies above zero.
         The score of VGG16 and VGG19. Published: 15; ours: 15: reproduced. Ours differs by 0, at most 0 is allowed.
         """
         if math.isnan(ours):
-            return cls(claim, "not tested", what or "There is no value of ours.", published, unit=unit)
+            reason = what or "There is no value of ours."
+            return cls(claim, "not tested", reason, published, unit=unit, kind=kind, mark=mark)
         gap = abs(ours - published)
         verdict: Verdict = "reproduced" if gap <= tolerance + 1e-12 else "not reproduced"
         told = f"{what + ' ' if what else ''}Ours differs by {gap:.3g}, at most {tolerance:.3g} is allowed."
-        return cls(claim, verdict, told, published, ours, unit=unit)
+        return cls(claim, verdict, told, published, ours, unit=unit, kind=kind, mark=mark)
+
+    @classmethod
+    def of_numbers(
+        cls,
+        paper: str,
+        quantity: str,
+        ours: Mapping[str, float],
+        tolerance: float | Callable[[float], float],
+        *,
+        where: str = "",
+        what: str = "",
+    ) -> list[Claim]:
+        """Return a claim for each published number of a quantity that has a value of ours.
+
+        Parameters
+        ----------
+        paper, quantity
+            As in `murine.literature.published_numbers`.
+        ours
+            Our values by the item that the number is of.
+        tolerance
+            How much ours may differ; or a function of the published value.
+        where
+            What our values were computed on, in brackets behind the claim.
+        what
+            A sentence before the difference.
+
+        Examples
+        --------
+        >>> (claim,) = Claim.of_numbers("Conwell et al. 2021", "sites", {"all areas": 21.0}, 0)
+        >>> print(claim, claim.mark)
+        sites: all areas. Published: 21 sites; ours: 21 sites: reproduced. Ours differs by 0, at most 0 is allowed. V
+        """
+        kind = quantity.partition(",")[0]
+        return [
+            cls.beside(
+                f"{quantity}: {row['item']}{f' ({where})' if where else ''}.",
+                row["value"],
+                ours[row["item"]],
+                tolerance(row["value"]) if callable(tolerance) else tolerance,
+                row["unit"],
+                what,
+                kind,
+                row["mark"],
+            )
+            for row in published_numbers(paper, quantity).to_dict("records")
+            if row["item"] in ours
+        ]
 
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
         published = "no number" if self.published is None else f"{self.published:g}{unit}"
-        ours = "none" if math.isnan(self.estimate) else f"{self.estimate:.3g}{unit}"
+        ours = "none" if math.isnan(self.estimate) else f"{number_text(self.estimate)}{unit}"
         interval = "" if math.isnan(self.low) else f" [{self.low:.3g}, {self.high:.3g}]"
         return f"{self.claim} Published: {published}; ours: {ours}{interval}: {self.verdict}. {self.explanation}"
+
+
+def number_text(value: float) -> str:
+    """Return a number with three digits, or all digits before the point; '' for NaN.
+
+    Examples
+    --------
+    >>> number_text(0.12345), number_text(4096.0)
+    ('0.123', '4096')
+    """
+    if math.isnan(value):
+        return ""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.3g}"

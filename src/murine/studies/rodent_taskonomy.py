@@ -23,6 +23,7 @@ from murine.networks.spec import expand
 from murine.statistics.predictor_regression import regress_predictors
 from murine.studies import columns
 from murine.studies.claim import Claim
+from murine.studies.conwell_numbers import matrix_numbers, method_numbers
 from murine.studies.study import FigureSpec, Study, StudyResult, options_for
 
 _SHARED = (
@@ -101,7 +102,9 @@ class RodentTaskonomy(Study):
                     notes.append(f"Agreement of metrics, {dataset.name}: {error}")
                 tables |= {f"{label}-{dataset.name}": table for label, table in own.items()}
                 figures += list(_figures(own, dataset.name))
+                claims += list(matrix_numbers(dataset))
                 claims += list(_claims(own, dataset.name))
+        claims += list(method_numbers(scale))
         return StudyResult(self.name, tables, columns.RODENT_TASKONOMY, tuple(figures), tuple(claims), tuple(notes))
 
 
@@ -138,7 +141,7 @@ def _regression(known: pd.DataFrame) -> pd.DataFrame:
     """The score on all predictors at once, for each metric and treatment."""
     sets = known.groupby(["metric", "treatment"], sort=False)
     found = [
-        regress_predictors(own, "value", PREDICTORS).assign(metric=metric, treatment=treatment)
+        regress_predictors(own, "value", PREDICTORS, group="architecture").assign(metric=metric, treatment=treatment)
         for (metric, treatment), own in sets
     ]
     return pd.concat(found, ignore_index=True)
@@ -163,11 +166,12 @@ def _figures(own: dict[str, pd.DataFrame], name: str) -> Iterator[FigureSpec]:
         yield FigureSpec(
             f"predictors-{name}-{metric}",
             "intervals",
-            rows.rename(columns={"coefficient_low": "low", "coefficient_high": "high"}),
+            rows.rename(columns={"coefficient_low": "low", "coefficient_high": "high"}).assign(
+                label=rows.predictor.str.replace("_", " ")
+            ),
             f"{name}, {metric}: predictors of the score in one regression ({rows.n_used.iloc[0]} networks of "
             f"{rows.n_architectures.iloc[0]} architectures)",
             {
-                "label": "predictor",
                 "value": "coefficient",
                 "group": "treatment",
                 "unit": "change of the score, in its standard deviations",
@@ -192,16 +196,8 @@ def _figures(own: dict[str, pd.DataFrame], name: str) -> Iterator[FigureSpec]:
 
 
 def _claims(own: dict[str, pd.DataFrame], name: str) -> Iterator[Claim]:
-    for row in own["ceilings"].dropna().to_dict("records"):
-        same = "Both are from the authors' file."
-        yield Claim.beside(
-            f"Reliability (published as noise ceiling) of {row['item']}.",
-            row["published"],
-            row["ours"],
-            0.002,
-            "r",
-            same,
-        )
+    ceilings = own["ceilings"].dropna().set_index("item").ours
+    yield from Claim.of_numbers(CONWELL.key, "noise ceiling of a site", ceilings, 0.002, where=name)
     whole = own["trained-random"]
     for row in whole[(whole.site == ALL_SITES) & whole.contrast.str.startswith("all: ")].to_dict("records"):
         where = f"{name}, {row['metric']}, {row['treatment']}"
