@@ -26,6 +26,16 @@ SAMPLES = pd.DataFrame({"label": LABELS * 9, "value": RNG.normal(size=36), "publ
 NETWORKS = pd.DataFrame({"size": RNG.random(4), "score": RNG.random(4), "kind": ["trained", "random"] * 2})
 MATRIX = pd.DataFrame({"a": LABELS * 2, "b": ["x"] * 4 + ["y"] * 4, "value": RNG.normal(size=8)})
 COURSES = pd.DataFrame({"t": list(range(5)) * 2, "v": RNG.random(10), "kind": ["a"] * 5 + ["b"] * 5})
+MAPS = pd.DataFrame(
+    [
+        (panel, of, i, j, RNG.normal())
+        for panel in LABELS
+        for of in ("neuron", "unit")
+        for i in range(4)
+        for j in range(4)
+    ],
+    columns=["panel", "of", "row", "column", "value"],
+)
 FIGURES = {
     "intervals": (INTERVALS, {"unit": "share of the ceiling", "bands": ((0.05, "seeds"), (0.02, "two trainings"))}),
     "beside_published": (PUBLISHED, {}),
@@ -33,6 +43,8 @@ FIGURES = {
     "violins": (SAMPLES, {"unit": "RMSE"}),
     "relation": (NETWORKS, {"x": "size", "y": "score", "group": "kind"}),
     "heat": (MATRIX, {"row": "a", "column": "b"}),
+    "map_pictures": (MAPS, {"unit": "unit length"}),
+    "density_panels": (MAPS, {"unit": "cell"}),
     "curves": (COURSES, {"x": "t", "y": "v", "group": "kind"}),
 }
 
@@ -131,3 +143,21 @@ def test_a_yardstick_that_is_not_known_is_left_out():
     axes = draw("intervals", INTERVALS, bands=((np.nan, "seeds"), (0.0, "two trainings"))).axes[0]
     assert axes.get_legend() is None
     assert not axes.patches
+
+
+def test_maps_are_drawn_as_they_are_and_what_is_missing_is_left_out():
+    rows = MAPS[~((MAPS.panel == LABELS[1]) & (MAPS.of == "unit"))]
+    axes = draw("map_pictures", rows).axes[0]
+    pictures = [part.images[0].get_array() for part in axes.child_axes]
+    assert len(pictures) == 2 * len(LABELS) - 1
+    first = MAPS[(MAPS.panel == LABELS[0]) & (MAPS.of == "neuron")].value.to_numpy().reshape(4, 4)
+    np.testing.assert_allclose(pictures[0], first)
+
+
+def test_every_pair_has_its_densities_in_the_same_colours():
+    axes = draw("density_panels", MAPS).axes[0]
+    colours = [[line.get_color() for line in part.lines] for part in axes.child_axes]
+    assert len(colours) == len(LABELS)
+    assert len({tuple(own) for own in colours}) == 1
+    grid, density = axes.child_axes[0].lines[0].get_data()
+    assert 0.3 < np.trapezoid(density, grid) <= 1  # the range ends at the outermost values

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from murine.errors import MurineError, nearest
 from murine.report.palette import CATEGORIES, GROUND_LIGHT, LIGHT
 from murine.report.short_names import shortened
+from murine.report.study_panels import IN_A_ROW, density_panels, map_pictures
 
 #: Widths of figures in inches.
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.2
@@ -229,7 +230,11 @@ def curves(axes: Axes, rows: pd.DataFrame, *, x: str, y: str, group: str, x_unit
 
 #: Figures by name; each takes Axes, rows and its own options.
 figure_kinds: dict[str, Callable[..., Axes]] = {
-    kind.__name__: kind for kind in (intervals, beside_published, paired, violins, relation, heat, curves)
+    kind.__name__: kind
+    for kind in (
+        *(intervals, beside_published, paired, violins, relation, heat, curves),
+        *(map_pictures, density_panels),
+    )
 }
 
 
@@ -279,6 +284,10 @@ def _height(kind: str, rows: pd.DataFrame, width: float, options: Mapping[str, A
         return 0.9 + lines * max(0.19, 0.1 * groups, 0.12 * rows_of_text)
     if kind == "heat":
         return max(2.2, min(1.2 + 0.2 * rows[options["row"]].nunique(), 9.0))
+    if kind == "density_panels":
+        return 0.6 + 1.0 * -(-rows.panel.nunique() // IN_A_ROW)
+    if kind == "map_pictures":
+        return 0.5 + rows.of.nunique() * width * 0.85 / rows.panel.nunique()
     return min(0.75 * width, 4.2)
 
 

@@ -19,6 +19,7 @@ from murine.studies import columns
 from murine.studies.claim import Claim
 from murine.studies.findings import Findings
 from murine.studies.neurn_paper import add_architectures, add_domains
+from murine.studies.neuron_panels import add_map_examples, add_selection
 from murine.studies.study import FigureSpec, Study, StudyResult
 from murine.units.nearest_maps import map_error_contrast, map_error_differences, neuron_map_errors
 
@@ -76,6 +77,8 @@ def _maps(
     seed, samples = int(options.get("seed", 0)), int(options.get("n_bootstraps", 1000))
     every = [spec for network in networks for spec in (network, _with_neurn(network))]
     rows = compare_maps(every, dataset, input_size=SIDES[scale], seed=seed, atlas=atlas, progress=bars)
+    add_selection(found, dataset, seed)
+    add_map_examples(found, dataset, networks[0], _with_neurn(networks[0]), rows, SIDES[scale])
     for kind in ("area", "cre_line", "cell_class"):
         if rows[kind].isin(["", "unknown"]).all():
             found.notes.append(f"Left out for {dataset.name}: maps by {kind}. No neuron has a known {kind}.")
