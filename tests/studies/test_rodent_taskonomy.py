@@ -20,3 +20,17 @@ def test_a_small_run(name, shared_data, monkeypatch, tmp_path):
     assert ceilings.published.notna().sum() == n_published
     assert verdicts == ["reproduced"] * n_published
     assert any(claim.claim.startswith("Trained networks predict") for claim in result.claims)
+    encoders = result.tables[next(label for label in result.tables if label.startswith("encoders"))]
+    assert len(encoders) == 24
+    assert encoders.value.isna().all()
+    assert encoders.note.str.startswith("missing").all()
+    labels = {label.removesuffix("-simulated cortex 0") for label in result.tables}
+    if name == "simulated":
+        assert {"protocols", "by-cell-class"} <= labels
+        protocols = result.tables["protocols-simulated cortex 0"]
+        assert len(protocols) == 4
+        assert protocols[["ours", "protocol"]].notna().all(axis=None)
+        groups = result.tables["by-cell-class-simulated cortex 0"]
+        assert set(groups.site) == {"excitatory", "inhibitory"}
+        metrics = result.tables["trained-random-simulated cortex 0"].metric
+        assert {"ridge", "published ridge-conwell2021-per-neuron"} <= set(metrics)

@@ -34,12 +34,10 @@ def add_architectures(found: Findings) -> None:
     found.claims += Claim.of_numbers(JALIL.key, "layers in the sequence", lengths, 0)
     numbers = published_numbers(JALIL.key, "alignment score")
     scores = numbers[["item"]].assign(published=numbers.value)
-    scores["ours"] = [
-        float(align(*(sequences[name] for name in pair.lower().split("-"))).score) for pair in scores["item"]
-    ]
-    found.claims += Claim.of_numbers(
-        JALIL.key, "alignment score", dict(zip(scores["item"], scores.ours, strict=True)), 0
-    )
+    pairs = [pair.lower().split("-") for pair in scores["item"]]
+    scores["ours"] = [float(align(sequences[first], sequences[second]).score) for first, second in pairs]
+    ours = dict(zip(scores["item"], scores.ours, strict=True))
+    found.claims += Claim.of_numbers(JALIL.key, "alignment score", ours, 0)
     found.tables["alignments"] = scores
     names, panels, r, gap = published_agreement()
     here, theirs = panels.values()

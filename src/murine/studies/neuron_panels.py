@@ -31,7 +31,7 @@ _N_PAIRS, _N_MAPS = 10, 4
 
 def add_selection(found: Findings, dataset: murine.Dataset, seed: int) -> None:
     """The 1,000 chosen neurons, counted per area, line and class, and the embedding that they are chosen in."""
-    recording = dataset.responses
+    recording = _recording(dataset)
     classes = np.asarray(recording["cell_class"]).astype(str)
     groups = CLASSES if set(CLASSES) <= set(classes) else tuple(sorted(set(classes) - {""}))
     fewest = min(int((classes == group).sum()) for group in groups)
@@ -79,6 +79,12 @@ def add_selection(found: Findings, dataset: murine.Dataset, seed: int) -> None:
             found.claims += numbers
 
 
+def _recording(dataset: murine.Dataset) -> murine.Recording:
+    if isinstance(dataset.responses, murine.Recording):
+        return dataset.responses
+    raise MurineError(f"{dataset.name!r} has no single neurons; this study needs them.")
+
+
 def _counts(whole: murine.Recording, label: str) -> pd.DataFrame:
     values = pd.Series(np.asarray(whole[label]).astype(str))
     own = values[values != ""]
@@ -104,7 +110,7 @@ def add_map_examples(
     for words, name in (("NeuRN unit", neurn), ("plain unit", plain)):
         network = murine.load_network(name, input_size=input_size)
         own = rows[(rows.network == network.name) & rows.rmse_best.notna()]
-        cells[words] = nearest_map_cells(network, dataset.stimuli, dataset.responses, nearest_layer(own))
+        cells[words] = nearest_map_cells(network, dataset.stimuli, _recording(dataset), nearest_layer(own))
     overlaps = map_overlaps(cells["NeuRN unit"])
     area = dict(zip(rows.neuroid_id, rows.area, strict=True))
     found.tables[f"map-overlaps-{dataset.name}"] = overlaps.rename("overlap").reset_index()

@@ -24,6 +24,7 @@ from murine.statistics.predictor_regression import regress_predictors
 from murine.studies import columns
 from murine.studies.claim import Claim
 from murine.studies.conwell_numbers import matrix_numbers, method_numbers
+from murine.studies.conwell_parts import beside_protocol, encoders, label_scores, part_figures, protocol_scores
 from murine.studies.study import FigureSpec, Study, StudyResult, options_for
 
 _SHARED = (
@@ -78,7 +79,7 @@ class RodentTaskonomy(Study):
         tables: dict[str, pd.DataFrame] = {}
         figures: list[FigureSpec] = []
         claims: list[Claim] = []
-        notes = ["The 24 Taskonomy encoders are left out: their weights are not at hand (--network taskonomy:NAME)."]
+        notes = ["Taskonomy encoders without a score are shown as missing; --network taskonomy:NAME fetches one."]
         with TemporaryDirectory(prefix="murine-") as folder:
             store = atlas if isinstance(atlas, murine.Atlas) else murine.Atlas(atlas or folder)
             for source in data or DATA[scale]:
@@ -96,12 +97,22 @@ class RodentTaskonomy(Study):
                     "depths": scores.table[["network", "weights", "metric", "treatment", "site", "depth"]],
                     "depth-order": depth_order(scores.table, _areas_in_order()),
                 }
+                common = {"input_size": SIDES[scale], "atlas": store, "progress": progress, **asked}
+                pairs = [*trained, *(f"{name}@random:0" for name in trained)]
+                published = protocol_scores(pairs, dataset, common)
+                if published is not None:
+                    own["protocols"] = beside_protocol(scores.leaderboard, published.leaderboard)
+                    theirs = contrast_table(published.chosen, _contrasts(trained))
+                    theirs = theirs.assign(metric="published " + theirs.metric)
+                    own["trained-random"] = pd.concat([own["trained-random"], theirs], ignore_index=True)
+                own |= {f"by-{label.replace('_', '-')}": table for label, table in label_scores(pairs, dataset, common)}
+                own["encoders"] = encoders(scores.leaderboard)
                 try:
                     own["agreement"] = agreement(store, cortex=dataset.name)[list(_AGREEMENT)]
                 except MurineError as error:
                     notes.append(f"Agreement of metrics, {dataset.name}: {error}")
                 tables |= {f"{label}-{dataset.name}": table for label, table in own.items()}
-                figures += list(_figures(own, dataset.name))
+                figures += [*_figures(own, dataset.name), *part_figures(own, dataset.name)]
                 claims += list(matrix_numbers(dataset))
                 claims += list(_claims(own, dataset.name))
         claims += list(method_numbers(scale))
