@@ -15,13 +15,16 @@ from murine.studies.study import FigureSpec
 #: Labels of neurons that scores are told by, beside the area.
 LABELS = ("cre_line", "cell_class")
 
+#: These parts show neither controls nor p-values.
+_PLAIN: dict[str, Any] = {"controls": False, "n_permutations": 0}
+
 
 def protocol_scores(names: Sequence[str], dataset: murine.Dataset, options: Mapping[str, Any]) -> murine.Scores | None:
     """Score networks by the published protocol; None where there are no single neurons, which it needs."""
     if isinstance(dataset.responses, murine.NeuralRDMs):
         return None
     asked = {name: value for name, value in options.items() if name not in ("metric", "normalise")}
-    return murine.compare(names, dataset, **{**asked, "protocol": "conwell2021", "controls": False})
+    return murine.compare(names, dataset, **{**asked, "protocol": "conwell2021", **_PLAIN})
 
 
 def beside_protocol(ours: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
@@ -56,9 +59,7 @@ def label_scores(
         values = sorted(set(np.asarray(dataset.responses[label]).astype(str)) - {"", "unknown"})
         if len(values) < 2:
             continue
-        scores = murine.compare(
-            names, dataset, **{**options, "by": label, "select": {label: values}, "controls": False}
-        )
+        scores = murine.compare(names, dataset, **{**options, "by": label, "select": {label: values}, **_PLAIN})
         kept = ["network", "weights", "metric", "treatment", "site", "score", "ceiling", "ceiled", "n_neuroids"]
         yield label, scores.table[kept]
 
