@@ -33,4 +33,4 @@ def test_a_small_run(name, shared_data, monkeypatch, tmp_path):
         groups = result.tables["by-cell-class-simulated cortex 0"]
         assert set(groups.site) == {"excitatory", "inhibitory"}
         metrics = result.tables["trained-random-simulated cortex 0"].metric
-        assert {"ridge", "published ridge-conwell2021-per-neuron"} <= set(metrics)
+        assert {"rsa-pearson", "ridge", "published ridge-conwell2021-per-neuron"} <= set(metrics)

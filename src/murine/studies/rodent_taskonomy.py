@@ -108,7 +108,7 @@ class RodentTaskonomy(Study):
                 own |= {f"by-{label.replace('_', '-')}": table for label, table in label_scores(pairs, dataset, common)}
                 own["encoders"] = encoders(scores.leaderboard)
                 try:
-                    own["agreement"] = agreement(store, cortex=dataset.name)[list(_AGREEMENT)]
+                    own["agreement"] = agreement(store, tasks=set(scores.chosen.task))[list(_AGREEMENT)]
                 except MurineError as error:
                     notes.append(f"Agreement of metrics, {dataset.name}: {error}")
                 tables |= {f"{label}-{dataset.name}": table for label, table in own.items()}
