@@ -20,7 +20,7 @@ def test_a_whole_run(shared_data, monkeypatch, tmp_path):
     expected = {f"{what}-area-simulated cortex 0" for what in ("rmse", "neurn")}
     assert expected | {"alignments", "heat-map", "domains"} <= set(result.tables)
     verdicts = {claim.claim: claim.verdict for claim in result.claims}
-    exact = [claim for claim in verdicts if claim.startswith(("alignment score", "layers in the sequence"))]
+    exact = [claim for claim in verdicts if claim.startswith(("Alignment score", "Layers in the sequence"))]
     assert len(exact) == 6
     assert {verdicts[claim] for claim in exact} == {"reproduced"}
     assert any("maps by cre_line" in note for note in result.notes)

@@ -205,12 +205,12 @@ interval lies above zero.
         --------
         >>> (claim,) = Claim.of_numbers("Conwell et al. 2021", "sites", {"all areas": 21.0}, 0)
         >>> print(claim, claim.mark)
-        sites: all areas. Published: 21 sites; ours: 21 sites: reproduced. Ours differs by 0, at most 0 is allowed. V
+        Sites: all areas. Published: 21 sites; ours: 21 sites: reproduced. Ours differs by 0, at most 0 is allowed. V
         """
         kind = quantity.partition(",")[0]
         return [
             cls.beside(
-                f"{quantity}: {row['item']}{f' ({where})' if where else ''}.",
+                f"{quantity[0].upper()}{quantity[1:]}: {row['item']}{f' ({where})' if where else ''}.",
                 row["value"],
                 ours[row["item"]],
                 tolerance(row["value"]) if callable(tolerance) else tolerance,

@@ -47,7 +47,7 @@ class MiceToMachines(Study):
     title = "Mice to machines"
     question = "Do the maps of units resemble those of neurons, and does NeuRN make networks nearer and more robust?"
     citation = QAZI
-    durations = MappingProxyType({"tiny": "2 minutes"})
+    durations = MappingProxyType({"tiny": "1 minute"})
 
     def run(
         self,

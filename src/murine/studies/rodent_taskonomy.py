@@ -61,7 +61,7 @@ class RodentTaskonomy(Study):
     title = "Neural taskonomy in rodent visual cortex"
     question = "Which networks are like rodent visual cortex: trained or random, of which kind, and in which layers?"
     citation = CONWELL
-    durations = MappingProxyType({"tiny": "2 minutes"})
+    durations = MappingProxyType({"tiny": "4 minutes"})
 
     def run(
         self,
