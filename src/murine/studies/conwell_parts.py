@@ -101,7 +101,6 @@ def part_figures(own: Mapping[str, pd.DataFrame], name: str) -> Iterator[FigureS
                 "second": "published protocol",
                 "unit": "share of the ceiling",
                 "group": "kind",
-                "width": 3.5,
             },
         )
     for label in LABELS:
