@@ -95,3 +95,10 @@ def test_opposite_signs_are_noted_where_one_is_sure():
 def test_no_rows_are_refused(scores):
     with pytest.raises(MurineError, match="no scores to contrast"):
         contrast_table(scores.chosen.iloc[:0], [])
+
+
+def test_every_set_of_results_is_asked_for_all_contrasts_of_an_iterator(scores):
+    other = scores.chosen.assign(metric="another")
+    both = pd.concat([scores.chosen, other], ignore_index=True)
+    table = contrast_table(both, iter([_contrast(("gabor",), ("pixels",)), _contrast(("pixels",), ("gabor",))]))
+    assert table.groupby("metric").size().to_dict() == {"rsa-pearson": 8, "another": 8}

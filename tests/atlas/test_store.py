@@ -197,8 +197,8 @@ def test_a_result_tells_its_configuration_and_provenance(atlas):
     assert ScoreTask.model_validate(about["task"]).digest == task.digest
     assert {"murine", "numpy", "torch", "python"} <= set(about["provenance"])
     assert about["provenance"]["numpy"] == np.__version__
-    with pytest.raises(MurineError, match="there is no result 'abc'"):
-        atlas.about("abc")
+    with pytest.raises(MurineError, match="there is no result 'abcd'"):
+        atlas.about("abcd")
 
 
 @pytest.mark.parametrize("name", ["it's", "a [b] c", "50% *?", "ünïcode"])

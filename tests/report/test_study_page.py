@@ -26,13 +26,25 @@ SAMPLES = pd.DataFrame({"label": LABELS * 9, "value": RNG.normal(size=36), "publ
 NETWORKS = pd.DataFrame({"size": RNG.random(4), "score": RNG.random(4), "kind": ["trained", "random"] * 2})
 MATRIX = pd.DataFrame({"a": LABELS * 2, "b": ["x"] * 4 + ["y"] * 4, "value": RNG.normal(size=8)})
 COURSES = pd.DataFrame({"t": list(range(5)) * 2, "v": RNG.random(10), "kind": ["a"] * 5 + ["b"] * 5})
+MAPS = pd.DataFrame(
+    [
+        (panel, of, i, j, RNG.normal())
+        for panel in LABELS
+        for of in ("neuron", "unit")
+        for i in range(4)
+        for j in range(4)
+    ],
+    columns=["panel", "of", "row", "column", "value"],
+)
 FIGURES = {
-    "intervals": (INTERVALS, {"unit": "share of the ceiling", "band": 0.05, "band_label": "two trainings"}),
+    "intervals": (INTERVALS, {"unit": "share of the ceiling", "bands": ((0.05, "seeds"), (0.02, "two trainings"))}),
     "beside_published": (PUBLISHED, {}),
     "paired": (PAIRS, {"first": "plain", "second": "NeuRN"}),
     "violins": (SAMPLES, {"unit": "RMSE"}),
     "relation": (NETWORKS, {"x": "size", "y": "score", "group": "kind"}),
     "heat": (MATRIX, {"row": "a", "column": "b"}),
+    "map_pictures": (MAPS, {"unit": "unit length"}),
+    "density_panels": (MAPS, {"unit": "cell"}),
     "curves": (COURSES, {"x": "t", "y": "v", "group": "kind"}),
 }
 
@@ -43,7 +55,7 @@ class Small(Study):
     def run(self, *, data=(), networks=(), scale="small", atlas=None, progress=False, **options):
         specs = tuple(FigureSpec(kind, kind, rows, f"Of {kind}", given) for kind, (rows, given) in FIGURES.items())
         claims = (
-            Claim("Training helps.", "reproduced", "It does.", 0.1, 0.2, 0.15, 0.25),
+            Claim("Training helps.", "reproduced", "It does.", 0.1, 0.2, 0.15, 0.25, kind="effect", mark="F"),
             Claim("Depth helps.", "not tested", "No deep network <b>.", 0.75),
         )
         columns = {"label": "A label.", "value": "A value.", "low": "Lower end.", "high": "Upper end."}
@@ -73,6 +85,10 @@ def test_the_page_tells_claims_notes_and_missing_values(page):
     text = page.read_text("utf-8")
     assert "1 of 1 tested claims reproduced (100 %); 0 not reproduced, 1 not tested." in text
     assert "Taskonomy is missing." in text
+    assert "F measured from a published figure" in text
+    shares = [re.sub(r"<[^>]*>", " ", row).split() for row in re.findall(r"<tr>.*?</tr>", text)]
+    assert ["effect", "1", "1", "100", "%", "0"] in shares
+    assert ["statement", "0", "0", "1"] in shares
     assert "A &lt;small&gt; study" in text
     assert not re.search(r">\s*nan\s*<", text)
     assert "script-src 'none'" in html.unescape(text)
@@ -106,3 +122,42 @@ def test_in_a_browser_figures_are_shown_and_nothing_overflows(page, tmp_path, wi
 def test_what_cannot_be_drawn_is_refused(kind, rows, said):
     with pytest.raises(MurineError, match=said):
         draw(kind, rows)
+
+
+def test_a_forest_plot_has_whole_labels_and_its_yardsticks():
+    long = "training: a network with a very long name - the same network with random weights"
+    rows = pd.DataFrame({"label": [long, "short"], "value": [0.1, -0.1], "low": -0.2, "high": 0.2})
+    bands = ((0.05, "seeds"), (0.02, "two trainings"), (0.5, "a third"))
+    axes = draw("intervals", rows, bands=bands).axes[0]
+    assert [text.get_text().replace("\n", " ") for text in axes.get_yticklabels()] == [long, "short"]
+    legend = axes.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["seeds", "two trainings"]
+    lines = sorted(line.get_xdata()[0] for line in axes.lines if len(set(line.get_xdata())) == 1)
+    assert lines == [-0.02, 0, 0.02]
+    (shaded,) = axes.patches
+    assert shaded.get_x() == pytest.approx(-0.05)
+    assert shaded.get_width() == pytest.approx(0.1)
+
+
+def test_a_yardstick_that_is_not_known_is_left_out():
+    axes = draw("intervals", INTERVALS, bands=((np.nan, "seeds"), (0.0, "two trainings"))).axes[0]
+    assert axes.get_legend() is None
+    assert not axes.patches
+
+
+def test_maps_are_drawn_as_they_are_and_what_is_missing_is_left_out():
+    rows = MAPS[~((MAPS.panel == LABELS[1]) & (MAPS.of == "unit"))]
+    axes = draw("map_pictures", rows).axes[0]
+    pictures = [part.images[0].get_array() for part in axes.child_axes]
+    assert len(pictures) == 2 * len(LABELS) - 1
+    first = MAPS[(MAPS.panel == LABELS[0]) & (MAPS.of == "neuron")].value.to_numpy().reshape(4, 4)
+    np.testing.assert_allclose(pictures[0], first)
+
+
+def test_every_pair_has_its_densities_in_the_same_colours():
+    axes = draw("density_panels", MAPS).axes[0]
+    colours = [[line.get_color() for line in part.lines] for part in axes.child_axes]
+    assert len(colours) == len(LABELS)
+    assert len({tuple(own) for own in colours}) == 1
+    grid, density = axes.child_axes[0].lines[0].get_data()
+    assert 0.3 < np.trapezoid(density, grid) <= 1  # the range ends at the outermost values

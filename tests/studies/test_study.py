@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -9,7 +10,7 @@ import murine
 from murine.errors import MurineError
 from murine.literature import CONWELL
 from murine.studies import Claim, FigureSpec, Study, StudyResult
-from murine.studies.study import CLAIM_COLUMNS
+from murine.studies.claim import CLAIM_COLUMNS
 
 TABLE = pd.DataFrame({"network": ["a", "b"], "score": [0.5, 0.25]})
 COLUMNS = {"network": "Name of the network.", "score": "Mean score."}
@@ -120,3 +121,25 @@ def test_a_missing_value_is_not_tested():
 @pytest.mark.parametrize(("ours", "verdict"), [(1.05, "reproduced"), (1.2, "not reproduced")])
 def test_a_value_is_judged_by_its_tolerance(ours, verdict):
     assert Claim.beside("x.", 1.0, ours, 0.1).verdict == verdict
+
+
+def test_published_numbers_are_claims_with_their_kind_and_mark():
+    claims = Claim.of_numbers("Jalil et al. 2025", "alignment score", {"VGG16-VGG19": 15.0, "VGG16-VGG11": -9.0}, 0)
+    assert {(claim.published, claim.verdict) for claim in claims} == {(15, "reproduced"), (-10, "not reproduced")}
+    assert {(claim.kind, claim.mark) for claim in claims} == {("alignment score", "F")}
+    (near,) = Claim.of_numbers("Jalil et al. 2025", "alignment score", {"VGG16-VGG11": -9.0}, lambda x: 0.1 * abs(x))
+    assert near.verdict == "reproduced"
+
+
+@pytest.mark.parametrize(
+    ("rho", "p", "n_areas", "verdict"),
+    [
+        (0.9, 0.02, 6, "reproduced"),
+        (0.5, 0.2, 6, "not reproduced"),
+        (1.0, 1 / 6, 3, "not tested"),
+        (np.nan, 1.0, 6, "not tested"),
+    ],
+)
+def test_an_order_is_judged_by_its_permutations(rho, p, n_areas, verdict):
+    row = {"order_rho": rho, "order_p": p, "n_areas": n_areas, "depths": "A 0.1, B 0.2"}
+    assert Claim.by_order("Depth follows the areas.", row).verdict == verdict

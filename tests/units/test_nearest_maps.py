@@ -8,7 +8,7 @@ import pytest
 
 from murine.errors import MurineError
 from murine.units.maps import rmse_scale
-from murine.units.nearest_maps import map_error_differences, neuron_map_errors
+from murine.units.nearest_maps import map_error_contrast, map_error_differences, neuron_map_errors
 
 
 def rows(errors, network="net", **columns):
@@ -84,3 +84,31 @@ def test_one_neuron_has_no_interval_and_none_in_common_is_refused():
     assert np.isnan(table.low[0])
     with pytest.raises(MurineError, match="no neuron in common"):
         map_error_differences(_errors([1.0]), _errors([1.0]).assign(neuroid_id="other"), ["area"])
+
+
+def _classes(excitatory, inhibitory):
+    values = [*excitatory, *inhibitory]
+    kinds = ["excitatory"] * len(excitatory) + ["inhibitory"] * len(inhibitory)
+    ids = [f"n{i}" for i in range(len(values))]
+    return pd.DataFrame({"network": "net", "weights": "none", "neuroid_id": ids, "cell_class": kinds, "rmse": values})
+
+
+def test_groups_of_neurons_are_compared_by_their_means_over_networks():
+    first, second = _classes([1.0, 2.0], [4.0, 6.0, 5.0]), _classes([2.0, 3.0], [5.0, 7.0, 6.0]).assign(network="b")
+    row = map_error_contrast(pd.concat([first, second]), "cell_class", "excitatory", "inhibitory")
+    assert row["difference"] == pytest.approx(2.0 - 5.5)
+    assert (row["n_first"], row["n_second"]) == (2, 3)
+    assert row["low"] <= row["difference"] <= row["high"] < 0
+
+
+def test_the_interval_of_groups_is_that_of_a_difference_of_means():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0, 1, 400), rng.normal(0.5, 2, 100)
+    row = map_error_contrast(_classes(first, second), "cell_class", "excitatory", "inhibitory", n_bootstraps=4000)
+    error = 1.96 * np.sqrt(first.var(ddof=1) / 400 + second.var(ddof=1) / 100)
+    assert row["high"] - row["low"] == pytest.approx(2 * error, rel=0.06)
+
+
+def test_a_group_of_one_neuron_is_refused():
+    with pytest.raises(MurineError, match="1 neurons have cell_class 'excitatory'"):
+        map_error_contrast(_classes([1.0], [2.0, 3.0]), "cell_class", "excitatory", "inhibitory")

@@ -114,6 +114,7 @@ def contrast_table(rows: pd.DataFrame, contrasts: Iterable[Contrast], min_ceilin
     """
     if rows.empty:
         raise MurineError("there are no scores to contrast.")
+    asked = list(contrasts)  # every set of results is asked for all of them
     found: list[dict[str, Any]] = []
     for board in comparable_sets(rows.fillna(BLANKS)):
         samples = _samples(board, min_ceiling)
@@ -124,7 +125,7 @@ def contrast_table(rows: pd.DataFrame, contrasts: Iterable[Contrast], min_ceilin
         ceilings = board[board.stimuli == "all"].groupby("site").ceiling.max()
         units = {site: SHARE if np.isfinite(ceiling) else RAW_SCORE for site, ceiling in ceilings.items()}
         units[ALL_SITES] = SHARE if SHARE in units.values() else RAW_SCORE
-        for contrast in contrasts:
+        for contrast in asked:
             own = _contrast_rows(contrast, samples)
             found += [{**about, **row, "unit": units[row["site"]]} for row in own]
     return pd.DataFrame(found, columns=list(COLUMNS))

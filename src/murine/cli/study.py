@@ -122,7 +122,7 @@ def run_study(
         progress=not quiet,
         **options,
     )
-    from murine.report.study_page import summary, write_study
+    from murine.report.study_page import shares_by_kind, summary, write_study
 
     page = write_study(study, result, folder, about=f"scale {scale.value}, seed {seed}")
     if format is Format.table:
@@ -132,4 +132,8 @@ def run_study(
     if not quiet:
         for note in result.notes:
             print(f"murine: {note}", file=sys.stderr)
-        print(f"the page is {page}\n{summary(result)}", file=sys.stderr)
+        print(f"the page is {page}", file=sys.stderr)
+        for row in shares_by_kind(result).to_dict("records"):
+            open_ones = f", {row['not_tested']} not tested" if row["not_tested"] else ""
+            print(f"{row['kind']}: {row['reproduced']} of {row['tested']} reproduced{open_ones}", file=sys.stderr)
+        print(summary(result), file=sys.stderr)

@@ -137,6 +137,23 @@ class NeuralRDMs:
                         f"the {label} of {site.name!r} is {value:g}; expected {example}, from 0 to 1. {advice}"
                     )
 
+    def correlations(self) -> dict[str, float]:
+        """Return Pearson's r of the dissimilarities of every two sites, by ``FIRST-SECOND``, in both orders.
+
+        Examples
+        --------
+        >>> import murine
+        >>> found = murine.load_data("primate-92").responses.correlations()
+        >>> len(found)
+            6
+        """
+        rows, columns = np.triu_indices(self.n_stimuli, 1)
+        r = np.corrcoef(self.matrices[:, rows, columns])
+        names = [site.name for site in self.sites]
+        return {
+            f"{one}-{two}": float(r[i, j]) for i, one in enumerate(names) for j, two in enumerate(names) if one != two
+        }
+
     def write(self, file: str | Path) -> None:
         """Write the ``.npz`` file that `murine.cortex.loading.load_dataset` reads; it appears whole or not at all."""
         keys = dict.fromkeys(key for site in self.sites for key in site.labels)

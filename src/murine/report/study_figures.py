@@ -6,7 +6,7 @@ of `murine.report.palette`, so that one thing has one colour in all figures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from murine.errors import MurineError, nearest
 from murine.report.palette import CATEGORIES, GROUND_LIGHT, LIGHT
 from murine.report.short_names import shortened
+from murine.report.study_panels import IN_A_ROW, density_panels, map_pictures
 
 #: Widths of figures in inches.
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.2
@@ -37,8 +38,7 @@ def intervals(
     group: str = "",
     unit: str = "",
     zero: bool = True,
-    band: float = 0.0,
-    band_label: str = "",
+    bands: Sequence[tuple[float, str]] = (),
 ) -> Axes:
     """Draw a forest plot: a line for each label, with its interval and a mark for each group.
 
@@ -52,13 +52,13 @@ def intervals(
         Below the axis.
     zero
         Whether zero is marked.
-    band, band_label
-        Half the width of a band around zero, in the unit of the values, and what it is.
+    bands
+        Yardsticks: half the width of a band around zero, in the unit of the values, and what it is. The first two are
+        drawn, one filled and one as lines; a width of NaN or zero is left out.
     """
     labels = list(dict.fromkeys(rows[label]))
     groups = list(dict.fromkeys(rows[group])) if group else [""]
-    if band > 0:
-        axes.axvspan(-band, band, color=GROUND_LIGHT["raised"], linewidth=0, zorder=0, label=band_label)
+    _bands(axes, bands)
     if zero:
         axes.axvline(0, color=_QUIET, linewidth=0.8, linestyle=(0, (2, 2)), zorder=1)
     for i, name in enumerate(groups):
@@ -69,12 +69,24 @@ def intervals(
         if {"low", "high"} <= set(own.columns):
             axes.hlines(heights, own.low, own.high, color=colour, linewidth=1.2)
         axes.plot(own[value], heights, "o", color=colour, markersize=3.6, mec="white", mew=0.4, label=name or None)
-    axes.set_yticks(range(len(labels)), [_short(text) for text in labels], fontsize=_SMALL, parse_math=False)
+    axes.set_yticks(range(len(labels)), [_wrapped(text) for text in labels], fontsize=_SMALL, parse_math=False)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(unit, fontsize=_SMALL)
-    _legend(axes, len(groups) > 1 or (band > 0 and bool(band_label)))
+    _legend(axes, len(groups) > 1 or any(half > 0 for half, _ in bands))
     return axes
+
+
+def _bands(axes: Axes, bands: Sequence[tuple[float, str]]) -> None:
+    for i, (half, what) in enumerate(bands[:2]):
+        if not half > 0:
+            continue
+        if i == 0:
+            axes.axvspan(-half, half, color=GROUND_LIGHT["line"], linewidth=0, zorder=0, label=what)
+        else:
+            for j, place in enumerate((-half, half)):
+                line = axes.axvline(place, color=LIGHT["as built"], linewidth=0.9, zorder=1)
+                line.set_label(what if j == 0 else "_")  # a name that begins so has no place in the legend
 
 
 def beside_published(axes: Axes, rows: pd.DataFrame, *, unit: str = "") -> Axes:
@@ -218,7 +230,11 @@ def curves(axes: Axes, rows: pd.DataFrame, *, x: str, y: str, group: str, x_unit
 
 #: Figures by name; each takes Axes, rows and its own options.
 figure_kinds: dict[str, Callable[..., Axes]] = {
-    kind.__name__: kind for kind in (intervals, beside_published, paired, violins, relation, heat, curves)
+    kind.__name__: kind
+    for kind in (
+        *(intervals, beside_published, paired, violins, relation, heat, curves),
+        *(map_pictures, density_panels),
+    )
 }
 
 
@@ -264,15 +280,25 @@ def _height(kind: str, rows: pd.DataFrame, width: float, options: Mapping[str, A
     if kind == "intervals":
         lines = rows[options.get("label", "label")].nunique()
         groups = rows[options["group"]].nunique() if options.get("group") else 1
-        return 0.9 + lines * max(0.19, 0.1 * groups)
+        rows_of_text = max(_wrapped(text).count("\n") + 1 for text in rows[options.get("label", "label")])
+        return 0.9 + lines * max(0.19, 0.1 * groups, 0.12 * rows_of_text)
     if kind == "heat":
         return max(2.2, min(1.2 + 0.2 * rows[options["row"]].nunique(), 9.0))
+    if kind == "density_panels":
+        return 0.6 + 1.0 * -(-rows.panel.nunique() // IN_A_ROW)
+    if kind == "map_pictures":
+        return 0.5 + rows.of.nunique() * width * 0.85 / rows.panel.nunique()
     return min(0.75 * width, 4.2)
 
 
 def _colour(name: str, i: int) -> str:
     """What a network is has its own colour; other groups are told apart by the categories, in turn."""
     return LIGHT.get(str(name), CATEGORIES[i % len(CATEGORIES)])
+
+
+def _wrapped(text: object) -> str:
+    """The whole text, on several lines if it is long."""
+    return fill(str(text), _LONGEST)
 
 
 def _short(text: object) -> str:

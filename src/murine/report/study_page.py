@@ -13,9 +13,11 @@ import pandas as pd
 from PIL import Image
 
 from murine.io.files import atomic_write
+from murine.literature import MARKS
 from murine.report.figures import save as save_figure
 from murine.report.page_shell import filled, save
 from murine.report.study_figures import TWO_COLUMNS, draw
+from murine.studies.claim import number_text
 from murine.studies.study import FigureSpec, Study, StudyResult
 
 #: Rows of a table on the page; the files have all.
@@ -58,6 +60,8 @@ def write_study(study: Study, result: StudyResult, folder: str | Path, *, about:
         about=about,
         notes=result.notes,
         counts=summary(result),
+        kinds=[_kind(row) for row in shares_by_kind(result).to_dict("records")],
+        marks=MARKS,
         claims=[_claim(row) for row in result.verdicts().to_dict("records")],
         figures=[
             {"name": figure.name, "title": figure.title or figure.name, "picture": _data_address(pictures[figure.name])}
@@ -87,6 +91,31 @@ def summary(result: StudyResult) -> str:
         return f"No claims were tested{f'; {open_ones} could not be' if open_ones else ''}."
     share = f"{100 * good / (good + bad):.0f} %"
     return f"{good} of {good + bad} tested claims reproduced ({share}); {bad} not reproduced, {open_ones} not tested."
+
+
+def shares_by_kind(result: StudyResult) -> pd.DataFrame:
+    """Return how many claims of each kind were reproduced.
+
+    Returns
+    -------
+    shares
+        A row for each kind of claim, in their order: ``kind, reproduced, tested, not_tested`` (numbers of claims) and
+        ``share`` (per cent of the tested ones; NaN where none was tested).
+
+    Examples
+    --------
+    >>> from murine.studies import Claim
+    >>> claims = (Claim.beside("VGG16.", 15, 15, 0, kind="score"), Claim("x", "not tested", "y"))
+    >>> shares_by_kind(StudyResult("mine", {}, {}, claims=claims)).values.tolist()
+    [['score', 1, 1, 0, 100.0], ['statement', 0, 0, 1, nan]]
+    """
+    rows = []
+    for kind in dict.fromkeys(claim.kind for claim in result.claims):
+        verdicts = [claim.verdict for claim in result.claims if claim.kind == kind]
+        good, tested = verdicts.count("reproduced"), len(verdicts) - verdicts.count("not tested")
+        share = 100 * good / tested if tested else float("nan")
+        rows.append((kind, good, tested, len(verdicts) - tested, share))
+    return pd.DataFrame(rows, columns=["kind", "reproduced", "tested", "not_tested", "share"])
 
 
 def _picture(figure: FigureSpec, folder: Path) -> Path:
@@ -124,10 +153,15 @@ def _write_contact_sheet(pictures: Sequence[Path], file: Path) -> None:
 def _claim(row: Mapping[Any, Any]) -> dict[str, str]:
     ends = [row["low"], row["high"]]
     return {
-        **{key: str(row[key]) for key in ("claim", "unit", "verdict", "explanation")},
+        **{key: str(row[key]) for key in ("claim", "unit", "verdict", "explanation", "kind", "mark")},
         **{key: _text(row[key]) for key in ("published", "estimate")},
         "interval": "" if any(end != end for end in ends) else f"[{_text(ends[0])}, {_text(ends[1])}]",
     }
+
+
+def _kind(row: Mapping[Any, Any]) -> dict[str, str]:
+    share = "" if row["share"] != row["share"] else f"{row['share']:.0f} %"
+    return {**{key: str(row[key]) for key in ("kind", "reproduced", "tested", "not_tested")}, "share": share}
 
 
 def _table(name: str, table: pd.DataFrame) -> dict[str, Any]:
@@ -139,5 +173,5 @@ def _table(name: str, table: pd.DataFrame) -> dict[str, Any]:
 def _text(value: object) -> str:
     """A number with three digits, '' where there is none."""
     if isinstance(value, float):
-        return "" if value != value else f"{value:.3g}"
+        return number_text(value)
     return "" if value is None else str(value)

@@ -14,7 +14,7 @@ from murine.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from murine.studies.brain_vs_robustness import association as association
     from murine.studies.brain_vs_robustness import shifts as shifts
-    from murine.studies.study import Claim as Claim
+    from murine.studies.claim import Claim as Claim
     from murine.studies.study import FigureSpec as FigureSpec
     from murine.studies.study import Study as Study
     from murine.studies.study import StudyResult as StudyResult

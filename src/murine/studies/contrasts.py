@@ -16,12 +16,13 @@ from typing import Any
 import pandas as pd
 
 import murine
-from murine.atlas.contrasts import COLUMNS as CONTRAST_COLUMNS
 from murine.atlas.contrasts import Contrast, Side, contrast_table, sign_changes, spread
 from murine.atlas.trained_against_random import ALL_SITES
 from murine.errors import MurineError
 from murine.literature import CONWELL
-from murine.studies.study import SCALES, Claim, FigureSpec, Study, StudyResult, options_for
+from murine.studies import columns
+from murine.studies.claim import Claim
+from murine.studies.study import SCALES, FigureSpec, Study, StudyResult, options_for
 
 #: Seeds of random networks, and the size of images, at each scale.
 SEEDS = {"tiny": 2, "small": 5, "full": 5}
@@ -35,14 +36,6 @@ DATA = {
     "tiny": ("simulated",),
     "small": ("allen-neuropixels", "allen-2p", "primate-92"),
     "full": ("allen-neuropixels", "allen-2p", "primate-92"),
-}
-
-COLUMNS = {
-    **CONTRAST_COLUMNS,
-    "networks": "Networks that differ only by chance.",
-    "spread": "Standard deviation of their scores (mean over sites); empty with fewer than two.",
-    "n_networks": "Their number.",
-    "in_spreads": "The difference, in standard deviations between random seeds; empty where that is not known.",
 }
 
 
@@ -82,8 +75,8 @@ class Contrasts(Study):
         return StudyResult(
             self.name,
             {"contrasts": table, "spread": seeds},
-            COLUMNS,
-            figures=tuple(_figures(table)),
+            columns.CONTRASTS,
+            figures=tuple(_figures(table, seeds)),
             claims=tuple(_claims(table)),
         )
 
@@ -134,16 +127,22 @@ def _in_spreads(table: pd.DataFrame, seeds: pd.DataFrame) -> pd.DataFrame:
     return merged.assign(in_spreads=merged.difference / merged.spread).drop(columns="spread")
 
 
-def _figures(table: pd.DataFrame) -> Iterator[FigureSpec]:
+def _figures(table: pd.DataFrame, seeds: pd.DataFrame) -> Iterator[FigureSpec]:
     whole = table[(table.site == ALL_SITES) & table.difference.notna()]
     for (cortex, metric), own in whole.groupby(["cortex", "metric"], sort=False):
         rows = own.assign(label=own.factor + ": " + own.contrast)
+        spreads = seeds[(seeds.cortex == cortex) & (seeds.metric == metric)]
+        retrained = own[own.factor == "training run"].difference.abs().max()
+        bands = (
+            (spreads.spread.max(), f"one SD between {spreads.n_networks.max()} random seeds"),
+            (retrained, "difference between two training runs"),
+        )
         yield FigureSpec(
             f"contrasts-{cortex}-{metric}",
             "intervals",
             rows,
             f"{cortex}, {metric}: what changes when one factor changes",
-            {"value": "difference", "group": "treatment", "unit": f"difference, {own.unit.iloc[0]}"},
+            {"value": "difference", "group": "treatment", "unit": f"difference, {own.unit.iloc[0]}", "bands": bands},
         )
 
 

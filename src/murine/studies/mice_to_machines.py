@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,16 +11,17 @@ from typing import Any
 import pandas as pd
 
 import murine
-from murine.architecture import align, sequences_as_published
 from murine.atlas.unit_results import compare_maps
-from murine.errors import MurineError
-from murine.generalization.summary import UNSEEN, cells, differences
-from murine.literature import JALIL, QAZI, published_numbers
+from murine.cortex.representative import CLASSES
+from murine.literature import QAZI, published_numbers
 from murine.progress import Progress, progress_bars
-from murine.studies.architectures import published_agreement
-from murine.studies.generalization_run import GeneralizationQuestion, answer
-from murine.studies.study import Claim, FigureSpec, Study, StudyResult
-from murine.units.nearest_maps import map_error_differences, neuron_map_errors
+from murine.studies import columns
+from murine.studies.claim import Claim
+from murine.studies.findings import Findings
+from murine.studies.neurn_paper import add_architectures, add_domains
+from murine.studies.neuron_panels import add_map_examples, add_selection
+from murine.studies.study import FigureSpec, Study, StudyResult
+from murine.units.nearest_maps import map_error_contrast, map_error_differences, neuron_map_errors
 
 NEURN = "neurn(k=3)@input"
 
@@ -41,47 +41,13 @@ NETWORKS = {
 SIDES = {"tiny": 32, "small": 64, "full": None}
 DATA = {"tiny": "simulated", "small": "allen-neuropixels", "full": "allen"}
 
-#: What is trained for the domain matrix: networks, seeds, and changes of the recipe.
-TRAINING: dict[str, dict[str, Any]] = {
-    "tiny": {"networks": ("lenet-small",), "n_seeds": 2, "changes": {"n_train": 300, "epochs": 2}, "n_test": 200},
-    "small": {"networks": ("lenet",), "n_seeds": 3, "changes": {"n_train": 2000}},
-    "full": {"networks": ("lenet", "resnet18", "nasnet", "vit"), "n_seeds": 3, "recipe": "paper"},
-}
-
-COLUMNS = {
-    "network": "Name of the network.",
-    "weights": "Its weights.",
-    "neuroid_id": "Neuron.",
-    "group": "Site of the neurons: area or Cre line.",
-    "kind": "area, cre_line or cell_class.",
-    "layer": "Layer that is nearest to the site.",
-    "rmse": "RMSE of the neuron's map to that of its nearest unit, maps of unit length, times side / 11.",
-    "rmse_shuffled": "The same with the stimuli of the responses shuffled: chance.",
-    "before": "Mean RMSE without NeuRN.",
-    "after": "Mean RMSE with NeuRN at the input.",
-    "difference": "With minus without; below zero: NeuRN brings units nearer. For accuracies: in per cent.",
-    "low": "Lower end of the 95 % interval.",
-    "high": "Upper end of the 95 % interval.",
-    "n_neuroids": "Number of neurons.",
-    "n_networks": "Number of networks.",
-    "first": "First network of a pair.",
-    "second": "Second network of a pair.",
-    "published": "Published value.",
-    "ours": "Our value.",
-    "item": "What the value is of.",
-    "variant": "Variant of training.",
-    "source": "Domain that the network was trained on.",
-    "target": "Domain that it met.",
-    "accuracy": "Accuracy in per cent, mean over seeds.",
-}
-
 
 class MiceToMachines(Study):
     name = "mice-to-machines"
     title = "Mice to machines"
     question = "Do the maps of units resemble those of neurons, and does NeuRN make networks nearer and more robust?"
     citation = QAZI
-    durations = MappingProxyType({"tiny": "2 minutes"})
+    durations = MappingProxyType({"tiny": "1 minute"})
 
     def run(
         self,
@@ -93,39 +59,29 @@ class MiceToMachines(Study):
         progress: bool = False,
         **options: Any,
     ) -> StudyResult:
-        found = _Found()
+        found = Findings()
         with TemporaryDirectory(prefix="murine-") as folder, progress_bars(progress) as bars:
             store = atlas if isinstance(atlas, murine.Atlas) else murine.Atlas(atlas or folder)
             for source in data or (DATA[scale],):
                 _maps(found, source, tuple(networks) or NETWORKS[scale], scale, store, bars, options)
-            _architectures(found)
-            _domains(found, scale, store, bars, int(options.get("seed", 0)))
-        return StudyResult(
-            self.name, found.tables, COLUMNS, tuple(found.figures), tuple(found.claims), tuple(found.notes)
-        )
-
-
-class _Found:
-    """What the parts of the study add to its result."""
-
-    def __init__(self) -> None:
-        self.tables: dict[str, pd.DataFrame] = {}
-        self.figures: list[FigureSpec] = []
-        self.claims: list[Claim] = []
-        self.notes: list[str] = []
+            add_architectures(found)
+            add_domains(found, scale, store, bars, int(options.get("seed", 0)))
+        return found.result(self.name, columns.MICE_TO_MACHINES)
 
 
 def _maps(
-    found: _Found, source: Any, networks: Sequence[str], scale: str, atlas: murine.Atlas, bars: Progress, options: Any
+    found: Findings, source: Any, networks: Sequence[str], scale: str, atlas: murine.Atlas, bars: Progress, options: Any
 ) -> None:
     """Figures 5 and 4 of the paper: RMSE by area, Cre line and cell class, with and without NeuRN."""
     dataset = murine.load_data(source)
     seed, samples = int(options.get("seed", 0)), int(options.get("n_bootstraps", 1000))
     every = [spec for network in networks for spec in (network, _with_neurn(network))]
     rows = compare_maps(every, dataset, input_size=SIDES[scale], seed=seed, atlas=atlas, progress=bars)
+    add_selection(found, dataset, seed)
+    add_map_examples(found, dataset, networks[0], _with_neurn(networks[0]), rows, SIDES[scale])
     for kind in ("area", "cre_line", "cell_class"):
-        if (rows[kind] == "").all():
-            found.notes.append(f"Left out for {dataset.name}: maps by {kind}. No neuron has a label {kind}.")
+        if rows[kind].isin(["", "unknown"]).all():
+            found.notes.append(f"Left out for {dataset.name}: maps by {kind}. No neuron has a known {kind}.")
             continue
         errors = neuron_map_errors(rows, (kind,))
         has_neurn = errors.network.str.contains(NEURN, regex=False)
@@ -137,6 +93,16 @@ def _maps(
         found.tables[f"neurn-{name}"] = paired
         found.figures += list(_map_figures(plain.rename(columns={kind: "label"}), paired, kind, name))
         found.claims += list(_map_claims(paired, kind, dataset.name))
+        if kind == "cell_class" and set(CLASSES) <= set(plain[kind]):
+            row = map_error_contrast(plain, kind, *CLASSES, n_bootstraps=samples, seed=seed)
+            found.claims.append(
+                Claim.above_zero(
+                    f"Maps of excitatory neurons are nearer to units than those of inhibitory ones ({dataset.name}).",
+                    row | {"unit": "RMSE"},
+                    "excitatory - inhibitory",
+                    -1,
+                )
+            )
 
 
 def _with_neurn(network: str) -> str:
@@ -166,90 +132,30 @@ def _map_figures(plain: pd.DataFrame, paired: pd.DataFrame, kind: str, name: str
     )
 
 
+#: Published medians over networks of the RMSE of each group, by kind of group.
+_MEDIANS = {"area": "map RMSE by area, median", "cre_line": "map RMSE by genotype, median"}
+
+
 def _published_medians(kind: str) -> dict[str, float]:
-    quantity = {"area": "map RMSE by area, median", "cre_line": "map RMSE by genotype, median"}.get(kind)
-    if quantity is None:
+    if kind not in _MEDIANS:
         return {}
-    numbers = published_numbers(QAZI.key, quantity)
+    numbers = published_numbers(QAZI.key, _MEDIANS[kind])
     return dict(zip(numbers["item"], numbers.value, strict=True))
 
 
 def _map_claims(paired: pd.DataFrame, kind: str, name: str) -> Iterator[Claim]:
-    theirs = _published_medians(kind)
+    quantity = _MEDIANS.get(kind)
+    for column, numbers in (("before", "map RMSE without NeuRN"), ("after", "map RMSE with NeuRN")):
+        ours = dict(zip(paired.group, paired[column], strict=True))
+        told = "Published: two-photon, 13 networks."
+        yield from Claim.of_numbers(QAZI.key, numbers, ours, 0.01, where=name, what=told)
+        if quantity and column == "before":
+            yield from Claim.of_numbers(QAZI.key, quantity, ours, 0.01, where=name, what=told)
     for row in paired.to_dict("records"):
         group = row["group"]
-        if group in theirs:
-            yield Claim.beside(
-                f"Map RMSE of {group} ({name}).", theirs[group], row["before"], 0.01, "RMSE", "Published: two-photon."
-            )
         yield Claim.above_zero(
             f"NeuRN brings the maps of {group} nearer ({name}).", row, f"with - without NeuRN, {kind}", -1
         )
-
-
-def _architectures(found: _Found) -> None:
-    """The alignments and the heat map of the companion paper."""
-    sequences = sequences_as_published("neurn44")
-    for row in published_numbers(JALIL.key, "layers in the sequence").to_dict("records"):
-        letters = sequences.get(row["item"].lower(), "")
-        found.claims.append(Claim.beside(f"Layers of {row['item']}.", row["value"], len(letters), 0, "layers"))
-    scores = []
-    for row in published_numbers(JALIL.key, "alignment score").to_dict("records"):
-        first, second = row["item"].lower().split("-")
-        score = float(align(sequences[first], sequences[second]).score)
-        scores.append({"item": row["item"], "published": row["value"], "ours": score})
-        found.claims.append(Claim.beside(f"Needleman-Wunsch score of {row['item']}.", row["value"], score, 0))
-    found.tables["alignments"] = pd.DataFrame(scores)
-    names, panels, r, gap = published_agreement()
-    ours, theirs = panels.values()
-    pairs = [(i, j) for i, j in itertools.combinations(range(len(names)), 2)]
-    found.tables["heat-map"] = pd.DataFrame(
-        {"first": names[i], "second": names[j], "published": theirs[i, j], "ours": ours[i, j]} for i, j in pairs
-    )
-    long = [(first, second, ours[i, j]) for i, first in enumerate(names) for j, second in enumerate(names)]
-    found.figures.append(
-        FigureSpec(
-            "heat-map",
-            "heat",
-            pd.DataFrame(long, columns=["first", "second", "ours"]),
-            f"Similarity of {len(names)} architectures; r = {r:.3f} with the published heat map",
-            {"row": "first", "column": "second", "value": "ours", "unit": "correlation of rows"},
-        )
-    )
-    told = f"Decoded from a figure, so that 0.9 or more counts; the mean difference is {gap:.3f}."
-    found.claims.append(Claim.beside("Correlation of our heat map with the published one.", 1.0, r, 0.1, "r", told))
-
-
-def _domains(found: _Found, scale: str, atlas: murine.Atlas, bars: Progress, seed: int) -> None:
-    """The domain matrix with and without NeuRN."""
-    question = GeneralizationQuestion(**TRAINING[scale], sources=("mnist",), data_seed=None)
-    try:
-        got = answer(question, atlas, bars)
-    except MurineError as error:
-        found.notes.append(f"The domain matrix is left out: {error}")
-        return
-    keep = ["network", "variant", "source", "target", "accuracy", "low", "high"]
-    matrix = cells(got.rows).rename(columns={"accuracy_low": "low", "accuracy_high": "high"})[keep]
-    found.tables["domains"] = matrix.assign(**{name: 100 * matrix[name] for name in ("accuracy", "low", "high")})
-    shown = found.tables["domains"].assign(label=matrix.network + ", " + matrix.variant)
-    found.figures.append(
-        FigureSpec(
-            "domains",
-            "heat",
-            shown,
-            "Accuracy on domains, trained on MNIST",
-            {"row": "label", "column": "target", "value": "accuracy", "unit": "per cent right"},
-        )
-    )
-    gaps = differences(got.rows)
-    for row in gaps[gaps.target == UNSEEN].to_dict("records"):
-        claim = f"NeuRN makes {row['network']} more accurate on unseen domains."
-        if row["no_claim"]:
-            found.claims.append(Claim(claim, "not tested", f"{row['variant']}: {row['no_claim']}."))
-            continue
-        ends = {"difference": "difference", "low": "difference_low", "high": "difference_high"}
-        gap = {name: 100 * row[column] for name, column in ends.items()} | {"unit": "per cent"}
-        found.claims.append(Claim.above_zero(claim, gap, f"{row['variant']} - plain"))
 
 
 mice_to_machines = MiceToMachines()

@@ -12,14 +12,20 @@ import pandas as pd
 
 import murine
 from murine.atlas.agreement import agreement
-from murine.atlas.contrasts import COLUMNS as CONTRAST_COLUMNS
 from murine.atlas.contrasts import Contrast, Side, contrast_table, sign_changes
+from murine.atlas.depth_order import depth_order
+from murine.atlas.network_predictors import PREDICTORS, network_predictors
 from murine.atlas.trained_against_random import ALL_SITES
+from murine.cortex.simulated import AREAS
 from murine.errors import MurineError
-from murine.literature import CONWELL, published_numbers
-from murine.networks.catalogue import entry
+from murine.literature import CONWELL, SIEGLE, published_numbers
 from murine.networks.spec import expand
-from murine.studies.study import Claim, FigureSpec, Study, StudyResult, options_for
+from murine.statistics.predictor_regression import regress_predictors
+from murine.studies import columns
+from murine.studies.claim import Claim
+from murine.studies.conwell_numbers import matrix_numbers, method_numbers
+from murine.studies.conwell_parts import beside_protocol, encoders, label_scores, part_figures, protocol_scores
+from murine.studies.study import FigureSpec, Study, StudyResult, options_for
 
 _SHARED = (
     *("shared:squeezenet", "shared:mobilenet_v1_025", "shared:mobilenet_v1_05", "shared:mobilenet_v1_075"),
@@ -49,36 +55,13 @@ DATA = {"tiny": ("simulated",), "small": ("allen-2p", "allen-neuropixels"), "ful
 METRICS = ("rsa-pearson", "ridge")
 SIDES = {"tiny": 32, "small": 64, "full": None}
 
-COLUMNS = {
-    **CONTRAST_COLUMNS,
-    "item": "What a value is of.",
-    "published": "Published value.",
-    "ours": "Our value.",
-    "network": "Name of the network.",
-    "weights": "Its weights.",
-    "value": "Score: mean over sites, as a share of the ceiling where there is one.",
-    "family": "Family of the network in the catalogue; empty where unknown.",
-    "kind": "convolution, transformer or mixer, by its family.",
-    "parameters": "Number of parameters; empty where unknown.",
-    "task": "Task of the training; empty where unknown.",
-    "depth": "Relative depth of the chosen layer: 0 is the first, 1 the last.",
-    "other_metric": "The metric that the first one is correlated with.",
-    "n_networks": "Number of networks.",
-    "r": "Pearson's correlation over networks.",
-    "r_low": "Lower end of its 95 % interval.",
-    "r_high": "Upper end of its 95 % interval.",
-    "rho": "Spearman's correlation over networks.",
-    "rho_low": "Lower end of its 95 % interval.",
-    "rho_high": "Upper end of its 95 % interval.",
-}
-
 
 class RodentTaskonomy(Study):
     name = "rodent-taskonomy"
     title = "Neural taskonomy in rodent visual cortex"
     question = "Which networks are like rodent visual cortex: trained or random, of which kind, and in which layers?"
     citation = CONWELL
-    durations = MappingProxyType({"tiny": "2 minutes"})
+    durations = MappingProxyType({"tiny": "4 minutes"})
 
     def run(
         self,
@@ -96,7 +79,7 @@ class RodentTaskonomy(Study):
         tables: dict[str, pd.DataFrame] = {}
         figures: list[FigureSpec] = []
         claims: list[Claim] = []
-        notes = ["The 24 Taskonomy encoders are left out: their weights are not at hand (--network taskonomy:NAME)."]
+        notes = ["Taskonomy encoders without a score are shown as missing; --network taskonomy:NAME fetches one."]
         with TemporaryDirectory(prefix="murine-") as folder:
             store = atlas if isinstance(atlas, murine.Atlas) else murine.Atlas(atlas or folder)
             for source in data or DATA[scale]:
@@ -109,17 +92,31 @@ class RodentTaskonomy(Study):
                 own = {
                     "ceilings": _ceilings(scores),
                     "trained-random": sign_changes(contrast_table(scores.chosen, _contrasts(trained))),
-                    "networks": _networks(scores.leaderboard),
+                    "networks": (known := network_predictors(store, scores.leaderboard, scores.chosen)),
+                    "predictors": _regression(known),
                     "depths": scores.table[["network", "weights", "metric", "treatment", "site", "depth"]],
+                    "depth-order": depth_order(scores.table, _areas_in_order()),
                 }
+                common = {"input_size": SIDES[scale], "atlas": store, "progress": progress, **asked}
+                pairs = [*trained, *(f"{name}@random:0" for name in trained)]
+                published = protocol_scores(pairs, dataset, common)
+                if published is not None:
+                    own["protocols"] = beside_protocol(scores.leaderboard, published.leaderboard)
+                    theirs = contrast_table(published.chosen, _contrasts(trained))
+                    theirs = theirs.assign(metric="published " + theirs.metric)
+                    own["trained-random"] = pd.concat([own["trained-random"], theirs], ignore_index=True)
+                own |= {f"by-{label.replace('_', '-')}": table for label, table in label_scores(pairs, dataset, common)}
+                own["encoders"] = encoders(scores.leaderboard)
                 try:
-                    own["agreement"] = agreement(store, cortex=dataset.name)[list(_AGREEMENT)]
+                    own["agreement"] = agreement(store, tasks=set(scores.chosen.task))[list(_AGREEMENT)]
                 except MurineError as error:
                     notes.append(f"Agreement of metrics, {dataset.name}: {error}")
                 tables |= {f"{label}-{dataset.name}": table for label, table in own.items()}
-                figures += list(_figures(own, dataset.name))
+                figures += [*_figures(own, dataset.name), *part_figures(own, dataset.name)]
+                claims += list(matrix_numbers(dataset))
                 claims += list(_claims(own, dataset.name))
-        return StudyResult(self.name, tables, COLUMNS, tuple(figures), tuple(claims), tuple(notes))
+        claims += list(method_numbers(scale))
+        return StudyResult(self.name, tables, columns.RODENT_TASKONOMY, tuple(figures), tuple(claims), tuple(notes))
 
 
 _AGREEMENT = ("treatment", "metric", "other_metric", "n_networks", "r", "r_low", "r_high", "rho", "rho_low", "rho_high")
@@ -145,17 +142,20 @@ def _ceilings(scores: murine.Scores) -> pd.DataFrame:
     return pd.DataFrame({"item": items, "published": items.map(numbers), "ours": own.ceiling**2})
 
 
-def _networks(board: pd.DataFrame) -> pd.DataFrame:
-    """What is known of the networks beside their scores."""
-    facts = [entry(name.partition("+")[0]) for name in board.network]
-    table = board[["metric", "treatment", "network", "weights", "value"]].copy()
-    for column in ("family", "parameters", "task"):
-        table[column] = [getattr(fact, column) for fact in facts]
-    return table.assign(kind=[_kind(name) for name in board.network])
+def _areas_in_order() -> list[str]:
+    """Areas of the mouse by their anatomical hierarchy, and those of the simulated cortex by their receptive fields."""
+    scores = published_numbers(SIEGLE.key, "anatomical hierarchy score").sort_values("value")
+    return [*scores["item"], *AREAS]
 
 
-def _kind(network: str) -> str:
-    return "transformer" if network in _TRANSFORMER else "mixer" if network in _MIXER else "convolution"
+def _regression(known: pd.DataFrame) -> pd.DataFrame:
+    """The score on all predictors at once, for each metric and treatment."""
+    sets = known.groupby(["metric", "treatment"], sort=False)
+    found = [
+        regress_predictors(own, "value", PREDICTORS, group="architecture").assign(metric=metric, treatment=treatment)
+        for (metric, treatment), own in sets
+    ]
+    return pd.concat(found, ignore_index=True)
 
 
 def _figures(own: dict[str, pd.DataFrame], name: str) -> Iterator[FigureSpec]:
@@ -172,12 +172,27 @@ def _figures(own: dict[str, pd.DataFrame], name: str) -> Iterator[FigureSpec]:
     if own["ceilings"].published.notna().any():
         yield FigureSpec(f"ceilings-{name}", "beside_published", own["ceilings"], f"{name}: reliability of sites")
     raw = own["networks"][own["networks"].treatment == "both as they are"]
-    known = raw[raw.parameters.notna() & (raw.metric == "rsa-pearson")].assign(label=raw.network)
+    known = raw[raw.log_parameters.notna() & (raw.metric == "rsa-pearson")].assign(label=raw.network)
+    for metric, rows in own["predictors"].dropna(subset="coefficient").groupby("metric", sort=False):
+        yield FigureSpec(
+            f"predictors-{name}-{metric}",
+            "intervals",
+            rows.rename(columns={"coefficient_low": "low", "coefficient_high": "high"}).assign(
+                label=rows.predictor.str.replace("_", " ")
+            ),
+            f"{name}, {metric}: predictors of the score in one regression ({rows.n_used.iloc[0]} networks of "
+            f"{rows.n_architectures.iloc[0]} architectures)",
+            {
+                "value": "coefficient",
+                "group": "treatment",
+                "unit": "change of the score, in its standard deviations",
+            },
+        )
     if len(known):
         yield FigureSpec(
             f"size-{name}",
             "relation",
-            known.assign(parameters=known.parameters.astype(float) / 1e6),
+            known.assign(parameters=10**known.log_parameters / 1e6),
             f"{name}: size and score of networks",
             {"x": "parameters", "y": "value", "group": "kind", "x_unit": "million parameters", "y_unit": "score"},
         )
@@ -192,22 +207,17 @@ def _figures(own: dict[str, pd.DataFrame], name: str) -> Iterator[FigureSpec]:
 
 
 def _claims(own: dict[str, pd.DataFrame], name: str) -> Iterator[Claim]:
-    for row in own["ceilings"].dropna().to_dict("records"):
-        same = "Both are from the authors' file."
-        yield Claim.beside(
-            f"Reliability (published as noise ceiling) of {row['item']}.",
-            row["published"],
-            row["ours"],
-            0.002,
-            "r",
-            same,
-        )
+    ceilings = own["ceilings"].dropna().set_index("item").ours
+    yield from Claim.of_numbers(CONWELL.key, "noise ceiling of a site", ceilings, 0.002, where=name)
     whole = own["trained-random"]
     for row in whole[(whole.site == ALL_SITES) & whole.contrast.str.startswith("all: ")].to_dict("records"):
         where = f"{name}, {row['metric']}, {row['treatment']}"
         yield Claim.above_zero(
             f"Trained networks predict cortex better than random ones ({where}).", row, row["contrast"]
         )
+    for row in own["depth-order"].to_dict("records"):
+        where = f"{name}, {row['metric']}, {row['treatment']}, {row['role']} networks"
+        yield Claim.by_order(f"The depth of the best layer follows the order of areas ({where}).", row)
     for row in own.get("agreement", pd.DataFrame()).to_dict("records"):
         gap = {"difference": row["rho"], "low": row["rho_low"], "high": row["rho_high"], "unit": "Spearman"}
         metrics = f"{row['metric']} and {row['other_metric']}"

@@ -6,13 +6,12 @@ group ``murine.study``. ``examples/plugin`` has a whole one.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
@@ -20,13 +19,11 @@ from murine.errors import MurineError
 from murine.io.files import atomic_write
 from murine.literature import Citation
 from murine.registry import Registry
+from murine.studies.claim import CLAIM_COLUMNS, Claim
 
 if TYPE_CHECKING:
     from murine.atlas.store import Atlas
     from murine.cortex.dataset import Dataset
-
-#: What a test of a claim came to.
-Verdict = Literal["reproduced", "not reproduced", "not tested"]
 
 #: All studies by name. Other packages add theirs through the entry-point group ``murine.study``.
 studies: Registry[Study] = Registry("study")
@@ -38,123 +35,6 @@ names, describe = studies.names, studies.describe
 
 #: How much of a study is done, least first.
 SCALES = ("tiny", "small", "full")
-
-#: The columns of `StudyResult.verdicts`.
-CLAIM_COLUMNS = {
-    "claim": "What was claimed, in one sentence.",
-    "published": "The published value; empty where there is none.",
-    "estimate": "Our value of the same; empty where it was not computed.",
-    "low": "Lower end of the 95 % interval of our value; empty where there is none.",
-    "high": "Upper end of the 95 % interval of our value; empty where there is none.",
-    "unit": "Unit of the values; empty for plain numbers.",
-    "verdict": "reproduced, not reproduced or not tested.",
-    "explanation": "Why, in one sentence.",
-}
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A published claim, or one of the study itself, beside our estimate.
-
-    Attributes
-    ----------
-    claim
-        What is claimed, in one sentence.
-    verdict
-        ``reproduced``, ``not reproduced`` or ``not tested``.
-    explanation
-        Why, in one sentence.
-    published
-        The published value; None where no number was published.
-    estimate, low, high
-        Our value with its 95 % interval; NaN where it was not computed.
-    unit
-        Unit of all values; '' for plain numbers.
-
-    Raises
-    ------
-    MurineError
-        If there is no such verdict, a claim that was tested has no estimate, or a sentence is missing.
-
-    Examples
-    --------
-    >>> claim = Claim("Training helps.", "reproduced", "The interval lies above zero.", None, 0.2, 0.1, 0.3)
-    >>> print(claim)
-    Training helps. Published: no number; ours: 0.2 [0.1, 0.3]: reproduced. The interval lies above zero.
-    """
-
-    claim: str
-    verdict: Verdict
-    explanation: str
-    published: float | None = None
-    estimate: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-    unit: str = ""
-
-    def __post_init__(self) -> None:
-        if self.verdict not in ("reproduced", "not reproduced", "not tested"):
-            raise MurineError(
-                f"the verdict on {self.claim!r} is {self.verdict!r}; expected reproduced, not reproduced or not tested."
-            )
-        if not self.claim or not self.explanation:
-            raise MurineError(f"a claim needs a sentence and an explanation; this one has {self!r}.")
-        if self.verdict != "not tested" and math.isnan(self.estimate):
-            raise MurineError(f"{self.claim!r} is {self.verdict}, but has no estimate; it is not tested then.")
-
-    @classmethod
-    def above_zero(cls, claim: str, row: Mapping[Any, Any], what: str, sign: int = 1) -> Claim:
-        """Return the claim that a difference is above zero (below, for a sign of -1), by its 95 % interval.
-
-        Parameters
-        ----------
-        claim
-            The claim, in one sentence.
-        row
-            The difference: ``difference, low, high, unit``.
-        what
-            What the difference is of, in words.
-
-        Examples
-        --------
-        >>> row = {"difference": 0.2, "low": 0.1, "high": 0.3, "unit": "raw score"}
-        >>> print(Claim.above_zero("Training helps.", row, "trained - random"))
-        Training helps. Published: no number; ours: 0.2 raw score [0.1, 0.3]: reproduced. trained - random: the 95 % \
-interval lies above zero.
-        """
-        value, low, high = (float(row[name]) for name in ("difference", "low", "high"))
-        if math.isnan(value):
-            return cls(claim, "not tested", f"{what}: there is no score.")
-        place = "lies above zero" if low > 0 else "lies below zero" if high < 0 else "contains zero"
-        found = low > 0 if sign > 0 else high < 0
-        verdict: Verdict = "reproduced" if found else "not reproduced"
-        told = f"{what}: the 95 % interval {place}."
-        return cls(claim, verdict, told, None, value, low, high, str(row.get("unit", "")))
-
-    @classmethod
-    def beside(
-        cls, claim: str, published: float, ours: float, tolerance: float, unit: str = "", what: str = ""
-    ) -> Claim:
-        """Return the claim that our value is the published one, within a tolerance that is stated.
-
-        Examples
-        --------
-        >>> print(Claim.beside("The score of VGG16 and VGG19.", 15, 15, 0))
-        The score of VGG16 and VGG19. Published: 15; ours: 15: reproduced. Ours differs by 0, at most 0 is allowed.
-        """
-        if math.isnan(ours):
-            return cls(claim, "not tested", what or "There is no value of ours.", published, unit=unit)
-        gap = abs(ours - published)
-        verdict: Verdict = "reproduced" if gap <= tolerance + 1e-12 else "not reproduced"
-        told = f"{what + ' ' if what else ''}Ours differs by {gap:.3g}, at most {tolerance:.3g} is allowed."
-        return cls(claim, verdict, told, published, ours, unit=unit)
-
-    def __str__(self) -> str:
-        unit = f" {self.unit}" if self.unit else ""
-        published = "no number" if self.published is None else f"{self.published:g}{unit}"
-        ours = "none" if math.isnan(self.estimate) else f"{self.estimate:.3g}{unit}"
-        interval = "" if math.isnan(self.low) else f" [{self.low:.3g}, {self.high:.3g}]"
-        return f"{self.claim} Published: {published}; ours: {ours}{interval}: {self.verdict}. {self.explanation}"
 
 
 @dataclass(frozen=True, eq=False)

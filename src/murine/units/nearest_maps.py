@@ -108,3 +108,54 @@ def map_error_differences(
             }
         )
     return pd.DataFrame(found)
+
+
+def map_error_contrast(
+    errors: pd.DataFrame, by: str, first: str, second: str, *, n_bootstraps: int = 1000, seed: int = 0
+) -> dict[str, float | int]:
+    """Compare the map errors of two groups of neurons, as excitatory with inhibitory ones.
+
+    Parameters
+    ----------
+    errors
+        What `neuron_map_errors` returns for sites of ``by``; the errors of a neuron are averaged over networks.
+    by
+        The column of groups, as ``cell_class``.
+    first, second
+        The two groups.
+    n_bootstraps, seed
+        Samples of neurons, drawn from each group by itself.
+
+    Returns
+    -------
+    row
+        ``difference``: mean RMSE of the first group minus that of the second; below zero, the first is nearer. ``low,
+        high``: its 95 % interval over new neurons of both groups, of the same stimuli and networks. ``n_first,
+        n_second``: numbers of neurons.
+
+    Raises
+    ------
+    MurineError
+        If a group has fewer than two neurons.
+
+    Examples
+    --------
+    >>> errors = pd.DataFrame({"neuroid_id": list("abcd"), "cell_class": ["e", "e", "i", "i"], "rmse": [1, 2, 4, 5]})
+    >>> map_error_contrast(errors, "cell_class", "e", "i")["difference"]
+    -3.0
+    """
+    means = errors.groupby([by, "neuroid_id"], sort=True).rmse.mean()
+    samples = [means[means.index.get_level_values(by) == group].to_numpy(np.float64) for group in (first, second)]
+    for group, sample in zip((first, second), samples, strict=True):
+        if len(sample) < 2:
+            raise MurineError(f"{len(sample)} neurons have {by} {group!r}; at least 2 are needed to compare groups.")
+    rng = np.random.default_rng(seed)
+    drawn = [sample[rng.integers(0, len(sample), (n_bootstraps, len(sample)))].mean(axis=1) for sample in samples]
+    low, high = percentile_interval((drawn[0] - drawn[1])[:, None])
+    return {
+        "difference": float(samples[0].mean() - samples[1].mean()),
+        "low": float(low[0]),
+        "high": float(high[0]),
+        "n_first": len(samples[0]),
+        "n_second": len(samples[1]),
+    }

@@ -20,6 +20,21 @@ CONFIG: dict[str, Any] = {
     "interpolation": "bilinear",
 }
 
+#: The clusters of tasks that Conwell et al. 2021 use, as in their file task_typology.csv.
+CLUSTERS = {
+    "2D": ("autoencoding", "edge_texture", "inpainting", "keypoints2d", "segment_unsup2d"),
+    "3D": (
+        *("curvature", "depth_euclidean", "depth_zbuffer", "edge_occlusion", "keypoints3d", "reshading"),
+        "segment_unsup25d",
+    ),
+    "geometric": (
+        *("egomotion", "fixated_pose", "jigsaw", "nonfixated_pose", "point_matching", "room_layout"),
+        "vanishing_point",
+    ),
+    "semantic": ("class_object", "class_scene", "segment_semantic"),
+    "other": ("denoising", "normal"),
+}
+
 #: Width and number of blocks of each stage, and the stride of its last block.
 _STAGES = ((64, 3, 2), (128, 4, 2), (256, 6, 1), (512, 3, 1))
 
