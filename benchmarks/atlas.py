@@ -4,7 +4,7 @@
     python benchmarks/atlas.py --results 1000      # smaller
     python benchmarks/atlas.py --folder DIR        # keep the atlases in DIR, and use those that are there
 
-The rows are invented, but written by the program's own writer: 200 networks with 160 layers against two data sets of six
+The rows are invented, but written by the own writer: 200 networks with 160 layers against two data sets of six
 sites, by several metrics, treatments and input sizes. Every command runs in a new process. CPU seconds are user and
 system together; memory is the largest resident size. The ratios to the targets are printed last.
 """
@@ -133,7 +133,9 @@ def rows(task: ScoreTask, rng: np.random.Generator) -> pd.DataFrame:
     has_draws = (frame.chosen != "").to_numpy()
     for column, size in (("draws", N_BOOTSTRAPS), ("without_one", N_STIMULI)):
         spread = 0.05 if column == "draws" else 0.002
-        drawn = (frame.ceiled.to_numpy()[has_draws, None] + spread * rng.normal(size=(has_draws.sum(), size))).astype("f4")
+        drawn = (frame.ceiled.to_numpy()[has_draws, None] + spread * rng.normal(size=(has_draws.sum(), size))).astype(
+            "f4"
+        )
         values = np.full(len(frame), None, dtype=object)
         for place, own in zip(np.flatnonzero(has_draws), drawn, strict=True):
             values[place] = own
@@ -199,14 +201,14 @@ def main() -> None:
             folder = home / f"atlas-{n}"
             if not (folder / "requests").exists():
                 fill(Atlas(folder), n)
-            seconds, memory = measured("-m", "murine", "atlas", "compact", "--atlas", str(folder))
-            print(f"{n} results: compact takes {seconds:.1f} s of CPU and {memory:.0f} MB")
             seconds, memory = measured("-m", "murine", "results", "--atlas", str(folder))
             print(f"{n} results: the first `murine results` takes {seconds:.1f} s of CPU and {memory:.0f} MB")
             for name, arguments in questions(folder, home).items():
                 found.setdefault(name, {})[n] = min(measured(*arguments) for _ in range(2))
             add_one(folder)
-            found.setdefault("results, after one more", {})[n] = measured("-m", "murine", "results", *("--atlas", str(folder)))
+            found.setdefault("results, after one more", {})[n] = measured(
+                "-m", "murine", "results", *("--atlas", str(folder))
+            )
             if n == sizes[-1]:
                 _describe(folder, home / "report.html")
     for name, by_size in found.items():
@@ -220,7 +222,12 @@ def main() -> None:
 def _describe(folder: Path, page: Path) -> None:
     files: list[Any] = [file.stat().st_size for file in folder.rglob("*") if file.is_file()]
     text = page.read_text("utf-8")
-    about = {"files": len(files), "MB": sum(files) >> 20, "page MB": len(text) >> 20, "tags on the page": text.count("<")}
+    about = {
+        "files": len(files),
+        "MB": sum(files) >> 20,
+        "page MB": len(text) >> 20,
+        "tags on the page": text.count("<"),
+    }
     print(json.dumps(about))
 
 

@@ -13,7 +13,7 @@ import json
 import logging
 import platform
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
@@ -311,8 +311,13 @@ class Atlas:
                 raise
 
     @contextmanager
-    def opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def opened(self, tasks: Collection[str] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """Answer all questions of the block from the files that are there at its start: opening them takes longest.
+
+        Parameters
+        ----------
+        tasks
+            Only these results of the table ``scores``; by default all.
 
         Raises
         ------
@@ -328,6 +333,8 @@ class Atlas:
                 f"there are no results in {str(self.folder)!r} yet; `murine score NETWORK --atlas {self.folder}` makes "
                 "some."
             )
+        if tasks is not None:
+            files["scores"] = [file for file in files.get("scores", []) if file.stem in set(tasks)]
         with opened(files) as self._connection:
             try:
                 yield self._connection
