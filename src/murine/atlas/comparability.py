@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
-from murine.atlas.store import Atlas
+    from murine.atlas.store import Atlas
 
 #: Columns of scores that describe the computation, apart from the metric and the treatment.
 SETTINGS = [

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from murine.atlas.comparability import SETTINGS, TREATMENT, add_setting
+from murine.atlas.queries import answer, opened
 from murine.atlas.store import Atlas
+from murine.atlas.stored_boards import board_digest, read_boards, write_boards
 from murine.errors import MurineError, nearest
 from murine.scoring.score_sample import ScoreSample
 from murine.scoring.treatments import Treatment
@@ -38,6 +41,8 @@ BLANKS = {
     "layer_choice": "held-out",
     **dict.fromkeys(TREATMENT, ""),
 }
+
+_NOTHING_CHOSEN = "no layer has a score: every one is flagged. `murine results --view layers` tells why."
 
 _KEY = ["cortex", "metric", "network", "weights", "role", "input_size", "network_digest"]
 
@@ -96,11 +101,38 @@ def leaderboards(
         1   gabor   0.56 share of the ceiling
         2  pixels  -0.02 share of the ceiling
     """
-    rows = atlas.query("SELECT * FROM scores WHERE chosen <> ''").fillna(BLANKS)
-    rows = only(rows, cortex=cortex, metric=metric)
+    results = atlas.identities().fillna(BLANKS)
+    if results.empty:
+        atlas.query("SELECT 1 FROM scores")  # refuses an atlas without results
+    results = only(results, cortex=cortex, metric=metric)
+    n_comparable = results.groupby(_BOARD).task.transform("size")
     if tasks is not None:
-        rows = rows[rows.task.isin(list(tasks))]
-    return ranked(add_setting(atlas, rows), min_ceiling)
+        results = results[results.task.isin(list(tasks))]
+    stored = read_boards(atlas.folder)
+    boards: dict[str, pd.DataFrame | None] = {}
+    whole: dict[str, pd.DataFrame] = {}
+    for _, own in results.groupby(_BOARD, sort=True):
+        name = board_digest(list(zip(own.task, own.seal, strict=True)), min_ceiling)
+        board = boards[name] = stored[name] if name in stored else _read_board(list(own.file), min_ceiling)
+        if board is not None and len(own) == n_comparable[own.index[0]]:
+            whole[name] = board
+    if not whole.keys() <= stored.keys():
+        everything = cortex is None and metric is None and tasks is None
+        write_boards(atlas.folder, whole if everything else {**stored, **whole})
+    found = [board for board in boards.values() if board is not None]
+    if not found:
+        raise MurineError(_NOTHING_CHOSEN)
+    table = pd.concat(found, ignore_index=True)
+    if table.empty:
+        return table
+    return table.assign(setting=table.task.map(add_setting(atlas, results).set_index("task").setting))
+
+
+def _read_board(files: list[Path], min_ceiling: float) -> pd.DataFrame | None:
+    """Rank one set of comparable results; None if none of them has a chosen layer. Only their files are read."""
+    with opened({"scores": files}) as connection:
+        rows = answer(connection, "SELECT * FROM scores WHERE chosen <> ''").fillna(BLANKS)
+    return None if rows.empty else _board(rows.assign(setting=""), min_ceiling)
 
 
 def ranked(rows: pd.DataFrame, min_ceiling: float = MIN_CEILING) -> pd.DataFrame:
@@ -122,7 +154,7 @@ def ranked(rows: pd.DataFrame, min_ceiling: float = MIN_CEILING) -> pd.DataFrame
         If there is no row.
     """
     if rows.empty:
-        raise MurineError("no layer has a score: every one is flagged. `murine results --view layers` tells why.")
+        raise MurineError(_NOTHING_CHOSEN)
     return pd.concat([_board(rows, min_ceiling) for rows in comparable_sets(rows)], ignore_index=True)
 
 

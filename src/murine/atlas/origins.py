@@ -34,7 +34,9 @@ def origin(folder: Path, digest: str) -> dict[str, Any]:
 
     if not re.fullmatch(f"[0-9a-f]{{{_FEWEST},}}", digest):
         raise MurineError(f"{digest!r} names no result; expected at least the first {_FEWEST} letters of a digest.")
-    files = [file for table in TABLES for file in sorted((folder / table).glob(f"{digest}*.parquet"))]
+    places = [folder / table for table in TABLES]
+    files = [file for place in places if (file := place / f"{digest}.parquet").exists()]
+    files = files or [file for place in places for file in sorted(place.glob(f"{digest}*.parquet"))]
     if not files:
         raise MurineError(f"there is no result {digest!r} in {str(folder)!r}.")
     if len(files) > 1:

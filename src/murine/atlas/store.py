@@ -13,7 +13,7 @@ import json
 import logging
 import platform
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
@@ -24,11 +24,12 @@ import numpy as np
 import pandas as pd
 
 from murine.atlas import failures, finished_work
-from murine.atlas.checksums import blank_seal, check, defect, seal
+from murine.atlas.checksums import blank_seal, check, seal
 from murine.atlas.identity import CaptureTask, ScoreTask, UnitsTask
 from murine.atlas.origins import origin
 from murine.atlas.queries import answer, opened
 from murine.atlas.tables import TABLES, UNITS_TABLES, schema_of, score_schema, write_rows
+from murine.atlas.trusted_files import IDENTITY, TrustedFiles
 from murine.errors import MurineError, some
 from murine.io.files import atomic_write, read_npz
 from murine.networks.layer_kernel import LayerKernel
@@ -67,7 +68,7 @@ class Atlas:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._defects: dict[Path, tuple[tuple[int, ...], str]] = {}
+        self._trusted = TrustedFiles(self.folder)
         self._told: set[Path] = set()
         self._connection: duckdb.DuckDBPyConnection | None = None
 
@@ -99,22 +100,13 @@ class Atlas:
     def is_whole(self, file: Path) -> bool:
         """Whether a file of results exists and has a valid seal; a damaged file is reported once."""
         try:
-            reason = self._defect(file)
+            reason = self._trusted.defect(file)
         except FileNotFoundError:
             return False
         if reason and file not in self._told:
             self._told.add(file)
             log.warning("%r does not count: %s. It is computed again.", str(file), reason)
         return not reason
-
-    def _defect(self, file: Path) -> str:
-        """As `murine.atlas.checksums.defect`, which reads the whole file: once, unless it changes."""
-        stat = file.stat()
-        version = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
-        known = self._defects.get(file)
-        if known is None or known[0] != version:
-            known = self._defects[file] = (version, defect(file))
-        return known[1]
 
     def write_scores(self, task: ScoreTask, rows: pd.DataFrame, provenance: dict[str, str]) -> None:
         """Write the rows of `score_layers`, with a column ``role``, for a task; columns they do not have are null.
@@ -236,7 +228,14 @@ class Atlas:
             for name, entry in about.items()
         ]
 
-    def _files(self) -> dict[str, list[Path]]:
+    def identities(self) -> pd.DataFrame:
+        """Return what each result of the table ``scores`` is of: a row with the columns `IDENTITY`, ``seal, file``."""
+        files = self.files().get("scores", [])
+        rows = [{**about, "file": file} for file in files if (about := self._trusted.identity(file)) is not None]
+        self._trusted.save()
+        return pd.DataFrame(rows, columns=[*IDENTITY, "seal", "file"])
+
+    def files(self) -> dict[str, list[Path]]:
         """The files of every table that has some, without those that cannot be trusted."""
         found: dict[str, list[Path]] = {}
         left_out: dict[Path, str] = {}
@@ -244,13 +243,14 @@ class Atlas:
             # Files that begin with a point are not results: macOS creates ._NAME for NAME on other file systems.
             for file in sorted(f for f in (self.folder / table).glob("*.parquet") if not f.name.startswith(".")):
                 try:
-                    reason = self._defect(file)
+                    reason = self._trusted.defect(file)
                 except OSError as error:
                     reason = f"it cannot be read: {error.strerror}"
                 if reason:
                     left_out[file] = reason
                 else:
                     found.setdefault(table, []).append(file)
+        self._trusted.save([*left_out, *(file for several in found.values() for file in several)])
         if new := {file: reason for file, reason in left_out.items() if file not in self._told}:
             self._told.update(new)
             texts = [f"{str(file)!r} ({reason})" for file, reason in new.items()]
@@ -311,8 +311,13 @@ class Atlas:
                 raise
 
     @contextmanager
-    def opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def opened(self, tasks: Collection[str] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """Answer all questions of the block from the files that are there at its start: opening them takes longest.
+
+        Parameters
+        ----------
+        tasks
+            Only these results of the table ``scores``; by default all.
 
         Raises
         ------
@@ -322,12 +327,14 @@ class Atlas:
         if self._connection is not None:
             yield self._connection
             return
-        files = self._files()
+        files = self.files()
         if not files:
             raise MurineError(
                 f"there are no results in {str(self.folder)!r} yet; `murine score NETWORK --atlas {self.folder}` makes "
                 "some."
             )
+        if tasks is not None:
+            files["scores"] = [file for file in files.get("scores", []) if file.stem in set(tasks)]
         with opened(files) as self._connection:
             try:
                 yield self._connection

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from murine.cli.options import AtlasOption, FormatOption, QuietOption, limited
 from murine.cli.tables import Format, show
 from murine.limits import COUNT
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 app = typer.Typer()
 
@@ -84,7 +87,27 @@ def results(
         table, headings = View(matching(ask(store, sql), patterns))
     if sort is not None:
         table = ordered(table, sort)
-    show(table if limit is None else table.head(limit), format, compact=sql is None, headings=headings)
+    if limit is not None:
+        table = table.head(limit)
+    elif format is Format.table and sql is None and len(table) > MOST_ROWS:
+        table = _shortened(table)
+    show(table, format, compact=sql is None, headings=headings)
+
+
+#: Rows of a table on a terminal; of longer ones, only so many of each set of comparable rows are shown.
+MOST_ROWS, FIRST_ROWS = 500, 10
+
+
+def _shortened(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the first rows of each set of comparable rows, and say so."""
+    sets = [name for name in ("cortex", "metric", "treatment", "setting") if name in table]
+    short = table.groupby(sets, sort=False, dropna=False).head(FIRST_ROWS) if sets else table.head(MOST_ROWS)
+    print(
+        f"murine: {len(short):,} of {len(table):,} rows: the first {FIRST_ROWS} of each set. --limit {len(table)}, "
+        "--format csv, --cortex, --metric and --network show others.",
+        file=sys.stderr,
+    )
+    return short
 
 
 @app.command()

@@ -163,21 +163,19 @@ def read_boards(atlas: Atlas, *, cortex: str | None = None, metric: str | None =
     MurineError
         No results, an unknown cortex or metric, or no network at all that can be ranked.
     """
-    with atlas.opened():  # for all questions about all boards
-        return _read_boards(atlas, cortex, metric)
-
-
-def _read_boards(atlas: Atlas, cortex: str | None, metric: str | None) -> list[Board]:
-    tasks = atlas.query("SELECT DISTINCT task, cortex, metric FROM scores ORDER BY task")
+    tasks = atlas.identities().sort_values("task")
+    if tasks.empty:
+        atlas.query("SELECT 1 FROM scores")  # refuses an atlas without results
     tasks = only(tasks, cortex=cortex, metric=metric)
     alike: dict[str, list[str]] = {}
     for task in tasks.task:
         alike.setdefault(json.dumps(_shared(atlas.about(task)["task"]), sort_keys=True), []).append(task)
     settings = sorted((json.loads(key) for key in alike), key=_order)
-    boards = [
-        _read_board(atlas, own, variant, alike[json.dumps(own, sort_keys=True)])
-        for own, variant in zip(settings, _variants(settings), strict=True)
-    ]
+    boards = []
+    for own, variant in zip(settings, _variants(settings), strict=True):
+        comparable = alike[json.dumps(own, sort_keys=True)]
+        with atlas.opened(comparable):  # for all questions about one board
+            boards.append(_read_board(atlas, own, variant, comparable))
     if not any(len(board.ranked) for board in boards):
         raise MurineError(
             f"no network in {str(atlas.folder)!r} can be ranked: every layer is flagged, or no site has a "
@@ -218,7 +216,7 @@ def _read_board(atlas: Atlas, settings: dict[str, Any], variant: str, tasks: lis
     key = ", ".join(KEY)
 
     def read(columns: str, condition: str) -> pd.DataFrame:
-        return atlas.query(f"SELECT {key}, {columns} FROM scores WHERE list_contains(?, task) AND {condition}", [tasks])
+        return atlas.query(f"SELECT {key}, {columns} FROM scores WHERE {condition}")  # of the files that are open
 
     owners = read("task, min(layer) AS layer", f"true GROUP BY {key}, task ORDER BY {key}, task")
     try:
@@ -233,25 +231,25 @@ def _read_board(atlas: Atlas, settings: dict[str, Any], variant: str, tasks: lis
     chosen = place(
         read(
             f"{_SITE}, layer, other_layer, depth, n_units, scale, stimuli, n_stimuli, split, chosen, {_NUMBERS}, task",
-            "chosen <> '' ORDER BY task, layer_index",
+            "chosen <> '' ORDER BY task, layer_index, site, stimuli, chosen, split",
         )
     ).drop_duplicates(["entry", "site", "stimuli", "chosen"])
     layers = place(
         read(
             "layer, layer_index, depth, site, score",
-            "split = 'all' AND stimuli = 'all' ORDER BY task, layer_index",
+            "split = 'all' AND stimuli = 'all' ORDER BY task, layer_index, site",
         )
     ).drop_duplicates(["entry", "site", "layer"])
     draws = place(
         read(
             f"site, score, ceiled, over, n_stimuli, n_neuroids, n_animals, {', '.join(DRAWS)}",
-            f"stimuli = 'all' AND chosen = '{selection}' ORDER BY task",
+            f"stimuli = 'all' AND chosen = '{selection}' ORDER BY task, site",
         )
     ).drop_duplicates(["entry", "site"])
     flagged = place(
         read(
             "layer, flag, stimuli, min(layer_index) AS position, count(DISTINCT site) AS n_sites",
-            f"flag <> '' GROUP BY {key}, layer, flag, stimuli",
+            f"flag <> '' GROUP BY {key}, layer, flag, stimuli ORDER BY ALL",
         )
     )
     best = ", ".join(
@@ -261,7 +259,7 @@ def _read_board(atlas: Atlas, settings: dict[str, Any], variant: str, tasks: lis
     above = place(
         read(
             f"site, stimuli, split, count(*) AS n_layers, {best}, max(ceiled) AS ceiled",
-            f"above_ceiling GROUP BY {key}, site, stimuli, split ORDER BY stimuli, split",
+            f"above_ceiling GROUP BY {key}, site, stimuli, split ORDER BY stimuli, split, {key}, site",
         )
     )
     return Board(

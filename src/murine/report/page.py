@@ -316,6 +316,8 @@ def _areas(board: Board) -> str:
 
 def _provenance(atlas: Atlas, board: Board) -> list[dict[str, Any]]:
     entries = []
+    chosen = dict(iter(board.chosen.groupby("entry")))
+    official = dict(iter(board.official.groupby("entry")))
     for entry, row in enumerate(board.networks.to_dict("records")):
         tasks = []
         for digest in board.tasks[entry]:
@@ -336,21 +338,25 @@ def _provenance(atlas: Atlas, board: Board) -> list[dict[str, Any]]:
                 **{k: row[k] for k in ("label", "network", "weights", "role", "network_digest")},
                 "entry": entry,
                 "summary": f"{row['input_size']} · {reached}",
-                "sites": _site_rows(board, entry),
+                "sites": _site_rows(board, chosen.get(entry, board.chosen[:0]), official.get(entry, board.chosen[:0])),
                 "tasks": tasks,
             }
         )
     return entries
 
 
-def _site_rows(board: Board, entry: int) -> list[dict[str, Any]]:
-    """What a network reached at each site, with the layers that were chosen."""
-    mine = board.chosen[board.chosen.entry == entry]
-    official = board.official
+def _site_rows(board: Board, mine: pd.DataFrame, official: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return what a network reached at each site, with the layers that were chosen.
+
+    Parameters
+    ----------
+    mine, official
+        Rows of `Board.chosen` and `Board.official` of this network.
+    """
     naive = mine[(mine.chosen == "naive") & (mine.stimuli == "all")].set_index("site")
     within = mine[(mine.chosen == board.selection) & (mine.stimuli != "all")].set_index(["site", "stimuli"]).score
     rows = []
-    for row in official[official.entry == entry].to_dict("records"):
+    for row in official.to_dict("records"):
         site = row["site"]
         ceiled, low, high = (row[name] for name in ("ceiled", "ceiled_low", "ceiled_high"))
         naive_ceiled = _at(naive.ceiled if board.has_ceiling else naive.score, site)
