@@ -421,7 +421,7 @@ def test_of_models_of_images_and_text_the_image_tower_is_taken(write, caplog, tm
     assert names["open_clip"] == names["hugging_face"] == names["optional"] == ["", "conv", "relu", "fc"]
     assert "model.stem.conv" in names["encodes"]
     for part in ("visual", "vision_model", "encode_image()"):
-        assert f"those of the part that takes images alone, {part}." in caplog.text
+        assert f"only the layers of its part for images, {part}, are used." in caplog.text
     clip = zoo.load(f"{file}:open_clip").preprocessing
     assert (clip.input_size, clip.mean, clip.std) == ((24, 24), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     assert zoo.load(f"{file}:hugging_face").preprocessing.input_size == (18, 18)
