@@ -11,6 +11,7 @@ import random
 import signal
 import socket
 import ssl
+import subprocess
 import sys
 import warnings
 
@@ -220,3 +221,23 @@ def test_a_folder_that_is_gone(tmp_path, monkeypatch):
     monkeypatch.chdir(gone)
     with preserved_state("net.py:make"):
         gone.rmdir()
+
+
+def test_a_package_that_replaces_how_packages_are_found():
+    """importlib_metadata, which Dask imports, takes the finder of the standard library away and adds its own."""
+    pytest.importorskip("importlib_metadata")
+    code = (
+        "import sys\n"
+        "from importlib.metadata import version\n"
+        "from murine.networks.process_state import preserved_state\n"
+        "assert 'importlib_metadata' not in sys.modules\n"
+        "class Foreign:\n"
+        "    find_spec = None\n"
+        "with preserved_state('a network'):\n"
+        "    import importlib_metadata\n"
+        "    sys.meta_path.append(Foreign)\n"
+        "assert Foreign not in sys.meta_path\n"
+        "print(version('numpy'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == np.__version__, done.stderr

@@ -240,6 +240,16 @@ def _denormals_are_zero() -> bool:
 # --------------------------------------------------------------------------------- Python
 
 
+#: Packages that, when they are imported, replace how Python finds modules: without their finder nothing is found.
+_FINDERS = ("importlib_metadata", "six")
+
+
+def _finds_modules(new: object) -> bool:
+    """Return whether an entry of ``sys.meta_path`` belongs to an installed package, which is imported only once."""
+    owner = new if isinstance(new, type) else type(new)
+    return owner.__module__.partition(".")[0] in _FINDERS
+
+
 @contextmanager
 def _interpreter() -> Iterator[None]:
     names = ("stdin", "stdout", "stderr", "excepthook", "displayhook", "dont_write_bytecode")
@@ -253,7 +263,7 @@ def _interpreter() -> Iterator[None]:
         sys.path, sys.meta_path, sys.path_hooks, sys.argv = lists  # the lists themselves may have been replaced
         for each, content in zip(lists, contents, strict=True):
             if each != content:
-                each[:] = content
+                each[:] = [*content, *(new for new in each if new not in content and _finds_modules(new))]
         for name, value in objects.items():
             setattr(sys, name, value)
         threading.excepthook = of_threads
