@@ -28,6 +28,7 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -39,6 +40,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "helpers"))
 
 from murine.errors import MurineError
 from murine.io.isolation import Crashed, Isolated
+
+with suppress(ImportError):  # xarray imports it where it is installed, and its functions are unpickled then
+    import dask.delayed  # noqa: F401
 
 Rng = np.random.Generator
 
