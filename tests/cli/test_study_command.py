@@ -44,7 +44,8 @@ def test_a_study_writes_its_page_and_tells_its_claims(counting, tmp_path, monkey
     out, err = capsys.readouterr()
     assert out == "There are two networks. Published: 2; ours: 2: reproduced. Scale tiny, seed 3.\n"
     assert "How many networks were given? It took a second on two cores when it was measured." in err
-    assert "murine: A note.\nthe page is study-counting/index.html\nstatement: 1 of 1 reproduced\n1 of 1 tested claims" in err
+    assert "murine: A note.\nthe page is study-counting/index.html\n" in err
+    assert "\nstatement: 1 of 1 reproduced\n1 of 1 tested claims reproduced" in err
     assert (tmp_path / "study-counting" / "figures" / "counts.pdf").is_file()
     assert "scale tiny, seed 3" in (tmp_path / "study-counting" / "index.html").read_text("utf-8")
 
