@@ -86,8 +86,11 @@ def rows_of(tensor: Tensor, axis: int, n: int) -> np.ndarray:
     n_units = math.prod(whole.shape[1:])
     wanted = max(UNITS * n // len(whole), ROW_UNITS)
     # Channels are often the fastest axis. A step without factors 2 and 3 does not select only a few of them.
-    chosen = torch.arange(0, n_units, n_units // wanted // 6 * 6 + 1, device=whole.device)
-    places: Any = torch.unravel_index(chosen, whole.shape[1:])
+    chosen = np.arange(0, n_units, n_units // wanted // 6 * 6 + 1)
+    # torch's own unravel_index imports SymPy when it is first called, which takes a second.
+    places: Any = [
+        torch.from_numpy(place).to(whole.device) for place in np.unravel_index(chosen, tuple(whole.shape[1:]))
+    ]
     rows = whole[:, *places]  # to flatten all units would copy them
     if rows.is_complex():
         rows = torch.view_as_real(rows.resolve_conj()).flatten(1)
