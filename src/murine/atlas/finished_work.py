@@ -71,6 +71,11 @@ def request_digest(settings: SweepSettings, spec: NetworkSpec, data: str | None)
         "settings": asdict(settings.scoring),
         "data": data,
     }
+    return record_digest(content)
+
+
+def record_digest(content: dict[str, Any]) -> str:
+    """Return the name of the record of some content."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

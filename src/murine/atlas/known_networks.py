@@ -7,8 +7,6 @@ be made from. A new metric, other neurons or another recording of the same image
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,9 +49,7 @@ class NetworkIdentity(BaseModel):
 def building_digest(settings: SweepSettings, spec: NetworkSpec) -> str | None:
     """Return the name of a network's record; None if the files that it is built from are unknown."""
     content = finished_work.building_content(settings, spec)
-    if content is None:
-        return None
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return None if content is None else finished_work.record_digest(content)
 
 
 def find(atlas: Path, digest: str | None) -> tuple[NetworkIdentity, Observation] | None:

@@ -334,7 +334,8 @@ class Atlas:
                 "some."
             )
         if tasks is not None:
-            files["scores"] = [file for file in files.get("scores", []) if file.stem in set(tasks)]
+            wanted = set(tasks)
+            files["scores"] = [file for file in files.get("scores", []) if file.stem in wanted]
         with opened(files) as self._connection:
             try:
                 yield self._connection

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from murine.cli.options import AtlasOption, FormatOption, QuietOption, limited
-from murine.cli.tables import Format, show
+from murine.cli.tables import COMPARABLE, Format, show
 from murine.limits import COUNT
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ MOST_ROWS, FIRST_ROWS = 500, 10
 
 def _shortened(table: pd.DataFrame) -> pd.DataFrame:
     """Return the first rows of each set of comparable rows, and say so."""
-    sets = [name for name in ("cortex", "metric", "treatment", "setting") if name in table]
+    sets = [name for name in COMPARABLE if name in table]
     short = table.groupby(sets, sort=False, dropna=False).head(FIRST_ROWS) if sets else table.head(MOST_ROWS)
     print(
         f"murine: {len(short):,} of {len(table):,} rows: the first {FIRST_ROWS} of each set. --limit {len(table)}, "

@@ -97,18 +97,18 @@ def show(
         _print_table(table, {column: text for column, text in headings.items() if column in table}, title, digits)
     else:
         columns = _chosen_columns(table, compact)
-        same = [c for c in _SET if c in columns and table[c].nunique() == 1]
+        same = [c for c in COMPARABLE if c in columns and table[c].nunique() == 1]
         title = title or ", ".join(str(table[c].iloc[0]) for c in same if table[c].iloc[0])
         _print_table(table, {c: _COMPACT.get(c, c) for c in columns if c not in same}, title, digits)
 
 
 #: What rows of scores have in common that can be ranked together.
-_SET = ("cortex", "metric", "treatment", "setting")
+COMPARABLE = ("cortex", "metric", "treatment", "setting")
 
 
 def _comparable(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Tables of rows that can be ranked together, by what they have in common; none where all rows can."""
-    names = [name for name in _SET if name in table]
+    names = [name for name in COMPARABLE if name in table]
     if not names or len(table.drop_duplicates(names)) < 2:
         return {}
     sets = table.groupby(names, sort=False, dropna=False)
